@@ -1,0 +1,48 @@
+"""Fine-tune GPT-2 on a text file and read what it writes.
+
+    import gpt2simple
+
+    gpt2simple.finetune("script.txt")
+    gpt2simple.generate()
+
+Importing the package loads no TensorFlow: each public name is looked up when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gpt2simple._version import __version__
+
+# Where each public name lives. tests/test_public_names.py holds a copy, so that growth shows in review.
+_HOME = {
+    "CheckpointError": "errors",
+    "FinetuneSettings": "settings",
+    "GenerateSettings": "settings",
+    "Gpt2SimpleError": "errors",
+    "Session": "session",
+    "TextSettings": "settings",
+    "download_gpt2": "download",
+    "finetune": "api",
+    "generate": "api",
+    "generate_to_file": "api",
+    "is_gpt2_downloaded": "download",
+    "load_gpt2": "api",
+    "reset_session": "api",
+    "start_session": "api",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gpt2simple' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"gpt2simple.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

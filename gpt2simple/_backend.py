@@ -1,0 +1,61 @@
+"""The only module that imports TensorFlow, tf_keras and transformers.
+
+Every other module that computes says ``from gpt2simple._backend import tf, keras``, and is itself imported on first use
+only. The start-up noise that these libraries write to file descriptor 2 is held back, and shown if the import fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+from gpt2simple.errors import BackendError
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2 inside the block; show it if the block raises.
+
+    TensorFlow's C++ code writes there before any log level can be set, so Python's own streams are not enough.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # no descriptor 2 at all (a service, pythonw): nothing to hold back
+        yield
+        return
+    sys.stderr.flush() if sys.stderr else None
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _missing(error: ImportError) -> BackendError:
+    return BackendError(
+        f"{error.name or 'TensorFlow'} could not be imported ({error}). "
+        "Run `pip install --upgrade gpt2simple`, which installs versions that fit together."
+    )
+
+
+with quiet_stderr(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    try:
+        import tensorflow as tf
+        import tf_keras as keras
+        from transformers import GPT2Config, TFGPT2LMHeadModel
+    except ImportError as error:
+        raise _missing(error) from error
+
+__all__ = ["GPT2Config", "TFGPT2LMHeadModel", "keras", "quiet_stderr", "tf"]

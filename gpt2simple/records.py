@@ -1,0 +1,137 @@
+"""What happens in training, as plain records, and the interface of whoever watches.
+
+Knows nothing of TensorFlow, files or terminals. The training loop makes the records; observers (progress lines, metric
+files, plots) receive them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What a run is about to do, told to observers before the first step."""
+
+    model_name: str
+    run_dir: Path
+    first_step: int  # steps already done; 0 for a fresh run
+    last_step: int | None  # None: until held-out loss stops falling
+    steps_per_epoch: float
+    tokens_per_step: int
+    parameters: int
+    train_tokens: int
+    held_out_tokens: int  # 0: nothing held out
+    print_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One optimizer step."""
+
+    step: int  # steps done, this one included
+    epoch: float  # passes over the text so far
+    loss: float  # nats per token, this step's batch
+    smoothed_loss: float  # nats per token, bias-corrected moving average (0.99 a step)
+    learning_rate: float
+    gradient_norm: float
+    tokens: int  # target tokens seen since the run began
+    seconds: float  # training time since the run began, earlier sessions included
+    tokens_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "step", **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """One look at the held-out text."""
+
+    step: int
+    epoch: float
+    nats: float  # summed over the target tokens
+    target_tokens: int
+    target_bytes: int  # bytes of text that the target tokens spell
+    train_loss: float  # smoothed training loss at this step, nats per token
+    is_best: bool
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.nats / self.target_tokens
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / max(self.target_bytes, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        derived = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        return {"kind": "evaluation", **asdict(self), **derived}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """The mean training loss of one whole pass over the text."""
+
+    step: int
+    epoch: int  # passes completed
+    train_loss: float  # nats per token, over all target tokens of the pass
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "epoch", **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRecord:
+    """What the model wrote at a step."""
+
+    step: int
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "sample", **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndRecord:
+    """How a run ended."""
+
+    step: int
+    reason: str  # "finished", "patience", "interrupted", "failed"
+    best_step: int | None
+    resume_hint: str  # what to call to go on
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "end", **asdict(self)}
+
+
+class Observer:
+    """Whoever watches a run; every method may be left out.
+
+    The calls come from the training thread, in order: start, then steps, epochs, evaluations, samples and checkpoints
+    as they happen, then end (also after an interruption or an error).
+    """
+
+    def on_start(self, plan: RunPlan) -> None: ...
+
+    def on_step(self, record: StepRecord) -> None: ...
+
+    def on_epoch(self, record: EpochRecord) -> None: ...
+
+    def on_evaluation(self, record: EvaluationRecord) -> None: ...
+
+    def on_sample(self, record: SampleRecord) -> None: ...
+
+    def on_save(self, step: int, path: Path) -> None: ...
+
+    def on_notice(self, text: str) -> None: ...
+
+    def on_end(self, record: EndRecord) -> None: ...

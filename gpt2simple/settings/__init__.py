@@ -1,0 +1,21 @@
+"""Every hyper-parameter, written once: default, meaning, unit and range.
+
+API keywords, command-line options, their help and the saved run file all derive from these frozen dataclasses.
+The package knows no TensorFlow and not how a setting is used.
+"""
+
+from gpt2simple.settings.fields import accepts, describe, from_json, setting, to_json
+from gpt2simple.settings.finetune import FinetuneSettings
+from gpt2simple.settings.generate import GenerateSettings
+from gpt2simple.settings.text import TextSettings
+
+__all__ = [
+    "FinetuneSettings",
+    "GenerateSettings",
+    "TextSettings",
+    "accepts",
+    "describe",
+    "from_json",
+    "setting",
+    "to_json",
+]

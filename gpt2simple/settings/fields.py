@@ -1,0 +1,193 @@
+"""How a setting is declared, checked, shown in a signature and turned into JSON.
+
+A setting is a dataclass field whose metadata carries its help text and range. Nothing here knows a single setting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from gpt2simple.errors import SettingsError
+
+SettingsT = TypeVar("SettingsT")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002 - the word every option library uses
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    choices: Iterable[Any] | None = None,
+    cli: bool = True,
+) -> Any:
+    """A dataclass field with its meaning and range.
+
+    Args:
+        default: the value when the user gives none; ``None`` is always allowed where it is the default.
+        help: one sentence with the unit, shown by ``help()`` and by the command line.
+        minimum, maximum: inclusive bounds; ``above``: exclusive lower bound.
+        choices: the accepted values (beside ``None`` where that is the default).
+        cli: whether the command line offers it.
+    """
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "choices": tuple(choices) if choices is not None else None,
+        "cli": cli,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def problems_of(settings: Any) -> list[str]:
+    """Every field of a settings object that is out of its declared type or range, one sentence each."""
+    hints = typing.get_type_hints(type(settings))
+    found = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is None and field.default is None:
+            continue
+        if problem := _problem(field, value, hints[field.name]):
+            found.append(problem)
+    return found
+
+
+def check(settings: Any, more: Iterable[str] = ()) -> None:
+    """Raise one SettingsError that lists every problem together, or return quietly.
+
+    Args:
+        settings: a settings dataclass; its declared ranges are checked.
+        more: sentences about fields that contradict each other.
+    """
+    found = [*problems_of(settings), *more]
+    if found:
+        raise SettingsError("\n".join(found))
+
+
+def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
+    accepted = _plain_types(hint)
+    if not _fits(value, accepted):
+        names = " or ".join(sorted(t.__name__ for t in accepted))
+        return f"{field.name} is {value!r}; expected {names}."
+    rule = field.metadata
+    choices = rule.get("choices")
+    if choices is not None and value not in choices:
+        return f"{field.name} is {value!r}; expected {_listing(choices)}."
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _range_problem(field.name, value, rule)
+    return None
+
+
+def _range_problem(name: str, value: float, rule: Mapping[str, Any]) -> str | None:
+    low, high, above = rule.get("minimum"), rule.get("maximum"), rule.get("above")
+    within = (
+        math.isfinite(value)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+    )
+    if within:
+        return None
+    bounds = []
+    if low is not None:
+        bounds.append(f"at least {low}")
+    if above is not None:
+        bounds.append(f"more than {above}")
+    if high is not None:
+        bounds.append(f"at most {high}")
+    return f"{name} is {value!r}; expected a finite number" + (f", {' and '.join(bounds)}." if bounds else ".")
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    """The classes a value may have: ``int | str | None`` gives int and str, ``tuple[str, ...]`` gives tuple."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return tuple(t for part in typing.get_args(hint) for t in _plain_types(part))
+    origin = typing.get_origin(hint)
+    plain = origin if isinstance(origin, type) else hint
+    return () if plain is type(None) else (plain,)
+
+
+def _fits(value: Any, accepted: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):  # bool is an int, but True is no number of steps
+        return bool in accepted
+    if isinstance(value, int) and float in accepted:
+        return True
+    return isinstance(value, accepted)
+
+
+def _listing(choices: Iterable[Any]) -> str:
+    words = [repr(choice) for choice in choices]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def split_by_class(
+    values: Mapping[str, Any], *classes: type, function: str, also: Iterable[str] = ()
+) -> tuple[dict[str, Any], ...]:
+    """The keywords of ``values`` sorted into one dictionary per settings class.
+
+    Raises:
+        SettingsError: a keyword belongs to none of them; the nearest names are offered.
+    """
+    sorted_out: tuple[dict[str, Any], ...] = tuple({} for _ in classes)
+    owner = {field.name: i for i, cls in enumerate(classes) for field in dataclasses.fields(cls)}
+    for name, value in values.items():
+        if name not in owner:
+            near = difflib.get_close_matches(name, [*owner, *also], n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" help(gpt2simple.{function}) lists them."
+            raise SettingsError(f"{function}() has no setting named {name!r}.{hint}")
+        sorted_out[owner[name]][name] = value
+    return sorted_out
+
+
+def accepts(*classes: type) -> Callable[[FunctionT], FunctionT]:
+    """Give a function that ends in ``**settings`` the signature and documentation of these settings classes.
+
+    ``help()`` and notebooks then show each setting with its default, though each is written only once.
+    """
+
+    def decorate(function: FunctionT) -> FunctionT:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        taken = {p.name for p in own}
+        extra = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+            for cls in classes
+            for f in dataclasses.fields(cls)
+            if f.name not in taken
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
+        listing = "\n\n".join(f"{cls.__doc__.splitlines()[0]}\n\n{describe(cls)}" for cls in classes if cls.__doc__)
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{listing}\n"
+        return function
+
+    return decorate
+
+
+def describe(cls: type) -> str:
+    """The settings of a class as an indented list: name, default and meaning."""
+    return "\n".join(f"    {f.name} (default {f.default!r}): {f.metadata['help']}" for f in dataclasses.fields(cls))
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """A settings object as plain JSON values."""
+    return {
+        f.name: list(value) if isinstance(value := getattr(settings, f.name), tuple) else value
+        for f in dataclasses.fields(settings)
+    }
+
+
+def from_json(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
+    """The settings object that ``to_json`` wrote; names that this version does not know are left out."""
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})

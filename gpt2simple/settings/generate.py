@@ -1,0 +1,46 @@
+"""How text is generated: sampling, stopping, batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpt2simple.settings.fields import check, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateSettings:
+    """How text is generated."""
+
+    length: int = setting(200, "Most new tokens to write, per sample (the prefix is not counted).", minimum=1)
+    min_length: int = setting(0, "Fewest new tokens before a sample may end.", minimum=0)
+    temperature: float = setting(0.7, "Randomness: 0 always takes the likeliest token, 1 follows the model.", minimum=0.0)
+    top_k: int = setting(0, "Draw only among this many likeliest tokens; 0: among all.", minimum=0)
+    top_p: float = setting(
+        0.0, "Draw only among the likeliest tokens that share this probability; 0 or 1: among all.",
+        minimum=0.0, maximum=1.0,
+    )
+    min_p: float = setting(
+        0.0, "Leave out tokens less likely than this share of the likeliest one; 0: none.", minimum=0.0, maximum=1.0
+    )
+    repetition_penalty: float = setting(1.0, "Above 1 makes tokens that already stand less likely.", above=0.0)
+    no_repeat_ngram_size: int = setting(0, "No sequence of this many tokens stands twice; 0: no such rule.", minimum=0)
+    bad_words: tuple[str, ...] = setting((), "Words or phrases that are never written.")
+    stop: tuple[str, ...] = setting((), "Strings that end a sample; they are not part of it.")
+    truncate: str | None = setting(None, "Cut a finished sample at the first occurrence of this string.")
+    include_prefix: bool = setting(True, "Whether a sample starts with the prefix.")
+    nsamples: int = setting(1, "Number of samples.", minimum=1)
+    batch_size: int | None = setting(None, "Samples written at the same time; None chooses.", minimum=1)
+    seed: int | None = setting(None, "Makes the draws repeatable; None draws anew each time.", minimum=0)
+    logprobs: bool = setting(False, "Also return the log-probability (nats) of each token.")
+
+    def __post_init__(self) -> None:
+        check(self, self._contradictions())
+
+    def _contradictions(self) -> list[str]:
+        found = []
+        if self.min_length > self.length:
+            found.append(f"min_length is {self.min_length}, more than length, {self.length}; lower it or raise length.")
+        for name in ("bad_words", "stop"):
+            if any(not isinstance(word, str) or not word for word in getattr(self, name)):
+                found.append(f"{name} is {getattr(self, name)!r}; expected strings that are not empty.")
+        return found
