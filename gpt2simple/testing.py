@@ -1,0 +1,80 @@
+"""A small model, a byte tokenizer and a text, for tests of this package and of programs that use it.
+
+Everything is made in memory from a seed: no network, no files that stay. Knows nothing of runs, training or sampling.
+TensorFlow is loaded by `small_model` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpt2simple.shape import ModelShape
+
+if TYPE_CHECKING:
+    from gpt2simple._backend import TFGPT2LMHeadModel
+    from gpt2simple.tokenizer import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+
+# 256 bytes and the end-of-text token; every other number as small as GPT-2's structure allows to be interesting.
+SMALL_SHAPE = ModelShape(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
+
+
+def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
+    """A random GPT-2 of `SMALL_SHAPE`, the same for the same seed.
+
+    The weights spread over 0.1 rather than GPT-2's 0.02: with 0.02 every position predicts nearly the same token, and
+    a comparison of outputs would prove little.
+    """
+    from gpt2simple.model import build_model  # here, so that importing this module loads no TensorFlow
+
+    return build_model(SMALL_SHAPE, seed=seed, initializer_range=0.1)
+
+
+def byte_tokenizer() -> Tokenizer:
+    """A tokenizer whose token ids are the bytes of the UTF-8 text, and 256 for `<|endoftext|>`."""
+    from gpt2simple.tokenizer import Tokenizer  # here: the Rust library takes a moment to load
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_byte_vocabulary(Path(folder))
+        return Tokenizer.load(Path(folder))
+
+
+def write_byte_vocabulary(folder: Path) -> None:
+    """Write `vocab.json` and `merges.txt` of the byte tokenizer into a folder that exists."""
+    vocabulary = {symbol: byte for byte, symbol in enumerate(_byte_symbols())} | {END_OF_TEXT: 256}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+
+
+def _byte_symbols() -> list[str]:
+    """The printable character that stands for each byte in a byte-level BPE vocabulary, by byte value."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    stand_ins = iter(range(256, 512))  # the others take the code points from 256 on, in order
+    return [chr(byte if byte in printable else next(stand_ins)) for byte in range(256)]
+
+
+_WHO = ("the baker", "my neighbour", "a tired sailor", "the zoë-café cat", "old Marta", "the lighthouse keeper")
+_DOES = ("mends", "carries", "forgets", "paints", "sells", "looks for")
+_WHAT = ("a red umbrella", "the last lamp", "seven letters", "her brother's boat", "an empty cage", "£5 of salt")
+_WHEN = ("before dawn", "every winter", "when it rains", "at the harbour", "without a word", "in the long evening")
+
+
+def sample_text(sentences: int = 200, seed: int = 0) -> str:
+    """An English-looking text with a pattern that a small model can learn.
+
+    Args:
+        sentences: how many, about 50 bytes each; a blank line follows every fifth.
+        seed: chooses the words; the same seed gives the same text.
+    """
+    draw = random.Random(seed)
+    lines = []
+    for number in range(1, sentences + 1):
+        who, does, what, when = (draw.choice(words) for words in (_WHO, _DOES, _WHAT, _WHEN))
+        line = f"{who} {does} {what} {when}."
+        lines.append(line[0].upper() + line[1:] + ("\n" if number % 5 == 0 else ""))
+    return "\n".join(lines) + "\n"
