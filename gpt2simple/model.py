@@ -1,0 +1,183 @@
+"""`TFGPT2LMHeadModel`: build it from a shape, fill it from a checkpoint, name its variables.
+
+The model is a plain container here: its variables are float32 whatever the global Keras policy says, and its own
+dropout is off, because training has a stateless dropout of its own (`network`). Knows nothing of file layouts
+(`weights` hands over arrays by canonical name), of precision or of training.
+
+Variables start as zeros and take their values one tensor at a time. transformers' own way, random numbers for every
+layer first, costs time and memory for numbers that are thrown away, and consumes TensorFlow's global random state.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from gpt2simple._backend import GPT2Config, TFGPT2LMHeadModel, keras, quiet_stderr, tf
+from gpt2simple.errors import CheckpointError
+from gpt2simple.shape import ModelShape
+from gpt2simple.weights.detect import open_checkpoint
+from gpt2simple.weights.names import canonical_shapes
+from gpt2simple.weights.source import WeightSource
+
+_MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
+
+
+def build_model(shape: ModelShape, *, seed: int | None = None, initializer_range: float = 0.02) -> TFGPT2LMHeadModel:
+    """A GPT-2 with random weights.
+
+    Matrices and embeddings are normal with a standard deviation of `initializer_range`, divided by sqrt(2L) for the
+    two projections of each layer that add to the residual stream (Radford et al. 2019, section 2.3); biases are zero,
+    layer norms the identity. No global random state is read or advanced.
+
+    Args:
+        shape: what to build.
+        seed: 0 or more; the same seed gives the same weights. None draws a fresh one.
+        initializer_range: standard deviation.
+    """
+    key = secrets.randbits(31) if seed is None else seed
+    residual = initializer_range / math.sqrt(2 * shape.n_layer)
+    model = _zero_model(shape)
+    for number, (name, variable) in enumerate(named_variables(model).items()):
+        if name.endswith("ln_1.weight") or name.endswith("ln_2.weight") or name == "ln_f.weight":
+            variable.assign(tf.ones_like(variable))
+        elif name.endswith(".weight"):
+            spread = residual if name.endswith(".c_proj.weight") else initializer_range
+            variable.assign(tf.random.stateless_normal(variable.shape, seed=[key, number], stddev=spread))
+    return model
+
+
+def load_model(folder: Path) -> TFGPT2LMHeadModel:
+    """The model that a folder holds, whatever its layout.
+
+    Raises:
+        CheckpointError: the folder holds no usable GPT-2.
+    """
+    with open_checkpoint(folder) as source:
+        model = _zero_model(source.shape)
+        assign_weights(model, source)
+    return model
+
+
+def named_variables(model: TFGPT2LMHeadModel) -> dict[str, tf.Variable]:
+    """The model's variables by canonical name, in canonical order.
+
+    A variable may have a leading 1 that its canonical shape lacks: Keras keeps GPT-2's biases as [1, N].
+    """
+    body = model.transformer
+    found = {"wte.weight": body.wte.embeddings, "wpe.weight": body.wpe.embeddings}
+    for i, block in enumerate(body.h):
+        found |= _norm(f"h.{i}.ln_1", block.ln_1) | _projection(f"h.{i}.attn.c_attn", block.attn.c_attn)
+        found |= _projection(f"h.{i}.attn.c_proj", block.attn.c_proj) | _norm(f"h.{i}.ln_2", block.ln_2)
+        found |= _projection(f"h.{i}.mlp.c_fc", block.mlp.c_fc) | _projection(f"h.{i}.mlp.c_proj", block.mlp.c_proj)
+    return found | _norm("ln_f", body.ln_f)
+
+
+def _norm(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
+    return {f"{path}.weight": layer.gamma, f"{path}.bias": layer.beta}
+
+
+def _projection(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
+    return {f"{path}.weight": layer.weight, f"{path}.bias": layer.bias}
+
+
+def model_shape(model: TFGPT2LMHeadModel) -> ModelShape:
+    """The shape that a model was built with."""
+    return ModelShape.from_config(model.config.to_dict())
+
+
+def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] | WeightSource) -> None:
+    """Overwrite every variable of a model, one tensor at a time.
+
+    Args:
+        model: the model to fill.
+        weights: arrays of canonical shapes by canonical name, or an open checkpoint.
+
+    Raises:
+        CheckpointError: a tensor is missing or has another shape than the model's; the model may be half filled.
+    """
+    variables = named_variables(model)
+    expected = canonical_shapes(model_shape(model))
+    for name, variable in variables.items():
+        value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
+        if value.shape != expected[name]:
+            raise CheckpointError(
+                f"The weight {name} has shape {list(value.shape)}; this model has {list(expected[name])}. "
+                "Load it into a model of its own shape."
+            )
+        variable.assign(value.reshape(variable.shape))
+
+
+def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
+    """One weight as a float32 array of its canonical shape.
+
+    Args:
+        model: the model.
+        name: a canonical name.
+    """
+    return named_variables(model)[name].numpy().reshape(canonical_shapes(model_shape(model))[name])
+
+
+def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
+    """Each weight as (canonical name, float32 array of canonical shape), in canonical order.
+
+    One array exists at a time, unless the caller keeps them.
+    """
+    expected = canonical_shapes(model_shape(model))
+    for name, variable in named_variables(model).items():
+        yield name, variable.numpy().reshape(expected[name])
+
+
+def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in weights:
+        raise CheckpointError(
+            f"There is no weight named {name} among those given. Give all {len(weights)} and this one."
+        )
+    return weights[name]
+
+
+def _zero_model(shape: ModelShape) -> TFGPT2LMHeadModel:
+    """A model of a shape, all of its variables zero but for the gains of the layer norms, which are one."""
+    # Which token ends a text is the tokenizer's business; GPT-2 gives it the last id.
+    values = shape.to_config(end_of_text=shape.n_vocab - 1)
+    values.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    # The first use of a device and of a TF class of transformers each write a line to stderr.
+    with quiet_stderr(), _float32_policy():
+        model = TFGPT2LMHeadModel(GPT2Config(**values), name=_MODEL_NAME)
+        for embedding in (model.transformer.wte, model.transformer.wpe):
+            embedding.embeddings_initializer = keras.initializers.Zeros()
+        for block in model.transformer.h:
+            for parent in (block.attn, block.mlp):
+                _build_projections(parent, f"{model.name}/transformer/{block.name}/{parent.name}")
+        model.build_in_name_scope()
+    return model
+
+
+def _build_projections(parent: keras.layers.Layer, scope: str) -> None:
+    """Build the projections of an attention or MLP layer with zeros; their class offers random numbers only.
+
+    Args:
+        parent: the layer that holds them.
+        scope: its name scope, so that the variables get the names that transformers gives them.
+    """
+    for layer in (parent.c_fc if hasattr(parent, "c_fc") else parent.c_attn, parent.c_proj):
+        with tf.name_scope(f"{scope}/{layer.name}/"):
+            layer.weight = layer.add_weight("weight", shape=[layer.nx, layer.nf], initializer="zeros")
+            layer.bias = layer.add_weight("bias", shape=[1, layer.nf], initializer="zeros")
+        layer.built = True
+
+
+@contextmanager
+def _float32_policy() -> Iterator[None]:
+    """Build float32 layers whatever the process's Keras policy is, and leave that policy as it was."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
