@@ -170,6 +170,30 @@ def link_or_copy(source: Path, target: Path) -> None:
         _sync_folder(target.parent)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that, whenever this is cut short, no half of it stays under its name. None there: no error.
+
+    Raises:
+        StorageError: it cannot be renamed or removed.
+    """
+    if not path.exists():
+        return
+    with storage_errors(path), _temporary_name(path.parent) as temporary:
+        _rename(path, temporary)
+
+
+def rename_folder(path: Path, target: Path) -> None:
+    """Give a folder another name in one step, and wait until the disk knows.
+
+    Raises:
+        StorageError: ``target`` exists already, or the disk does not allow it.
+    """
+    _require_absent(target)
+    with storage_errors(target):
+        _rename(path, target)
+        _sync_folder(target.parent)
+
+
 def remove_leftovers(folder: Path) -> list[Path]:
     """Remove the temporary files and folders that processes which no longer run left in ``folder``.
 

@@ -1,0 +1,185 @@
+"""Files and folders that are whole or absent.
+
+Everything is written under a temporary name beside its target and renamed, so that neither a crash nor a full disk
+leaves half a file under a name that somebody will read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gpt2simple.errors import StorageError
+from gpt2simple.storage.faults import make_folder, storage_errors
+from gpt2simple.storage.temporary import temporary_name
+
+# Windows refuses to rename a file that a virus scanner or an indexer has open for a moment.
+_RENAME_PATIENCE_SECONDS = 2.0 if sys.platform == "win32" else 0.0
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a binary file that takes the name ``path`` when the block ends well, and vanishes when it does not.
+
+    A file of that name is replaced in one step (a symbolic link is replaced, not what it points at). Missing parent
+    folders are made. A device or pipe is written directly.
+
+    Args:
+        path: the final name.
+        durable: wait until the data is on the disk, so that it survives a power cut.
+
+    Raises:
+        StorageError: the disk is full or the file cannot be written.
+    """
+    if _is_device(path):
+        with path.open("wb") as device:
+            yield device
+        return
+    make_folder(path.parent)
+    with storage_errors(path), temporary_name(path.parent) as temporary:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            if durable:
+                _sync(file.fileno())
+        _rename(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
+
+
+def atomic_write(path: Path, data: bytes | str, *, durable: bool = True) -> None:
+    """Write a whole file in one step; text as UTF-8 with its line ends as they are. See ``atomic_file``."""
+    with atomic_file(path, durable=durable) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that takes the name ``path``, as one unit, when the block ends well.
+
+    Its files are on the disk before the rename. When the block raises, the temporary folder is removed.
+
+    Raises:
+        StorageError: ``path`` exists already, or the disk does not allow it.
+    """
+    make_folder(path.parent)
+    _require_absent(path)
+    with storage_errors(path), temporary_name(path.parent) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _sync_file(Path(folder, name))
+            _sync_folder(Path(folder))
+        _require_absent(path)
+        _rename(temporary, path)
+        _sync_folder(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, replacing ``target`` in one step; copy it where the disk has no hard links.
+
+    Raises:
+        StorageError: the disk is full or ``target`` cannot be written.
+    """
+    source = source.resolve()
+    if target.exists() and target.samefile(source):
+        return  # renaming one name of a file onto another of its names does nothing and leaves both
+    make_folder(target.parent)
+    with storage_errors(target), temporary_name(target.parent) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            _sync_file(temporary)
+        _rename(temporary, target)
+        _sync_folder(target.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that, whenever this is cut short, no half of it stays under its name. None there: no error.
+
+    Raises:
+        StorageError: it cannot be renamed or removed.
+    """
+    if not path.exists():
+        return
+    with storage_errors(path), temporary_name(path.parent) as temporary:
+        _rename(path, temporary)
+
+
+def rename_folder(path: Path, target: Path) -> None:
+    """Give a folder another name in one step, and wait until the disk knows.
+
+    Raises:
+        StorageError: ``target`` exists already, or the disk does not allow it.
+    """
+    _require_absent(target)
+    with storage_errors(target):
+        _rename(path, target)
+        _sync_folder(target.parent)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Give a finished file its final name, replacing what has it; the data is on the disk first.
+
+    Raises:
+        StorageError: the disk does not allow it.
+    """
+    with storage_errors(target):
+        _sync_file(source)
+        _rename(source, target)
+        _sync_folder(target.parent)
+
+
+def _is_device(path: Path) -> bool:
+    """Renaming onto /dev/null would, for root, replace it."""
+    return path.exists() and not path.is_dir() and (not path.is_file() or path.parent == Path("/dev"))
+
+
+def _require_absent(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise StorageError(f"{path} exists already and is not replaced. Choose another name, or remove it first.")
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    deadline = time.monotonic() + _RENAME_PATIENCE_SECONDS
+    while True:
+        try:
+            os.replace(temporary, target)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+" if sys.platform == "win32" else "rb") as file:  # Windows flushes only what it may write
+        _sync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; Windows and some network drives cannot, and keep names in order by themselves."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system without fsync
+            raise

@@ -1,0 +1,50 @@
+"""Locks between processes, by a lock file."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from gpt2simple.errors import Gpt2SimpleError, RunLockedError
+from gpt2simple.storage.faults import make_folder, storage_errors
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path,
+    busy_message: str,
+    error: type[Gpt2SimpleError] = RunLockedError,
+    wait_seconds: float = 0.0,
+) -> Iterator[None]:
+    """Hold the lock file ``path`` during the block, against other processes and other holders in this one.
+
+    The lock is released when the process ends, however it ends; the (empty) file may stay.
+
+    Args:
+        path: the lock file; missing parent folders are made.
+        busy_message: what the error says when somebody else holds it.
+        error: the class of that error.
+        wait_seconds: how long to wait for the other; 0 does not wait, -1 waits without end.
+
+    Raises:
+        StorageError: the lock file cannot be written.
+    """
+    make_folder(path.parent)
+    lock = filelock.FileLock(path)
+    try:
+        with storage_errors(path):
+            lock.acquire(timeout=wait_seconds, poll_interval=0.1)
+    except filelock.Timeout as busy:
+        raise error(busy_message) from busy
+    except NotImplementedError:
+        warnings.warn(
+            f"The disk that holds {path} has no locks: make sure that no other process writes there.", stacklevel=3
+        )
+    try:
+        yield
+    finally:
+        lock.release()
