@@ -1,0 +1,29 @@
+"""A run folder: checkpoints that cannot be torn, best and latest, what its root holds, and where a call starts.
+
+Takes and gives NumPy arrays by name and loads no TensorFlow; knows nothing of what the tensors mean.
+"""
+
+from gpt2simple.runs.checkpoint import StepCheckpoint, tensor_of
+from gpt2simple.runs.decision import Start, continues, decide_start, with_recorded
+from gpt2simple.runs.description import RunDescription, RunInfo
+from gpt2simple.runs.directory import RunDirectory
+from gpt2simple.runs.layout import existing_run_path, list_runs, run_path
+from gpt2simple.runs.manifest import BestMark
+from gpt2simple.runs.metrics import truncate_metrics
+
+__all__ = [
+    "BestMark",
+    "RunDescription",
+    "RunDirectory",
+    "RunInfo",
+    "Start",
+    "StepCheckpoint",
+    "continues",
+    "decide_start",
+    "existing_run_path",
+    "list_runs",
+    "run_path",
+    "tensor_of",
+    "truncate_metrics",
+    "with_recorded",
+]

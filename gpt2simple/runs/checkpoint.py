@@ -1,0 +1,147 @@
+"""One resumable checkpoint: a folder that is whole or absent, and is also a model folder that transformers opens.
+
+Knows the files of the folder; not what the tensors or the state mean, nor which other checkpoints there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from gpt2simple.errors import RunError
+from gpt2simple.runs.description import plain_number
+from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE
+from gpt2simple.runs.manifest import BestMark, FileRecord, Manifest
+from gpt2simple.storage import HashingWriter
+from gpt2simple.weights.safetensors_file import SafetensorsFile, Tensor, write_safetensors
+
+_PYTORCH = {"format": "pt"}  # without it transformers takes the file for TensorFlow's
+_SAFETENSORS_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StepCheckpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        step: optimizer steps done.
+        path: its folder.
+    """
+
+    step: int
+    path: Path
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the caller of ``save`` gave as state."""
+        return cast(dict[str, Any], json.loads((self.path / STATE_FILE).read_text(encoding="utf-8")))
+
+    @property
+    def best(self) -> BestMark | None:
+        """The best step as it was known when this checkpoint was written."""
+        return Manifest.read(self.path).best
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of all its files."""
+        return sum(path.stat().st_size for path in self.path.iterdir() if path.is_file())
+
+    def weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The weights by canonical name, float32, one at a time."""
+        return _tensors(self.path / MODEL_FILE)
+
+    def optimizer(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The optimizer's tensors under the names given to ``save``, one at a time."""
+        return _tensors(self.path / OPTIMIZER_FILE)
+
+    def damage(self, *, weights_only: bool = False) -> str | None:
+        """What is wrong with it, in words; None where every byte is as it was written.
+
+        Args:
+            weights_only: look at the weights alone (a third of the bytes), which is enough for generating.
+        """
+        try:
+            manifest = Manifest.read(self.path)
+        except ValueError as error:
+            return str(error)
+        needed = (MODEL_FILE,) if weights_only else (MODEL_FILE, OPTIMIZER_FILE, STATE_FILE)
+        missing = [name for name in needed if name not in manifest.files]
+        if missing or manifest.step != self.step:
+            return f"{MANIFEST_FILE} is not this checkpoint's"
+        return manifest.damage(self.path, needed if weights_only else None)
+
+    def verify(self) -> None:
+        """Return if every byte is as it was written.
+
+        Raises:
+            RunError: it is not; the message says what is wrong and what to do.
+        """
+        if damage := self.damage():
+            raise RunError(
+                f"{self.path} is damaged: {damage}. "
+                "Use another checkpoint of the run, or put its files back from a copy."
+            )
+
+
+def tensor_of(name: str, array: np.ndarray) -> Tensor:
+    """An array that is in memory, as a tensor to save."""
+    return Tensor(name, array.shape, _SAFETENSORS_DTYPES[array.dtype.name], lambda: array)
+
+
+def tensors_size(tensors: Iterable[Tensor]) -> int:
+    """Bytes that the values of these tensors take in a file."""
+    widths = {name: int("".join(filter(str.isdigit, name)) or 8) // 8 for name in _SAFETENSORS_DTYPES.values()}
+    return sum(int(np.prod(tensor.shape, dtype=np.int64)) * widths[tensor.dtype] for tensor in tensors)
+
+
+def write_checkpoint(
+    folder: Path,
+    step: int,
+    *,
+    weights: Iterable[Tensor],
+    optimizer: Iterable[Tensor],
+    state: Mapping[str, Any],
+    best: BestMark | None,
+    side_files: Mapping[str, bytes],
+) -> None:
+    """Write the files of a checkpoint into an empty folder, the manifest last.
+
+    Args:
+        folder: a temporary one, which the caller renames into place.
+        step: optimizer steps done.
+        weights, optimizer: made and written one tensor at a time.
+        state: JSON values; NumPy numbers are taken too.
+        best: the best step so far, this one included.
+        side_files: further small files by name.
+    """
+    records = {
+        MODEL_FILE: _write_tensors(folder / MODEL_FILE, weights),
+        OPTIMIZER_FILE: _write_tensors(folder / OPTIMIZER_FILE, optimizer),
+    }
+    text = json.dumps(dict(state), indent=2, default=plain_number) + "\n"
+    for name, content in {STATE_FILE: text.encode(), **side_files}.items():
+        (folder / name).write_bytes(content)
+        records[name] = FileRecord.of(folder / name)
+    Manifest(step, records, best).write(folder)
+
+
+def _write_tensors(path: Path, tensors: Iterable[Tensor]) -> FileRecord:
+    with path.open("wb") as file:
+        writer = HashingWriter(file)
+        write_safetensors(cast(BinaryIO, writer), tensors, _PYTORCH)
+    return FileRecord(writer.bytes_written, writer.hexdigest())
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    with closing(SafetensorsFile(path)) as file:
+        for name in file.tensors:
+            yield name, file.read(name)

@@ -1,0 +1,172 @@
+"""A run folder as anybody may read it: its checkpoints, the best, the latest, and what run.json says.
+
+Writes nothing and needs no lock. Knows files and steps; not what the tensors mean or who prints the notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from gpt2simple.errors import RunError
+from gpt2simple.runs import layout
+from gpt2simple.runs.checkpoint import StepCheckpoint
+from gpt2simple.runs.description import RunInfo
+from gpt2simple.runs.manifest import BestMark
+
+Notify = Callable[[str], None]
+Which = Literal["best", "latest"]
+
+
+class RunFolder:
+    """A run folder, which need not exist yet.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path, notify: Notify) -> None:
+        """Name a run folder; nothing is read or written.
+
+        Args:
+            path: ``checkpoint/<run>``.
+            notify: gets a sentence for the user where something is damaged and skipped.
+        """
+        self.path = path
+        self._notify = notify
+        self._info: RunInfo | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether this package has begun a run here."""
+        return (self.path / layout.RUN_FILE).is_file() or bool(layout.step_folders(self.path))
+
+    @property
+    def legacy_step(self) -> int | None:
+        """The step of the newest gpt-2-simple checkpoint in the folder, or None."""
+        return layout.legacy_step(self.path)
+
+    @property
+    def info(self) -> RunInfo:
+        """What run.json says; if it is torn, what its copy in the newest checkpoint says, loudly.
+
+        Raises:
+            RunError: it cannot be read and no checkpoint has a copy.
+        """
+        if self._info is None:
+            self._info = self._read_info()
+        return self._info
+
+    def checkpoints(self) -> list[StepCheckpoint]:
+        """All checkpoints by step, ascending; damaged ones included."""
+        return [StepCheckpoint(step, path) for step, path in layout.step_folders(self.path).items()]
+
+    def latest(self, *, weights_only: bool = False) -> StepCheckpoint | None:
+        """The newest checkpoint whose bytes are all as written, or None where none was saved yet.
+
+        Damaged ones are skipped with a notice.
+
+        Args:
+            weights_only: check the weights alone, which is enough for generating.
+
+        Raises:
+            RunError: there are checkpoints, and every one is damaged.
+        """
+        found = self._newest_whole(weights_only=weights_only)
+        if found is None and self.checkpoints():
+            message = (
+                f"Every checkpoint of {self.path} is damaged. Put the files back from a copy, or start anew: "
+                'restore_from="fresh" with overwrite=True, or another run_name.'
+            )
+            if (self.path / layout.MODEL_FILE).is_file():
+                message += (
+                    f" If the root's model is whole, restore_from={str(self.path)!r} with another run_name uses it."
+                )
+            raise RunError(message)
+        return found
+
+    def best(self, *, weights_only: bool = False) -> StepCheckpoint | None:
+        """The checkpoint with the lowest held-out loss; the latest where none is marked; None where none was saved.
+
+        Where the best is damaged or gone, the one that was best before stands in for it, else the latest, with a
+        notice. Arguments and errors as ``latest``.
+        """
+        tried: set[int] = set()
+        for mark in self._best_marks():
+            if mark.step in tried:
+                continue
+            tried.add(mark.step)
+            path = layout.step_folders(self.path).get(mark.step)
+            found = None if path is None else StepCheckpoint(mark.step, path)
+            damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
+            if found is not None and damage is None:
+                return found
+            self._notify(f"The best checkpoint of {self.path}, step {mark.step}, cannot be used: {damage}.")
+        return self.latest(weights_only=weights_only)
+
+    def best_mark(self) -> BestMark | None:
+        """The best step and its held-out figures, as the newest readable checkpoint knows them; None where nothing is
+        held out."""
+        return next(self._best_marks(), None)
+
+    def model_folder(self, which: Which = "best") -> Path:
+        """The folder to load a model from for generating: a checkpoint, or the root where only that was kept.
+
+        Args:
+            which: the step with the lowest held-out loss, or the newest.
+
+        Raises:
+            RunError: the run holds no model yet, or every checkpoint is damaged.
+        """
+        found = self.best(weights_only=True) if which == "best" else self.latest(weights_only=True)
+        if found is not None:
+            return found.path
+        if (self.path / layout.MODEL_FILE).is_file():
+            return self.path
+        raise RunError(
+            f"{self.path} holds no trained model yet: its training has not reached the first checkpoint. "
+            "Call gpt2simple.finetune on it, or name another run_name."
+        )
+
+    def _best_marks(self) -> Iterator[BestMark]:
+        """The marks that the checkpoints carry, newest first, up to one that knows of none."""
+        for checkpoint in reversed(self.checkpoints()):
+            try:
+                mark = checkpoint.best
+            except ValueError:  # a torn manifest
+                continue
+            if mark is None:
+                return
+            yield mark
+
+    def _newest_whole(self, *, weights_only: bool = False) -> StepCheckpoint | None:
+        skipped = None
+        for checkpoint in reversed(self.checkpoints()):
+            damage = checkpoint.damage(weights_only=weights_only)
+            if skipped is not None:
+                self._notify(f"{skipped} Using step {checkpoint.step} instead." if damage is None else skipped)
+            if damage is None:
+                return checkpoint
+            skipped = f"The checkpoint {checkpoint.path} is damaged: {damage}."
+        if skipped is not None:
+            self._notify(skipped)
+        return None
+
+    def _read_info(self) -> RunInfo:
+        try:
+            return RunInfo.read(self.path)
+        except RunError as torn:
+            for checkpoint in reversed(self.checkpoints()):
+                with contextlib.suppress(RunError):
+                    info = RunInfo.read(checkpoint.path)
+                    self._notify(f"{torn} For now, the copy in {checkpoint.path.name} is used.")
+                    return info
+            raise
+
+    def _has_readable_info(self) -> bool:
+        with contextlib.suppress(RunError):
+            RunInfo.read(self.path)
+            return True
+        return False

@@ -1,0 +1,117 @@
+"""The names in a checkpoint folder: which runs there are, what their files are called, what gpt-2-simple left.
+
+Knows names only; opens nothing but gpt-2-simple's two small pointer files.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gpt2simple.errors import RunError, SettingsError
+
+RUN_FILE = "run.json"
+MODEL_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "state.json"
+MANIFEST_FILE = "manifest.json"
+LOCK_FILE = ".lock"
+LOCK_OWNER_FILE = ".lock-owner.json"
+
+# Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
+MODEL_SIDE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+# A checkpoint that replaces one of the same step stands whole under this second name before the first one goes.
+REPLACEMENT_SUFFIX = ".new"
+
+_STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
+_LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
+_LEGACY_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?model-(\d+)"', re.MULTILINE)
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
+
+
+def run_path(checkpoint_dir: Path, run_name: str) -> Path:
+    """Where the run of that name lies or would lie.
+
+    Raises:
+        SettingsError: the name cannot name a folder on every system, or points out of ``checkpoint_dir``.
+    """
+    if not run_name.strip(" .") or run_name.endswith((" ", ".")) or _FORBIDDEN_IN_NAMES.search(run_name):
+        raise SettingsError(
+            f'run_name is {run_name!r}; expected a plain folder name, without any of <>:"/\\|?* and not ending in a '
+            'dot or a space. Use a name such as "run1", and checkpoint_dir to say where runs lie.'
+        )
+    return checkpoint_dir / run_name
+
+
+def list_runs(checkpoint_dir: Path) -> list[str]:
+    """The names of the runs in a checkpoint folder, sorted; those of gpt-2-simple included."""
+    if not checkpoint_dir.is_dir():
+        return []
+    return sorted(folder.name for folder in checkpoint_dir.iterdir() if folder.is_dir() and is_run(folder))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run: of this package, also one that lost its run.json, or of gpt-2-simple."""
+    return (folder / RUN_FILE).is_file() or bool(step_folders(folder)) or legacy_step(folder) is not None
+
+
+def existing_run_path(checkpoint_dir: Path, run_name: str) -> Path:
+    """The folder of a run that exists.
+
+    Raises:
+        RunError: there is none of that name; the message names those that there are.
+    """
+    path = run_path(checkpoint_dir, run_name)
+    if is_run(path):
+        return path
+    runs = list_runs(checkpoint_dir)
+    there = f"The runs there: {', '.join(runs)}." if runs else "There are no runs there yet."
+    raise RunError(
+        f"There is no run {run_name!r} in {checkpoint_dir}. {there} "
+        f'Train one with gpt2simple.finetune("script.txt", run_name={run_name!r}), or name another run_name or '
+        "checkpoint_dir."
+    )
+
+
+def step_folder_name(step: int) -> str:
+    """``step-000120`` for step 120: names sort as steps do, up to a million."""
+    return f"step-{step:06d}"
+
+
+def step_folders(run: Path) -> dict[int, Path]:
+    """The checkpoint folders of a run by step, ascending; a finished replacement stands for what it replaces."""
+    found: dict[int, Path] = {}
+    for path in sorted(run.iterdir()) if run.is_dir() else []:  # "step-000120.new" sorts after "step-000120"
+        match = _STEP_FOLDER.fullmatch(path.name)
+        if match and path.is_dir():
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def unfinished_replacements(run: Path) -> list[Path]:
+    """Whole checkpoints that have not yet taken the place of what they replace."""
+    return [path for path in step_folders(run).values() if path.name.endswith(REPLACEMENT_SUFFIX)]
+
+
+def legacy_step(folder: Path) -> int | None:
+    """The step of the newest gpt-2-simple checkpoint in a folder, or None where there is none.
+
+    TensorFlow's pointer file ``checkpoint`` decides, as it does for gpt-2-simple; without it the highest number.
+    """
+    if not folder.is_dir():
+        return None
+    steps = [int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))]
+    pointer = folder / "checkpoint"
+    if steps and pointer.is_file():
+        match = _LEGACY_POINTER.search(pointer.read_text(encoding="utf-8", errors="replace"))
+        if match and int(match[1]) in steps:
+            return int(match[1])
+    return max(steps, default=None)
