@@ -5,9 +5,9 @@
 FOLDER holds genesis.zip, inaugural.zip, state_union.zip and shakespeare.zip as https://github.com/nltk/nltk_data
 publishes them (packages/corpora), or the folders they unpack to. OUTPUT gets one UTF-8 file per document: the two
 English translations of Genesis, every inaugural and State of the Union address, and six plays laid out as scripts.
-Hamlet is left out, since it is one of the texts that the model is judged on, and Romeo and Juliet, since nearly all of it
-stands in tiny Shakespeare, another of them. Files whose digest differs from the table below
-are refused, so that the model can be made again from exactly the same texts.
+Hamlet is left out, since it is one of the texts that the model is judged on, and Romeo and Juliet, since nearly all of
+it stands in tiny Shakespeare, another of them. Files whose digest differs from the table below are refused, so that the
+model can be made again from exactly the same texts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Which part of a text is held out to measure what was learned.
+
+Several documents: whole documents, chosen by the digest of their text. Equal documents have equal digests and stay
+together, so none is on both sides, and adding documents later moves no document across by itself. One document, or none
+that is small enough: the tail of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt2simple.data.corpus import Corpus, TokenSet
+from gpt2simple.errors import DataError
+from gpt2simple.settings.text import TextSettings
+
+# Whole documents may make the held-out part this much larger than asked for.
+_TOLERANCE = 1.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A text in two parts, and remarks for the user on how it was parted."""
+
+    train: TokenSet
+    held_out: TokenSet | None
+    notices: tuple[str, ...] = ()
+
+
+def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Corpus | None = None) -> Split:
+    """Part a text into what is learned and what is held out.
+
+    Args:
+        window: tokens of context in training; a held-out part shorter than that says little, and is not made.
+        validation: the user's own text to hold out (``validation_file``); then the whole corpus is learned, but for
+            documents that it shares with that text.
+
+    Raises:
+        DataError: nothing would be left to learn.
+    """
+    if validation is not None:
+        return _with_own(corpus, validation)
+    if settings.validation_split == 0.0:
+        return Split(train=_everything(corpus), held_out=None)
+    share = settings.validation_split * corpus.tokens
+    held_out = _whole_documents(corpus, share)
+    parts = _by_document(corpus, held_out) if held_out.any() else _by_tail(corpus, share)
+    if parts is None:
+        return _nothing_held_out(corpus, "every document stands in it several times")
+    if parts[1].targets < window:
+        return _nothing_held_out(
+            corpus,
+            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, less than one window of {window}",
+        )
+    return Split(train=parts[0], held_out=parts[1])
+
+
+def _everything(corpus: Corpus) -> TokenSet:
+    return TokenSet(corpus.ids, [(0, corpus.tokens)], documents=corpus.documents)
+
+
+def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
+    notice = (
+        f"Nothing is held out: {reason}. To measure what is learned, give validation_file, a text of its own, "
+        "or a larger validation_split or a smaller window."
+    )
+    return Split(train=_everything(corpus), held_out=None, notices=(notice,))
+
+
+def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
+    """Which documents to hold out, bool [D]: in the order of their digests, those that fit into ``share`` tokens."""
+    _, group_of = np.unique(corpus.document_digests, return_inverse=True)  # groups of equal texts, sorted by digest
+    group_tokens = np.bincount(group_of, weights=corpus.document_tokens)
+    taken = np.zeros(len(group_tokens), dtype=bool)
+    if len(group_tokens) < 2:
+        return taken[group_of]
+    total = 0.0
+    for group, tokens in enumerate(group_tokens):
+        if total + tokens <= share * _TOLERANCE:
+            taken[group] = True
+            total += tokens
+        if total >= share:
+            break
+    return taken[group_of]
+
+
+def _by_document(corpus: Corpus, held_out: np.ndarray) -> tuple[TokenSet, TokenSet]:
+    return _chosen(corpus, ~held_out), _chosen(corpus, held_out)
+
+
+def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:
+    """The chosen documents, bool [D], behind the end-of-text id that opens every corpus."""
+    spans = zip(corpus.document_starts[chosen].tolist(), corpus.document_ends[chosen].tolist(), strict=True)
+    return TokenSet(corpus.ids, [(0, 1), *spans], documents=int(chosen.sum()))
+
+
+def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
+    """The tail of the longest document that has no copy, at most half of it; None where every document has copies."""
+    _, group_of, copies = np.unique(corpus.document_digests, return_inverse=True, return_counts=True)
+    lengths = np.where(copies[group_of] == 1, corpus.document_tokens, 0)
+    document = int(lengths.argmax())
+    if not lengths[document]:
+        return None
+    end = int(corpus.document_ends[document])
+    cut = end - min(round(share), int(lengths[document]) // 2)
+    # Where other documents follow, the end-of-text id keeps the learned part from running into the next one.
+    rest = [(end - 1, corpus.tokens)] if end < corpus.tokens else []
+    train = TokenSet(corpus.ids, [(0, cut), *rest], documents=corpus.documents)
+    return train, TokenSet(corpus.ids, [(cut, end)])
+
+
+def _with_own(corpus: Corpus, validation: Corpus) -> Split:
+    shared = np.isin(corpus.document_digests, validation.document_digests)
+    if shared.all():
+        raise DataError(
+            "Every document of the dataset stands in validation_file too, so nothing would be left to learn. "
+            "Give a validation_file with other text."
+        )
+    held_out = _everything(validation)
+    if not shared.any():
+        return Split(train=_everything(corpus), held_out=held_out)
+    notice = f"{int(shared.sum())} documents of the dataset stand in validation_file too; they are not learned."
+    return Split(train=_chosen(corpus, ~shared), held_out=held_out, notices=(notice,))
