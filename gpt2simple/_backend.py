@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
 
 from gpt2simple.errors import BackendError
 
@@ -54,8 +55,26 @@ with quiet_stderr(), warnings.catch_warnings():
     try:
         import tensorflow as tf
         import tf_keras as keras
+        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
         raise _missing(error) from error
 
-__all__ = ["GPT2Config", "TFGPT2LMHeadModel", "keras", "quiet_stderr", "tf"]
+
+def loaded_keras3() -> ModuleType | None:
+    """Keras 3 if this process has imported it (who passes one of its callbacks has), else None.
+
+    It is not imported here: that would lengthen every start for something few use.
+    """
+    return sys.modules.get("keras")
+
+
+__all__ = [
+    "GPT2Config",
+    "TFGPT2LMHeadModel",
+    "keras",
+    "loaded_keras3",
+    "quiet_stderr",
+    "tf",
+    "xla_dynamic_update_slice",
+]
