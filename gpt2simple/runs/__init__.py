@@ -9,7 +9,6 @@ from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.directory import RunDirectory
 from gpt2simple.runs.layout import existing_run_path, list_runs, run_path
 from gpt2simple.runs.manifest import BestMark
-from gpt2simple.runs.metrics import truncate_metrics
 
 __all__ = [
     "BestMark",
@@ -24,6 +23,5 @@ __all__ = [
     "list_runs",
     "run_path",
     "tensor_of",
-    "truncate_metrics",
     "with_recorded",
 ]

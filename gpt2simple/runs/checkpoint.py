@@ -56,7 +56,7 @@ class StepCheckpoint:
         return sum(path.stat().st_size for path in self.path.iterdir() if path.is_file())
 
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The weights by canonical name, float32, one at a time."""
+        """The weights under the names given to ``save``, float32, one at a time."""
         return _tensors(self.path / MODEL_FILE)
 
     def optimizer(self) -> Iterator[tuple[str, np.ndarray]]:

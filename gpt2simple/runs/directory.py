@@ -21,7 +21,6 @@ from gpt2simple.runs.checkpoint import StepCheckpoint, tensors_size, write_check
 from gpt2simple.runs.description import RunDescription, RunInfo, now
 from gpt2simple.runs.folder import Notify, RunFolder
 from gpt2simple.runs.manifest import BestMark, FileRecord
-from gpt2simple.runs.metrics import METRICS_CSV, METRICS_JSONL, truncate_metrics
 from gpt2simple.storage import (
     atomic_folder,
     atomic_write,
@@ -33,9 +32,6 @@ from gpt2simple.storage import (
     require_space,
 )
 from gpt2simple.weights.safetensors_file import Tensor
-
-_OBSERVERS_FILES = (METRICS_JSONL, METRICS_CSV, "loss.png")
-_OBSERVERS_FOLDERS = ("samples", "tensorboard")
 
 
 class RunDirectory(RunFolder):
@@ -106,7 +102,8 @@ class RunDirectory(RunFolder):
 
         Args:
             step: optimizer steps done, at least those of the newest checkpoint (``rewind`` goes back).
-            weights: float32 tensors under canonical names, made one at a time while they are written.
+            weights: float32 tensors under PyTorch's names, made one at a time while they are written
+                (``weights.huggingface.weight_tensors``).
             optimizer: any tensors by name, likewise.
             state: JSON values that come back as ``StepCheckpoint.state``.
             best_figures: held-out figures, if this is the best step so far; None: the best so far stays.
@@ -140,7 +137,7 @@ class RunDirectory(RunFolder):
             StorageError: the disk is full or cannot be written; the root is then as it was.
         """
         self._require_lock()
-        checkpoint = self._for_root()
+        checkpoint = self._unverified_best()
         if checkpoint is not None:
             root.publish_weights(self.path, checkpoint)
 
@@ -148,29 +145,25 @@ class RunDirectory(RunFolder):
         """Remove the oldest checkpoints until ``keep`` are left; the best and the latest always stay."""
         self._require_lock()
         steps = layout.step_folders(self.path)
-        mark = self.best_mark()
-        precious = [s for s in steps if s == max(steps) or (mark is not None and s == mark.step)]
-        others = [s for s in steps if s not in precious]
-        n_others = max(0, keep - len(precious))
+        best = self._unverified_best()
+        precious = {max(steps, default=None), best.step if best else None}
+        others = [step for step in steps if step not in precious]
+        n_others = max(0, keep - (len(steps) - len(others)))
         for step in others[: len(others) - n_others]:
             remove_folder(steps[step])
 
     def rewind(self, step: int) -> None:
-        """Go back to the checkpoint of ``step``: what came after it is taken away, checkpoints and metrics alike.
+        """Go back to the checkpoint of ``step``: later ones are removed, with a notice, and the root follows.
 
-        Whole checkpoints are removed, damaged ones set aside under another name, with a notice. Going back to the
-        newest only takes back the metrics of steps that were not saved.
+        Called after ``repair`` by whoever continues a run; going back to the newest changes nothing but run.json.
+        Observers take back their own records of later steps.
         """
         self._require_lock()
-        for later in [c for c in self.checkpoints() if c.step > step]:
-            if later.damage() is None:
-                remove_folder(later.path)
-                self._notify(f"Going back to step {step}: removed the later checkpoint {later.path.name}.")
-            else:
-                self._set_aside(later)
-        truncate_metrics(self.path, step)
-        mark = self.best_mark()
-        self._write_info(self.info.changed(latest_step=step, best=mark, ended=None))
+        for later, path in layout.step_folders(self.path).items():
+            if later > step:
+                remove_folder(path)
+                self._notify(f"Going back to step {step}: removed the later checkpoint {path.name}.")
+        self._write_info(self.info.changed(latest_step=step, best=self.best_mark(), ended=None))
         self.publish()
 
     def describe(self, description: RunDescription, step: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
@@ -193,8 +186,12 @@ class RunDirectory(RunFolder):
     def repair(self) -> None:
         """Bring the folder in order after a process was killed in it, or a file was damaged. Says what it did.
 
-        Leftovers of dead processes go, a replacement that was cut short is finished, and run.json and the root's
-        model files are made again from the checkpoints where they are torn or behind.
+        Leftovers of dead processes go, and a replacement that was cut short is finished. The newest and the best
+        checkpoint are verified; damaged ones are set aside under another name (unless none is whole, which ``latest``
+        tells). run.json and the root's model files are made again where they are torn or behind.
+
+        Raises:
+            RunError: neither run.json nor a copy of it in a checkpoint can be read.
         """
         self._require_lock()
         remove_leftovers(self.path)
@@ -202,23 +199,18 @@ class RunDirectory(RunFolder):
         newest = self._newest_whole()
         if newest is None:
             return
-        best = newest.best
-        if (self.info.latest_step, self.info.best) != (newest.step, best) or not self._has_readable_info():
-            self._write_info(self.info.changed(latest_step=newest.step, best=best))
+        for later in [c for c in self.checkpoints() if c.step > newest.step]:
+            self._set_aside(later)
+        while (best := self._unverified_best()) is not None and best.step != newest.step and best.damage():
+            self._set_aside(best)
+        if (self.info.latest_step, self.info.best) != (newest.step, newest.best) or not self._has_readable_info():
+            self._write_info(self.info.changed(latest_step=newest.step, best=newest.best))
         restored = root.restore_side_files(self.path, newest, self.info.model_files)
-        model = self.best()
-        if model is not None and not root.has_weights_of(self.path, model):
-            root.publish_weights(self.path, model)
+        if best is not None and not root.has_weights_of(self.path, best):
+            root.publish_weights(self.path, best)
             restored.append(layout.MODEL_FILE)
         if restored:
             self._notify(f"Made again from the checkpoints of {self.path}: {', '.join(restored)}.")
-
-    def _for_root(self) -> StepCheckpoint | None:
-        """Unverified: ``publish`` follows a save, and ``repair`` verifies by itself."""
-        steps = layout.step_folders(self.path)
-        mark = self.best_mark()
-        step = mark.step if mark is not None and mark.step in steps else max(steps, default=None)
-        return None if step is None else StepCheckpoint(step, steps[step])
 
     def _finish_replacements(self) -> None:
         for whole in layout.unfinished_replacements(self.path):
@@ -230,7 +222,7 @@ class RunDirectory(RunFolder):
         names = (f"damaged-{checkpoint.path.name}" + (f"-{n}" if n else "") for n in range(1_000_000))
         target = next(path for name in names if not (path := self.path / name).exists())
         rename_folder(checkpoint.path, target)
-        self._notify(f"The damaged checkpoint {checkpoint.path.name} is now called {target.name}; delete it at will.")
+        self._notify(f"{checkpoint.path} is damaged and is now called {target.name}.")
 
     def _require_lock(self) -> None:
         assert self._lock_held, "a run is written only while its lock is held"
@@ -255,14 +247,16 @@ class RunDirectory(RunFolder):
             return
         for path in layout.step_folders(self.path).values():
             remove_folder(path)
-        for name in (layout.MODEL_FILE, *_OBSERVERS_FILES):
+        for name in (layout.MODEL_FILE, *layout.OBSERVERS_FILES):
             (self.path / name).unlink(missing_ok=True)
-        for name in _OBSERVERS_FOLDERS:
+        for name in layout.OBSERVERS_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _lock_owner(self) -> str:
         try:
             who = json.loads((self.path / layout.LOCK_OWNER_FILE).read_text(encoding="utf-8"))
+            if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
+                return "another session of this process"
             return f"another process (number {who['pid']} on {who['host']}, since {who['since']})"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"

@@ -94,12 +94,10 @@ class RunFolder:
         notice. Arguments and errors as ``latest``.
         """
         tried: set[int] = set()
-        for mark in self._best_marks():
+        for mark, found in self._best_first():
             if mark.step in tried:
                 continue
             tried.add(mark.step)
-            path = layout.step_folders(self.path).get(mark.step)
-            found = None if path is None else StepCheckpoint(mark.step, path)
             damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
             if found is not None and damage is None:
                 return found
@@ -109,10 +107,11 @@ class RunFolder:
     def best_mark(self) -> BestMark | None:
         """The best step and its held-out figures, as the newest readable checkpoint knows them; None where nothing is
         held out."""
-        return next(self._best_marks(), None)
+        return next((mark for mark, _ in self._best_first()), None)
 
     def model_folder(self, which: Which = "best") -> Path:
-        """The folder to load a model from for generating: a checkpoint, or the root where only that was kept.
+        """The folder to load a model from for generating: a checkpoint, or the root where only that was kept or where
+        gpt-2-simple trained.
 
         Args:
             which: the step with the lowest held-out loss, or the newest.
@@ -123,15 +122,21 @@ class RunFolder:
         found = self.best(weights_only=True) if which == "best" else self.latest(weights_only=True)
         if found is not None:
             return found.path
-        if (self.path / layout.MODEL_FILE).is_file():
+        if (self.path / layout.MODEL_FILE).is_file() or self.legacy_step is not None:
             return self.path
         raise RunError(
             f"{self.path} holds no trained model yet: its training has not reached the first checkpoint. "
             "Call gpt2simple.finetune on it, or name another run_name."
         )
 
-    def _best_marks(self) -> Iterator[BestMark]:
-        """The marks that the checkpoints carry, newest first, up to one that knows of none."""
+    def _unverified_best(self) -> StepCheckpoint | None:
+        """What ``best`` gives, without reading the files."""
+        marked = next((found for _, found in self._best_first() if found is not None), None)
+        return marked or next(reversed(self.checkpoints()), None)
+
+    def _best_first(self) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
+        """The marks that the checkpoints carry, newest first, up to one that knows of none, and what they point at."""
+        steps = layout.step_folders(self.path)
         for checkpoint in reversed(self.checkpoints()):
             try:
                 mark = checkpoint.best
@@ -139,7 +144,8 @@ class RunFolder:
                 continue
             if mark is None:
                 return
-            yield mark
+            path = steps.get(mark.step)
+            yield mark, None if path is None else StepCheckpoint(mark.step, path)
 
     def _newest_whole(self, *, weights_only: bool = False) -> StepCheckpoint | None:
         skipped = None

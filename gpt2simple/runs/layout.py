@@ -28,6 +28,10 @@ MODEL_SIDE_FILES = (
     "merges.txt",
 )
 
+# What observers write into a run's folder; named here because whoever replaces a run removes them.
+OBSERVERS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+OBSERVERS_FOLDERS = ("samples", "tensorboard")
+
 # A checkpoint that replaces one of the same step stands whole under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
 
