@@ -1,0 +1,226 @@
+"""GPT-2 with key/value caches, as compiled functions: read a prompt, place it in a row, write one token for every row.
+
+The functions take weights and caches as arguments and are kept in the process by what shapes them, so that a second
+model of the same shape compiles nothing. Knows no text, no sampling, and not which rows are in use.
+
+*The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
+it: a token's place in the text is in its position embedding, so attention does not care where its key lies. Thus one
+update serves all rows however their lengths differ, and a row can be replaced at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpt2simple._backend import quiet_stderr, tf, xla_dynamic_update_slice
+from gpt2simple.generation.weights import VECTORS, DecodeWeights, Matrix
+from gpt2simple.shape import ModelShape
+
+KeysValues = tuple[tf.Tensor, tf.Tensor]
+Caches = Sequence[tuple[tf.Variable, tf.Variable]]  # by layer
+Attend = Callable[[int, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+_SHORTEST_PROMPT = 16
+_SHORTEST_CACHE = 256
+_MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
+
+# How often each function was traced, by its name and shapes: tests hold that nothing is compiled twice.
+traces: Counter[tuple[object, ...]] = Counter()
+
+
+def prompt_bucket(tokens: int, n_ctx: int) -> int:
+    """The padded length with which a prompt is read: a power of two from 16 (32 is skipped), at most the window."""
+    bucket = _SHORTEST_PROMPT
+    while bucket < tokens:
+        bucket *= 4 if bucket == _SHORTEST_PROMPT else 2
+    return min(bucket, n_ctx)
+
+
+def cache_bucket(tokens: int, n_ctx: int) -> int:
+    """The slots of a cache that holds some tokens: a power of two from 256, at most the window."""
+    bucket = _SHORTEST_CACHE
+    while bucket < tokens:
+        bucket *= 2
+    return min(bucket, n_ctx)
+
+
+def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Empty keys and values of each layer, [B, H, slots, D] float32."""
+    size = (rows, shape.n_head, slots, shape.n_embd // shape.n_head)
+    return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(shape.n_layer)]
+
+
+@functools.cache
+def prompt_reader(shape: ModelShape, precision: str, length: int) -> Callable[..., tuple[tf.Tensor, list[KeysValues]]]:
+    """A function (weights, tokens [length], count) -> (logits [V] after token count - 1, keys and values by layer).
+
+    Tokens from `count` on are padding; keys and values are [H, length, D], those of the padding meaningless.
+    """
+
+    def read(weights: DecodeWeights, tokens: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
+        traces["read", shape, precision, length] += 1
+        x = _embed(weights, tokens, tf.range(length))  # [length, E]
+        causal = tf.range(length)[None, :] <= tf.range(length)[:, None]  # [to, from]
+        kept: list[KeysValues] = []
+
+        def attend(_: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+            q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
+            kept.append((k, v))
+            return tf.reshape(tf.transpose(_attention(q, k, v, causal), [1, 0, 2]), [length, shape.n_embd])
+
+        x = _layers(x, weights, shape, attend)
+        last = tf.gather(x, [count - 1])  # [1, E]
+        return _logits(last, weights, shape)[0], kept
+
+    return _compiled(read)
+
+
+@functools.cache
+def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Callable[..., None]:
+    """A function (caches, keys and values of a prompt, row, first slot) that places a prompt in a row of the ring."""
+
+    def write(
+        caches: Caches,
+        prompt: Sequence[KeysValues],
+        row: tf.Tensor,
+        first: tf.Tensor,
+    ) -> None:
+        traces["write", shape, rows, slots, length] += 1
+        chosen = (tf.range(rows) == row)[:, None, None, None]
+        for layer, part in zip(caches, prompt, strict=True):
+            for cache, values in zip(layer, part, strict=True):
+                padded = tf.pad(values, [[0, 0], [0, slots - length], [0, 0]])  # [H, slots, D]
+                cache.assign(tf.where(chosen, tf.roll(padded, first, axis=1)[None], cache))
+
+    return _compiled(write)
+
+
+@functools.cache
+def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Callable[..., tf.Tensor]:
+    """A function (weights, caches, tokens [B], counts [B], slot) -> logits [B, V] that feeds one token to each row.
+
+    `counts` are the tokens that stand before the new ones, which are also the new ones' positions; the new keys and
+    values go to `slot`. A row that is not in use may be given any token and count 0.
+    """
+
+    def step(
+        weights: DecodeWeights,
+        caches: Caches,
+        tokens: tf.Tensor,
+        counts: tf.Tensor,
+        slot: tf.Tensor,
+    ) -> tf.Tensor:
+        traces["step", shape, precision, rows, slots] += 1
+        age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
+        visible = (age[None, :] <= counts[:, None])[:, None, None, :]  # [B, 1, 1, slots]
+
+        def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+            q, k, v = (_heads(part, shape)[:, :, None, :] for part in (q, k, v))  # [B, H, 1, D]
+            keys, values = (
+                cache.assign(_set_slot(cache, new, slot), read_value=True)
+                for cache, new in zip(caches[layer], (k, v), strict=True)
+            )
+            return tf.reshape(_attention(q, keys, values, visible), [rows, shape.n_embd])
+
+        x = _layers(_embed(weights, tokens, counts), weights, shape, attend)
+        return _logits(x, weights, shape)
+
+    return _compiled(step)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors, compiled by XLA at its first call; what XLA writes to stderr then is held back."""
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    ready = False
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal ready
+        if ready:
+            return compiled(*arguments)
+        with quiet_stderr():
+            result = compiled(*arguments)
+        ready = True
+        return result
+
+    return call
+
+
+def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Attend) -> tf.Tensor:
+    """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E]."""
+    e = shape.n_embd
+    for layer, (c_attn, c_proj, c_fc, c_out) in enumerate(weights.matrices):
+        part = dict(zip((name for name, _ in VECTORS), _unpack(weights.vectors[layer], e), strict=True))
+        a = _norm(x, part["ln_1.weight"], part["ln_1.bias"], shape)
+        q, k, v = tf.split(_project(a, c_attn) + part["attn.c_attn.bias"], 3, axis=-1)
+        x += _project(attend(layer, q, k, v), c_proj) + part["attn.c_proj.bias"]
+        a = _norm(x, part["ln_2.weight"], part["ln_2.bias"], shape)
+        a = _gelu(_project(a, c_fc) + part["mlp.c_fc.bias"])  # [N, 4 E]
+        x += _project(a, c_out) + part["mlp.c_proj.bias"]
+    return x
+
+
+def _unpack(packed: tf.Tensor, e: int) -> list[tf.Tensor]:
+    return tf.split(packed, [size * e for _, size in VECTORS])
+
+
+def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Token and position embeddings, [N, E]. Gathered: a slice by an argument would be compiled anew for each value."""
+    rows = tf.cast(tf.gather(weights.wte.values, tokens), tf.float32)
+    if weights.wte.scale.shape[0]:
+        rows *= tf.gather(weights.wte.scale, tokens)[:, None]
+    return rows + tf.gather(weights.wpe, positions)
+
+
+def _logits(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
+    """Logits [N, V] float32 of the last layer's output [N, E]."""
+    return _project(_norm(x, weights.final_norm[0], weights.final_norm[1], shape), weights.wte)
+
+
+def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
+    """x [N, in] times a matrix [out, in], transposed: [N, out] float32."""
+    w = matrix.values
+    if w.dtype == tf.int8:
+        # The conversion is fused into the product: memory is read once, as int8.
+        return _float32_product(x, tf.cast(w, tf.float32)) * matrix.scale
+    if w.dtype == tf.float32:
+        return _float32_product(x, w)
+    return tf.cast(tf.matmul(tf.cast(x, w.dtype), w, transpose_b=True), tf.float32)
+
+
+def _float32_product(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    if x.shape[0] == 1:  # XLA's product of a matrix and a vector runs at the memory's speed, its general one does not
+        return tf.linalg.matvec(w, x[0])[None]
+    return tf.matmul(x, w, transpose_b=True)
+
+
+def _norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred * tf.math.rsqrt(variance + shape.layer_norm_epsilon) * weight + bias
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    """GPT-2's approximation of GELU by a hyperbolic tangent."""
+    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def _heads(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    """[N, E] -> [N, H, D]."""
+    return tf.reshape(x, [-1, shape.n_head, shape.n_embd // shape.n_head])
+
+
+def _attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
+    """Softmax attention of q [..., to, D] over k and v [..., from, D] where `visible` broadcasts to [..., to, from]."""
+    scores = tf.matmul(q, k, transpose_b=True) * (int(q.shape[-1]) ** -0.5)
+    return tf.matmul(tf.nn.softmax(tf.where(visible, scores, _MASKED)), v)
+
+
+def _set_slot(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
+    """The cache [B, H, slots, D] with one slot of every row replaced by [B, H, 1, D], in place."""
+    zero = tf.zeros_like(slot)
+    return xla_dynamic_update_slice(cache, new, tf.stack([zero, zero, slot, zero]))

@@ -1,0 +1,134 @@
+"""Samples from a model: one stream of pieces, and the list that collects it.
+
+Holds the decode copy of the weights and sets up each call: token ids of the prefixes, the sampling chain, the rows.
+Knows no files, no run folders and no terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from gpt2simple._backend import tf
+from gpt2simple.errors import SettingsError
+from gpt2simple.generation.batch import RowBatch
+from gpt2simple.generation.samples import Piece, Sample, join
+from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
+from gpt2simple.generation.text import BadWords, TextStream
+from gpt2simple.generation.weights import DecodeWeights, decode_weights
+from gpt2simple.generation.writer import Growing, Writer
+from gpt2simple.settings import GenerateSettings
+from gpt2simple.shape import ModelShape
+from gpt2simple.tokenizer import Tokenizer
+
+# Rows written at the same time when the user does not choose.
+_ROWS_ON_CPU = 8
+_ROWS_ON_GPU = 32
+
+
+class Generator:
+    """Writes texts with a model's weights as they are now; later training does not reach it.
+
+    Args:
+        variables: the model's, by canonical name.
+        shape: the model's.
+        tokenizer: the model's.
+        precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
+        notify: is told short remarks for the user.
+
+    Raises:
+        SettingsError: there is no such precision.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        shape: ModelShape,
+        tokenizer: Tokenizer,
+        *,
+        precision: str = "float32",
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
+        self._shape = shape
+        self._tokenizer = tokenizer
+        self._precision = precision
+        self._notify = notify
+        # A model may have more rows than its tokenizer has tokens; those that spell nothing are never drawn.
+        self._drawable = min(shape.n_vocab, tokenizer.vocab_size)
+        self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
+
+    def close(self) -> None:
+        """Free the decode copy of the weights; a closed generator writes no more."""
+        self._weights = None
+
+    def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
+        """The finished samples, those of the first prefix first; see `stream`."""
+        started = time.perf_counter()
+        pieces: dict[int, list[Piece]] = {}
+        finished: dict[int, Sample] = {}
+        for piece in self.stream(prefixes, settings):
+            pieces.setdefault(piece.sample, []).append(piece)
+            if piece.finish_reason is not None:
+                prefix = prefixes[piece.sample // settings.nsamples]
+                finished[piece.sample] = join(pieces.pop(piece.sample), prefix, time.perf_counter() - started)
+        return [finished[number] for number in sorted(finished)]
+
+    def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
+        """Text as it is written, the pieces of several samples in turn.
+
+        Args:
+            prefixes: one or more; each gets `settings.nsamples` samples. An empty one starts from the end of text.
+            settings: how to draw and when to stop.
+
+        Raises:
+            SettingsError: there is no prefix, or the generator is closed.
+        """
+        if self._weights is None:
+            raise SettingsError("This generator was closed and holds no weights; make a new one.")
+        if not prefixes:
+            raise SettingsError('prefixes is empty; give at least one, such as [""].')
+        samples = self._samples(prefixes, settings)
+        batch = RowBatch(
+            self._weights,
+            self._shape,
+            self._precision,
+            rows=min(settings.batch_size or _default_rows(), len(samples)),
+            longest=max(len(growing.prompt) for growing in samples) + settings.length,
+            notify=self._notify,
+        )
+        return Writer(
+            batch,
+            samples,
+            settings,
+            chain=self._chain(settings),
+            end_of_text=self._tokenizer.end_of_text,
+            token_bytes=self._token_bytes.__getitem__,
+        ).pieces()
+
+    def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Growing]:
+        stops = settings.stop if settings.truncate is None else (*settings.stop, settings.truncate)
+        samples: list[Growing] = []
+        for prefix in prefixes:
+            prompt = self._tokenizer.encode(prefix) or [self._tokenizer.end_of_text]
+            if len(prompt) > self._shape.n_ctx:
+                self._notify(
+                    f"The prefix has {len(prompt)} tokens, more than the model's window of {self._shape.n_ctx}: "
+                    f"only the last {self._shape.n_ctx} are read."
+                )
+            for _ in range(settings.nsamples):
+                growing = Growing(sample=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops))
+                samples.append(growing)
+        return samples
+
+    def _chain(self, settings: GenerateSettings) -> Chain:
+        bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
+        chain = sampling_chain(settings, self._tokenizer.end_of_text, bad_words)
+        if self._drawable == self._shape.n_vocab:
+            return chain
+        surplus = range(self._drawable, self._shape.n_vocab)
+        return lambda logits, tokens, new: chain(forbid(logits, surplus), tokens, new)
+
+
+def _default_rows() -> int:
+    return _ROWS_ON_GPU if tf.config.list_logical_devices("GPU") else _ROWS_ON_CPU

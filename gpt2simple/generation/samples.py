@@ -1,0 +1,65 @@
+"""What generation gives: pieces as they are written, samples when they are done. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What became certain of one sample: some text, perhaps its end.
+
+    The `text` of a sample's pieces joins to `Sample.text`, and so do the tokens.
+    """
+
+    sample: int  # number in the call: samples of the first prefix first
+    text: str  # whole characters; may be empty in a sample's last piece
+    tokens: tuple[int, ...] = ()  # new tokens drawn since the sample's piece before
+    logprobs: tuple[float, ...] | None = None  # nats, of those tokens under the unfiltered model; None: not asked for
+    prompt_tokens: int = 0
+    finish_reason: str | None = None  # in the last piece: "length", "end_of_text" or "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One finished sample."""
+
+    text: str
+    prefix: str
+    tokens: tuple[int, ...]  # the new tokens, those of a stop string and the end of text included
+    prompt_tokens: int
+    finish_reason: str  # "length", "end_of_text" or "stop"
+    logprobs: tuple[float, ...] | None  # nats, one per new token
+    seconds: float  # from the start of the call to this sample's end
+
+    @property
+    def new_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """This sample's new tokens over its seconds; samples written side by side share the time."""
+        return self.new_tokens / max(self.seconds, 1e-9)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sample as plain JSON values."""
+        values = asdict(self) | {"new_tokens": self.new_tokens, "tokens_per_second": self.tokens_per_second}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def join(pieces: Sequence[Piece], prefix: str, seconds: float) -> Sample:
+    """The sample that some pieces make, the last of which ends it."""
+    last = pieces[-1]
+    assert last.finish_reason is not None, last
+    logprobs = None if last.logprobs is None else tuple(x for piece in pieces for x in piece.logprobs or ())
+    return Sample(
+        text="".join(piece.text for piece in pieces),
+        prefix=prefix,
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
+        prompt_tokens=last.prompt_tokens,
+        finish_reason=last.finish_reason,
+        logprobs=logprobs,
+        seconds=seconds,
+    )

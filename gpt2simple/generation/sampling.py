@@ -1,0 +1,198 @@
+"""Which token comes next: a chain of small pure functions from logits to logits, and a draw.
+
+A filter takes the logits of one row [V] (float32, natural log, up to a constant) and the tokens that stand so far, and
+returns new logits, with minus infinity for what must not be drawn. The chain is composed once from the settings. Works
+on one row at a time in NumPy, so a row's result cannot depend on the rows beside it. Knows no model, no text and no
+random state: a draw takes a number between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.settings import GenerateSettings
+
+Logits = np.ndarray[Any, np.dtype[np.float32]]
+Chain = Callable[[Logits, Sequence[int], int], Logits]
+
+_NEVER = np.float32(-np.inf)
+_FIRST_LOOK = 1024  # tokens that top_p sorts before it sorts all of them
+
+
+def apply_temperature(logits: Logits, temperature: float) -> Logits:
+    """The logits divided by the temperature, which must be above 0."""
+    return logits / np.float32(temperature)
+
+
+def apply_top_k(logits: Logits, k: int) -> Logits:
+    """Keep exactly the k highest logits; of equal ones those with the lower ids."""
+    if k >= logits.size:
+        return logits
+    threshold = np.partition(logits, -k)[-k]
+    kept = logits > threshold
+    ties = np.flatnonzero(logits == threshold)
+    kept[ties[: k - np.count_nonzero(kept)]] = True
+    return np.where(kept, logits, _NEVER)
+
+
+def apply_top_p(logits: Logits, p: float) -> Logits:
+    """Keep the smallest set of likeliest tokens whose probabilities add up to p or more, never fewer than one.
+
+    With probabilities 0.5, 0.3, 0.2 and p = 0.6 the first two stay: the first alone does not reach p.
+    """
+    weights = np.exp((logits - logits.max()).astype(np.float64))  # [V]
+    target = p * weights.sum()
+    # Sorting 50,257 numbers takes milliseconds, and the set is nearly always among the first thousand.
+    count = min(_FIRST_LOOK, weights.size)
+    likeliest = np.argpartition(weights, -count)[-count:]
+    if weights[likeliest].sum() < target:
+        likeliest = np.arange(weights.size)
+    likeliest = likeliest[np.lexsort((likeliest, -weights[likeliest]))]  # by weight, equal ones by id
+    needed = int(np.searchsorted(np.cumsum(weights[likeliest]), target)) + 1
+    return _only(logits, likeliest[:needed])
+
+
+def apply_min_p(logits: Logits, share: float) -> Logits:
+    """Leave out tokens whose probability is below a share of the likeliest one's."""
+    return np.where(logits < logits.max() + np.float32(np.log(share)), _NEVER, logits)
+
+
+def apply_repetition_penalty(logits: Logits, penalty: float, tokens: Sequence[int]) -> Logits:
+    """Make the tokens that already stand less likely: positive logits divided by the penalty, negative ones times it.
+
+    Source: Keskar et al. 2019 (CTRL), section 4.1, with the sign handled as transformers does.
+    """
+    seen = np.unique(np.asarray(tokens, dtype=np.int64))
+    scores = logits[seen]
+    changed = logits.copy()
+    changed[seen] = np.where(scores < 0, scores * np.float32(penalty), scores / np.float32(penalty))
+    return changed
+
+
+def forbid_repeated_ngrams(logits: Logits, size: int, tokens: Sequence[int]) -> Logits:
+    """Forbid each token that would complete a sequence of `size` tokens that stands already."""
+    if len(tokens) < size:
+        return logits
+    array = np.asarray(tokens, dtype=np.int64)
+    followers = array[size - 1 :]
+    if size > 1:
+        starts = np.lib.stride_tricks.sliding_window_view(array[:-1], size - 1)  # [n-size+1, size-1]
+        followers = followers[(starts == array[len(array) - size + 1 :]).all(axis=1)]
+    return forbid(logits, followers)
+
+
+def forbid(logits: Logits, tokens: Sequence[int] | np.ndarray) -> Logits:
+    """Forbid some tokens."""
+    changed = logits.copy()
+    changed[np.asarray(tokens, dtype=np.int64)] = _NEVER
+    return changed
+
+
+def draw(logits: Logits, number: float) -> int | None:
+    """The token whose share of the probability, tokens laid side by side by id, contains a number.
+
+    Args:
+        logits: [V], filtered.
+        number: at least 0, below 1.
+
+    Returns:
+        A token id; None where every token is forbidden.
+    """
+    candidates = np.flatnonzero(logits > _NEVER)
+    if candidates.size == 0:
+        return None
+    kept = logits[candidates].astype(np.float64)
+    shares = np.cumsum(np.exp(kept - kept.max()))
+    place = np.searchsorted(shares, number * shares[-1], side="right")
+    return int(candidates[min(int(place), candidates.size - 1)])
+
+
+def take_likeliest(logits: Logits, number: float) -> int | None:
+    """The token with the highest logit, of equal ones the lowest id; the number is not used."""
+    best = int(np.argmax(logits))
+    return best if logits[best] > _NEVER else None
+
+
+def uniform(seed: int, sample: int, position: int) -> float:
+    """A number in [0, 1) that depends on its arguments alone: on any machine, in any order, in any batch.
+
+    Args:
+        seed: 0 or more.
+        sample: the sample's number in its call, from 0.
+        position: tokens of the sample that stand before the one to be drawn.
+    """
+    digest = hashlib.blake2b(f"{seed} {sample} {position}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / float(1 << 53)
+
+
+def log_probability(logits: Logits, token: int) -> float:
+    """The log-probability in nats of a token under unfiltered logits."""
+    shifted = logits.astype(np.float64) - float(logits.max())
+    return float(shifted[token] - np.log(np.exp(shifted).sum()))
+
+
+def sampling_chain(
+    settings: GenerateSettings, end_of_text: int, forbidden: Callable[[Sequence[int]], np.ndarray] | None = None
+) -> Chain:
+    """The filters of some settings as one function of (logits [V], tokens that stand, how many of them are new).
+
+    Order as in transformers: what depends on the text first, then temperature, top_k, top_p, min_p. With temperature
+    0 the last four are left out: they never remove the likeliest token.
+
+    Args:
+        settings: what the user chose.
+        end_of_text: the token that `min_length` holds back.
+        forbidden: the tokens that bad_words forbids after some tokens; None: there are none.
+    """
+    by_text = _filters_by_text(settings, end_of_text, forbidden)
+    by_shape = _filters_by_shape(settings) if settings.temperature > 0 else []
+
+    def chain(logits: Logits, tokens: Sequence[int], new: int) -> Logits:
+        for apply in by_text:
+            logits = apply(logits, tokens, new)
+        if by_shape and not np.isfinite(logits.max()):
+            return logits  # every token is forbidden; the draw says so
+        for shape in by_shape:
+            logits = shape(logits)
+        return logits
+
+    return chain
+
+
+def _filters_by_text(
+    settings: GenerateSettings, end_of_text: int, forbidden: Callable[[Sequence[int]], np.ndarray] | None
+) -> list[Chain]:
+    chosen: list[Chain] = []
+    if settings.repetition_penalty != 1.0:
+        chosen.append(lambda x, tokens, _: apply_repetition_penalty(x, settings.repetition_penalty, tokens))
+    if settings.no_repeat_ngram_size:
+        chosen.append(lambda x, tokens, _: forbid_repeated_ngrams(x, settings.no_repeat_ngram_size, tokens))
+    if forbidden is not None:
+        chosen.append(lambda x, tokens, _: forbid(x, forbidden(tokens)))
+    if settings.min_length:
+        chosen.append(lambda x, _, new: forbid(x, [end_of_text]) if new < settings.min_length else x)
+    return chosen
+
+
+def _filters_by_shape(settings: GenerateSettings) -> list[Callable[[Logits], Logits]]:
+    chosen: list[Callable[[Logits], Logits]] = []
+    if settings.temperature != 1.0:
+        chosen.append(partial(apply_temperature, temperature=settings.temperature))
+    if settings.top_k:
+        chosen.append(partial(apply_top_k, k=settings.top_k))
+    if 0.0 < settings.top_p < 1.0:
+        chosen.append(partial(apply_top_p, p=settings.top_p))
+    if settings.min_p > 0.0:
+        chosen.append(partial(apply_min_p, share=settings.min_p))
+    return chosen
+
+
+def _only(logits: Logits, kept: np.ndarray) -> Logits:
+    filtered = np.full_like(logits, _NEVER)
+    filtered[kept] = logits[kept]
+    return filtered
