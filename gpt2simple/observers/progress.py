@@ -24,8 +24,8 @@ from gpt2simple.records import (
     StepRecord,
 )
 
-_BAR_WITH_END = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
-_BAR_WITHOUT_END = "step {n_fmt} [{elapsed}{postfix}]"
+_BAR_WITH_END = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
+_BAR_WITHOUT_END = "step {n_fmt} {elapsed}{postfix}"
 
 
 class Progress(Observer):
@@ -70,7 +70,7 @@ class Progress(Observer):
     def on_step(self, record: StepRecord) -> None:
         assert self._plan is not None, "a step before the start"
         if self._bar is not None:
-            self._bar.set_postfix_str(wording.losses(record, self._trend.latest), refresh=False)
+            self._bar.set_postfix_str(wording.bar_note(record, self._trend.latest), refresh=False)
             self._bar.update(record.step - self._bar.n)
             return
         seconds_left = self._seconds_left(record.step)

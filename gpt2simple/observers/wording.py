@@ -35,16 +35,18 @@ def step_line(record: StepRecord, plan: RunPlan, held_out: EvaluationRecord | No
         seconds_left: None where it is not known.
     """
     of = f"/{plan.last_step}" if plan.last_step is not None else ""
-    left = "" if seconds_left is None else f"  {duration(seconds_left)} left"
-    return f"step {record.step}{of}  epoch {record.epoch:.2f}  {losses(record, held_out)}{left}"
-
-
-def losses(record: StepRecord, held_out: EvaluationRecord | None) -> str:
-    """The part that a bar and a line share: losses in nats per token, and speed."""
     known = "" if held_out is None else f"  held-out {held_out.loss:.3f}"
+    left = "" if seconds_left is None else f"  {duration(seconds_left)} left"
     return (
-        f"loss {record.loss:.3f}  smoothed {record.smoothed_loss:.3f}{known}  {record.tokens_per_second:,.0f} tokens/s"
+        f"step {record.step}{of}  epoch {record.epoch:.2f}  loss {record.loss:.3f}  "
+        f"smoothed {record.smoothed_loss:.3f}{known}  {record.tokens_per_second:,.0f} tokens/s{left}"
     )
+
+
+def bar_note(record: StepRecord, held_out: EvaluationRecord | None) -> str:
+    """The same beside a bar, short enough for a terminal of 80 columns."""
+    known = "" if held_out is None else f" held-out {held_out.loss:.2f}"
+    return f"loss {record.loss:.2f} smoothed {record.smoothed_loss:.2f}{known} {record.tokens_per_second:,.0f} tokens/s"
 
 
 def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
