@@ -1,0 +1,26 @@
+"""GPT-2's forward pass as pure functions of a dictionary of weights.
+
+Reads the weights of a `TFGPT2LMHeadModel` by their canonical names (docs/architecture.md). Written apart from
+transformers' layers because training needs three things that those do not have: dropout whose masks are a function of
+(seed, step, layer), a head and loss that never hold the logits of a whole window in float32, and products in bfloat16
+over float32 variables without touching Keras's global policy. Knows no optimizer, no file and no text.
+
+Letters for shapes: B batch, T time (tokens), N = B*T rows, E width, H heads, D head width, V vocabulary.
+"""
+
+from gpt2simple.network.body import hidden_states
+from gpt2simple.network.dropout import DropoutKey
+from gpt2simple.network.head import LossGradients, head_matrix, logits, loss_gradients, summed_loss
+from gpt2simple.network.weights import compute_weights, is_matrix
+
+__all__ = [
+    "DropoutKey",
+    "LossGradients",
+    "compute_weights",
+    "head_matrix",
+    "hidden_states",
+    "is_matrix",
+    "logits",
+    "loss_gradients",
+    "summed_loss",
+]

@@ -1,0 +1,122 @@
+"""The tied head and the cross-entropy, in slices of rows.
+
+1,024 rows of 50,257 logits are 206 MB in float32, and a plain graph holds several copies. Here a slice of rows goes
+from states to loss and to the gradients of both factors at once (the idea of Liger Kernel's fused linear cross-entropy;
+Hsu et al., 2024), so that no logits outlive their slice. The caller hands the gradient of the states to the tape of the
+body.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gpt2simple._backend import tf
+from gpt2simple.network.fusion import fused
+
+_SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
+
+
+class LossGradients(NamedTuple):
+    """The loss of some rows and what it says about both factors of the head.
+
+    Attributes:
+        nats: float32 scalar, summed over the rows and not scaled.
+        states: gradient of ``scale * nats`` for the states, [N, E] in their dtype.
+        embedding: the same for the embedding, float32 [V, E], or None where it was not asked for.
+    """
+
+    nats: Any
+    states: Any
+    embedding: Any
+
+
+def head_matrix(embedding: Any, dtype: Any) -> Any:
+    """The matrix that turns states into logits, [V, E] in ``dtype``.
+
+    The softmax does not change when all logits of a row move together, so in 16 bits the rows' mean is taken off first:
+    GPT-2's logits lie around -100 with a spread of 10, where bfloat16 has steps of 0.5 and without the offset 0.06. The
+    gradient for the embedding is exactly the same.
+    """
+    if dtype == tf.float32:
+        return tf.convert_to_tensor(embedding)
+    return tf.cast(embedding - tf.reduce_mean(embedding, axis=0), dtype)
+
+
+def logits(states: Any, matrix: Any) -> Any:
+    """Score of each token, float32 [N, V], up to a constant per row. states [N, E], matrix [V, E] of one dtype."""
+    return tf.cast(tf.matmul(states, matrix, transpose_b=True), tf.float32)
+
+
+def summed_loss(states: Any, matrix: Any, targets: Any, weights: Any) -> Any:
+    """Cross-entropy in nats, summed over the rows: float32 scalar, for evaluation (no gradient).
+
+    Args:
+        states: [N, E] from ``hidden_states``. matrix: [V, E] of the same dtype, from ``head_matrix``.
+        targets: int32 [N]. weights: float32 [N], 1 where a target counts and 0 where it is padding.
+    """
+    nats = tf.zeros([])
+    for rows in _slices(states, matrix):
+        with tf.control_dependencies([nats]):  # one slice at a time: else the executor holds them all
+            part = tf.identity(states[rows])
+        nats += _slice_loss(tf.matmul(part, matrix, transpose_b=True), targets[rows], weights[rows])
+    return nats
+
+
+def loss_gradients(
+    states: Any, matrix: Any, targets: Any, weights: Any, scale: Any, *, with_embedding: bool = True
+) -> LossGradients:
+    """The cross-entropy and its gradients.
+
+    Args:
+        states, matrix, targets, weights: as for ``summed_loss``.
+        scale: float32 scalar that the gradients are multiplied by: 1 / (target tokens of the step), times the loss
+            scale of float16.
+        with_embedding: whether the embedding is trained.
+    """
+    nats, d_states, d_embedding = tf.zeros([]), [], None
+    for rows in _slices(states, matrix):
+        with tf.control_dependencies([nats] if d_embedding is None else [nats, d_embedding]):
+            part = tf.identity(states[rows])
+        slice_nats, d_logits = _slice_loss_and_gradient(
+            tf.matmul(part, matrix, transpose_b=True), targets[rows], weights[rows], scale
+        )
+        nats += slice_nats
+        d_states.append(tf.matmul(d_logits, matrix))
+        if with_embedding:
+            d_slice = tf.cast(tf.matmul(d_logits, part, transpose_a=True), tf.float32)
+            d_embedding = d_slice if d_embedding is None else d_embedding + d_slice
+    return LossGradients(nats, d_states[0] if len(d_states) == 1 else tf.concat(d_states, axis=0), d_embedding)
+
+
+def _slices(states: Any, matrix: Any) -> list[slice]:
+    rows = states.shape[0]
+    per_slice = max(_SLICE_BYTES // (matrix.shape[0] * matrix.dtype.size), 1)
+    return [slice(start, min(start + per_slice, rows)) for start in range(0, rows, per_slice)]
+
+
+def _log_sums(scores: Any) -> tuple[Any, Any]:
+    highest = tf.reduce_max(scores, axis=-1, keepdims=True)
+    sums = tf.reduce_sum(tf.exp(scores - highest), axis=-1, keepdims=True)
+    return highest, sums
+
+
+def _picked(scores: Any, targets: Any) -> Any:
+    return tf.gather(scores, targets, batch_dims=1)
+
+
+@fused
+def _slice_loss(scores: Any, targets: Any, weights: Any) -> Any:
+    scores = tf.cast(scores, tf.float32)
+    highest, sums = _log_sums(scores)
+    return tf.reduce_sum(weights * (tf.squeeze(highest + tf.math.log(sums), -1) - _picked(scores, targets)))
+
+
+@fused
+def _slice_loss_and_gradient(scores: Any, targets: Any, weights: Any, scale: Any) -> tuple[Any, Any]:
+    wide = tf.cast(scores, tf.float32)
+    highest, sums = _log_sums(wide)
+    nats = tf.reduce_sum(weights * (tf.squeeze(highest + tf.math.log(sums), -1) - _picked(wide, targets)))
+    factor = (weights * scale)[:, None]
+    is_target = tf.range(scores.shape[-1])[None, :] == targets[:, None]
+    d_scores = factor * (tf.exp(wide - highest) / sums - tf.cast(is_target, tf.float32))
+    return nats, tf.cast(d_scores, scores.dtype)

@@ -1,0 +1,86 @@
+"""The training loop: Keras `fit` with one callback of ours that looks, saves, samples and stops.
+
+Speaks token ids and numbers. What is to be kept goes to a `Keeper`, what happens goes to an `Observer`; the loop knows
+neither files nor text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpt2simple._backend import tf
+from gpt2simple.errors import TrainingError
+from gpt2simple.records import Observer
+from gpt2simple.training.plan import StepPlan
+from gpt2simple.training.progress import Progress
+from gpt2simple.training.signals import stop_on_signals
+from gpt2simple.training.trainer import Trainer
+from gpt2simple.training.watch import Watch
+from gpt2simple.training.work import Batch, Keeper, Work
+
+_ENDLESS = 1_000_000_000  # steps that `fit` is told of where the run stops by patience
+
+
+def run(
+    trainer: Trainer,
+    work: Work,
+    plan: StepPlan,
+    progress: Progress,
+    keeper: Keeper,
+    observer: Observer,
+    callbacks: Sequence[Any] = (),
+) -> str:
+    """Train from ``progress.step`` to the end of the plan and say why it ended.
+
+    Args:
+        trainer: compiled, its variables and optimizer as they were at ``progress.step``.
+        work, plan: what to train on, how often to do what. progress: updated in place.
+        keeper, observer: receive checkpoints and records.
+        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks.
+
+    Returns:
+        "finished", "patience", "interrupted" or "callback".
+
+    Raises:
+        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice. The last good
+            weights have been saved.
+    """
+    remaining = _ENDLESS if plan.last_step is None else plan.last_step - progress.step
+    per_epoch = min(plan.eval_every, remaining)
+    with stop_on_signals() as request:
+        watch = Watch(trainer, work, plan, progress, keeper, observer, request)
+        try:
+            trainer.fit(
+                _dataset(work, progress.step),
+                steps_per_epoch=per_epoch,
+                epochs=math.ceil(remaining / per_epoch),
+                verbose=0,
+                callbacks=[watch, *callbacks],
+            )
+        except tf.errors.ResourceExhaustedError as error:
+            raise TrainingError(
+                "The device's memory does not suffice for this training step. Lower batch_size or window, set "
+                "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
+            ) from error
+    return watch.end(trainer)
+
+
+def _dataset(work: Work, first_step: int) -> Any:
+    """The steps' batches [A, B, T] from a step on, made ahead of time while the device computes."""
+    example = work.batch(0)
+    shape = (work.accumulate, *example[0].shape)
+
+    def steps() -> Iterator[Batch]:
+        step = first_step
+        while True:
+            parts = [work.batch(step * work.accumulate + number) for number in range(work.accumulate)]
+            inputs, targets, weights = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+            yield inputs.astype(np.int32), targets.astype(np.int32), weights.astype(np.float32)
+            step += 1
+
+    signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
+    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4)

@@ -1,0 +1,127 @@
+"""One optimizer step: gradients of one or more micro-batches, added, and one update.
+
+The loss is a parameter, so that language modelling and a classification head share the step. Knows no file and no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gpt2simple._backend import tf
+from gpt2simple.network import (
+    DropoutKey,
+    LossGradients,
+    compute_weights,
+    head_matrix,
+    hidden_states,
+    loss_gradients,
+)
+from gpt2simple.shape import ModelShape
+
+# (variables, states [N, E], targets [N], weights [N], scale) -> nats, gradient of the states, gradients by weight name
+HeadLoss = Callable[[Mapping[str, Any], Any, Any, Any, Any], tuple[Any, Any, dict[str, Any]]]
+
+
+def language_model_loss(
+    variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Cross-entropy of the next token through the tied head."""
+    embedding = variables["wte.weight"]
+    result: LossGradients = loss_gradients(
+        states, head_matrix(embedding, states.dtype), targets, weights, scale, with_embedding=embedding.trainable
+    )
+    return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
+
+
+class Gradients:
+    """Computes the gradients of a step for one model.
+
+    Args:
+        variables: all of the model's, by canonical name.
+        trained: names of those to train.
+        shape: of the model. dtype: of the products.
+        dropout_rate: 0 to 0.9. seed: int, of the dropout masks.
+        checkpointing: whether blocks are computed twice to save memory.
+        head_loss: what the states are trained for.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, Any],
+        trained: frozenset[str],
+        shape: ModelShape,
+        dtype: Any,
+        *,
+        dropout_rate: float,
+        seed: int,
+        checkpointing: bool,
+        head_loss: HeadLoss = language_model_loss,
+    ) -> None:
+        self._variables = dict(variables)
+        self._trained = trained
+        self._shape, self._dtype = shape, dtype
+        self._dropout_rate, self._seed = dropout_rate, seed
+        self._checkpointing = checkpointing
+        self._head_loss = head_loss
+
+    def of_step(self, batches: tuple[Any, Any, Any], step: Any, loss_scale: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens``.
+
+        Args:
+            batches: inputs int32 [A, B, T], targets int32 [A, B, T], weights float32 [A, B, T]; A micro-batches.
+            step: int scalar, optimizer steps done.
+            loss_scale: float32 scalar.
+        """
+        inputs, targets, weights = batches
+        count = inputs.shape[0]
+        tokens = tf.reduce_sum(weights)
+        scale = loss_scale / tokens
+        first = tf.cast(step, tf.int32) * count
+        if count == 1:
+            nats, gradients = self._of_micro_batch(inputs[0], targets[0], weights[0], scale, first)
+            return nats, tokens, gradients
+        zeros = {name: tf.zeros(_flat_shape(self._variables[name])) for name in sorted(self._trained)}
+
+        def add(number: Any, total: Any, sums: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+            nats, new = self._of_micro_batch(inputs[number], targets[number], weights[number], scale, first + number)
+            return number + 1, total + nats, {k: sums[k] + tf.cast(new[k], tf.float32) for k in sums}
+
+        _, nats, gradients = tf.while_loop(
+            lambda number, *_: number < count, add, (0, tf.zeros([]), zeros), parallel_iterations=1
+        )
+        return nats, tokens, gradients
+
+    def _of_micro_batch(
+        self, inputs: Any, targets: Any, weights: Any, scale: Any, position: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        casted = compute_weights(self._variables, self._dtype)
+        wanted = {name: casted[name] for name in sorted(self._trained)}
+        key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(list(wanted.values()))
+            states = hidden_states(casted, inputs, self._shape, dropout=key, checkpointing=self._checkpointing)
+        nats, d_states, of_head = self._head_loss(
+            self._variables, states, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), scale
+        )
+        of_body = dict(
+            zip(wanted, tape.gradient(states, list(wanted.values()), output_gradients=d_states), strict=True)
+        )
+        return nats, {name: _sum(of_body[name], of_head.get(name)) for name in wanted}
+
+
+def _flat_shape(variable: Any) -> Any:
+    shape = variable.shape
+    return shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
+
+
+def _sum(of_body: Any, of_head: Any) -> Any:
+    """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
+    if isinstance(of_body, tf.IndexedSlices):
+        dense = of_head if of_head is not None else tf.zeros(of_body.dense_shape, of_body.values.dtype)
+        rows = tf.reshape(of_body.indices, [-1, 1])
+        values = tf.reshape(of_body.values, [-1, dense.shape[-1]])
+        return tf.tensor_scatter_nd_add(dense, rows, tf.cast(values, dense.dtype))
+    if of_body is None or of_head is None:
+        return of_head if of_body is None else of_body
+    return of_body + tf.cast(of_head, of_body.dtype)

@@ -1,0 +1,85 @@
+"""The Keras model that `fit` trains: a `TFGPT2LMHeadModel`'s variables with a train step of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpt2simple._backend import keras, tf
+from gpt2simple.network import compute_weights, head_matrix, hidden_states
+from gpt2simple.network.head import summed_loss
+from gpt2simple.training.optimizer import FusedOptimizer
+from gpt2simple.training.step import Gradients
+
+_FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
+_GROWTH_STEPS = 2000
+
+
+class Trainer(keras.Model):
+    """Trains and evaluates; Keras's `fit` drives it.
+
+    Args:
+        language_model: the `TFGPT2LMHeadModel` whose variables change.
+        gradients: computes a step's gradients.
+        dtype: of the products; float16 turns loss scaling on.
+    """
+
+    def __init__(self, language_model: Any, gradients: Gradients, dtype: Any, shape: Any, variables: Any) -> None:
+        super().__init__(name="gpt2simple_trainer")
+        self.language_model = language_model
+        self._gradients_of = gradients
+        self._dtype_of_products = dtype
+        self._shape = shape
+        self._named = dict(variables)
+        scaled = dtype == tf.float16
+        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scaled else 1.0, trainable=False, name="loss_scale")
+        self.good_steps = tf.Variable(0, trainable=False, name="good_steps")
+        self.scales_loss = scaled
+        self._nats_of_batch = tf.function(self._evaluate_batch, reduce_retracing=False)
+
+    @property
+    def metrics(self) -> list[Any]:
+        return []  # the step's own figures are exact; Keras's running means would only blur them
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One optimizer step on inputs, targets, weights [A, B, T]; its figures, for callbacks."""
+        optimizer: FusedOptimizer = self.optimizer
+        rate = optimizer.rate_of_next_step()
+        nats, tokens, gradients = self._gradients_of.of_step(data, optimizer.iterations, self.loss_scale)
+        norm, finite = optimizer.step(gradients, self.loss_scale)
+        if self.scales_loss:
+            self._adjust_loss_scale(finite)
+        return {
+            "loss": nats / tokens,
+            "nats": nats,
+            "tokens": tokens,
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "updated": finite,
+        }
+
+    def _adjust_loss_scale(self, finite: Any) -> None:
+        good = tf.where(finite, self.good_steps + 1, 0)
+        grown = good >= _GROWTH_STEPS
+        factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
+        self.loss_scale.assign(tf.clip_by_value(self.loss_scale * factor, 1.0, 2.0**24))
+        self.good_steps.assign(tf.where(grown, 0, good))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Logits of the language model, for user callbacks that ask the model something."""
+        return self.language_model(inputs, training=training).logits
+
+    def held_out_nats(self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> float:
+        """Summed cross-entropy of one batch [B, T], the head in float32 whatever the precision."""
+        return float(
+            self._nats_of_batch(
+                tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32), tf.constant(weights, tf.float32)
+            )
+        )
+
+    def _evaluate_batch(self, inputs: Any, targets: Any, weights: Any) -> Any:
+        casted = compute_weights(self._named, self._dtype_of_products)
+        states = tf.cast(hidden_states(casted, inputs, self._shape), tf.float32)
+        matrix = head_matrix(self._named["wte.weight"], tf.float32)
+        return summed_loss(states, matrix, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]))
