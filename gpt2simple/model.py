@@ -136,7 +136,7 @@ def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
 def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in weights:
         raise CheckpointError(
-            f"There is no weight named {name} among those given. Give all {len(weights)} and this one."
+            f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
         )
     return weights[name]
 

@@ -33,7 +33,7 @@ class OpenAISource(WeightSource):
         shape = read_hparams(folder)
         prefix = folder / latest_prefix(folder)
         super().__init__(folder, f"TensorFlow 1 checkpoint {prefix.name}", shape)
-        _require_files(prefix, least_bytes=4 * shape.parameters)
+        data_files = _require_files(prefix)
         self._prefix = prefix
         try:
             self._reader = tf.train.load_checkpoint(str(prefix))
@@ -42,6 +42,7 @@ class OpenAISource(WeightSource):
         stored = self._reader.get_variable_to_shape_map()
         self._places = {from_tf1(name): name for name in stored}
         self._require_complete({name: tuple(stored[place]) for name, place in self._places.items()}, "hparams.json")
+        _require_size(data_files, 4 * shape.parameters)
 
     def _stored(self, name: str) -> np.ndarray:
         try:
@@ -85,11 +86,11 @@ def _step(prefix: str) -> int:
     return int(step.group(1)) if step else -1
 
 
-def _require_files(prefix: Path, least_bytes: int) -> None:
-    """Pass if index and data of a checkpoint are there and could hold the weights.
+def _require_files(prefix: Path) -> list[Path]:
+    """The data files of a checkpoint, all of which are there, and its index too.
 
     Raises:
-        CheckpointError: a file is missing, a Git LFS pointer, or too short.
+        CheckpointError: a file is missing or a Git LFS pointer.
     """
     require_data(prefix.with_name(prefix.name + ".index"))
     data = sorted(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
@@ -97,8 +98,13 @@ def _require_files(prefix: Path, least_bytes: int) -> None:
     wanted = [prefix.with_name(f"{prefix.name}.data-{i:05}-of-{count:05}") for i in range(count)]
     for path in wanted:
         require_data(path)
-    found = sum(path.stat().st_size for path in wanted)
-    if found < least_bytes:
+    return wanted
+
+
+def _require_size(data_files: list[Path], least: int) -> None:
+    """Refuse data files that hold fewer bytes than the weights take, before a minute is spent on reading them."""
+    found = sum(path.stat().st_size for path in data_files)
+    if found < least:
         raise CheckpointError(
-            f"{wanted[0]} is cut short: {found:,} bytes of at least {least_bytes:,}. Copy or download it again."
+            f"{data_files[0]} is cut short: {found:,} bytes of at least {least:,}. Copy or download it again."
         )
