@@ -97,6 +97,14 @@ def test_a_file_gets_a_second_name_without_a_copy(tmp_path: Path) -> None:
         assert names_in(tmp_path) == ["source", "target"]
 
 
+def test_a_second_name_of_a_symbolic_link_is_one_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("weights")
+    (tmp_path / "link").symlink_to(tmp_path / "source")
+    storage.link_or_copy(tmp_path / "link", tmp_path / "target")
+    assert not (tmp_path / "target").is_symlink()
+    assert (tmp_path / "target").samefile(tmp_path / "source")
+
+
 def test_a_file_is_copied_where_the_disk_has_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "no hard links here")

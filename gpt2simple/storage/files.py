@@ -89,9 +89,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         StorageError: the disk is full or ``target`` cannot be written.
     """
-    source = source.resolve()
-    if target.exists() and target.samefile(source):
-        return  # renaming one name of a file onto another of its names does nothing and leaves both
+    source = source.resolve()  # a second name for the file, not for a link to it
     make_folder(target.parent)
     with storage_errors(target), temporary_name(target.parent) as temporary:
         try:
