@@ -97,6 +97,17 @@ def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling
     ]
 
 
+def test_a_run_that_never_beats_the_model_it_started_from_is_told_so(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    for number in range(4):
+        progress.on_evaluation(evaluation(number, 3.0 + number, is_best=number == 0))
+    assert stream.getvalue().splitlines()[-1] == (
+        "Held-out loss has not fallen below that of the model before training (3.000): the text is learned by heart, "
+        "or the learning_rate is too high."
+    )
+
+
 def test_a_run_that_stops_by_itself_does_not_say_that_it_goes_on(tmp_path: Path) -> None:
     stream = io.StringIO()
     progress = started(stream, plan(tmp_path, last_step=None))
@@ -144,6 +155,7 @@ def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> N
     [
         ("finished", "Finished at step 9. Best held-out loss: 3.000 at step 5."),
         ("patience", "Stopped at step 9: held-out loss no longer falls. Best held-out loss: 3.000 at step 5."),
+        ("callback", "Stopped by a callback at step 9. Best held-out loss: 3.000 at step 5."),
         (
             "interrupted",
             "Interrupted after step 9. Best held-out loss: 3.000 at step 5. Run finetune() again to go on.",

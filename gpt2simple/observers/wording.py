@@ -63,6 +63,11 @@ def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
 
 def stopped_falling_line(best: EvaluationRecord, plan: RunPlan) -> str:
     """For a run that goes to its end: where it stopped learning and began to memorise."""
+    if best.step == 0:  # nothing was learned at all, and there is no checkpoint of before the first step
+        return (
+            f"Held-out loss has not fallen below that of the model before training ({best.loss:.3f}): the text is "
+            "learned by heart, or the learning_rate is too high."
+        )
     return (
         f"Held-out loss has not fallen since step {best.step} ({best.loss:.3f}): from there on the model learns the "
         f"text by heart. Training goes on to step {plan.last_step}, as asked; step {best.step} is kept as the best."
@@ -92,11 +97,12 @@ def end_line(record: EndRecord, trend: HeldOutTrend) -> str:
     told = {
         "finished": f"Finished at step {record.step}.{best}",
         "patience": f"Stopped at step {record.step}: held-out loss no longer falls.{best}",
+        "callback": f"Stopped by a callback at step {record.step}.{best}",
         "interrupted": f"Interrupted after step {record.step}.{best}",
         "failed": f"Training failed after step {record.step}.{best}",
     }.get(record.reason, f"Ended at step {record.step} ({record.reason}).{best}")
-    went_wrong = record.reason not in ("finished", "patience")
-    return f"{told} {record.resume_hint}" if went_wrong and record.resume_hint else told
+    by_plan = record.reason in ("finished", "patience", "callback")
+    return told if by_plan or not record.resume_hint else f"{told} {record.resume_hint}"
 
 
 def duration(seconds: float) -> str:
