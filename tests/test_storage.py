@@ -217,6 +217,17 @@ def test_a_lock_is_held_against_other_processes_and_dies_with_its_own(tmp_path: 
         pass
 
 
+def test_a_disk_without_locks_is_told_and_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object, **__: object) -> None:
+        raise NotImplementedError("no flock here")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
+    message = "has no locks: make sure that no other process writes there"
+    with pytest.warns(UserWarning, match=message), storage.locked(tmp_path / "lock", "busy"):
+        (tmp_path / "done").touch()
+    assert (tmp_path / "done").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "step"),
     [

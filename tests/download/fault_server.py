@@ -22,7 +22,7 @@ class Fault:
     """What the server does instead of sending a file properly.
 
     Args:
-        kind: "status", "page", "drop", "short", "ignore_range" or "wait".
+        kind: "status", "page", "drop", "stall", "wait", "ignore_range" or "other_part".
         path_end: which files it concerns.
         times: how often it happens; -1: always.
     """
@@ -54,6 +54,7 @@ class FaultServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.large: set[str] = set()  # names that are redirected to storage with X-Linked-Etag, as the hub does
+        self.sends_linked_etag = True  # else the storage itself sends the digest as its ETag
         self.with_length = True
         self.address = ""
         self.lock = threading.Lock()
@@ -87,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = path.rsplit("/", 1)[-1]
         digest = hashlib.sha256(content).hexdigest()
         if name in self.state.large and path == self.path:
-            headers = {"Location": f"/stored{path}", "X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+            headers = {"Location": f"/stored{path}"}
+            if self.state.sends_linked_etag:
+                headers["X-Linked-Etag"] = f'"{digest}"'
             self._answer(302, b"", headers)
             return
         fault = self.state.take_fault(path)
@@ -98,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_file(content, fault)
 
     def _send_file(self, content: bytes, fault: Fault | None) -> None:
-        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        by_digest = self.path.startswith("/stored") and not self.state.sends_linked_etag
+        etag = f'"{(hashlib.sha256 if by_digest else hashlib.md5)(content).hexdigest()}"'
         start, status = 0, 200
         wanted = self.headers.get("Range")
         current = self.headers.get("If-Range") in (None, etag)
@@ -108,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= len(content):
                 self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                 return
+            start += 1 if fault and fault.kind == "other_part" else 0
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         body = content[start:]
         if fault and fault.kind == "wait":

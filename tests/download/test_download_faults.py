@@ -107,10 +107,12 @@ def test_a_file_of_wrong_length_is_refused_before_it_is_fetched(server: FaultSer
     assert download.partial_bytes() == 0
 
 
+@pytest.mark.parametrize("linked", [True, False], ids=["X-Linked-Etag", "ETag"])
 def test_the_digest_that_the_hub_sends_is_checked_where_none_was_published(
-    server: FaultServer, download: Download, monkeypatch: pytest.MonkeyPatch
+    server: FaultServer, download: Download, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
     server.large = {"model.safetensors"}
+    server.sends_linked_etag = linked
     known = small_model(sizes=False, digests=False)
     digests: list[str | None] = []
     ask = fetch._digest_from_hub

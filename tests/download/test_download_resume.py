@@ -81,6 +81,14 @@ def test_a_partial_file_that_is_too_long_is_fetched_anew(server: FaultServer, do
     assert [server.count("model.safetensors", status) for status in (416, 200)] == [1, 1]
 
 
+def test_another_part_than_the_one_asked_for_is_not_appended(server: FaultServer, download: Download) -> None:
+    partial_of(download, small_model()).write_bytes(WEIGHTS[:1000])
+    server.faults = [Fault("other_part", "model.safetensors")]
+    download()
+    assert download.visible() == HUB
+    assert download.remarks[0].startswith("model.safetensors: the server sent another part than the one asked for.")
+
+
 def test_a_partial_file_of_other_content_is_fetched_anew(server: FaultServer, download: Download) -> None:
     partial_of(download, small_model()).write_bytes(b"x" * 1000)
     download()
