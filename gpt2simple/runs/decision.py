@@ -1,16 +1,6 @@
 """Where a fine-tuning call starts: anew, from a checkpoint, or not at all because the run is done.
 
-Which settings may change when a run goes on, and why:
-
-* ``FREE``: they decide how long, how often and what is shown, not what is computed. They change silently; the run
-  still equals one that had them from the start.
-* ``CHANGES_THE_COURSE``: the run can go on with another value, and people want to (a lower rate, more dropout), but
-  it no longer equals any run in one go. They change with a notice and are recorded in run.json. ``steps`` and
-  ``epochs`` belong here when the schedule is not constant, because it stretches over them.
-* every other setting fixes what the saved position, random streams or optimizer tensors mean (``batch_size``,
-  ``window``, ``seed``, ``optimizer`` ...): another value is refused, with the ways on.
-
-A setting that the call leaves out keeps the run's value, not the default. Knows settings and run.json; loads no tensor.
+Knows run folders and descriptions; loads no tensor and writes nothing.
 """
 
 from __future__ import annotations
@@ -19,29 +9,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from gpt2simple.errors import RunError
 from gpt2simple.runs.checkpoint import StepCheckpoint
+from gpt2simple.runs.continuing import changes_of_course, require_continuable
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.settings import FinetuneSettings, from_json, to_json
-
-SettingsT = TypeVar("SettingsT")
-
-FREE = frozenset(
-    {
-        "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
-        "sample_length", "print_every", "restore_from", "overwrite",
-    }
-)  # fmt: skip
-CHANGES_THE_COURSE = frozenset(
-    {
-        "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
-    }
-)  # fmt: skip
-_FREE_OF_THE_TEXT = frozenset({"cache_dir"})
-_NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
+from gpt2simple.settings import FinetuneSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,29 +45,6 @@ def continues(run: RunFolder, restore_from: str) -> bool:
     """Whether a call with this ``restore_from`` goes on with what is in the folder, so that settings left out are the
     run's."""
     return restore_from in ("latest", "best") and bool(run.checkpoints())
-
-
-def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
-    """The settings of a call that continues a run: those given, and the run's for those left out.
-
-    ``steps`` and ``epochs`` are one choice: who gives one of them drops the other.
-
-    Args:
-        recorded: from ``RunInfo.description``.
-        given: what the call said, by name.
-
-    Raises:
-        SettingsError: a value out of range, or values that contradict each other.
-    """
-    kept = {name: value for name, value in to_json(recorded).items() if name not in _NOT_INHERITED}
-    if given.get("steps") is not None or given.get("epochs") is not None:
-        kept["steps"] = kept["epochs"] = None
-    if given.get("only_train_transformer_layers") or given.get("train_last_n_layers") is not None:
-        kept["only_train_transformer_layers"], kept["train_last_n_layers"] = False, None
-    if "column" in given or "template" in given:
-        kept["column"] = kept["template"] = None
-    merged = {**kept, **given}
-    return from_json(type(recorded), {k: v for k, v in merged.items() if k in to_json(recorded)})
 
 
 def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | None) -> Start:
@@ -154,68 +106,14 @@ def _without_checkpoints(run: RunFolder, restore_from: str) -> Start:
 
 def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) -> Start:
     info = run.info
-    _require_same_model(run, info.description, wanted)
-    _require_same_text(run, info.description, wanted)
-    changes = _changed_settings(info.description, wanted.settings)
-    _require_changeable(run, changes)
+    require_continuable(run.path, info.description, wanted)
     checkpoint = run.best() if wanted.settings.restore_from == "best" else run.latest()
     assert checkpoint is not None, "checkpoints exist, and latest() raises where all are damaged"
     if done := _why_done(run, info, checkpoint.step, total_steps, wanted.settings):
         return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, notices=(done,))
-    course = {name: pair for name, pair in changes.items() if _changes_the_course(name, wanted.settings)}
+    course = changes_of_course(info.description, wanted)
     notices = _continuing_notices(run, checkpoint.step, course, info.description, wanted)
     return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, notices=notices)
-
-
-def _require_same_model(run: RunFolder, recorded: RunDescription, wanted: RunDescription) -> None:
-    if recorded.model_name != wanted.model_name:
-        raise RunError(
-            f"{run.path} is a run of the model {recorded.model_name}, and this call names {wanted.model_name}. "
-            + _ways_on(f"model_name={recorded.model_name!r} to continue it")
-        )
-    if recorded.tokenizer_fingerprint != wanted.tokenizer_fingerprint:
-        raise RunError(
-            f"{run.path} was trained with another tokenizer than this model's: its token ids mean other text. "
-            + _ways_on("the model and tokenizer it began with to continue it")
-        )
-
-
-def _require_same_text(run: RunFolder, recorded: RunDescription, wanted: RunDescription) -> None:
-    before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
-    changed = [n for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT]
-    if changed:
-        raise RunError(
-            f"{run.path} reads its text with {_listed(before, changed)}, and this call with {_listed(after, changed)}: "
-            "other text would be trained on or held out. " + _ways_on(f"{_listed(before, changed)} to continue it")
-        )
-    if recorded.data_fingerprint != wanted.data_fingerprint:
-        raise RunError(
-            f"{run.path} was trained on another text than this call names (or the text has changed since). "
-            + _ways_on("the text it began with to continue it")
-        )
-
-
-def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dict[str, tuple[Any, Any]]:
-    before = {**to_json(recorded.settings), "seed": recorded.seed}  # the seed drawn, where the call gave none
-    after = {**to_json(wanted), "seed": recorded.seed if wanted.seed is None else wanted.seed}
-    return {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _NOT_INHERITED}
-
-
-def _require_changeable(run: RunFolder, changes: Mapping[str, tuple[Any, Any]]) -> None:
-    fixed = [name for name in changes if name not in FREE | CHANGES_THE_COURSE]
-    if fixed:
-        before = {name: pair[0] for name, pair in changes.items()}
-        after = {name: pair[1] for name, pair in changes.items()}
-        raise RunError(
-            f"{run.path} was begun with {_listed(before, fixed)}, and this call gives {_listed(after, fixed)}: its "
-            "saved position and optimizer do not fit that. "
-            + _ways_on(f"{_listed(before, fixed)} to continue it")
-            + f" With another run_name, restore_from={str(run.path)!r} starts from what this run has learned."
-        )
-
-
-def _changes_the_course(name: str, settings: FinetuneSettings) -> bool:
-    return name in CHANGES_THE_COURSE or (name in ("steps", "epochs") and settings.schedule != "constant")
 
 
 def _why_done(
@@ -255,14 +153,3 @@ def _continuing_notices(
         what = ", ".join(f"{name} {after.get(name)} instead of {before.get(name)}" for name in differing)
         notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
     return tuple(notices)
-
-
-def _ways_on(same: str) -> str:
-    return (
-        f"Give {same}, or another run_name for a run of its own, "
-        'or restore_from="fresh" with overwrite=True to replace this run.'
-    )
-
-
-def _listed(values: Mapping[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name}={values[name]!r}" for name in names)
