@@ -1,0 +1,221 @@
+"""Encoded texts on disk, shared by all runs: each one once, under the digest of its ids, read through memory maps.
+
+::
+
+    texts/<fingerprint>/   ids.bin  documents.npy  text.json      appears under this name when complete
+    keys/<key>.json        a key of a source -> the fingerprint of its text
+    locks/<key>.lock       held by the process that encodes it
+
+Knows neither sources nor tokenizers. A text that is damaged is removed, and encoded again by whoever asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.errors import DataError, StorageError
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage import atomic_write, make_folder, remove_folder, remove_leftovers, rename_folder, storage_errors
+from gpt2simple.storage.temporary import temporary_name
+
+_ENVIRONMENT = "GPT2SIMPLE_CACHE"
+_SCHEMA = 1
+_DAMAGED = (OSError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
+
+
+def cache_folder(settings: TextSettings) -> Path:
+    """Where encoded texts are kept: the setting, else $GPT2SIMPLE_CACHE, else the user's cache folder."""
+    if settings.cache_dir is not None:
+        return Path(settings.cache_dir).expanduser()
+    if named := os.environ.get(_ENVIRONMENT):
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "gpt2simple"
+
+
+class TextCache:
+    """The cache in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._texts = folder / "texts"
+        self._keys = folder / "keys"
+        self._locks = folder / "locks"
+
+    def lock_path(self, key: str) -> Path:
+        """The lock file of whoever encodes the source with this key."""
+        return self._locks / f"{key[:32]}.lock"
+
+    def find(self, key: str, names: tuple[str, ...], files: int) -> Corpus | None:
+        """The text that a key stands for; None where there is none, or a damaged one.
+
+        Args:
+            names, files: how the source is called now, for the Corpus.
+        """
+        try:
+            fingerprint = str(json.loads((self._keys / f"{key[:32]}.json").read_text(encoding="utf-8"))["text"])
+        except _DAMAGED:
+            return None
+        return self.open(fingerprint, names, files)
+
+    def remember(self, key: str, fingerprint: str) -> None:
+        """Let a key stand for a text from now on."""
+        atomic_write(self._keys / f"{key[:32]}.json", json.dumps({"text": fingerprint}), durable=False)
+
+    def open(self, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus | None:
+        """The text with this fingerprint; None where it is missing or damaged."""
+        folder = self._texts / fingerprint[:32]
+        try:
+            return _open(folder, fingerprint, names, files)
+        except _DAMAGED:
+            return None
+
+    @contextmanager
+    def writer(self, *, vocab_size: int, end_of_text: int, seed: str) -> Iterator[TextWriter]:
+        """Yield a writer for a new text; the text is in the cache when ``finish`` has been called.
+
+        Args:
+            vocab_size: decides whether ids take 2 or 4 bytes.
+            seed: becomes part of the fingerprint: the tokenizer's.
+
+        Raises:
+            StorageError: the disk is full or cannot be written.
+        """
+        make_folder(self._texts)
+        remove_leftovers(self._texts)
+        with storage_errors(self._texts), temporary_name(self._texts) as temporary:
+            temporary.mkdir()
+            writer = TextWriter(temporary, self._texts, vocab_size=vocab_size, end_of_text=end_of_text, seed=seed)
+            try:
+                yield writer
+            finally:
+                writer.close()
+
+
+class TextWriter:
+    """Takes the ids of a text, document by document, in parts."""
+
+    def __init__(self, folder: Path, texts: Path, *, vocab_size: int, end_of_text: int, seed: str) -> None:
+        self._folder, self._texts = folder, texts
+        self._dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+        self._end_of_text = end_of_text
+        self._end = np.array([end_of_text], dtype=self._dtype).tobytes()
+        self._file = (folder / "ids.bin").open("wb", buffering=1 << 20)
+        self._fingerprint = hashlib.sha256(f"{_SCHEMA} {seed} ".encode())
+        self._tokens = self._characters = 0
+        self._document = hashlib.blake2b(digest_size=8)
+        self._document_bytes = 0
+        self._starts, self._bytes, self._digests = array("q"), array("q"), array("Q")  # one number for each document
+        self._start = 1
+        self._write(self._end)
+
+    def add(self, ids: np.ndarray, utf8: bytes, characters: int, *, ends: bool) -> None:
+        """Append a part of a document, and end the document there if so.
+
+        Args:
+            ids: token ids of the part [T].
+            utf8: its text, as UTF-8.
+            characters: its length in characters.
+        """
+        self._write(ids.astype(self._dtype, copy=False).tobytes())
+        self._document.update(utf8)
+        self._document_bytes += len(utf8)
+        self._characters += characters
+        if ends:
+            self._write(self._end)
+            self._starts.append(self._start)
+            self._bytes.append(self._document_bytes)
+            self._digests.append(int.from_bytes(self._document.digest(), "little"))
+            self._document = hashlib.blake2b(digest_size=8)
+            self._document_bytes = 0
+            self._start = self._tokens
+
+    @property
+    def documents(self) -> int:
+        """Documents that have ended."""
+        return len(self._starts)
+
+    def finish(self) -> str:
+        """Put the text into the cache and return its fingerprint; one that is there already is kept."""
+        fingerprint = self._fingerprint.hexdigest()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.close()
+        columns = [np.frombuffer(numbers, dtype="<u8") for numbers in (self._starts, self._bytes, self._digests)]
+        np.save(self._folder / "documents.npy", np.stack(columns))
+        about = {
+            "schema": _SCHEMA,
+            "fingerprint": fingerprint,
+            "dtype": self._dtype.str,
+            "tokens": self._tokens,
+            "documents": self.documents,
+            "characters": self._characters,
+            "end_of_text": self._end_of_text,
+        }
+        atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n")
+        self._give_name(self._texts / fingerprint[:32], fingerprint)
+        return fingerprint
+
+    def _give_name(self, target: Path, fingerprint: str) -> None:
+        if target.exists() and not _is_whole(target, fingerprint):
+            remove_folder(target)
+        if not target.exists():
+            try:
+                rename_folder(self._folder, target)
+            except StorageError:
+                if not _is_whole(target, fingerprint):  # else another process was first, with the same text
+                    raise
+
+    def close(self) -> None:
+        """Let go of the file; without ``finish`` the text is dropped."""
+        self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._fingerprint.update(data)
+        self._tokens += len(data) // self._dtype.itemsize
+
+
+def _is_whole(folder: Path, fingerprint: str) -> bool:
+    try:
+        _open(folder, fingerprint, (), 0)
+    except _DAMAGED:
+        return False
+    return True
+
+
+def _open(folder: Path, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus:
+    about: dict[str, Any] = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+    rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)
+    dtype = np.dtype(about["dtype"])
+    complete = (folder / "ids.bin").stat().st_size == about["tokens"] * dtype.itemsize
+    if about["schema"] != _SCHEMA or about["fingerprint"] != fingerprint or not complete:
+        raise DataError(f"{folder} holds a damaged text. Remove the folder.")
+    if rows.shape != (3, about["documents"]):
+        raise DataError(f"{folder} holds a damaged list of documents. Remove the folder.")
+    return Corpus(
+        ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),
+        end_of_text=int(about["end_of_text"]),
+        document_starts=rows[0].view(np.int64),
+        document_bytes=rows[1].view(np.int64),
+        document_digests=rows[2],
+        characters=int(about["characters"]),
+        files=files,
+        sources=names,
+        fingerprint=fingerprint,
+    )

@@ -1,0 +1,195 @@
+"""A user's dataset as an encoded text: found in the cache, or encoded into it with all cores in bounded memory.
+
+Two keys lead from a source to its text. The quick one (paths, sizes and times of change) spares reading a text again;
+the certain one (digests of the content) finds it where files were copied or touched. Both include the tokenizer and the
+settings that decide what the text is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.cuts import parts_of
+from gpt2simple.data.pieces import Piece, documents
+from gpt2simple.data.plain import check_encoding
+from gpt2simple.data.sources import Source, open_source
+from gpt2simple.errors import DataError, RunLockedError
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage import locked, require_space
+from gpt2simple.tokenizer import Tokenizer
+
+Progress = Callable[[int, int | None], None]
+"""Told now and then: bytes of the source read so far, and of how many, where that is known."""
+
+_TASK_CHARACTERS = 1 << 17
+_RULES = 1  # counted up when the same source would give another text
+
+
+def _silent(text: str) -> None:
+    """Nobody listens."""
+
+
+def _unseen(done: int, total: int | None) -> None:
+    """Nobody watches."""
+
+
+def encode_corpus(
+    dataset: Any,
+    tokenizer: Tokenizer,
+    settings: TextSettings | None = None,
+    *,
+    notify: Callable[[str], None] = _silent,
+    progress: Progress = _unseen,
+) -> Corpus:
+    """The encoded text of a dataset.
+
+    Args:
+        dataset: whatever `sources.open_source` takes.
+        notify: takes remarks for the user.
+        progress: watches the encoding; not called where the text is in the cache.
+
+    Raises:
+        DataError: the dataset is missing, cannot be read, or holds nothing but white space.
+        StorageError: the cache cannot be written.
+        SettingsError: the encoding or template is none.
+    """
+    settings = settings or TextSettings()
+    check_encoding(settings.encoding)
+    source = open_source(dataset, tokenizer, settings, notify)
+    cache = TextCache(cache_folder(settings))
+    keyed = _Keyed(source, cache, _salt(tokenizer, settings))
+    if corpus := keyed.find_quickly():
+        return corpus
+    if (lock := keyed.lock_path()) is None:
+        return _encode(source, cache, tokenizer, settings, progress)
+    with ExitStack() as held:
+        busy = f"{source.names[0]} is being encoded by another process; waiting for it."
+        try:
+            held.enter_context(locked(lock, busy))
+        except RunLockedError:
+            notify(busy)
+            held.enter_context(locked(lock, busy, wait_seconds=-1))
+        corpus = keyed.find_quickly() or keyed.find_surely()
+        if corpus is None:
+            corpus = _encode(source, cache, tokenizer, settings, progress)
+        keyed.remember(corpus)
+        return corpus
+
+
+class _Keyed:
+    """A source's two keys in a cache."""
+
+    def __init__(self, source: Source, cache: TextCache, salt: str) -> None:
+        self._source, self._cache, self._salt = source, cache, salt
+        self._quick = self._salted(source.quick_key())
+        self._sure: str | None = None
+
+    def lock_path(self) -> Path | None:
+        return self._cache.lock_path(self._quick) if self._quick else None
+
+    def find_quickly(self) -> Corpus | None:
+        return self._find(self._quick)
+
+    def find_surely(self) -> Corpus | None:
+        self._sure = self._salted(self._source.content_key())
+        return self._find(self._sure)
+
+    def remember(self, corpus: Corpus) -> None:
+        for key in filter(None, (self._quick, self._sure)):
+            self._cache.remember(key, corpus.fingerprint)
+
+    def _find(self, key: str | None) -> Corpus | None:
+        return self._cache.find(key, self._source.names, self._source.files) if key else None
+
+    def _salted(self, key: str | None) -> str | None:
+        return hashlib.sha256(f"{key} {self._salt}".encode()).hexdigest() if key else None
+
+
+def _salt(tokenizer: Tokenizer, settings: TextSettings) -> str:
+    """Everything beside the source that decides what the encoded text is."""
+    reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
+    return json.dumps([_RULES, tokenizer.fingerprint, *reading])
+
+
+def _encode(
+    source: Source, cache: TextCache, tokenizer: Tokenizer, settings: TextSettings, progress: Progress
+) -> Corpus:
+    total = source.total_bytes()
+    if total is not None:
+        # English takes half its bytes as ids of two bytes each; a full disk while writing is an error all the same.
+        require_space(cache_folder(settings), total // 2, "Encoding the text")
+    with cache.writer(
+        vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
+    ) as writer:
+        for _ in _encoded(documents(source.pieces()), tokenizer, writer):
+            progress(source.bytes_read(), total)
+        if not writer.documents:
+            raise DataError(
+                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to learn from."
+            )
+        fingerprint = writer.finish()
+    corpus = cache.open(fingerprint, source.names, source.files)
+    assert corpus is not None, fingerprint
+    return corpus
+
+
+class _Encoded(NamedTuple):
+    ids: np.ndarray
+    utf8: bytes
+    characters: int
+    ends: bool
+
+
+def _encoded(pieces: Iterable[Piece], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
+    """Encode pieces on all cores and write them in their order; yields after each task."""
+    # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
+        waiting: deque[Future[list[_Encoded]]] = deque()
+        try:
+            for task in _tasks(pieces):
+                waiting.append(pool.submit(_work, tokenizer, task))
+                if len(waiting) > 2 * workers:
+                    _write(waiting.popleft().result(), writer)
+                    yield
+            while waiting:
+                _write(waiting.popleft().result(), writer)
+                yield
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _tasks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Parts of documents, gathered to about `_TASK_CHARACTERS` a task."""
+    task: list[Piece] = []
+    size = 0
+    for part in parts_of(pieces, _TASK_CHARACTERS):
+        task.append(part)
+        size += len(part.text)
+        if size >= _TASK_CHARACTERS:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _work(tokenizer: Tokenizer, task: list[Piece]) -> list[_Encoded]:
+    return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
+
+
+def _write(encoded: list[_Encoded], writer: TextWriter) -> None:
+    for ids, utf8, characters, ends in encoded:
+        writer.add(ids, utf8, characters, ends=ends)

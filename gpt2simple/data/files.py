@@ -1,0 +1,205 @@
+"""From the names a user gives to open streams: folders, patterns, compressed files and archives.
+
+Knows what kind of file something is by its first bytes and its name; does not read texts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from gpt2simple.errors import DataError
+
+_HEAD_BYTES = 4096
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
+_ZIP = b"PK\x03\x04"
+_PARQUET = b"PAR1"
+# What people give by mistake, and how to get text out of it.
+_NO_TEXT = {
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"{\\rtf": "an RTF document",
+    b"SQLite format 3": "a database",
+    b"\x7fELF": "a program",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 file",
+}
+_SUFFIX_KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+
+
+@dataclass
+class Meter:
+    """How many bytes have been read from the disk."""
+
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """An open file, or a file inside a compressed one."""
+
+    name: str  # as messages call it: "texts.zip: a.txt"
+    kind: str  # "text", "csv", "tsv", "jsonl", "json", "parquet" or "npz"
+    stream: BinaryIO
+
+
+def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
+    """The files that a name stands for: itself, all text files of a folder and its folders, or a pattern's matches.
+
+    In a folder, hidden files and files that are no texts are passed over.
+
+    Raises:
+        DataError: there is no such file or folder, or it holds no text.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _in_folder(path, notify)
+    if path.exists():
+        return [path]
+    if glob.has_magic(str(path)):
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
+        if not matches:
+            raise DataError(f"No file matches {str(name)!r} (seen from {Path.cwd()}). Check the pattern.")
+        return matches
+    raise DataError(_no_such_file(str(name), path))
+
+
+def members(path: Path, meter: Meter) -> Iterator[Member]:
+    """The texts in a file: one, or those of a zip archive in the order of their names.
+
+    Use it, and read the streams, inside `clear_errors`.
+
+    Raises:
+        DataError: the file is of a kind that holds no text.
+    """
+    with _MeteredFile(path, meter) as raw, io.BufferedReader(raw, 1 << 20) as stream:
+        yield from _members(str(path), path.name, stream)
+
+
+def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # not read and seek: it may be a pipe
+    compression = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
+    if compression == "gzip":
+        with gzip.GzipFile(fileobj=stream) as inner:
+            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner))
+    elif compression == "xz":
+        with lzma.LZMAFile(stream) as inner:
+            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner))
+    elif head.startswith(_ZIP) and not name.lower().endswith(".npz"):
+        yield from _in_archive(shown, stream)
+    else:
+        yield Member(name=shown, kind=_kind(shown, name, head), stream=stream)
+
+
+def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
+    with zipfile.ZipFile(stream) as archive:
+        names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+        if {"[Content_Types].xml", "mimetype", "word/document.xml"} & set(names):
+            raise DataError(f"{shown} is an office document or e-book, not text. Save it as plain text first.")
+        if names and all(name.endswith(".npy") for name in names):
+            stream.seek(0)
+            yield Member(name=shown, kind="npz", stream=stream)
+            return
+        names = [name for name in names if not _is_hidden(PurePosixPath(name))]
+        if not names:
+            raise DataError(f"{shown} is an archive without files. Give one that holds texts.")
+        for name in names:
+            with archive.open(name) as inner:
+                yield from _members(f"{shown}: {name}", PurePosixPath(name).name, io.BufferedReader(inner))
+
+
+def _kind(shown: str, name: str, head: bytes) -> str:
+    if head.startswith(_PARQUET):
+        return "parquet"
+    if head.startswith(_ZIP):
+        return "npz"
+    for magic, what in _NO_TEXT.items():
+        if head.startswith(magic):
+            raise DataError(f"{shown} is {what}, not text. Save its content as plain text first.")
+    return _SUFFIX_KINDS.get(PurePosixPath(name.lower()).suffix, "text")
+
+
+def _in_folder(folder: Path, notify: Callable[[str], None]) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
+    texts = [path for path in found if _may_be_text(path)]
+    if not texts:
+        raise DataError(f"The folder {folder} holds no text files. Give a folder with .txt, .csv, .jsonl, ... in it.")
+    if passed_over := [path.name for path in found if path not in set(texts)]:
+        shown = ", ".join(passed_over[:3]) + (", ..." if len(passed_over) > 3 else "")
+        notify(f"{folder}: {len(passed_over)} files that are no texts are passed over ({shown}).")
+    return texts
+
+
+def _may_be_text(path: Path) -> bool:
+    """Whether a file of a folder looks like something that can be read; named alone, it would be tried anyway."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith((_ZIP, _PARQUET, *_COMPRESSED)) or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    return b"\0" not in head and not head.startswith(tuple(_NO_TEXT))
+
+
+def _is_hidden(path: PurePosixPath | Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _no_such_file(name: str, path: Path) -> str:
+    if name.startswith(("http://", "https://")):
+        return f"{name} is an address, not a file. Download it first and give the file's name."
+    if "\n" in name or len(name) > 200:
+        return f"There is no file named {name[:40]!r}... To learn from a string itself, give a list: [text]."
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Check its name and folder."
+    return f"There is no file {name!r} (seen from {Path.cwd()}). {hint}"
+
+
+class _MeteredFile(io.FileIO):
+    """A file that counts what is read from it."""
+
+    def __init__(self, path: Path, meter: Meter) -> None:
+        super().__init__(path)
+        self._meter = meter
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        count = super().readinto(buffer)
+        self._meter.bytes_read += count or 0
+        return count
+
+
+@contextmanager
+def clear_errors(shown: str) -> Iterator[None]:
+    """Turn the errors of the file system and of decompression into one DataError that says what to do."""
+    try:
+        yield
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{shown} is damaged or incomplete ({error}). Copy or download it again.") from error
+    except RuntimeError as error:  # zipfile's way to say it
+        if "password" not in str(error) and "encrypted" not in str(error):
+            raise
+        raise DataError(f"{shown} is protected by a password. Unpack it first.") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{shown} cannot be read: {reason}. Check the file and its permissions.") from error

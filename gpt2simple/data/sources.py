@@ -1,0 +1,269 @@
+"""What a user may give as a dataset, and the documents in it.
+
+A *name* is a path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``. A string
+is always a name. A list is either names or texts; any other iterable yields texts. Knows which reader serves what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from gpt2simple.data.files import Member, Meter, clear_errors, find_files, members
+from gpt2simple.data.jsons import read_json, read_json_lines
+from gpt2simple.data.npz import read_npz
+from gpt2simple.data.parquet import read_parquet
+from gpt2simple.data.pieces import Piece
+from gpt2simple.data.plain import read_plain
+from gpt2simple.data.tables import read_table
+from gpt2simple.errors import DataError
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage import sha256_of
+from gpt2simple.tokenizer import Tokenizer
+
+Notify = Callable[[str], None]
+_STDIN, _SHOWN_STDIN = "-", "standard input"
+_CATALOGUE = "tfds:"
+_TEXT_SUFFIXES = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npz", ".gz", ".xz", ".zip")
+
+
+class Source(Protocol):
+    """Something that documents come from."""
+
+    names: tuple[str, ...]
+    files: int
+
+    def quick_key(self) -> str | None:
+        """Identifies the content without reading it; None where that is impossible."""
+
+    def content_key(self) -> str | None:
+        """Identifies the content for certain, reading it where need be; None where it can be read only once."""
+
+    def total_bytes(self) -> int | None: ...
+
+    def bytes_read(self) -> int: ...
+
+    def pieces(self) -> Iterator[Piece]: ...
+
+
+def open_source(dataset: Any, tokenizer: Tokenizer, settings: TextSettings, notify: Notify) -> Source:
+    """The source that a user's value stands for.
+
+    Args:
+        tokenizer: spells the ids of .npz files.
+
+    Raises:
+        DataError: there is no such file, folder or dataset, or the value is of a kind that holds no texts.
+    """
+    if isinstance(dataset, (str, Path)):
+        return _from_names([dataset], tokenizer, settings, notify)
+    if type(dataset).__module__.split(".")[0] == "tensorflow" and hasattr(dataset, "as_numpy_iterator"):
+        from gpt2simple.data.tensorflow_sources import read_tf_data  # loads TensorFlow, which is there already
+
+        return _Stream("a tf.data.Dataset", lambda: read_tf_data(dataset, settings, notify))
+    if isinstance(dataset, (list, tuple)):
+        if not dataset:
+            raise DataError("The dataset is an empty list. Give the names of files, or texts.")
+        if _are_names(dataset):
+            return _from_names(list(dataset), tokenizer, settings, notify)
+    if isinstance(dataset, Iterable) and not isinstance(dataset, (bytes, dict)):
+        return _Stream("texts of the program", lambda: _texts(dataset))
+    raise DataError(
+        f"The dataset is a {type(dataset).__name__}; expected the name of a file or folder, a list of names or texts, "
+        "an iterable of strings, or a tf.data.Dataset."
+    )
+
+
+def _are_names(entries: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a list holds names rather than texts.
+
+    Raises:
+        DataError: some entries are names of files and others are not.
+    """
+    known = [isinstance(entry, Path) or (isinstance(entry, str) and _is_known_name(entry)) for entry in entries]
+    if all(known):
+        return True
+    like_names = [k or (isinstance(e, str) and _looks_like_name(e)) for k, e in zip(known, entries, strict=True)]
+    if all(like_names):
+        return True  # a misspelt name must not become a text
+    if any(known):
+        odd = entries[known.index(False)]
+        raise DataError(
+            f"The list names files, but {str(odd)[:60]!r} is none. Give names of files that exist, or texts only."
+        )
+    return False
+
+
+def _is_known_name(entry: str) -> bool:
+    if entry == _STDIN or entry.startswith(_CATALOGUE):
+        return True
+    if len(entry) > 1000 or "\n" in entry or "\0" in entry:
+        return False
+    try:
+        return Path(entry).expanduser().exists()
+    except OSError:  # too long a name, and such
+        return False
+
+
+def _looks_like_name(entry: str) -> bool:
+    return " " not in entry.strip() and entry.lower().endswith(_TEXT_SUFFIXES)
+
+
+def _from_names(names: list[str | Path], tokenizer: Tokenizer, settings: TextSettings, notify: Notify) -> Source:
+    parts: list[Source] = []
+    for name in names:
+        if name == _STDIN:
+            parts.append(_Stream(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings.encoding)))
+        elif isinstance(name, str) and name.startswith(_CATALOGUE):
+            parts.append(_Catalogue(name, settings, notify))
+        else:
+            parts.append(_Files(str(name), find_files(name, notify), tokenizer, settings, notify))
+    return parts[0] if len(parts) == 1 else _Several(parts)
+
+
+class _Files:
+    """The files that one name stands for."""
+
+    def __init__(
+        self, name: str, paths: list[Path], tokenizer: Tokenizer, settings: TextSettings, notify: Notify
+    ) -> None:
+        self.names: tuple[str, ...] = (name,)
+        self.files = len(paths)
+        self._paths, self._tokenizer, self._settings, self._notify = paths, tokenizer, settings, notify
+        self._meter = Meter()
+        self._is_on_disk = all(path.is_file() for path in paths)  # else a pipe: read once, and nothing known before
+        self._state = self._look()
+
+    def quick_key(self) -> str | None:
+        return _digest(self._state) if self._is_on_disk else None
+
+    def content_key(self) -> str | None:
+        # A file's kind follows from its content and its endings, so both are part of what it says.
+        return _digest([["".join(p.suffixes).lower(), sha256_of(p)] for p in self._paths]) if self._is_on_disk else None
+
+    def total_bytes(self) -> int | None:
+        return sum(size for _, size, _ in self._state) if self._is_on_disk else None
+
+    def bytes_read(self) -> int:
+        return self._meter.bytes_read
+
+    def pieces(self) -> Iterator[Piece]:
+        for path in self._paths:
+            with clear_errors(str(path)):
+                for member in members(path, self._meter):
+                    yield from self._read(member)
+        if self._is_on_disk and self._look() != self._state:
+            raise DataError(f"{self.names[0]} changed while it was read. Wait until it is complete, and start again.")
+
+    def _look(self) -> list[tuple[str, int, int]]:
+        """Path, bytes and time of change of each file."""
+        found = []
+        for path in self._paths:
+            status = path.stat()
+            found.append((str(path.absolute()), status.st_size, status.st_mtime_ns))
+        return found
+
+    def _read(self, member: Member) -> Iterator[Piece]:
+        name, stream, settings, notify = member.name, member.stream, self._settings, self._notify
+        match member.kind:
+            case "csv":
+                return read_table(name, stream, settings, ",", notify)
+            case "tsv":
+                return read_table(name, stream, settings, "\t", notify)
+            case "jsonl":
+                return read_json_lines(name, stream, settings, notify)
+            case "json":
+                return read_json(name, stream, settings, notify)
+            case "parquet":
+                return read_parquet(name, stream, settings, notify)
+            case "npz":
+                return read_npz(name, stream, self._tokenizer)
+            case _:
+                return read_plain(name, stream, settings.encoding)
+
+
+class _Stream:
+    """Texts that can be read only once, and of which nothing is known before."""
+
+    def __init__(self, name: str, read: Callable[[], Iterator[Piece]]) -> None:
+        self.names: tuple[str, ...] = (name,)
+        self.files = 0
+        self._read = read
+
+    def quick_key(self) -> None:
+        return None
+
+    def content_key(self) -> None:
+        return None
+
+    def total_bytes(self) -> None:
+        return None
+
+    def bytes_read(self) -> int:
+        return 0
+
+    def pieces(self) -> Iterator[Piece]:
+        return self._read()
+
+
+class _Catalogue(_Stream):
+    """A dataset of tensorflow-datasets."""
+
+    def __init__(self, name: str, settings: TextSettings, notify: Notify) -> None:
+        from gpt2simple.data.tensorflow_sources import CatalogueText  # loads TensorFlow
+
+        self._text = CatalogueText(name, settings, notify)
+        super().__init__(name, self._text.pieces)
+
+    def quick_key(self) -> str:  # type: ignore[override]
+        return self._text.content_key()
+
+    def content_key(self) -> str:  # type: ignore[override]
+        return self._text.content_key()
+
+
+class _Several:
+    """Several sources, one after the other."""
+
+    def __init__(self, parts: list[Source]) -> None:
+        self._parts = parts
+        self.names = tuple(name for part in parts for name in part.names)
+        self.files = sum(part.files for part in parts)
+
+    def quick_key(self) -> str | None:
+        return _joined([part.quick_key() for part in self._parts])
+
+    def content_key(self) -> str | None:
+        return _joined([part.content_key() for part in self._parts])
+
+    def total_bytes(self) -> int | None:
+        sizes = [part.total_bytes() for part in self._parts]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def bytes_read(self) -> int:
+        return sum(part.bytes_read() for part in self._parts)
+
+    def pieces(self) -> Iterator[Piece]:
+        for part in self._parts:
+            yield from part.pieces()
+
+
+def _texts(values: Iterable[Any]) -> Iterator[Piece]:
+    for number, value in enumerate(values):
+        if not isinstance(value, str):
+            raise DataError(
+                f"Text {number} of the dataset is a {type(value).__name__} ({str(value)[:40]!r}); expected a string."
+            )
+        yield Piece(value, True)
+
+
+def _joined(keys: list[str | None]) -> str | None:
+    return None if None in keys else _digest(keys)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
