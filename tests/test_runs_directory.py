@@ -288,3 +288,13 @@ def test_run_json_explains_the_run(tmp_path: Path) -> None:
     assert told["best_figures"] == {"loss": 0.25}
     assert told["environment"]["gpt2simple"] == "1.0.0"
     assert set(told["model_files"]) == set(MODEL_FILES)
+
+
+def test_what_another_session_wrote_is_seen_once_the_lock_is_held(tmp_path: Path) -> None:
+    run, other = begin(tmp_path / "run1", 3), run_in(tmp_path / "run1")
+    assert run.info.best is None
+    with other.lock():
+        save(other, 6, is_best=True)
+    with run.lock():
+        save(run, 9)
+    assert run.info.best == run.best_mark() == BestMark(6, {"loss": 1 / 7})
