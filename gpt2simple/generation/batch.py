@@ -18,6 +18,7 @@ from gpt2simple.generation.decode import (
     prompt_bucket,
     prompt_reader,
     row_writer,
+    select_rows,
     token_step,
 )
 from gpt2simple.generation.weights import DecodeWeights
@@ -64,6 +65,7 @@ class RowBatch:
         self.rows = rows
         self._slots = cache_bucket(min(longest, shape.n_ctx), shape.n_ctx)
         self._caches = new_caches(shape, rows, self._slots)
+        self._step = self._bound_step()
         self._counts = np.zeros(rows, dtype=np.int32)  # tokens that each row's cache holds; 0: not in use
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], np.ndarray, list[KeysValues]] | None = None
@@ -113,14 +115,14 @@ class RowBatch:
         fed = np.zeros(self.rows, dtype=np.int32)
         for row, token in tokens.items():
             fed[row] = token
-        function = token_step(self._shape, self._precision, self.rows, self._slots)
-        logits = function(
-            self._weights, self._caches, tf.constant(fed), tf.constant(self._counts), tf.constant(self._slot)
-        ).numpy()
+        logits = self._step(tf.constant(fed), tf.constant(self._counts), tf.constant(self._slot)).numpy()
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
         return {row: logits[row] for row in tokens}
+
+    def _bound_step(self) -> Callable[..., tf.Tensor]:
+        return token_step(self._shape, self._precision, self.rows, self._slots).bind(self._weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""
@@ -143,7 +145,8 @@ class RowBatch:
         if size >= self.rows or remaining < _WORTH_SHRINKING:
             return None
         chosen = (list(in_use) + [0] * size)[:size]
-        self._caches = [tuple(tf.Variable(tf.gather(part, chosen)) for part in layer) for layer in self._caches]
+        self._caches = select_rows(self._caches, chosen, self._shape)
         self._counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)
         self.rows = size
+        self._step = self._bound_step()
         return {old: new for new, old in enumerate(in_use)}

@@ -14,10 +14,10 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from gpt2simple._backend import quiet_stderr, tf, xla_dynamic_update_slice
-from gpt2simple.generation.weights import VECTORS, DecodeWeights, Matrix
+from gpt2simple._backend import tf, xla_dynamic_update_slice
+from gpt2simple.generation.compiled import Compiled
+from gpt2simple.generation.weights import BIASES, DecodeWeights, Matrix
 from gpt2simple.shape import ModelShape
 
 KeysValues = tuple[tf.Tensor, tf.Tensor]
@@ -49,13 +49,22 @@ def cache_bucket(tokens: int, n_ctx: int) -> int:
 
 
 def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
-    """Empty keys and values of each layer, [B, H, slots, D] float32."""
-    size = (rows, shape.n_head, slots, shape.n_embd // shape.n_head)
+    """Empty keys and values of each layer, [B H, slots, D] float32.
+
+    Three axes, as the products want them: a reshape between update and product makes XLA copy the whole cache.
+    """
+    size = (rows * shape.n_head, slots, shape.n_embd // shape.n_head)
     return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(shape.n_layer)]
 
 
+def select_rows(caches: Caches, rows: Sequence[int], shape: ModelShape) -> list[tuple[tf.Variable, tf.Variable]]:
+    """New caches that hold some rows of others."""
+    heads = [row * shape.n_head + head for row in rows for head in range(shape.n_head)]
+    return [(tf.Variable(tf.gather(keys, heads)), tf.Variable(tf.gather(values, heads))) for keys, values in caches]
+
+
 @functools.cache
-def prompt_reader(shape: ModelShape, precision: str, length: int) -> Callable[..., tuple[tf.Tensor, list[KeysValues]]]:
+def prompt_reader(shape: ModelShape, precision: str, length: int) -> Compiled:
     """A function (weights, tokens [length], count) -> (logits [V] after token count - 1, keys and values by layer).
 
     Tokens from `count` on are padding; keys and values are [H, length, D], those of the padding meaningless.
@@ -76,11 +85,11 @@ def prompt_reader(shape: ModelShape, precision: str, length: int) -> Callable[..
         last = tf.gather(x, [count - 1])  # [1, E]
         return _logits(last, weights, shape)[0], kept
 
-    return _compiled(read)
+    return Compiled(read)
 
 
 @functools.cache
-def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Callable[..., None]:
+def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compiled:
     """A function (caches, keys and values of a prompt, row, first slot) that places a prompt in a row of the ring."""
 
     def write(
@@ -90,17 +99,18 @@ def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Callabl
         first: tf.Tensor,
     ) -> None:
         traces["write", shape, rows, slots, length] += 1
-        chosen = (tf.range(rows) == row)[:, None, None, None]
+        chosen = tf.repeat(tf.range(rows) == row, shape.n_head)[:, None, None]  # [B H, 1, 1]
         for layer, part in zip(caches, prompt, strict=True):
             for cache, values in zip(layer, part, strict=True):
                 padded = tf.pad(values, [[0, 0], [0, slots - length], [0, 0]])  # [H, slots, D]
-                cache.assign(tf.where(chosen, tf.roll(padded, first, axis=1)[None], cache))
+                placed = tf.tile(tf.roll(padded, first, axis=1), [rows, 1, 1])
+                cache.assign(tf.where(chosen, placed, cache))
 
-    return _compiled(write)
+    return Compiled(write)
 
 
 @functools.cache
-def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Callable[..., tf.Tensor]:
+def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Compiled:
     """A function (weights, caches, tokens [B], counts [B], slot) -> logits [B, V] that feeds one token to each row.
 
     `counts` are the tokens that stand before the new ones, which are also the new ones' positions; the new keys and
@@ -116,10 +126,10 @@ def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Call
     ) -> tf.Tensor:
         traces["step", shape, precision, rows, slots] += 1
         age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
-        visible = (age[None, :] <= counts[:, None])[:, None, None, :]  # [B, 1, 1, slots]
+        visible = tf.repeat(age[None, :] <= counts[:, None], shape.n_head, axis=0)[:, None, :]  # [B H, 1, slots]
 
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-            q, k, v = (_heads(part, shape)[:, :, None, :] for part in (q, k, v))  # [B, H, 1, D]
+            q, k, v = (tf.reshape(part, [rows * shape.n_head, 1, -1]) for part in (q, k, v))  # [B H, 1, D]
             keys, values = (
                 cache.assign(_set_slot(cache, new, slot), read_value=True)
                 for cache, new in zip(caches[layer], (k, v), strict=True)
@@ -129,43 +139,28 @@ def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Call
         x = _layers(_embed(weights, tokens, counts), weights, shape, attend)
         return _logits(x, weights, shape)
 
-    return _compiled(step)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of tensors, compiled by XLA at its first call; what XLA writes to stderr then is held back."""
-    compiled = tf.function(function, jit_compile=True, autograph=False)
-    ready = False
-
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        nonlocal ready
-        if ready:
-            return compiled(*arguments)
-        with quiet_stderr():
-            result = compiled(*arguments)
-        ready = True
-        return result
-
-    return call
+    return Compiled(step)
 
 
 def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Attend) -> tf.Tensor:
-    """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E]."""
-    e = shape.n_embd
+    """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E].
+
+    Gains, biases and means of the layer norms are folded into the weights, see `weights`: only the division by the
+    deviation is left, and since a product is linear it waits until after it, when both are known.
+    """
     for layer, (c_attn, c_proj, c_fc, c_out) in enumerate(weights.matrices):
-        part = dict(zip((name for name, _ in VECTORS), _unpack(weights.vectors[layer], e), strict=True))
-        a = _norm(x, part["ln_1.weight"], part["ln_1.bias"], shape)
-        q, k, v = tf.split(_project(a, c_attn) + part["attn.c_attn.bias"], 3, axis=-1)
-        x += _project(attend(layer, q, k, v), c_proj) + part["attn.c_proj.bias"]
-        a = _norm(x, part["ln_2.weight"], part["ln_2.bias"], shape)
-        a = _gelu(_project(a, c_fc) + part["mlp.c_fc.bias"])  # [N, 4 E]
-        x += _project(a, c_out) + part["mlp.c_proj.bias"]
+        b_attn, b_proj, b_fc, b_out = tf.split(weights.biases[layer], [size * shape.n_embd for _, size in BIASES])
+        q, k, v = tf.split(_project(x, c_attn) * _deviation(x, shape) + b_attn, 3, axis=-1)
+        x += _project(attend(layer, q, k, v), c_proj) + b_proj
+        hidden = _gelu(_project(x, c_fc) * _deviation(x, shape) + b_fc)  # [N, 4 E]
+        x += _project(hidden, c_out) + b_out
     return x
 
 
-def _unpack(packed: tf.Tensor, e: int) -> list[tf.Tensor]:
-    return tf.split(packed, [size * e for _, size in VECTORS])
+def _deviation(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    """One over the standard deviation of each row of x [N, E], whose means are zero: [N, 1]."""
+    squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # a product: XLA makes a reduction of several steps
+    return tf.math.rsqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
 
 
 def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -173,12 +168,13 @@ def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> t
     rows = tf.cast(tf.gather(weights.wte.values, tokens), tf.float32)
     if weights.wte.scale.shape[0]:
         rows *= tf.gather(weights.wte.scale, tokens)[:, None]
-    return rows + tf.gather(weights.wpe, positions)
+    return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) + tf.gather(weights.wpe, positions)
 
 
 def _logits(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
     """Logits [N, V] float32 of the last layer's output [N, E]."""
-    return _project(_norm(x, weights.final_norm[0], weights.final_norm[1], shape), weights.wte)
+    normed = x * _deviation(x, shape) * weights.final_norm[0] + weights.final_norm[1]
+    return _project(normed, weights.wte)
 
 
 def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
@@ -198,12 +194,6 @@ def _float32_product(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
     return tf.matmul(x, w, transpose_b=True)
 
 
-def _norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, shape: ModelShape) -> tf.Tensor:
-    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + shape.layer_norm_epsilon) * weight + bias
-
-
 def _gelu(x: tf.Tensor) -> tf.Tensor:
     """GPT-2's approximation of GELU by a hyperbolic tangent."""
     return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -221,6 +211,6 @@ def _attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, visible: tf.Tensor) -> 
 
 
 def _set_slot(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
-    """The cache [B, H, slots, D] with one slot of every row replaced by [B, H, 1, D], in place."""
+    """The cache [B H, slots, D] with one slot of every row replaced by [B H, 1, D], in place."""
     zero = tf.zeros_like(slot)
-    return xla_dynamic_update_slice(cache, new, tf.stack([zero, zero, slot, zero]))
+    return xla_dynamic_update_slice(cache, new, tf.stack([zero, slot, zero]))

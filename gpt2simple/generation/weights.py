@@ -16,18 +16,8 @@ from gpt2simple.shape import ModelShape
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
-# The parts of a layer's packed vectors, with their lengths in units of E; `decode` takes them apart in this order.
-VECTORS = (
-    ("ln_1.weight", 1),
-    ("ln_1.bias", 1),
-    ("attn.c_attn.bias", 3),
-    ("attn.c_proj.bias", 1),
-    ("ln_2.weight", 1),
-    ("ln_2.bias", 1),
-    ("mlp.c_fc.bias", 4),
-    ("mlp.c_proj.bias", 1),
-)
-MATRICES = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+# The parts of a layer's packed biases, with their lengths in units of E; `decode` takes them apart in this order.
+BIASES = (("attn.c_attn", 3), ("attn.c_proj", 1), ("mlp.c_fc", 4), ("mlp.c_proj", 1))
 
 _INT8_LARGEST = 127.0
 
@@ -40,20 +30,20 @@ class Matrix(NamedTuple):
 
 
 class DecodeWeights(NamedTuple):
-    """Everything a decode step reads; a structure of tensors that a `tf.function` takes as an argument."""
+    """Everything a decode step reads, as flat as can be."""
 
     wte: Matrix  # [V, E], the embedding and the tied head
-    wpe: tf.Tensor  # [T, E] float32
-    vectors: tf.Tensor  # [L, 13 E] float32, see VECTORS
+    wpe: tf.Tensor  # [T, E] float32, centred
+    biases: tf.Tensor  # [L, 9 E] float32, see BIASES
     final_norm: tf.Tensor  # [2, E] float32: weight, bias
-    matrices: tuple[tuple[Matrix, ...], ...]  # [L][4], see MATRICES
+    matrices: tuple[tuple[Matrix, ...], ...]  # [L][4] in the order of BIASES
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
     """The copy of a model's weights that decoding reads.
 
-    In float32 the embeddings are shared with the variables (until one is assigned, when TensorFlow gives the variable
-    memory of its own); the other matrices are copied, one at a time.
+    The token embedding is shared with its variable in float32 (until the variable is assigned, when TensorFlow gives
+    it memory of its own); the other matrices are copied, one at a time.
 
     Args:
         variables: by canonical name; a leading 1 in a bias is ignored.
@@ -65,17 +55,39 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
     """
     if precision not in PRECISIONS:
         raise SettingsError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
-    layers = range(shape.n_layer)
-    packed = [tf.concat([tf.reshape(variables[f"h.{i}.{name}"], [-1]) for name, _ in VECTORS], axis=0) for i in layers]
+    values = {name: tf.reshape(v, v.shape[1:] if v.shape[0] == 1 else v.shape) for name, v in variables.items()}
+    matrices, biases = [], []
+    for layer in range(shape.n_layer):
+        folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
+        matrices.append(tuple(_matrix(weight, precision) for weight, _ in folded))
+        biases.append(tf.concat([bias for _, bias in folded], axis=0))
     return DecodeWeights(
-        wte=_matrix(variables["wte.weight"].value(), precision),
-        wpe=variables["wpe.weight"].value(),
-        vectors=tf.stack(packed),
-        final_norm=tf.stack([tf.reshape(variables[f"ln_f.{leaf}"], [-1]) for leaf in ("weight", "bias")]),
-        matrices=tuple(
-            tuple(_matrix(tf.transpose(variables[f"h.{i}.{name}"]), precision) for name in MATRICES) for i in layers
-        ),
+        wte=_matrix(values["wte.weight"], precision),
+        wpe=_centred(values["wpe.weight"]),
+        biases=tf.stack(biases),
+        final_norm=tf.stack([values["ln_f.weight"], values["ln_f.bias"]]),
+        matrices=tuple(matrices),
     )
+
+
+def _folded(values: Mapping[str, tf.Tensor], layer: str, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Weight [out, in] and bias [out] of a projection, with the layer norm before or the centring after it folded in.
+
+    A layer norm subtracts the mean, divides by the deviation, multiplies by g and adds b. The last two belong as well
+    to the product that follows: W (g y + b) = (W diag g) y + W b. The first is spared by never adding a mean to the
+    residual stream: what the next norm would subtract is subtracted from the rows of the projections that write there.
+    """
+    weight, bias = values[f"{layer}{name}.weight"], values[f"{layer}{name}.bias"]  # [in, out], [out]
+    if name.endswith("c_proj"):
+        return tf.transpose(_centred(weight)), _centred(bias)
+    norm = f"{layer}ln_1" if name.startswith("attn") else f"{layer}ln_2"
+    bias += tf.linalg.matvec(weight, values[f"{norm}.bias"], transpose_a=True)
+    return tf.transpose(weight * values[f"{norm}.weight"][:, None]), bias
+
+
+def _centred(x: tf.Tensor) -> tf.Tensor:
+    """x [..., E] without the mean over its last axis."""
+    return x - tf.reduce_mean(x, axis=-1, keepdims=True)
 
 
 def _matrix(rows: tf.Tensor, precision: str) -> Matrix:

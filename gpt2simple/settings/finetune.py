@@ -39,11 +39,13 @@ class FinetuneSettings:
     early_stopping_patience: int = setting(
         3, "Looks without a lower held-out loss before the run stops (only with neither steps nor epochs).", minimum=1
     )
-    save_every: int | None = setting(None, "Steps between checkpoints; None: whenever the held-out text is looked at.",
-                                     minimum=1)
+    save_every: int | None = setting(
+        None, "Steps between checkpoints; None: whenever the held-out text is looked at.", minimum=1
+    )
     max_checkpoints: int = setting(2, "Resumable checkpoints kept, the best and the latest among them.", minimum=1)
-    sample_every: int | None = setting(None, "Steps between samples of what the model writes; None chooses; 0: none.",
-                                       minimum=0)
+    sample_every: int | None = setting(
+        None, "Steps between samples of what the model writes; None chooses; 0: none.", minimum=0
+    )
     sample_length: int = setting(100, "Tokens per such sample.", minimum=1)
     print_every: int = setting(10, "Steps between lines where no progress bar can be shown.", minimum=1)
     restore_from: str = setting("latest", 'Where the run starts: "latest", "best", "fresh", or the path of a model.')

@@ -13,11 +13,13 @@ class GenerateSettings:
 
     length: int = setting(200, "Most new tokens to write, per sample (the prefix is not counted).", minimum=1)
     min_length: int = setting(0, "Fewest new tokens before a sample may end.", minimum=0)
-    temperature: float = setting(0.7, "Randomness: 0 always takes the likeliest token, 1 follows the model.", minimum=0.0)
+    temperature: float = setting(0.7, "Randomness: 0 always takes the likeliest token, 1 follows it.", minimum=0.0)
     top_k: int = setting(0, "Draw only among this many likeliest tokens; 0: among all.", minimum=0)
     top_p: float = setting(
-        0.0, "Draw only among the likeliest tokens that share this probability; 0 or 1: among all.",
-        minimum=0.0, maximum=1.0,
+        0.0,
+        "Draw only among the likeliest tokens that share this probability; 0 or 1: among all.",
+        minimum=0.0,
+        maximum=1.0,
     )
     min_p: float = setting(
         0.0, "Leave out tokens less likely than this share of the likeliest one; 0: none.", minimum=0.0, maximum=1.0

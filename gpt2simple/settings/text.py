@@ -16,8 +16,10 @@ class TextSettings:
     template: str | None = setting(None, 'Text made from several columns or keys, such as "{title}\\n{body}".')
     header: bool | None = setting(None, "Whether a CSV or TSV file starts with column names; None looks at the file.")
     validation_split: float = setting(
-        0.1, "Share of the text held out to measure what was learned, 0 to 0.5; 0 holds nothing out.",
-        minimum=0.0, maximum=0.5,
+        0.1,
+        "Share of the text held out to measure what was learned, 0 to 0.5; 0 holds nothing out.",
+        minimum=0.0,
+        maximum=0.5,
     )
     validation_file: str | None = setting(None, "A text of your own to hold out instead of a share of the dataset.")
     cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.")

@@ -1,9 +1,9 @@
 """Adam, AdamW and SGD with each variable's whole update in one pass over memory.
 
 For 124 M parameters the update is limited by memory: a chain of separate operations (unscale, clip, decay, moments,
-step) would read and write the same gigabytes several times. Here XLA fuses them per variable, straight from gradients in the
-dtype that the products gave. The arithmetic, epsilon's place included, is that of PyTorch's AdamW (Kingma and Ba, 2015;
-Loshchilov and Hutter, 2019), with which losses agree step by step.
+step) would read and write the same gigabytes several times. Here XLA fuses them per variable, straight from gradients
+in the dtype that the products gave. The arithmetic, epsilon's place included, is that of PyTorch's AdamW (Kingma and
+Ba, 2015; Loshchilov and Hutter, 2019), with which losses agree step by step.
 """
 
 from __future__ import annotations
@@ -115,11 +115,11 @@ def _adam(
     factor: Any,
     rate: Any,
     shrink: Any,
-    correction_1: Any,
-    correction_2: Any,
+    correct_1: Any,
+    correct_2: Any,
 ) -> tuple[Any, Any, Any]:
     g = tf.cast(gradient, tf.float32) * factor
     m = _BETA_1 * m + (1.0 - _BETA_1) * g
     v = _BETA_2 * v + (1.0 - _BETA_2) * tf.square(g)
-    denominator = tf.sqrt(v) / tf.sqrt(correction_2) + _EPSILON
-    return weight * shrink - rate / correction_1 * m / denominator, m, v
+    denominator = tf.sqrt(v) / tf.sqrt(correct_2) + _EPSILON
+    return weight * shrink - rate / correct_1 * m / denominator, m, v

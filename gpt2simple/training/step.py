@@ -19,18 +19,17 @@ from gpt2simple.network import (
 )
 from gpt2simple.shape import ModelShape
 
-# (variables, states [N, E], targets [N], weights [N], scale) -> nats, gradient of the states, gradients by weight name
-HeadLoss = Callable[[Mapping[str, Any], Any, Any, Any, Any], tuple[Any, Any, dict[str, Any]]]
+# (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
+# of the head by weight name
+HeadLoss = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
 def language_model_loss(
-    variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any
+    variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any, *, with_embedding: bool = True
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Cross-entropy of the next token through the tied head."""
-    embedding = variables["wte.weight"]
-    result: LossGradients = loss_gradients(
-        states, head_matrix(embedding, states.dtype), targets, weights, scale, with_embedding=embedding.trainable
-    )
+    matrix = head_matrix(variables["wte.weight"], states.dtype)
+    result: LossGradients = loss_gradients(states, matrix, targets, weights, scale, with_embedding=with_embedding)
     return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
 
 
@@ -102,11 +101,15 @@ class Gradients:
             tape.watch(list(wanted.values()))
             states = hidden_states(casted, inputs, self._shape, dropout=key, checkpointing=self._checkpointing)
         nats, d_states, of_head = self._head_loss(
-            self._variables, states, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), scale
+            self._variables,
+            states,
+            tf.reshape(targets, [-1]),
+            tf.reshape(weights, [-1]),
+            scale,
+            with_embedding="wte.weight" in self._trained,
         )
-        of_body = dict(
-            zip(wanted, tape.gradient(states, list(wanted.values()), output_gradients=d_states), strict=True)
-        )
+        found = tape.gradient(states, list(wanted.values()), output_gradients=d_states)
+        of_body = dict(zip(wanted, found, strict=True))
         return nats, {name: _sum(of_body[name], of_head.get(name)) for name in wanted}
 
 

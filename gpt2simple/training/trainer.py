@@ -66,6 +66,20 @@ class Trainer(keras.Model):
         self.loss_scale.assign(tf.clip_by_value(self.loss_scale * factor, 1.0, 2.0**24))
         self.good_steps.assign(tf.where(grown, 0, good))
 
+    def counters(self) -> dict[str, Any]:
+        """The numbers beside weights and moments that a checkpoint needs."""
+        return {
+            "iterations": int(self.optimizer.iterations.numpy()),
+            "loss_scale": float(self.loss_scale.numpy()),
+            "good_steps": int(self.good_steps.numpy()),
+        }
+
+    def set_counters(self, values: dict[str, Any]) -> None:
+        """Take back what ``counters`` gave."""
+        self.optimizer.iterations.assign(values["iterations"])
+        self.loss_scale.assign(values["loss_scale"])
+        self.good_steps.assign(values["good_steps"])
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Logits of the language model, for user callbacks that ask the model something."""
         return self.language_model(inputs, training=training).logits

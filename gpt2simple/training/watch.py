@@ -171,4 +171,3 @@ class Watch(keras.callbacks.Callback):
         )
         if is_best and self._progress.step > 0:
             self._save()
-            self._keeper.mark_best(self._progress)

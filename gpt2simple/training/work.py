@@ -17,10 +17,7 @@ class Keeper(Protocol):
     """Whoever keeps checkpoints."""
 
     def save(self, progress: Progress) -> None:
-        """Keep the trainer's state as it is now."""
-
-    def mark_best(self, progress: Progress) -> None:
-        """The checkpoint of ``progress.step``, just saved, has the lowest held-out loss so far."""
+        """Keep the trainer's state as it is now; it is the best so far where ``best_step`` is ``step``."""
 
 
 @dataclass(frozen=True, kw_only=True)

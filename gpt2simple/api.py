@@ -1,0 +1,279 @@
+"""The functions for scripts and notebooks: each opens a session, or takes one, and makes one call on it.
+
+``generate`` prints unless it is asked to return, as users of gpt-2-simple expect: the one function here whose return
+type depends on an argument.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.errors import SettingsError
+from gpt2simple.results import FinetuneResult
+from gpt2simple.session import Session
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings, accepts
+from gpt2simple.storage import make_folder, storage_errors
+
+SAMPLE_DELIM = "=" * 20 + "\n"
+
+
+def start_session(
+    model_name: str | None = None,
+    *,
+    run_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    precision: str = "auto",
+    seed: int | None = None,
+    threads: int | None = None,
+) -> Session:
+    """A session: one model with its run, precision and seeds. Use it with ``with``, or close it.
+
+    Args:
+        model_name: "124M" (default), "355M", "774M", "1558M", "tiny", or a folder that holds a GPT-2. Given without
+            run_name, that model itself is loaded.
+        run_name: the run to write and read (default "run1"); if it exists, its best weights are loaded.
+        model_dir: folder of the downloaded models. checkpoint_dir: folder of the runs.
+        precision: "auto", "float32", "bfloat16", "float16", or "int8" (for generating); the choice is told.
+        seed: makes what the session draws repeatable; None draws anew.
+        threads: CPU threads; None: all cores. Settled once per process.
+
+    Raises:
+        SettingsError: there is no such precision. BackendError: this process has settled other threads.
+
+    Example:
+        >>> import gpt2simple
+        >>> with gpt2simple.start_session("tiny", seed=1) as session:
+        ...     text = session.generate("The king", length=5)[0]
+        >>> text.startswith("The king")
+        True
+    """
+    return Session(
+        model_name,
+        run_name=run_name,
+        model_dir=model_dir,
+        checkpoint_dir=checkpoint_dir,
+        precision=precision,
+        seed=seed,
+        threads=threads,
+    )
+
+
+@accepts(FinetuneSettings, TextSettings)
+def finetune(
+    dataset: Any,
+    *,
+    session: Session | None = None,
+    model_name: str | None = None,
+    run_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    precision: str = "auto",
+    threads: int | None = None,
+    callbacks: Any = None,
+    **settings: Any,
+) -> FinetuneResult:
+    """The result of fine-tuning a model on a text; the run lies in ``checkpoint/<run_name>``.
+
+    ``finetune("script.txt")`` is enough: it downloads 124M where it is missing, holds a tenth of the text out, trains
+    until held-out loss stops falling, and keeps the best step, which ``generate()`` then uses. Called again on the same
+    run it goes on: ``steps`` is the run's total.
+
+    Args:
+        dataset: a text file, folder, or any other source that the README lists.
+        session: an open session to train in; its model and run are used, and the arguments up to ``threads`` are then
+            its own.
+        model_name, run_name, model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
+        callbacks: your own Keras callbacks, one or several, of tf_keras or Keras 3.
+        settings: see below.
+
+    Raises:
+        Gpt2SimpleError: of the kind that fits; see ``gpt2simple.errors``.
+    """
+    names = {"model_name": model_name, "run_name": run_name}
+    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+        return used.finetune(dataset, callbacks=callbacks, **settings)
+
+
+@accepts(GenerateSettings)
+def generate(
+    *,
+    session: Session | None = None,
+    run_name: str | None = None,
+    model_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    checkpoint: str = "best",
+    precision: str = "auto",
+    threads: int | None = None,
+    prefix: str | Sequence[str] = "",
+    sample_delim: str = SAMPLE_DELIM,
+    destination_path: str | Path | None = None,
+    return_as_list: bool = False,
+    **settings: Any,
+) -> list[str] | None:
+    """Text by the fine-tuned model of a run: printed, or returned as a list where ``return_as_list`` is true.
+
+    Args:
+        session: an open session; the arguments up to ``threads`` are then its own.
+        run_name: the run to read (default "run1"). model_name: a model to read instead, not fine-tuned.
+        model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
+        checkpoint: "best" or "latest" weights of the run.
+        prefix: what the texts start with; several prefixes give ``nsamples`` each.
+        sample_delim: printed or written between samples.
+        destination_path: a file to write instead of printing; it must not exist.
+        return_as_list: return the texts and print nothing.
+        settings: see below.
+
+    Raises:
+        RunError: there is no such run; the message names those that exist.
+        SettingsError: a setting is out of range.
+    """
+    names = {"model_name": model_name, "run_name": run_name}
+    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+        if checkpoint != "best" or (session is not None and run_name is not None):
+            used.load(checkpoint)
+        if destination_path is not None:
+            _write_samples(Path(destination_path), used.generate(prefix, **settings), sample_delim)
+            return None
+        if return_as_list:
+            return used.generate(prefix, **settings)
+        print_samples(used, prefix, sample_delim, settings)
+        return None
+
+
+@accepts(GenerateSettings)
+def generate_to_file(
+    destination_path: str | Path | None = None,
+    *,
+    session: Session | None = None,
+    run_name: str | None = None,
+    model_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    checkpoint: str = "best",
+    precision: str = "auto",
+    threads: int | None = None,
+    prefix: str | Sequence[str] = "",
+    sample_delim: str = SAMPLE_DELIM,
+    **settings: Any,
+) -> Path:
+    """The path of a file with the texts that ``generate`` would print.
+
+    Args:
+        destination_path: a file that does not exist yet; None makes one in ``samples/`` with a name of its own.
+
+    The other arguments and errors are those of ``generate``.
+    """
+    path = Path(destination_path) if destination_path is not None else new_sample_file(Path("samples"))
+    _require_new(path)
+    generate(
+        session=session,
+        run_name=run_name,
+        model_name=model_name,
+        model_dir=model_dir,
+        checkpoint_dir=checkpoint_dir,
+        checkpoint=checkpoint,
+        precision=precision,
+        threads=threads,
+        prefix=prefix,
+        sample_delim=sample_delim,
+        destination_path=path,
+        **settings,
+    )
+    return path
+
+
+def load_gpt2(
+    session: Session, *, run_name: str | None = None, model_name: str | None = None, checkpoint: str = "best"
+) -> Session:
+    """The session, now holding the weights of a run, or of a model where ``model_name`` is given.
+
+    Args:
+        session: an open session.
+        run_name: the run to load; None: the session's.
+        model_name: a model to load instead, not fine-tuned.
+        checkpoint: "best" or "latest" weights of the run.
+
+    Raises:
+        RunError: there is no such run. SettingsError: both names were given.
+    """
+    if run_name is not None and model_name is not None:
+        raise SettingsError(
+            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
+        )
+    if model_name is not None:
+        session.use_model(model_name)
+        return session
+    if run_name is not None:
+        session.run_name = run_name
+    session.load(checkpoint)
+    return session
+
+
+def reset_session(session: Session) -> Session:
+    """A new session like this one, which is closed and its memory freed."""
+    return session.reset()
+
+
+@contextlib.contextmanager
+def _in_session(
+    session: Session | None,
+    names: dict[str, str | None],
+    model_dir: str | Path,
+    checkpoint_dir: str | Path,
+    precision: str,
+    threads: int | None,
+) -> Iterator[Session]:
+    """The session given, pointed at the names given; or one for this call."""
+    if session is not None:
+        if names["model_name"] is not None:
+            session.use_model(names["model_name"])
+        if names["run_name"] is not None:
+            session.run_name = names["run_name"]
+        yield session
+        return
+    with Session(
+        names["model_name"],
+        run_name=names["run_name"],
+        model_dir=model_dir,
+        checkpoint_dir=checkpoint_dir,
+        precision=precision,
+        threads=threads,
+    ) as own:
+        yield own
+
+
+def print_samples(session: Session, prefix: str | Sequence[str], delim: str, settings: dict[str, Any]) -> None:
+    """Print texts to stdout, a single one while it is written."""
+    if isinstance(prefix, str) and settings.get("nsamples", 1) == 1:
+        for piece in session.stream(prefix, **settings):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return
+    sys.stdout.write("".join(f"{text}\n{delim}" for text in session.generate(prefix, **settings)))
+
+
+def new_sample_file(folder: Path) -> Path:
+    """A path in a folder that is there afterwards, with a name that no file has."""
+    make_folder(folder)
+    stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
+    names = (f"gpt2simple_{stamp}" + (f"_{number}" if number else "") + ".txt" for number in range(1_000_000))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise SettingsError(f"{path} exists, and is not overwritten. Name another destination_path, or move it away.")
+
+
+def _write_samples(path: Path, texts: list[str], delim: str) -> None:
+    _require_new(path)
+    with storage_errors(path), path.open("x", encoding="utf-8", newline="\n") as file:
+        file.write("".join(f"{text}\n{delim if len(texts) > 1 else ''}" for text in texts))

@@ -1,0 +1,99 @@
+"""Texts as the two kinds of file that gpt-2-simple reads: encoded .npz, and .txt with marked rows.
+
+Both are sources here too. Knows no models.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.encode import Progress, encode_corpus
+from gpt2simple.data.files import Meter, clear_errors, find_files, members
+from gpt2simple.data.pieces import END_MARK
+from gpt2simple.data.tables import read_table
+from gpt2simple.errors import DataError
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage import atomic_file
+from gpt2simple.tokenizer import Tokenizer
+
+START_MARK = "<|startoftext|>"
+
+
+def encode_dataset(
+    dataset: Any,
+    tokenizer: Tokenizer,
+    out_path: Path,
+    settings: TextSettings | None = None,
+    *,
+    combine: int = 50_000,
+    notify: Callable[[str], None],
+    progress: Progress,
+) -> Corpus:
+    """Encode a dataset, write its ids to an .npz file, and return the encoded text.
+
+    Unlike gpt-2-simple's, the file has the end-of-text token itself between documents, not its spelling in seven
+    tokens; gpt-2-simple reads it all the same.
+
+    Args:
+        combine: documents are gathered in one array until it holds this many bytes of text.
+
+    Raises:
+        DataError: the dataset is missing, cannot be read or holds no text.
+        StorageError: the file cannot be written.
+    """
+    corpus = encode_corpus(dataset, tokenizer, settings, notify=notify, progress=progress)
+    with atomic_file(out_path) as file, zipfile.ZipFile(cast(BinaryIO, file), "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, (start, end) in enumerate(_groups(corpus, combine)):
+            with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as member:
+                # Not the end-of-text id behind the last document: arrays are parted by themselves.
+                ids = np.ascontiguousarray(corpus.ids[start : end - 1], dtype=np.int32)
+                np.lib.format.write_array(member, ids, allow_pickle=False)
+    return corpus
+
+
+def _groups(corpus: Corpus, combine: int) -> Iterator[tuple[int, int]]:
+    """Start and end in ids of documents that together have ``combine`` bytes or more (the last may have fewer)."""
+    start = gathered = 0
+    for document, size in enumerate(corpus.document_bytes.tolist()):
+        gathered += size
+        if gathered >= combine or document == corpus.documents - 1:
+            yield int(corpus.document_starts[start]), int(corpus.document_ends[document])
+            start, gathered = document + 1, 0
+
+
+def encode_csv(
+    csv_path: Path,
+    out_path: Path,
+    settings: TextSettings | None = None,
+    *,
+    start_token: str = START_MARK,
+    end_token: str = END_MARK,
+    notify: Callable[[str], None],
+) -> int:
+    """Write the rows of a CSV or TSV file as text, each between two marks on lines of its own, and return their number.
+
+    Args:
+        settings: which column, or a template; the first column under a header by default, as in gpt-2-simple.
+
+    Raises:
+        DataError: the file is missing, is no table, or has no such column.
+        StorageError: ``out_path`` cannot be written.
+    """
+    settings = settings or TextSettings(column=0, header=True)
+    path = find_files(csv_path, notify)[0]
+    rows = 0
+    with atomic_file(out_path) as file, clear_errors(str(path)):
+        for member in members(path, Meter()):
+            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
+            if delimiter is None:
+                raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")
+            for text, _ in read_table(member.name, member.stream, settings, delimiter, notify):
+                file.write(f"{start_token}{text}{end_token}\n".encode())
+                rows += 1
+    return rows

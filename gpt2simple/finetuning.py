@@ -1,0 +1,316 @@
+"""One fine-tuning call, from the text and the run folder to the result.
+
+Brings the parts together: reads and splits the text, decides where the run starts, builds the trainer, keeps its
+checkpoints, tells observers. Knows no arithmetic of training and prints nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple import devices
+from gpt2simple._backend import library_versions, tf
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.data.split import Split, split
+from gpt2simple.data.windows import TrainingWindows, evaluation_batches
+from gpt2simple.errors import SettingsError
+from gpt2simple.keeping import RunKeeper, model_files, restore
+from gpt2simple.loaded import LoadedModel
+from gpt2simple.records import EndRecord, Observer, RunPlan
+from gpt2simple.results import FinetuneResult
+from gpt2simple.runs import RunDescription, RunDirectory, Start, decide_start
+from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.training.build import build_trainer
+from gpt2simple.training.loop import run as run_loop
+from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_per_step, free_memory
+from gpt2simple.training.plan import StepPlan, plan_steps
+from gpt2simple.training.progress import Progress
+from gpt2simple.training.work import Work
+
+_MOST_HELD_OUT_WINDOWS = 64  # per look while training; more would cost longer than it tells
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a call asks for, its settings completed by the run's where it continues one."""
+
+    dataset: Any
+    model_name: str
+    settings: FinetuneSettings
+    text: TextSettings
+    precision: str  # dtype name of the products
+    seed: int
+    callbacks: Sequence[Any]  # tf_keras's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """The text, ready to be trained on."""
+
+    corpus: Corpus
+    parts: Split
+    windows: TrainingWindows
+    held_out: tuple[Any, ...]
+    held_out_tokens: int
+    held_out_bytes: int
+
+
+def finetune_run(
+    request: Request,
+    loaded: LoadedModel,
+    run: RunDirectory,
+    observer: Observer,
+    sample: Callable[[int], str],
+    notify: Callable[[str], None],
+) -> FinetuneResult:
+    """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
+
+    Args:
+        request: what to do. loaded: whose variables are trained.
+        run: where checkpoints go. observer: is told what happens.
+        sample: step -> what the model writes.
+        notify: receives remarks for the user.
+    """
+    material = read_material(request, loaded, notify)
+    plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
+    description = _description(request, material, loaded)
+    start = decide_start(run, description, total_steps=plan.last_step)
+    for notice in start.notices:
+        notify(notice)
+    if start.kind == "done":
+        assert start.checkpoint is not None
+        progress = Progress.from_json(start.checkpoint.state["progress"])
+        _load_best(run, loaded)
+        return _result(run.path, progress, "done")
+    trainer, progress = _prepare(request, loaded, run, start, description, plan, material, notify)
+    work = Work(
+        batch=material.windows.batch,
+        epoch_at=material.windows.epoch_at,
+        accumulate=request.settings.accumulate_gradients,
+        held_out=material.held_out,
+        target_bytes=material.held_out_bytes,
+        sample=sample,
+    )
+    keeper = RunKeeper(run, loaded, trainer, observer, keep=request.settings.max_checkpoints)
+    observer.on_start(_announced(request, run.path, progress, plan, material, loaded))
+    reason = "failed"
+    try:
+        reason = run_loop(trainer, work, plan, progress, keeper, observer, request.callbacks)
+    finally:
+        run.mark_ended(reason)
+        hint = _resume_hint(request, run.path, reason, progress)
+        observer.on_end(EndRecord(step=progress.step, reason=reason, best_step=progress.best_step, resume_hint=hint))
+    _load_best(run, loaded)
+    return _result(run.path, progress, reason)
+
+
+def read_material(request: Request, loaded: LoadedModel, notify: Callable[[str], None]) -> Material:
+    """The text encoded, split and cut into windows.
+
+    Raises:
+        DataError: there is nothing to learn from. SettingsError: the window is longer than the model's.
+    """
+    settings, shape, tokenizer = request.settings, loaded.shape, loaded.tokenizer
+    window = settings.window or shape.n_ctx
+    if window > shape.n_ctx:
+        raise SettingsError(
+            f"window is {window}; this model reads at most {shape.n_ctx} tokens. Leave window out, or give up to "
+            f"{shape.n_ctx}."
+        )
+    corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify)
+    validation = None
+    if request.text.validation_file is not None:
+        validation = encode_corpus(request.text.validation_file, tokenizer, request.text, notify=notify)
+    parts = split(corpus, request.text, window, validation=validation)
+    windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
+    for notice in (*parts.notices, windows.notice):
+        if notice:
+            notify(notice)
+    held_out = _held_out_batches(parts, windows.window, settings.batch_size)
+    held_out_tokens = sum(int(batch[2].sum()) for batch in held_out)
+    if parts.held_out is not None and held_out_tokens < parts.held_out.targets:
+        notify(
+            f"Of {parts.held_out.targets} held-out tokens, {held_out_tokens}, evenly spread, are looked at in training."
+        )
+    held_out_bytes = sum(int(tokenizer.byte_lengths[b[1]][b[2] > 0].sum()) for b in held_out)
+    return Material(
+        corpus=corpus,
+        parts=parts,
+        windows=windows,
+        held_out=held_out,
+        held_out_tokens=held_out_tokens,
+        held_out_bytes=held_out_bytes,
+    )
+
+
+def _held_out_batches(parts: Split, window: int, batch_size: int) -> tuple[Any, ...]:
+    if parts.held_out is None:
+        return ()
+    batches = list(evaluation_batches(parts.held_out, window, batch_size))
+    most = max(_MOST_HELD_OUT_WINDOWS // batch_size, 1)
+    if len(batches) <= most:
+        return tuple(batches)
+    return tuple(batches[number * len(batches) // most] for number in range(most))
+
+
+def _rows(batches: Sequence[Any]) -> int:
+    return sum(len(batch[0]) for batch in batches)
+
+
+def _description(request: Request, material: Material, loaded: LoadedModel) -> RunDescription:
+    corpus, parts = material.corpus, material.parts
+    return RunDescription(
+        model_name=request.model_name,
+        settings=request.settings,
+        text_settings=request.text,
+        data_fingerprint=corpus.fingerprint,
+        data_summary={
+            "sources": list(corpus.sources),
+            "documents": corpus.documents,
+            "characters": corpus.characters,
+            "bytes": corpus.bytes,
+            "tokens": corpus.tokens,
+            "train_tokens": parts.train.tokens,
+            "held_out_tokens": parts.held_out.tokens if parts.held_out is not None else 0,
+            "parameters": loaded.shape.parameters,
+        },
+        tokenizer_fingerprint=loaded.tokenizer.fingerprint,
+        seed=request.seed,
+        environment={**library_versions(), "precision": request.precision, "device": devices.device_name()},
+    )
+
+
+def _prepare(
+    request: Request,
+    loaded: LoadedModel,
+    run: RunDirectory,
+    start: Start,
+    description: RunDescription,
+    plan: StepPlan,
+    material: Material,
+    notify: Callable[[str], None],
+) -> tuple[Any, Progress]:
+    """The trainer with the weights, moments and figures that the run starts from, and the folder made ready."""
+    source = start.checkpoint.path if start.checkpoint is not None else start.weights_from
+    if source is not None:
+        loaded.refill(source)
+    dtype = tf.as_dtype(request.precision)
+    window = material.windows.window
+    checkpointing, remark = choose_checkpointing(
+        loaded.shape, request.settings, window, dtype.size, None if devices.has_gpu() else free_memory()
+    )
+    _notify_before_start(request, loaded, plan, material, remark, notify)
+    trainer = build_trainer(
+        loaded.model,
+        loaded.variables,
+        loaded.shape,
+        request.settings,
+        dtype=dtype,
+        seed=request.seed,
+        last_step=plan.last_step,
+        checkpointing=checkpointing,
+    )
+    if start.checkpoint is None:
+        overwrite = request.settings.overwrite and request.settings.restore_from not in ("latest", "best")
+        run.create(description, model_files(loaded), overwrite=overwrite)
+        return trainer, Progress()
+    progress = restore(trainer, start.checkpoint)
+    run.rewind(start.step)
+    run.describe(description, start.step, start.changes)
+    return trainer, progress
+
+
+def _notify_before_start(
+    request: Request,
+    loaded: LoadedModel,
+    plan: StepPlan,
+    material: Material,
+    remark: str | None,
+    notify: Callable[[str], None],
+) -> None:
+    if remark:
+        notify(remark)
+    corpus = material.corpus
+    notify(
+        f"{corpus.characters:,} characters, {corpus.tokens:,} tokens in {corpus.documents:,} "
+        f"document{'s' if corpus.documents != 1 else ''}; {material.parts.train.tokens:,} to learn from, "
+        f"{material.held_out_tokens:,} held out; {corpus.tokens / loaded.shape.parameters:.4f} tokens per parameter."
+    )
+    seconds = estimate_seconds_per_step(
+        loaded.shape, request.settings, material.windows.window, devices.product_rate(request.precision)
+    )
+    if plan.last_step is None:
+        notify(
+            f"A step takes about {duration(seconds)} here, a pass over the text about "
+            f"{duration(seconds * plan.steps_per_epoch)}; the run ends when held-out loss stops falling, "
+            "often after 2 to 6 passes."
+        )
+    else:
+        notify(
+            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} passes over the text and take "
+            f"about {duration(seconds * plan.last_step)} here."
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 1.0:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 90.0:
+        return f"{seconds:.0f} s"
+    if seconds < 5400.0:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _announced(
+    request: Request, path: Path, progress: Progress, plan: StepPlan, material: Material, loaded: LoadedModel
+) -> RunPlan:
+    settings, windows = request.settings, material.windows
+    return RunPlan(
+        model_name=request.model_name,
+        run_dir=path,
+        first_step=progress.step,
+        last_step=plan.last_step,
+        steps_per_epoch=plan.steps_per_epoch,
+        tokens_per_step=windows.window * settings.batch_size * settings.accumulate_gradients,
+        parameters=loaded.shape.parameters,
+        train_tokens=material.parts.train.tokens,
+        held_out_tokens=material.held_out_tokens,
+        print_every=settings.print_every,
+    )
+
+
+def _load_best(run: RunDirectory, loaded: LoadedModel) -> None:
+    best = run.best(weights_only=True)
+    if best is not None:
+        loaded.refill(best.path)
+
+
+def _resume_hint(request: Request, path: Path, reason: str, progress: Progress) -> str:
+    if reason in ("finished", "patience"):
+        return f"To go on: finetune(..., run_name={path.name!r}, steps={progress.step + max(progress.step, 100)})."
+    return f"To go on: call finetune again with the same text and run_name={path.name!r}."
+
+
+def _result(path: Path, progress: Progress, reason: str) -> FinetuneResult:
+    return FinetuneResult(
+        run_dir=path,
+        steps=progress.step,
+        reason=reason,
+        best_step=progress.best_step,
+        best_loss=progress.best_loss,
+        best_bits_per_byte=progress.best_bits_per_byte,
+        train_loss=progress.smoothed_loss,
+        seconds=progress.seconds,
+    )
+
+
+def drawn_seed() -> int:
+    """A seed for whoever gave none."""
+    return secrets.randbelow(2**31)

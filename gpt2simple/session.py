@@ -1,0 +1,403 @@
+"""A session: what belongs together while somebody works with one model.
+
+Owns the model, its tokenizer, the run's name and folder, precision and the source of seeds; a user names each once.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from gpt2simple import devices
+from gpt2simple._backend import TFGPT2LMHeadModel
+from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.finetuning import Request, drawn_seed, finetune_run
+from gpt2simple.generation.generator import Generator
+from gpt2simple.generation.samples import Piece, Sample
+from gpt2simple.loaded import LoadedModel
+from gpt2simple.locate import canonical_name, model_folder
+from gpt2simple.model import read_weight
+from gpt2simple.observers.group import ObserverGroup
+from gpt2simple.observers.keras_adapter import adapt_callbacks
+from gpt2simple.observers.standard import standard_observers
+from gpt2simple.results import FinetuneResult
+from gpt2simple.runs import RunDirectory, continues, existing_run_path, run_path, with_recorded
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import is_run
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings, accepts
+from gpt2simple.settings.fields import split_by_class
+from gpt2simple.storage import make_folder
+from gpt2simple.tokenizer import Tokenizer
+from gpt2simple.weights.huggingface import write_model_folder
+
+DEFAULT_MODEL = "124M"
+DEFAULT_RUN = "run1"
+_TRAINING_SAMPLE = {"temperature": 0.7, "top_k": 40}
+
+
+def tell(text: str) -> None:
+    """A remark for the user on stderr, above a running progress bar rather than into it."""
+    tqdm.write(text, file=sys.stderr)
+
+
+class Session:
+    """One model in memory, with everything that working with it needs. ``start_session`` makes one.
+
+    Several may exist at once. Used as a context manager it closes itself.
+
+    Attributes:
+        run_name: the run that ``finetune`` writes and ``generate`` reads.
+    """
+
+    def __init__(
+        self,
+        model_name: str | None = None,
+        *,
+        run_name: str | None = None,
+        model_dir: str | Path = "models",
+        checkpoint_dir: str | Path = "checkpoint",
+        precision: str = "auto",
+        seed: int | None = None,
+        threads: int | None = None,
+        notify: Callable[[str], None] = tell,
+    ) -> None:
+        """Settle the device and precision; the model is loaded when it is first needed.
+
+        Arguments are those of ``start_session``; ``notify`` receives remarks for the user (default: stderr).
+        """
+        self._arguments: dict[str, Any] = {
+            "model_name": model_name,
+            "run_name": run_name,
+            "model_dir": model_dir,
+            "checkpoint_dir": checkpoint_dir,
+            "precision": precision,
+            "seed": seed,
+            "threads": threads,
+            "notify": notify,
+        }
+        device = devices.start(threads)
+        self._precision_asked = precision
+        self._precision = devices.choose_precision(precision)
+        self._model_name = canonical_name(model_name) if model_name is not None else None
+        self.run_name = run_name if run_name is not None else DEFAULT_RUN
+        self._model_dir, self._checkpoint_dir = Path(model_dir), Path(checkpoint_dir)
+        # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
+        self._opens_run = run_name is not None or model_name is None
+        self._seeds = None if seed is None else np.random.default_rng(seed)
+        self._notify = notify
+        self._loaded: LoadedModel | None = None
+        self._generator: Generator | None = None
+        self._closed = False
+        notify(f"Computing on {device}, in {self._precision.training}: {self._precision.reason}.")
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of the session's run, whether it exists yet or not."""
+        return run_path(self._checkpoint_dir, self.run_name)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name: as given, else that of the run, else "124M"."""
+        if self._model_name is None:
+            run = self._run_folder()
+            self._model_name = run.info.description.model_name if run.exists else DEFAULT_MODEL
+        return self._model_name
+
+    @property
+    def model(self) -> TFGPT2LMHeadModel:
+        """The `TFGPT2LMHeadModel` itself; its variables are float32 whatever the precision."""
+        return self._load().model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._load().tokenizer
+
+    @property
+    def precision(self) -> str:
+        """The dtype of matrix products in training."""
+        return self._precision.training
+
+    @accepts(FinetuneSettings, TextSettings)
+    def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
+        """The result of fine-tuning the session's model on a text; the session then holds the run's best weights.
+
+        Goes on with the run if it exists: ``steps`` is the run's total, and settings left out are the run's.
+
+        Args:
+            dataset: a text file, folder, or any other source that the README lists.
+            callbacks: your own Keras callbacks, one or several, of tf_keras or Keras 3.
+            settings: see below.
+
+        Raises:
+            SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
+        """
+        of_training, of_text = split_by_class(
+            settings, FinetuneSettings, TextSettings, function="finetune", also=("callbacks",)
+        )
+        FinetuneSettings(**of_training)  # complain before anything is loaded or written
+        TextSettings(**of_text)
+        keras_callbacks = adapt_callbacks(callbacks)
+        self._require_open()
+        make_folder(self.run_dir)
+        run = RunDirectory(self.run_dir, self._notify)
+        with run.lock():
+            if run.exists:
+                run.repair()
+            request = self._request(run, dataset, of_training, of_text, keras_callbacks)
+            loaded = self._load_for_training(run, request)
+            self._drop_generator()
+            observer = ObserverGroup(standard_observers(self.run_dir), self._notify)
+            try:
+                return finetune_run(request, loaded, run, observer, self._training_sampler(request), self._notify)
+            finally:
+                gc.collect()  # the optimizer's moments are twice the model
+
+    def _request(
+        self,
+        run: RunDirectory,
+        dataset: Any,
+        finetune: Mapping[str, Any],
+        text: Mapping[str, Any],
+        callbacks: Sequence[Any],
+    ) -> Request:
+        precision = self._precision.training
+        if continues(run, finetune.get("restore_from", "latest")):
+            recorded = run.info.description
+            if self._precision_asked == "auto":
+                precision = recorded.environment.get("precision", precision)
+            settings = with_recorded(recorded.settings, finetune)
+            return Request(
+                dataset=dataset,
+                model_name=self._model_name or recorded.model_name,
+                settings=settings,
+                text=with_recorded(recorded.text_settings, text),
+                precision=precision,
+                seed=recorded.seed,
+                callbacks=callbacks,
+            )
+        settings = FinetuneSettings(**finetune)
+        return Request(
+            dataset=dataset,
+            model_name=self._model_name or DEFAULT_MODEL,
+            settings=settings,
+            text=TextSettings(**text),
+            precision=precision,
+            seed=settings.seed if settings.seed is not None else self._next_seed(),
+            callbacks=callbacks,
+        )
+
+    def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
+        """A model of the right shape; its weights are the base model's where the run begins anew."""
+        goes_on = continues(run, request.settings.restore_from)
+        if goes_on and request.model_name == run.info.description.model_name:
+            return self._hold(self._loaded or LoadedModel.load(self.run_dir))
+        self._opens_run = False
+        if self._loaded is not None and not self._holds_base:
+            self._forget()
+        self._model_name = request.model_name
+        return self._load()
+
+    def _training_sampler(self, request: Request) -> Callable[[int], str]:
+        settings = request.settings
+
+        def sample(step: int) -> str:
+            generator = self._new_generator()
+            try:
+                wanted = GenerateSettings(length=settings.sample_length, seed=request.seed + step, **_TRAINING_SAMPLE)
+                return generator.generate([""], wanted)[0].text
+            finally:
+                generator.close()
+
+        return sample
+
+    @accepts(GenerateSettings)
+    def generate(self, prefix: str | Sequence[str] = "", **settings: Any) -> list[str]:
+        """Texts that the model writes, as a list of strings, the samples of the first prefix first.
+
+        Args:
+            prefix: what the texts start with; several prefixes give ``nsamples`` each; "" starts a text of its own.
+            settings: see below.
+
+        Raises:
+            SettingsError: a setting is out of range.
+        """
+        return [sample.text for sample in self.samples(prefix, **settings)]
+
+    @accepts(GenerateSettings)
+    def samples(self, prefix: str | Sequence[str] = "", **settings: Any) -> list[Sample]:
+        """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
+        wanted = self._generate_settings(settings)
+        return self._writer().generate(_prefixes(prefix), wanted)
+
+    @accepts(GenerateSettings)
+    def stream(self, prefix: str = "", **settings: Any) -> Iterator[str]:
+        """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
+        wanted = self._generate_settings(settings)
+        if wanted.nsamples != 1:
+            raise SettingsError(
+                f"nsamples is {wanted.nsamples}; stream() writes one text. Use generate(nsamples={wanted.nsamples})."
+            )
+        return (piece.text for piece in self._writer().stream([prefix], wanted) if piece.text)
+
+    @accepts(GenerateSettings)
+    def pieces(self, prefix: str | Sequence[str] = "", **settings: Any) -> Iterator[Piece]:
+        """The pieces of several texts in turn, each with its sample's number."""
+        wanted = self._generate_settings(settings)
+        return self._writer().stream(_prefixes(prefix), wanted)
+
+    def _generate_settings(self, settings: Mapping[str, Any]) -> GenerateSettings:
+        (given,) = split_by_class(settings, GenerateSettings, function="generate", also=("prefix", "run_name"))
+        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        if lists.get("seed") is None:
+            lists["seed"] = self._next_seed()
+        return GenerateSettings(**lists)
+
+    def load(self, checkpoint: str = "best") -> None:
+        """Take the weights of the session's run.
+
+        Args:
+            checkpoint: "best" (lowest held-out loss) or "latest".
+
+        Raises:
+            RunError: there is no such run, or no usable checkpoint in it.
+        """
+        self._require_open()
+        self._drop_generator()
+        folder = self._run_weights(checkpoint)
+        recorded = self._recorded_name()
+        if self._loaded is not None and recorded == self._model_name:
+            self._loaded.refill(folder)
+        else:
+            self._forget()
+            self._loaded = LoadedModel.load(folder)
+        self._model_name = recorded
+        self._holds_base = False
+        self._opens_run = True
+
+    def use_model(self, model_name: str) -> None:
+        """Hold a model itself instead of what the session held; runs begun from now on begin with it."""
+        self._require_open()
+        name = canonical_name(model_name)
+        if not (self._holds_base and name == self._model_name):
+            self._forget()
+        self._model_name, self._opens_run = name, False
+
+    def reset(self) -> Session:
+        """A new session with the same arguments; this one is closed."""
+        self.close()
+        return Session(**self._arguments)
+
+    def save(self, folder: str | Path) -> Path:
+        """The folder, now holding the model as it is, with its tokenizer, for this package and transformers.
+
+        Raises:
+            StorageError: it cannot be written. SettingsError: it holds other things.
+        """
+        loaded, target = self._load(), Path(folder)
+        if target.exists() and any(target.iterdir()):
+            raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
+        write_model_folder(target, loaded.shape, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
+        return target
+
+    def close(self) -> None:
+        """Free the model's memory; a closed session does nothing more."""
+        self._forget()
+        self._closed = True
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    _holds_base = False  # whether the model in memory is the base model, untouched
+
+    def _load(self) -> LoadedModel:
+        self._require_open()
+        if self._loaded is None:
+            if self._opens_run and self._has_run():
+                self._loaded = LoadedModel.load(self._run_weights("best"))
+                self._model_name = self._recorded_name()
+            else:
+                if self._opens_run and self._model_name is None:
+                    existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
+                folder = model_folder(self.model_name, self._model_dir, self._notify)
+                self._loaded = LoadedModel.load(folder)
+                self._holds_base = True
+        return self._loaded
+
+    def _hold(self, loaded: LoadedModel) -> LoadedModel:
+        self._loaded, self._holds_base = loaded, False
+        return loaded
+
+    def _has_run(self) -> bool:
+        return is_run(self.run_dir)
+
+    def _run_folder(self) -> RunFolder:
+        return RunFolder(self.run_dir, self._notify)
+
+    def _recorded_name(self) -> str:
+        run = self._run_folder()
+        return run.info.description.model_name if run.exists else (self._model_name or DEFAULT_MODEL)
+
+    def _run_weights(self, which: str) -> Path:
+        """The folder with the weights of the run: a checkpoint of ours, or gpt-2-simple's own files."""
+        if which not in ("best", "latest"):
+            raise SettingsError(f'checkpoint is {which!r}; expected "best" or "latest".')
+        path = existing_run_path(self._checkpoint_dir, self.run_name)
+        run = self._run_folder()
+        if run.exists:
+            found = run.best(weights_only=True) if which == "best" else run.latest(weights_only=True)
+            if found is None:
+                raise RunError(
+                    f"{path} has no checkpoint yet: its training was stopped before the first one. "
+                    "Call finetune again to start it, or name another run_name."
+                )
+            return found.path
+        return path
+
+    def _writer(self) -> Generator:
+        if self._generator is None:
+            self._generator = self._new_generator()
+        return self._generator
+
+    def _new_generator(self) -> Generator:
+        loaded = self._load()
+        return Generator(
+            loaded.variables,
+            loaded.shape,
+            loaded.tokenizer,
+            precision=self._precision.generating,
+            notify=self._notify,
+        )
+
+    def _drop_generator(self) -> None:
+        if self._generator is not None:
+            self._generator.close()
+            self._generator = None
+
+    def _forget(self) -> None:
+        self._drop_generator()
+        self._loaded = None
+        gc.collect()
+
+    def _next_seed(self) -> int:
+        return drawn_seed() if self._seeds is None else int(self._seeds.integers(2**31))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
+
+
+def _prefixes(prefix: str | Sequence[str]) -> list[str]:
+    return [prefix] if isinstance(prefix, str) else list(prefix)

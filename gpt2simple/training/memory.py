@@ -1,0 +1,100 @@
+"""What a training step will take, in bytes and seconds, before it is begun.
+
+Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Knows no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from gpt2simple.settings import FinetuneSettings
+from gpt2simple.shape import ModelShape
+
+_PROGRAM = 700_000_000  # bytes: Python, TensorFlow and what XLA compiled
+_SLICE_BYTES = 1 << 27  # of logits at a time, see network.head
+_MARGIN = 0.9  # share of the free memory that a run may plan with
+_EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Peak bytes of a step, and what they are for."""
+
+    weights: int
+    optimizer: int
+    gradients: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return _PROGRAM + self.weights + self.optimizer + self.gradients + self.activations
+
+
+def estimate_memory(
+    shape: ModelShape, settings: FinetuneSettings, window: int, dtype_bytes: int, *, checkpointing: bool
+) -> MemoryEstimate:
+    """Peak memory of training with these settings.
+
+    Args:
+        window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
+        checkpointing: whether blocks are computed twice.
+    """
+    rows, width = settings.batch_size * window, shape.n_embd
+    parameters, embedding = shape.parameters, shape.n_vocab * width
+    matrices = parameters - embedding
+    # Per row of a block: its float32 input and middle, 3 + 3 + 1 + 1 widths around attention, 2 x 4 in the MLP.
+    per_block = rows * width * (2 * 4 + (8 + 2 + 8) * dtype_bytes)
+    kept = rows * width * 4 * shape.n_layer + per_block if checkpointing else per_block * shape.n_layer
+    head = 3 * min(_SLICE_BYTES, rows * shape.n_vocab * dtype_bytes) + embedding * (4 + 2 * dtype_bytes)
+    gradients = matrices * dtype_bytes + 4 * embedding
+    if settings.accumulate_gradients > 1:
+        gradients += 4 * parameters
+    slots = 0 if settings.optimizer == "sgd" else 2
+    cast = matrices * dtype_bytes if dtype_bytes < 4 else 0
+    return MemoryEstimate(4 * parameters + cast, 4 * slots * parameters, gradients, kept + head)
+
+
+def free_memory() -> int:
+    """Bytes that a process may take now without pushing others out."""
+    return int(psutil.virtual_memory().available)
+
+
+def choose_checkpointing(
+    shape: ModelShape, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
+) -> tuple[bool, str | None]:
+    """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
+
+    Args:
+        free: bytes available; None: unknown (a GPU), nothing is predicted.
+    """
+    plain = estimate_memory(shape, settings, window, dtype_bytes, checkpointing=False).total
+    saving = estimate_memory(shape, settings, window, dtype_bytes, checkpointing=True).total
+    asked = settings.gradient_checkpointing
+    checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
+    needed = saving if checkpointing else plain
+    if free is not None and needed > _MARGIN * free:
+        ways = "a smaller batch_size, a shorter window" + ("" if checkpointing else ", gradient_checkpointing=True")
+        return checkpointing, (
+            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: it may be stopped by "
+            f"the system. Ways to need less: {ways}, or a smaller model_name."
+        )
+    if checkpointing and asked is None:
+        return True, (
+            f"Gradient checkpointing is on: without it about {plain / 1e9:.1f} GB would be needed, "
+            f"with it {saving / 1e9:.1f} GB."
+        )
+    return checkpointing, None
+
+
+def estimate_seconds_per_step(shape: ModelShape, settings: FinetuneSettings, window: int, product_rate: float) -> float:
+    """Seconds that an optimizer step will take.
+
+    Args:
+        product_rate: floating-point operations per second of a large matrix product on this device.
+    """
+    tokens = settings.batch_size * settings.accumulate_gradients * window
+    multiplied = shape.parameters - shape.n_ctx * shape.n_embd
+    attention = shape.n_layer * window * shape.n_embd  # half of the square
+    return tokens * 6.0 * (multiplied + attention) / (product_rate * _EFFICIENCY)
