@@ -88,12 +88,18 @@ def encode_csv(
     settings = settings or TextSettings(column=0, header=True)
     path = find_files(csv_path, notify)[0]
     rows = 0
-    with atomic_file(out_path) as file, clear_errors(str(path)):
+    with atomic_file(out_path) as file:
+        for text in _rows(path, settings, notify):
+            file.write(f"{start_token}{text}{end_token}\n".encode())
+            rows += 1
+    return rows
+
+
+def _rows(path: Path, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[str]:
+    with clear_errors(str(path)):
         for member in members(path, Meter()):
             delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
             if delimiter is None:
                 raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")
-            for text, _ in read_table(member.name, member.stream, settings, delimiter, notify):
-                file.write(f"{start_token}{text}{end_token}\n".encode())
-                rows += 1
-    return rows
+            for piece in read_table(member.name, member.stream, settings, delimiter, notify):
+                yield piece.text

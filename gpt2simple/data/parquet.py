@@ -20,7 +20,7 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings, notify: Ca
         DataError: pyarrow is not installed, the file is damaged, or it has no such column.
     """
     try:
-        from pyarrow import ArrowException, parquet  # an extra: most users have no such files
+        from pyarrow import ArrowException, parquet  # here: an extra, which most users lack
     except ImportError as error:
         raise DataError(
             f'{name} is a Parquet file, and reading it needs pyarrow. Run `pip install "gpt2simple[parquet]"`.'

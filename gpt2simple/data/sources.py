@@ -62,7 +62,7 @@ def open_source(dataset: Any, tokenizer: Tokenizer, settings: TextSettings, noti
     if isinstance(dataset, (str, Path)):
         return _from_names([dataset], tokenizer, settings, notify)
     if type(dataset).__module__.split(".")[0] == "tensorflow" and hasattr(dataset, "as_numpy_iterator"):
-        from gpt2simple.data.tensorflow_sources import read_tf_data  # loads TensorFlow, which is there already
+        from gpt2simple.data.tensorflow_sources import read_tf_data  # here: loads TensorFlow
 
         return _Stream("a tf.data.Dataset", lambda: read_tf_data(dataset, settings, notify))
     if isinstance(dataset, (list, tuple)):
@@ -214,7 +214,7 @@ class _Catalogue(_Stream):
     """A dataset of tensorflow-datasets."""
 
     def __init__(self, name: str, settings: TextSettings, notify: Notify) -> None:
-        from gpt2simple.data.tensorflow_sources import CatalogueText  # loads TensorFlow
+        from gpt2simple.data.tensorflow_sources import CatalogueText  # here: loads TensorFlow
 
         self._text = CatalogueText(name, settings, notify)
         super().__init__(name, self._text.pieces)
