@@ -83,3 +83,12 @@ def test_missing_space_is_told_before_anything_is_written(tmp_path: Path, monkey
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with run.lock(), pytest.raises(StorageError, match=r"Saving step 6 of .*run1 needs 33\.0 kB.*step 3 is kept\."):
         save(run, 6)
+
+
+def test_the_end_of_training_on_a_full_disk_hides_no_other_error(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run1", 3)
+    refused: list[str] = []
+    with run.lock(), disk_operations(full_from(1, refused)):
+        run.mark_ended("failed")
+    assert refused
+    assert run_in(tmp_path / "run1").info.ended is None

@@ -179,9 +179,13 @@ class RunDirectory(RunFolder):
         self._write_info(self.info.changed(description=description, changes=(*self.info.changes, *more), ended=None))
 
     def mark_ended(self, reason: str) -> None:
-        """Record why training ended: "finished", "patience", "interrupted" or "failed"."""
+        """Record why training ended: "finished", "patience", "interrupted" or "failed".
+
+        A disk that does not take it is no error: what ended the training is, and must not be hidden by this remark.
+        """
         self._require_lock()
-        self._write_info(self.info.changed(ended=reason))
+        with contextlib.suppress(StorageError):
+            self._write_info(self.info.changed(ended=reason))
 
     def repair(self) -> None:
         """Bring the folder in order after a process was killed in it, or a file was damaged. Says what it did.

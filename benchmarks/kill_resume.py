@@ -1,0 +1,195 @@
+"""Whether a fine-tuning run that is killed again and again equals one that was left alone, byte for byte.
+
+    python benchmarks/kill_resume.py [--kills 20] [--steps 2000] [--model-name tiny] [--text FILE] [--seed 1]
+
+Trains once without interruption. Then trains the same again in processes that are killed with SIGKILL at random
+instants, each going on where the one before was killed, until the run is done; and compares weights, optimizer and
+progress of the last checkpoints. Dropout is 0.1. A fifth of the kills come at any instant from the start of the process
+on (importing, reading, repairing), the others while it trains and saves.
+
+Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
+each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.runs import RunDirectory
+from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, sample_text
+
+SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
+KILLS_UNTIL = 0.7  # share of the training time over which the kills are spread, so that all of them find work
+TIMES = ("seconds",)  # of the saved progress: how long it took is not compared
+
+
+@dataclass(frozen=True)
+class Job:
+    """What both runs do."""
+
+    model_name: str
+    text: Path
+    steps: int
+    save_every: int
+    seed: int
+    checkpoint_dir: Path
+
+    def start(self, run_name: str, errors: Path) -> subprocess.Popen[bytes]:
+        """Begin or continue a run in a process of its own; what it says goes into a file."""
+        arguments = {
+            "model_name": self.model_name,
+            "run_name": run_name,
+            "checkpoint_dir": str(self.checkpoint_dir),
+            "steps": self.steps,
+            "save_every": self.save_every,
+            "eval_every": 2 * self.save_every,
+            "sample_every": 0,
+            "batch_size": 2,
+            "dropout": 0.1,
+            "seed": self.seed,
+        }
+        program = f"import gpt2simple; gpt2simple.finetune({str(self.text)!r}, **{arguments!r})"
+        with errors.open("wb") as file:
+            return subprocess.Popen([sys.executable, "-c", program], stdout=file, stderr=file)
+
+    def metrics(self, run_name: str) -> Path:
+        return self.checkpoint_dir / run_name / "metrics.jsonl"
+
+    def finish(self, run_name: str, errors: Path) -> None:
+        """Run to the end."""
+        if self.start(run_name, errors).wait() != 0:
+            sys.exit(f"The run {run_name} failed:\n{errors.read_text()}")
+
+
+def make_model(folder: Path) -> str:
+    """Write a small random model with a byte tokenizer; its path is its name."""
+    import numpy as np
+
+    from gpt2simple.weights.huggingface import write_model_folder
+    from gpt2simple.weights.names import canonical_shapes
+
+    draw, shapes = np.random.default_rng(0), canonical_shapes(SMALL_SHAPE)
+    write_model_folder(
+        folder, SMALL_SHAPE, lambda name: draw.normal(0, 0.1, shapes[name]).astype(np.float32), byte_tokenizer()
+    )
+    return str(folder)
+
+
+def train_with_kills(job: Job, kills: int, train_seconds: float, start_seconds: float, errors: Path) -> list[int]:
+    """The step of the latest checkpoint after each kill; the run is then completed."""
+    draw, reached = random.Random(job.seed), []
+    for number in range(1, kills + 1):
+        metrics = job.metrics("killed")
+        before = metrics.stat().st_mtime_ns if metrics.exists() else 0
+        child = job.start("killed", errors)
+        anywhere = draw.random() < SHARE_OF_KILLS_AT_ANY_INSTANT
+        if not anywhere:
+            _wait_for_training(child, metrics, before)
+        time.sleep(draw.uniform(0, start_seconds if anywhere else 2 * KILLS_UNTIL * train_seconds / kills))
+        if child.poll() not in (None, 0):
+            sys.exit(f"The run failed by itself:\n{errors.read_text()}")
+        ended = child.poll() == 0
+        child.kill()
+        child.wait()
+        reached.append(_latest_step(job.checkpoint_dir / "killed"))
+        print(f"kill {number:2d}: {'after the end' if ended else f'at step {reached[-1]} or later'}", flush=True)
+    job.finish("killed", errors)
+    return reached
+
+
+def _wait_for_training(child: subprocess.Popen[bytes], metrics: Path, before: int) -> None:
+    """Until the first step is recorded: reading the text and compiling the step take longer than many steps."""
+    while child.poll() is None:
+        if metrics.exists() and metrics.stat().st_mtime_ns != before:
+            last = metrics.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
+            if last and b'"kind": "start"' not in last:
+                return
+        time.sleep(0.01)
+
+
+def _latest_step(folder: Path) -> int:
+    latest = RunDirectory(folder, _no_damage).latest()
+    return 0 if latest is None else latest.step
+
+
+def _no_damage(notice: str) -> None:
+    sys.exit(f"A kill damaged a checkpoint: {notice}")
+
+
+def last_checkpoint(folder: Path) -> dict[str, Any]:
+    """What the newest checkpoint of a run holds, in a form that can be compared."""
+    latest = RunDirectory(folder, _no_damage).latest()
+    assert latest is not None, f"{folder} has no checkpoint"
+    tensors = {
+        f"{part} {name}": values.tobytes()
+        for part, items in (("weights", latest.weights()), ("optimizer", latest.optimizer()))
+        for name, values in items
+    }
+    return {"step": latest.step, **tensors, "state": _without_times(latest.state)}
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_times(item) for name, item in value.items() if name not in TIMES}
+    return value
+
+
+def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
+    """Train straight and with kills; the figures, as JSON values."""
+    began = time.monotonic()
+    child = job.start("straight", folder / "errors")
+    _wait_for_training(child, job.metrics("straight"), 0)
+    start_seconds = time.monotonic() - began
+    if child.wait() != 0:
+        sys.exit(f"The uninterrupted run failed:\n{(folder / 'errors').read_text()}")
+    train_seconds = time.monotonic() - began - start_seconds
+    print(f"uninterrupted: {job.steps} steps, {start_seconds:.1f} s to start and {train_seconds:.1f} s to train")
+    reached = train_with_kills(job, kills, train_seconds, start_seconds, folder / "errors")
+    straight, killed = (last_checkpoint(job.checkpoint_dir / name) for name in ("straight", "killed"))
+    differing = sorted(name for name in {*straight, *killed} if straight.get(name) != killed.get(name))
+    return {
+        "benchmark": "kill_resume",
+        "kills": kills,
+        "kills_before_the_end": sum(step < job.steps for step in reached),
+        "steps": job.steps,
+        "compared": len(straight),
+        "differing": differing,
+        "latest_after_each_kill": reached,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--save-every", type=int, default=20)
+    parser.add_argument("--model-name")
+    parser.add_argument("--text", type=Path)
+    parser.add_argument("--seed", type=int, default=1, help="of the training and of the instants")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = options.text
+        if text is None:
+            text = folder / "text.txt"
+            text.write_text(sample_text(sentences=600), encoding="utf-8")
+        model = options.model_name or make_model(folder / "model")
+        job = Job(model, text, options.steps, options.save_every, options.seed, folder / "checkpoint")
+        figures = compare(job, options.kills, folder)
+    same = not figures["differing"]
+    print(f"{figures['compared']} values compared: {'all equal' if same else 'DIFFERENT'} {figures['differing'] or ''}")
+    print(json.dumps(figures))
+    sys.exit(0 if same else 1)
+
+
+if __name__ == "__main__":
+    main()
