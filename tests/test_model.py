@@ -123,8 +123,8 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named():
     weights = random_weights()
     with pytest.raises(CheckpointError, match=r"ln_f\.bias is not among the 27 given\. Give every weight"):
         assign_weights(model, {name: value for name, value in weights.items() if name != "ln_f.bias"})
-    weights["wpe.weight"] = weights["wpe.weight"][:9]
-    with pytest.raises(CheckpointError, match=r"wpe\.weight has shape \[9, 16\]; this model has \[32, 16\]\. Load it"):
+    weights["wpe.weight"] = weights["wpe.weight"].T  # as many numbers, in the wrong order
+    with pytest.raises(CheckpointError, match=r"wpe\.weight has shape \[16, 32\]; this model has \[32, 16\]\. Load it"):
         assign_weights(model, weights)
 
 
