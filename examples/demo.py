@@ -33,7 +33,7 @@ def main() -> None:
     steps = parser.parse_args().steps
 
     started = time.monotonic()
-    with gpt2simple.start_session(model_name="tiny", run_name="script", checkpoint_dir=FOLDER) as session:
+    with gpt2simple.start_session(model_name="tiny", checkpoint_dir=FOLDER) as session:
         show("before: the model as it comes", session)
         # The demo's own run: a second `make demo` replaces it.
         result = session.finetune(SCRIPT, steps=steps, restore_from="fresh", overwrite=True, seed=7)
@@ -41,10 +41,8 @@ def main() -> None:
         print(f"\n{result.summary()}")
 
     print(
-        f"\nThe run, a model folder that transformers opens too: {result.run_dir.absolute()}\n"
-        f"The plot of its losses: {result.run_dir.absolute() / 'loss.png'}\n"
-        f"Samples over the course of training: {result.run_dir.absolute() / 'samples'}\n"
-        f"All of it took {time.monotonic() - started:.0f} s. Your own text next:\n"
+        f"The run, a model folder that transformers opens too: {result.run_dir.absolute()}\n"
+        f"All of it took {time.monotonic() - started:.0f} s. Next, a text of your own:\n"
         "  .venv/bin/gpt2simple finetune your-text.txt --model-name tiny"
     )
 

@@ -71,6 +71,7 @@ def test_the_table_has_a_row_for_each_step_and_look_at_the_held_out_text(tmp_pat
     assert (first["held_out_loss"], first["tokens_per_second"]) == ("", "512")
     assert (second["kind"], second["train_loss"], second["smoothed_train_loss"]) == ("evaluation", "", "3.75")
     assert (second["held_out_loss"], second["is_best"]) == ("3.25", "True")
+    assert (first["seconds"], second["seconds"]) == ("0.5", "")
     assert float(second["bits_per_byte"]) == pytest.approx(3.25 / math.log(2) / 4, rel=1e-5)
 
 

@@ -61,14 +61,14 @@ def test_a_run_without_a_known_end_says_until_when_and_promises_no_time(tmp_path
     progress.on_step(step(1))
     progress.on_step(step(2))
     first, _, last = stream.getvalue().splitlines()
-    assert first.endswith("(tiny) until held-out loss stops falling; 256 tokens a step.")
+    assert first.endswith("(tiny): from step 1 until held-out loss stops falling")
     assert last == "step 2  epoch 0.05  loss 3.500  smoothed 3.500  512 tokens/s"
 
 
 def test_the_start_names_run_model_length_and_where_it_goes_on(tmp_path: Path) -> None:
     run_dir = tmp_path / "run7"
-    assert wording.start_line(plan(run_dir)) == "Training run7 (tiny) to step 100 (2.5 epochs); 256 tokens a step."
-    assert wording.start_line(plan(run_dir, first_step=40)).startswith("Continuing run7 after step 40 (tiny) to step")
+    assert wording.start_line(plan(run_dir)) == "run7 (tiny): steps 1 to 100 (2.5 epochs)"
+    assert wording.start_line(plan(run_dir, first_step=40)) == "run7 (tiny): steps 41 to 100 (2.5 epochs)"
 
 
 def test_a_look_at_the_held_out_text_is_told_beside_the_best_one(tmp_path: Path) -> None:

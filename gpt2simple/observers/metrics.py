@@ -193,6 +193,7 @@ def _row(line: dict[str, Any]) -> list[Any] | None:
         renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
     elif line["kind"] == "evaluation":
         renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
+        renamed["seconds"] = None  # of a look they say how long it took, of a step when it was: not one column
     else:
         return None
     return [_cell({**line, **renamed}.get(column)) for column in _COLUMNS]

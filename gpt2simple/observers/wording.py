@@ -13,18 +13,12 @@ _SAMPLE_CHARACTERS = 500
 
 
 def start_line(plan: RunPlan) -> str:
-    """What the run is about to do."""
-    verb = (
-        f"Continuing {plan.run_dir.name} after step {plan.first_step:,}"
-        if plan.first_step
-        else (f"Training {plan.run_dir.name}")
-    )
+    """Which steps the run is about to take."""
+    run = f"{plan.run_dir.name} ({plan.model_name})"
     if plan.last_step is None:
-        length = "until held-out loss stops falling"
-    else:
-        epochs = plan.last_step / plan.steps_per_epoch
-        length = f"to step {plan.last_step:,} ({epochs:,.1f} epochs)"
-    return f"{verb} ({plan.model_name}) {length}; {plan.tokens_per_step:,} tokens a step."
+        return f"{run}: from step {plan.first_step + 1:,} until held-out loss stops falling"
+    epochs = plan.last_step / plan.steps_per_epoch
+    return f"{run}: steps {plan.first_step + 1:,} to {plan.last_step:,} ({epochs:,.1f} epochs)"
 
 
 def step_line(record: StepRecord, plan: RunPlan, held_out: EvaluationRecord | None, seconds_left: float | None) -> str:
