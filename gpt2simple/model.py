@@ -120,7 +120,7 @@ def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
         model: the model.
         name: a canonical name.
     """
-    return named_variables(model)[name].numpy().reshape(canonical_shapes(model_shape(model))[name])
+    return _canonical_value(name, named_variables(model)[name])
 
 
 def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
@@ -128,9 +128,13 @@ def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
 
     One array exists at a time, unless the caller keeps them.
     """
-    expected = canonical_shapes(model_shape(model))
     for name, variable in named_variables(model).items():
-        yield name, variable.numpy().reshape(expected[name])
+        yield name, _canonical_value(name, variable)
+
+
+def _canonical_value(name: str, variable: tf.Variable) -> np.ndarray:
+    value = variable.numpy()
+    return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, N]
 
 
 def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
