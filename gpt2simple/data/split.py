@@ -120,5 +120,5 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     held_out = _everything(validation)
     if not shared.any():
         return Split(train=_everything(corpus), held_out=held_out)
-    notice = f"{int(shared.sum())} documents of the dataset stand in validation_file too; they are not learned."
+    notice = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
     return Split(train=_chosen(corpus, ~shared), held_out=held_out, notices=(notice,))
