@@ -4,8 +4,8 @@
 
 Trains once without interruption. Then trains the same again in processes that are killed with SIGKILL at random
 instants, each going on where the one before was killed, until the run is done; and compares weights, optimizer and
-progress of the last checkpoints. Dropout is 0.1. A fifth of the kills come at any instant from the start of the process
-on (importing, reading, repairing), the others while it trains and saves.
+progress of the last checkpoints, and the recorded losses of all steps. Dropout is 0.1. A fifth of the kills come at
+any instant from the start of the process on (importing, reading, repairing), the others while it trains and saves.
 
 Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
 each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import subprocess
 import sys
@@ -24,11 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.observers.metrics import read as read_metrics
 from gpt2simple.runs import RunDirectory
 from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
-KILLS_UNTIL = 0.7  # share of the training time over which the kills are spread, so that all of them find work
+KILLS_UNTIL = 0.7  # share of the steps over which the kills are spread, so that all of them find work
 TIMES = ("seconds",)  # of the saved progress: how long it took is not compared
 
 
@@ -61,9 +63,6 @@ class Job:
         with errors.open("wb") as file:
             return subprocess.Popen([sys.executable, "-c", program], stdout=file, stderr=file)
 
-    def metrics(self, run_name: str) -> Path:
-        return self.checkpoint_dir / run_name / "metrics.jsonl"
-
     def finish(self, run_name: str, errors: Path) -> None:
         """Run to the end."""
         if self.start(run_name, errors).wait() != 0:
@@ -84,36 +83,52 @@ def make_model(folder: Path) -> str:
     return str(folder)
 
 
-def train_with_kills(job: Job, kills: int, train_seconds: float, start_seconds: float, errors: Path) -> list[int]:
+def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -> list[int]:
     """The step of the latest checkpoint after each kill; the run is then completed."""
-    draw, reached = random.Random(job.seed), []
+    draw, reached = random.Random(job.seed), [0]
     for number in range(1, kills + 1):
-        metrics = job.metrics("killed")
-        before = metrics.stat().st_mtime_ns if metrics.exists() else 0
         child = job.start("killed", errors)
-        anywhere = draw.random() < SHARE_OF_KILLS_AT_ANY_INSTANT
-        if not anywhere:
-            _wait_for_training(child, metrics, before)
-        time.sleep(draw.uniform(0, start_seconds if anywhere else 2 * KILLS_UNTIL * train_seconds / kills))
-        if child.poll() not in (None, 0):
+        try:
+            if draw.random() < SHARE_OF_KILLS_AT_ANY_INSTANT:
+                _wait_for_steps(child, job, "killed", reached[-1], 1, at_most_seconds=draw.uniform(0, start_seconds))
+            else:  # counted in steps, so that a busy machine does not move all kills into the start
+                n_steps = draw.randint(1, int(2 * KILLS_UNTIL * job.steps / kills))
+                _wait_for_steps(child, job, "killed", reached[-1], n_steps)
+                time.sleep(draw.uniform(0, 0.1))  # anywhere in a step, a look or a save
+            ended = child.poll()
+        finally:
+            child.kill()
+            child.wait()
+        if ended not in (None, 0):
             sys.exit(f"The run failed by itself:\n{errors.read_text()}")
-        ended = child.poll() == 0
-        child.kill()
-        child.wait()
         reached.append(_latest_step(job.checkpoint_dir / "killed"))
-        print(f"kill {number:2d}: {'after the end' if ended else f'at step {reached[-1]} or later'}", flush=True)
+        print(f"kill {number:2d}: {'after the end' if ended == 0 else f'latest step {reached[-1]}'}", flush=True)
     job.finish("killed", errors)
-    return reached
+    return reached[1:]
 
 
-def _wait_for_training(child: subprocess.Popen[bytes], metrics: Path, before: int) -> None:
-    """Until the first step is recorded: reading the text and compiling the step take longer than many steps."""
-    while child.poll() is None:
+def _wait_for_steps(
+    child: subprocess.Popen[bytes],
+    job: Job,
+    run_name: str,
+    first_step: int,
+    n_steps: int,
+    at_most_seconds: float = math.inf,
+) -> None:
+    """Until a session that starts at ``first_step`` has recorded so many steps, or has ended."""
+    deadline = time.monotonic() + at_most_seconds
+    metrics = job.checkpoint_dir / run_name / "metrics.jsonl"
+    before = metrics.stat().st_mtime_ns if metrics.exists() else 0
+    while child.poll() is None and time.monotonic() < deadline:
         if metrics.exists() and metrics.stat().st_mtime_ns != before:
-            last = metrics.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
-            if last and b'"kind": "start"' not in last:
+            lines = [
+                json.loads(line) for line in metrics.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+            ]
+            starts = [line["first_step"] for line in lines if line["kind"] == "start"]
+            # The file of the session before is first cut back, then the new session's start is written.
+            if starts and starts[-1] == first_step and lines[-1].get("step", 0) >= first_step + n_steps:
                 return
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def _latest_step(folder: Path) -> int:
@@ -134,7 +149,8 @@ def last_checkpoint(folder: Path) -> dict[str, Any]:
         for part, items in (("weights", latest.weights()), ("optimizer", latest.optimizer()))
         for name, values in items
     }
-    return {"step": latest.step, **tensors, "state": _without_times(latest.state)}
+    recorded = [(r.step, r.loss, r.smoothed_loss, r.learning_rate, r.gradient_norm) for r in read_metrics(folder).steps]
+    return {"step": latest.step, **tensors, "state": _without_times(latest.state), "metrics.jsonl": recorded}
 
 
 def _without_times(value: Any) -> Any:
@@ -147,13 +163,13 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
     """Train straight and with kills; the figures, as JSON values."""
     began = time.monotonic()
     child = job.start("straight", folder / "errors")
-    _wait_for_training(child, job.metrics("straight"), 0)
+    _wait_for_steps(child, job, "straight", 0, 1)
     start_seconds = time.monotonic() - began
     if child.wait() != 0:
         sys.exit(f"The uninterrupted run failed:\n{(folder / 'errors').read_text()}")
     train_seconds = time.monotonic() - began - start_seconds
     print(f"uninterrupted: {job.steps} steps, {start_seconds:.1f} s to start and {train_seconds:.1f} s to train")
-    reached = train_with_kills(job, kills, train_seconds, start_seconds, folder / "errors")
+    reached = train_with_kills(job, kills, start_seconds, folder / "errors")
     straight, killed = (last_checkpoint(job.checkpoint_dir / name) for name in ("straight", "killed"))
     differing = sorted(name for name in {*straight, *killed} if straight.get(name) != killed.get(name))
     return {
