@@ -31,7 +31,7 @@ from gpt2simple.storage.temporary import temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
 _SCHEMA = 1
-_DAMAGED = (OSError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
 
 
 def cache_folder(settings: TextSettings) -> Path:

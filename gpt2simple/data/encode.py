@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def encode_corpus(
     source = open_source(dataset, tokenizer, settings, notify)
     cache = TextCache(cache_folder(settings))
     keyed = _Keyed(source, cache, _salt(tokenizer, settings))
-    if corpus := keyed.find_quickly():
+    if corpus := keyed.find_quickly() or keyed.find_surely():
         return corpus
     if (lock := keyed.lock_path()) is None:
         return _encode(source, cache, tokenizer, settings, progress)
@@ -81,10 +82,10 @@ def encode_corpus(
         except RunLockedError:
             notify(busy)
             held.enter_context(locked(lock, busy, wait_seconds=-1))
-        corpus = keyed.find_quickly() or keyed.find_surely()
+        corpus = keyed.find_surely()  # another process may have been faster
         if corpus is None:
             corpus = _encode(source, cache, tokenizer, settings, progress)
-        keyed.remember(corpus)
+            keyed.remember(corpus)
         return corpus
 
 
@@ -94,17 +95,23 @@ class _Keyed:
     def __init__(self, source: Source, cache: TextCache, salt: str) -> None:
         self._source, self._cache, self._salt = source, cache, salt
         self._quick = self._salted(source.quick_key())
-        self._sure: str | None = None
 
     def lock_path(self) -> Path | None:
-        return self._cache.lock_path(self._quick) if self._quick else None
+        """The lock of whoever encodes this content; None where the content is not known before."""
+        return self._cache.lock_path(self._sure) if self._sure else None
 
     def find_quickly(self) -> Corpus | None:
         return self._find(self._quick)
 
     def find_surely(self) -> Corpus | None:
-        self._sure = self._salted(self._source.content_key())
-        return self._find(self._sure)
+        corpus = self._find(self._sure)
+        if corpus is not None:
+            self.remember(corpus)
+        return corpus
+
+    @cached_property
+    def _sure(self) -> str | None:
+        return self._salted(self._source.content_key())
 
     def remember(self, corpus: Corpus) -> None:
         for key in filter(None, (self._quick, self._sure)):

@@ -12,7 +12,7 @@ from typing import Any
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
-_USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
+USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
 
 
 class TextChooser:
@@ -92,8 +92,8 @@ class TextChooser:
         if len(names) == 1:
             return names[0]
         texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
-        usual = [name for name in names if name.lower() in _USUAL_NAMES]
-        usual.sort(key=lambda name: _USUAL_NAMES.index(name.lower()))
+        usual = [name for name in names if name.lower() in USUAL_NAMES]
+        usual.sort(key=lambda name: USUAL_NAMES.index(name.lower()))
         chosen = usual[0] if usual else texts[0] if len(texts) == 1 else None
         if chosen is None:
             raise DataError(

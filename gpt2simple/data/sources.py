@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from gpt2simple.tokenizer import Tokenizer
 Notify = Callable[[str], None]
 _STDIN, _SHOWN_STDIN = "-", "standard input"
 _CATALOGUE = "tfds:"
+_SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
 _TEXT_SUFFIXES = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npz", ".gz", ".xz", ".zip")
 
 
@@ -38,7 +40,7 @@ class Source(Protocol):
     files: int
 
     def quick_key(self) -> str | None:
-        """Identifies the content without reading it; None where that is impossible."""
+        """Identifies the content without reading it; None where that is impossible or not safe."""
 
     def content_key(self) -> str | None:
         """Identifies the content for certain, reading it where need be; None where it can be read only once."""
@@ -139,7 +141,10 @@ class _Files:
         self._state = self._look()
 
     def quick_key(self) -> str | None:
-        return _digest(self._state) if self._is_on_disk else None
+        # A file that was written just now may change again within the same tick of the file system's clock.
+        latest = max(changed for _, _, changed in self._state)
+        settled = latest < time.time_ns() - _SETTLED_NANOSECONDS
+        return _digest(self._state) if self._is_on_disk and settled else None
 
     def content_key(self) -> str | None:
         # A file's kind follows from its content and its endings, so both are part of what it says.

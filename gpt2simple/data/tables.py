@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from gpt2simple.data.fields import TextChooser
+from gpt2simple.data.fields import USUAL_NAMES, TextChooser
 from gpt2simple.data.pieces import Piece
 from gpt2simple.data.plain import decoded
 from gpt2simple.errors import DataError
@@ -71,13 +71,16 @@ def _has_header(
 ) -> bool:
     """Whether the first row names the columns: as told, or as the columns asked for, or as it looks.
 
-    It looks so when all its cells are different short names and the second row's are not all of that kind.
+    It looks so when all its cells are different short names, and one of them is a usual one ("text") or the second
+    row's cells are not all of that kind.
     """
     if told is not None:
         return told
     if needs_names:
         return True
-    looks = _are_names(first) and len(set(first)) == len(first) and (second is None or not _are_names(second))
+    usual = any(cell.strip().lower() in USUAL_NAMES for cell in first)
+    differ = second is not None and not _are_names(second)
+    looks = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
     shown = ", ".join(repr(cell[:30]) for cell in first[:5])
     if looks:
         notify(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
