@@ -7,10 +7,12 @@ import math
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from observer_records import end, evaluation, overfitted_run, plan, step
 
+from gpt2simple.observers import curves as curves_module
 from gpt2simple.observers import plot
 from gpt2simple.observers.curves import Curves
 from gpt2simple.observers.metrics import MetricsFiles
@@ -132,7 +134,26 @@ def test_drawing_changes_neither_the_users_backend_nor_their_figures(tmp_path: P
 
 def test_a_long_run_is_thinned_out_and_keeps_its_last_point() -> None:
     curves = Curves.of((step(number) for number in range(1, 100_001)), [])
-    steps, losses = curves.drawn(curves.train)
-    assert len(steps) == len(losses) == 2_000
+    steps, losses, means = curves.drawn()
+    assert len(steps) == len(losses) == len(means) == 2_000
     assert steps[-1] == 100_000
     assert {later - earlier for earlier, later in itertools.pairwise(steps)} == {50}
+
+
+def test_the_smooth_curve_is_the_mean_of_both_sides_and_leaves_out_what_is_not_finite() -> None:
+    values = np.array([1.0, 2.0, 6.0, math.nan, 5.0, 4.0])
+    # In the middle: (2 + 6) / 2, (6 + 5) / 2, (5 + 4) / 2; at the ends, where one side is missing, the value itself.
+    expected = [1.0, 3.0, 4.0, 5.5, 4.5, 4.0]
+    assert curves_module._centred_means(values, reach=1) == pytest.approx(expected)
+    assert np.isnan(curves_module._centred_means(values, reach=0)[3])
+
+
+def test_the_smooth_curve_does_not_lag_behind_a_model_that_learns_fast() -> None:
+    curves = Curves.of((step(number, loss=8.0 - number / 100) for number in range(1, 401)), [])
+    _, losses, means = curves.drawn()
+    assert means == pytest.approx(losses, abs=0.03)  # the running average is 0.97 above at the end
+
+
+def test_the_smooth_curve_does_not_end_in_the_noise_of_the_last_step() -> None:
+    curves = Curves.of([*(step(number, loss=3.0) for number in range(1, 400)), step(400, loss=9.0)], [])
+    assert curves.drawn()[2][-1] < 5.0

@@ -200,7 +200,9 @@ def _row(line: dict[str, Any]) -> list[Any] | None:
 
 
 def _cell(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else None
+    return value
 
 
 def _csv_line(values: Iterable[Any]) -> str:

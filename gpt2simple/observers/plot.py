@@ -78,7 +78,7 @@ class LossPlot(Observer):
         if self._plan is None or not (self._curves.steps or self._curves.held_out):
             return
         started = self._clock()
-        title = f"{self._run_dir.name}: {self._plan.model_name}"
+        title = f"{self._run_dir.name}: {Path(self._plan.model_name).name}"  # a model can be named by its folder
         draw(self._curves, self._run_dir / FILE_NAME, title=title, steps_per_epoch=self._plan.steps_per_epoch)
         ended = self._clock()
         self._next_time = ended + (ended - started) / _LARGEST_SHARE_OF_TIME
@@ -105,10 +105,11 @@ def draw(curves: Curves, path: Path, *, title: str, steps_per_epoch: float) -> N
 
 
 def _draw_train(axes: Any, curves: Curves) -> None:
-    marker = "o" if len(curves.steps) < 10 else None  # a line through two points shows nothing
+    steps, losses, means = curves.drawn()
+    marker = "o" if len(steps) < 10 else None  # a line through two points shows nothing
     style = {"color": _TRAIN, "marker": marker}
-    axes.plot(*curves.drawn(curves.train), linewidth=0.8, alpha=0.3, markersize=3, label="training, each step", **style)
-    axes.plot(*curves.drawn(curves.smoothed), linewidth=2, markersize=4, label="training, smoothed", **style)
+    axes.plot(steps, losses, linewidth=0.8, alpha=0.3, markersize=3, label="training, each step", **style)
+    axes.plot(steps, means, linewidth=2, markersize=4, label="training, smoothed", **style)
 
 
 def _draw_held_out(axes: Any, curves: Curves) -> None:
