@@ -63,8 +63,8 @@ class Curves:
 def _centred_means(values: np.ndarray, reach: int) -> np.ndarray:
     """For each of ``values`` [N] the mean [N] of it and up to ``reach`` neighbours on either side, as many on each.
 
-    Near the ends fewer are taken, so that the curve does not flatten there, but half of them always, so that it does not
-    end in the last value's noise. Values that are not finite are left out.
+    Near the ends fewer are taken, so that the curve does not flatten there, but half of them always, so that it does
+    not end in the last value's noise. Values that are not finite are left out.
     """
     finite = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
