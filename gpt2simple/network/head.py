@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gpt2simple._backend import tf
 from gpt2simple.network.fusion import fused
 
+_COMMON_TOKENS = 1024
 _SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
 
 
@@ -22,7 +23,8 @@ class LossGradients(NamedTuple):
     Attributes:
         nats: float32 scalar, summed over the rows and not scaled.
         states: gradient of ``scale * nats`` for the states, [N, E] in their dtype.
-        embedding: the same for the embedding, float32 [V, E], or None where it was not asked for.
+        embedding: the same for the embedding, [V, E], or None where it was not asked for: as the product gave it where
+            there is one slice, else the float32 sum.
     """
 
     nats: Any
@@ -33,13 +35,15 @@ class LossGradients(NamedTuple):
 def head_matrix(embedding: Any, dtype: Any) -> Any:
     """The matrix that turns states into logits, [V, E] in ``dtype``.
 
-    The softmax does not change when all logits of a row move together, so in 16 bits the rows' mean is taken off first:
-    GPT-2's logits lie around -100 with a spread of 10, where bfloat16 has steps of 0.5 and without the offset 0.06. The
-    gradient for the embedding is exactly the same.
+    The softmax does not change when all logits of a row move together, so in 16 bits what the embeddings share is taken
+    off first: GPT-2's logits lie around -100 with a spread of 10, where bfloat16 has steps of 0.5, and 0.06 without the
+    offset. The gradient for the embedding is exactly the same.
     """
     if dtype == tf.float32:
         return tf.convert_to_tensor(embedding)
-    return tf.cast(embedding - tf.reduce_mean(embedding, axis=0), dtype)
+    # Any vector would be right; the mean of the commonest tokens (the first ids) is close to that of all, and cheap.
+    shared = tf.reduce_mean(embedding[: min(_COMMON_TOKENS, embedding.shape[0])], axis=0)
+    return _shifted(embedding, shared, tf.zeros([], dtype))
 
 
 def logits(states: Any, matrix: Any) -> Any:
@@ -83,9 +87,18 @@ def loss_gradients(
         nats += slice_nats
         d_states.append(tf.matmul(d_logits, matrix))
         if with_embedding:
-            d_slice = tf.cast(tf.matmul(d_logits, part, transpose_a=True), tf.float32)
-            d_embedding = d_slice if d_embedding is None else d_embedding + d_slice
+            with tf.control_dependencies([d_states[-1]]):  # each product uses all cores by itself
+                d_logits = tf.identity(d_logits)
+            d_slice = tf.matmul(d_logits, part, transpose_a=True)
+            d_embedding = (
+                d_slice if d_embedding is None else tf.cast(d_embedding, tf.float32) + tf.cast(d_slice, tf.float32)
+            )
     return LossGradients(nats, d_states[0] if len(d_states) == 1 else tf.concat(d_states, axis=0), d_embedding)
+
+
+@fused
+def _shifted(embedding: Any, shared: Any, like: Any) -> Any:
+    return tf.cast(embedding - shared, like.dtype)
 
 
 def _slices(states: Any, matrix: Any) -> list[slice]:

@@ -121,10 +121,16 @@ def _flat_shape(variable: Any) -> Any:
 def _sum(of_body: Any, of_head: Any) -> Any:
     """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
     if isinstance(of_body, tf.IndexedSlices):
-        dense = of_head if of_head is not None else tf.zeros(of_body.dense_shape, of_body.values.dtype)
+        dense = tf.zeros(of_body.dense_shape) if of_head is None else _late_float32(of_head, of_body.values)
         rows = tf.reshape(of_body.indices, [-1, 1])
         values = tf.reshape(of_body.values, [-1, dense.shape[-1]])
         return tf.tensor_scatter_nd_add(dense, rows, tf.cast(values, dense.dtype))
-    if of_body is None or of_head is None:
+    if of_body is None or of_head is None:  # only one of the two uses this weight
         return of_head if of_body is None else of_body
     return of_body + tf.cast(of_head, of_body.dtype)
+
+
+def _late_float32(gradient: Any, after: Any) -> Any:
+    """A gradient in float32, in which rows can be added exactly; made only once ``after`` is there, to save memory."""
+    with tf.control_dependencies([after]):
+        return tf.cast(tf.identity(gradient), tf.float32)

@@ -1,0 +1,66 @@
+"""Make the built-in model `tiny` from a folder of plain texts.
+
+    python models/train_tiny.py TEXTS OUTPUT [--steps N]
+
+TEXTS is what models/prepare_texts.py writes. A byte-level BPE is trained on the texts, a GPT-2 of 3.5 million parameters
+starts from random weights, and `gpt2simple.finetune` trains it; the best step by held-out loss is written to OUTPUT in
+16 bits. Stopped, and started again with the same arguments, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gpt2simple
+from gpt2simple.model import build_model, read_weight
+from gpt2simple.shape import ModelShape
+from gpt2simple.tokenizer import Tokenizer
+from gpt2simple.weights.huggingface import write_model_folder
+
+SHAPE = ModelShape(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
+SEED = 1
+SETTINGS = {
+    "batch_size": 8,  # x 512 tokens
+    "learning_rate": 2e-3,
+    "schedule": "cosine",
+    "warmup_steps": 100,
+    "weight_decay": 0.1,
+    "seed": SEED,
+    "validation_split": 0.05,
+    "eval_every": 100,
+    "save_every": 100,
+    "sample_every": 500,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--steps", type=int, default=1200)
+    arguments = parser.parse_args()
+    start = arguments.output / "start"
+    if not start.exists():
+        write_start(arguments.texts, start)
+    with gpt2simple.start_session(
+        str(start), run_name="tiny", checkpoint_dir=arguments.output / "checkpoint"
+    ) as session:
+        result = session.finetune(arguments.texts, steps=arguments.steps, **SETTINGS)
+        print(result.summary())
+        model, tokenizer = session.model, session.tokenizer
+        target = arguments.output / "tiny"
+        write_model_folder(target, SHAPE, lambda name: read_weight(model, name), tokenizer, dtype="F16")
+        print(f"The best step, in 16 bits: {target}")
+
+
+def write_start(texts: Path, folder: Path) -> None:
+    """A tokenizer of the texts and a model with random weights, as a folder to fine-tune from."""
+    documents = [path.read_text(encoding="utf-8") for path in sorted(texts.glob("*.txt"))]
+    tokenizer = Tokenizer.train(documents, SHAPE.n_vocab)
+    model = build_model(SHAPE, seed=SEED)
+    write_model_folder(folder, SHAPE, lambda name: read_weight(model, name), tokenizer)
+
+
+if __name__ == "__main__":
+    main()
