@@ -13,11 +13,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
 from types import ModuleType
+from typing import Any
 
 from gpt2simple._version import __version__
 from gpt2simple.errors import BackendError
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @contextlib.contextmanager
@@ -46,6 +48,23 @@ def quiet_stderr() -> Iterator[None]:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def _only_errors_logged() -> Iterator[None]:
+    """Let TensorFlow start with its C++ log at errors, and leave the environment as it was.
+
+    TensorFlow reads the variable once, at its first remark, which it makes while it is imported. So the level holds for
+    the whole process (XLA and tf.data remark on things long after), though the variable is gone when this block ends.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "2"  # 0: everything, 1: no information, 2: no warnings either
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOG_LEVEL, None)
+
+
 def _missing(error: ImportError) -> BackendError:
     return BackendError(
         f"{error.name or 'TensorFlow'} could not be imported ({error}). "
@@ -53,7 +72,7 @@ def _missing(error: ImportError) -> BackendError:
     )
 
 
-with quiet_stderr(), warnings.catch_warnings():
+with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     try:
         import tensorflow as tf

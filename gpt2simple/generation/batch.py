@@ -40,7 +40,7 @@ class RowBatch:
     """The caches of some rows and the steps that move them on.
 
     Args:
-        weights, shape, precision: the model's.
+        weights, shape: the model's.
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
@@ -50,15 +50,14 @@ class RowBatch:
         self,
         weights: DecodeWeights,
         shape: ModelShape,
-        precision: str,
         *,
         rows: int,
         longest: int,
         notify: Callable[[str], None],
     ) -> None:
+        weights.lay_out(rows)
         self._weights = weights
         self._shape = shape
-        self._precision = precision
         self._notify = notify
         self._said_sliding = False
         self._sizes = batch_sizes(rows)
@@ -77,7 +76,7 @@ class RowBatch:
         if self._last_prompt is None or self._last_prompt[0] != window:
             padded = np.zeros(length, dtype=np.int32)
             padded[: len(window)] = window
-            reader = prompt_reader(self._shape, self._precision, length)
+            reader = prompt_reader(self._shape, self._weights.form, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
             # Several samples of one prefix come one after another: they share one reading.
             self._last_prompt = (window, logits.numpy(), keys_values)
@@ -115,14 +114,14 @@ class RowBatch:
         fed = np.zeros(self.rows, dtype=np.int32)
         for row, token in tokens.items():
             fed[row] = token
-        logits = self._step(tf.constant(fed), tf.constant(self._counts), tf.constant(self._slot)).numpy()
+        logits = self._step(tf.constant(np.concatenate([fed, self._counts, [self._slot]], dtype=np.int32))).numpy()
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
         return {row: logits[row] for row in tokens}
 
     def _bound_step(self) -> Callable[..., tf.Tensor]:
-        return token_step(self._shape, self._precision, self.rows, self._slots).bind(self._weights, self._caches)
+        return token_step(self._shape, self._weights.form, self.rows, self._slots).bind(self._weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from gpt2simple._backend import tf, xla_dynamic_update_slice
 from gpt2simple.generation.compiled import Compiled
-from gpt2simple.generation.weights import BIASES, DecodeWeights, Matrix
+from gpt2simple.generation.weights import BIASES, ByOutput, DecodeWeights, Matrix
 from gpt2simple.shape import ModelShape
 
 KeysValues = tuple[tf.Tensor, tf.Tensor]
@@ -64,14 +64,14 @@ def select_rows(caches: Caches, rows: Sequence[int], shape: ModelShape) -> list[
 
 
 @functools.cache
-def prompt_reader(shape: ModelShape, precision: str, length: int) -> Compiled:
+def prompt_reader(shape: ModelShape, form: str, length: int) -> Compiled:
     """A function (weights, tokens [length], count) -> (logits [V] after token count - 1, keys and values by layer).
 
     Tokens from `count` on are padding; keys and values are [H, length, D], those of the padding meaningless.
     """
 
     def read(weights: DecodeWeights, tokens: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
-        traces["read", shape, precision, length] += 1
+        traces["read", shape, form, length] += 1
         x = _embed(weights, tokens, tf.range(length))  # [length, E]
         causal = tf.range(length)[None, :] <= tf.range(length)[:, None]  # [to, from]
         kept: list[KeysValues] = []
@@ -110,21 +110,17 @@ def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compile
 
 
 @functools.cache
-def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Compiled:
-    """A function (weights, caches, tokens [B], counts [B], slot) -> logits [B, V] that feeds one token to each row.
+def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
+    """A function (weights, caches, numbers [2 B + 1]) -> logits [B, V] that feeds one token to each row.
 
-    `counts` are the tokens that stand before the new ones, which are also the new ones' positions; the new keys and
-    values go to `slot`. A row that is not in use may be given any token and count 0.
+    The numbers are in one array, which costs less than three: the B tokens; for each row the tokens that stand before
+    it, which is also its position; the ring's slot that takes the new keys and values. A row that is not in use may be
+    given any token and position 0.
     """
 
-    def step(
-        weights: DecodeWeights,
-        caches: Caches,
-        tokens: tf.Tensor,
-        counts: tf.Tensor,
-        slot: tf.Tensor,
-    ) -> tf.Tensor:
-        traces["step", shape, precision, rows, slots] += 1
+    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
+        traces["step", shape, form, rows, slots] += 1
+        tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]
         age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
         visible = tf.repeat(age[None, :] <= counts[:, None], shape.n_head, axis=0)[:, None, :]  # [B H, 1, slots]
 
@@ -145,22 +141,20 @@ def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Comp
 def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Attend) -> tf.Tensor:
     """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E].
 
-    Gains, biases and means of the layer norms are folded into the weights, see `weights`: only the division by the
-    deviation is left, and since a product is linear it waits until after it, when both are known.
+    Gains, biases and means of the layer norms are folded into the weights, see `weights`.
     """
     for layer, (c_attn, c_proj, c_fc, c_out) in enumerate(weights.matrices):
         b_attn, b_proj, b_fc, b_out = tf.split(weights.biases[layer], [size * shape.n_embd for _, size in BIASES])
-        q, k, v = tf.split(_project(x, c_attn) * _deviation(x, shape) + b_attn, 3, axis=-1)
+        q, k, v = tf.split(_project(_normed(x, shape), c_attn) + b_attn, 3, axis=-1)
         x += _project(attend(layer, q, k, v), c_proj) + b_proj
-        hidden = _gelu(_project(x, c_fc) * _deviation(x, shape) + b_fc)  # [N, 4 E]
-        x += _project(hidden, c_out) + b_out
+        x += _project(_gelu(_project(_normed(x, shape), c_fc) + b_fc), c_out) + b_out
     return x
 
 
-def _deviation(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
-    """One over the standard deviation of each row of x [N, E], whose means are zero: [N, 1]."""
-    squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # a product: XLA makes a reduction of several steps
-    return tf.math.rsqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
+def _normed(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    """The rows of x [N, E], whose means are zero, divided by their deviations."""
+    squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # [N, 1]; a sum would be compiled to several small steps
+    return x * tf.math.rsqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
 
 
 def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -173,25 +167,23 @@ def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> t
 
 def _logits(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
     """Logits [N, V] float32 of the last layer's output [N, E]."""
-    normed = x * _deviation(x, shape) * weights.final_norm[0] + weights.final_norm[1]
+    normed = _normed(x, shape) * weights.final_norm[0] + weights.final_norm[1]
     return _project(normed, weights.wte)
 
 
 def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
-    """x [N, in] times a matrix [out, in], transposed: [N, out] float32."""
-    w = matrix.values
+    """x [N, in] times a matrix: [N, out] float32."""
+    w, by_output = matrix.values, isinstance(matrix, ByOutput)
     if w.dtype == tf.int8:
         # The conversion is fused into the product: memory is read once, as int8.
-        return _float32_product(x, tf.cast(w, tf.float32)) * matrix.scale
-    if w.dtype == tf.float32:
-        return _float32_product(x, w)
-    return tf.cast(tf.matmul(tf.cast(x, w.dtype), w, transpose_b=True), tf.float32)
+        return _product(x, tf.cast(w, tf.float32), by_output) * matrix.scale
+    return tf.cast(_product(tf.cast(x, w.dtype), w, by_output), tf.float32)
 
 
-def _float32_product(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
-    if x.shape[0] == 1:  # XLA's product of a matrix and a vector runs at the memory's speed, its general one does not
+def _product(x: tf.Tensor, w: tf.Tensor, by_output: bool) -> tf.Tensor:
+    if by_output and x.shape[0] == 1 and w.dtype == tf.float32:  # XLA's fastest for these, not for bfloat16
         return tf.linalg.matvec(w, x[0])[None]
-    return tf.matmul(x, w, transpose_b=True)
+    return tf.matmul(x, w, transpose_b=by_output)
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:

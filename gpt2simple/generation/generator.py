@@ -52,7 +52,6 @@ class Generator:
         self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
         self._shape = shape
         self._tokenizer = tokenizer
-        self._precision = precision
         self._notify = notify
         # A model may have more rows than its tokenizer has tokens; those that spell nothing are never drawn.
         self._drawable = min(shape.n_vocab, tokenizer.vocab_size)
@@ -92,7 +91,6 @@ class Generator:
         batch = RowBatch(
             self._weights,
             self._shape,
-            self._precision,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
             notify=self._notify,

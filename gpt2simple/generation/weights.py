@@ -1,8 +1,8 @@
 """The decode copy of a model's weights: another precision, laid out for one token at a time.
 
-Matrices are turned to [out, in], so that each output reads one unbroken row: decoding is limited by memory, and XLA's
-products with a vector are fastest that way. Small vectors are packed into a few arrays because each argument of a
-compiled step costs time. Knows nothing of caches or sampling.
+Decoding is limited by memory, and XLA's products reach its limit in one layout only: with a vector where each output
+reads one unbroken row, [out, in]; with several rows where the weights lie as the model has them, [in, out]. One copy
+exists, in the layout that the present call wants. Knows nothing of caches or sampling.
 """
 
 from __future__ import annotations
@@ -22,21 +22,44 @@ BIASES = (("attn.c_attn", 3), ("attn.c_proj", 1), ("mlp.c_fc", 4), ("mlp.c_proj"
 _INT8_LARGEST = 127.0
 
 
-class Matrix(NamedTuple):
-    """A weight matrix [out, in] and, in int8, what each output row is to be multiplied by: [out], else [0]."""
+class ByOutput(NamedTuple):
+    """A weight matrix [out, in] and, in int8, what each output is to be multiplied by: [out], else [0]."""
 
     values: tf.Tensor
     scale: tf.Tensor
 
 
-class DecodeWeights(NamedTuple):
-    """Everything a decode step reads, as flat as can be."""
+class ByInput(NamedTuple):
+    """A weight matrix [in, out] and, in int8, what each output is to be multiplied by: [out], else [0]."""
 
-    wte: Matrix  # [V, E], the embedding and the tied head
+    values: tf.Tensor
+    scale: tf.Tensor
+
+
+Matrix = ByOutput | ByInput
+
+
+class DecodeWeights(NamedTuple):
+    """Everything a decode step reads."""
+
+    wte: ByOutput  # [V, E], the embedding and the tied head
     wpe: tf.Tensor  # [T, E] float32, centred
     biases: tf.Tensor  # [L, 9 E] float32, see BIASES
     final_norm: tf.Tensor  # [2, E] float32: weight, bias
-    matrices: tuple[tuple[Matrix, ...], ...]  # [L][4] in the order of BIASES
+    matrices: list[list[Matrix]]  # [L][4] in the order of BIASES, all of one layout
+
+    @property
+    def form(self) -> str:
+        """Precision and layout in words: what a compiled step depends on beside the model's shape."""
+        return f"{self.wte.values.dtype.name} {type(self.matrices[0][0]).__name__}"
+
+    def lay_out(self, rows: int) -> None:
+        """Turn the matrices, one at a time, to the layout that is fast for a batch of some rows."""
+        wanted = ByOutput if rows == 1 else ByInput
+        for layer in self.matrices:
+            for number, matrix in enumerate(layer):
+                if not isinstance(matrix, wanted):
+                    layer[number] = wanted(tf.transpose(matrix.values), matrix.scale)
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
@@ -56,17 +79,18 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
     if precision not in PRECISIONS:
         raise SettingsError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
     values = {name: tf.reshape(v, v.shape[1:] if v.shape[0] == 1 else v.shape) for name, v in variables.items()}
-    matrices, biases = [], []
+    matrices: list[list[Matrix]] = []
+    biases = []
     for layer in range(shape.n_layer):
         folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
-        matrices.append(tuple(_matrix(weight, precision) for weight, _ in folded))
+        matrices.append([_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))
     return DecodeWeights(
         wte=_matrix(values["wte.weight"], precision),
         wpe=_centred(values["wpe.weight"]),
         biases=tf.stack(biases),
         final_norm=tf.stack([values["ln_f.weight"], values["ln_f.bias"]]),
-        matrices=tuple(matrices),
+        matrices=matrices,
     )
 
 
@@ -90,10 +114,10 @@ def _centred(x: tf.Tensor) -> tf.Tensor:
     return x - tf.reduce_mean(x, axis=-1, keepdims=True)
 
 
-def _matrix(rows: tf.Tensor, precision: str) -> Matrix:
+def _matrix(rows: tf.Tensor, precision: str) -> ByOutput:
     """A float32 matrix [out, in] in another precision."""
     if precision != "int8":
-        return Matrix(tf.cast(rows, precision), tf.zeros([0]))
+        return ByOutput(tf.cast(rows, precision), tf.zeros([0]))
     largest = tf.reduce_max(tf.abs(rows), axis=1)  # [out]
     scale = tf.where(largest > 0, largest / _INT8_LARGEST, tf.ones_like(largest))
-    return Matrix(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)
+    return ByOutput(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)

@@ -1,0 +1,51 @@
+"""This package with a random GPT-2 124M. Argument: the precision."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from worker import N_CTX, N_EMBD, N_HEAD, N_LAYER, N_VOCAB, TEMPERATURE, TOP_K, Generate, serve
+
+
+class IdTokenizer:
+    """Stands in for GPT-2's vocabulary, which is not ours to ship: a prefix is the ids in words."""
+
+    vocab_size = N_VOCAB
+    end_of_text = N_VOCAB - 1
+
+    def encode(self, text: str) -> list[int]:
+        return [int(word) for word in text.split()]
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return b"".join(b" word%d" % token for token in ids)
+
+
+def load() -> Generate:
+    from gpt2simple.generation import decode
+    from gpt2simple.generation.generator import Generator
+    from gpt2simple.model import build_model, named_variables
+    from gpt2simple.settings import GenerateSettings
+    from gpt2simple.shape import ModelShape
+
+    shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER)
+    model = build_model(shape, seed=0)
+    generator = Generator(named_variables(model), shape, IdTokenizer(), precision=sys.argv[1])  # type: ignore[arg-type]
+
+    def generate(prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, float]:
+        settings = GenerateSettings(
+            length=new_tokens,
+            min_length=new_tokens,
+            top_k=TOP_K,
+            temperature=TEMPERATURE,
+            batch_size=len(prompts),
+            seed=0,
+        )
+        prefixes = [" ".join(map(str, prompt)) for prompt in prompts]
+        tokens = sum(sample.new_tokens for sample in generator.generate(prefixes, settings))
+        return {"tokens": tokens, "traces": sum(decode.traces.values())}
+
+    return generate
+
+
+serve(load)
