@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.results import EvaluateResult
+from gpt2simple.evaluation.score import TextScore
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings, accepts
+from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
 from gpt2simple.storage import make_folder, storage_errors
 
 SAMPLE_DELIM = "=" * 20 + "\n"
@@ -187,6 +189,70 @@ def generate_to_file(
         **settings,
     )
     return path
+
+
+@accepts(EvaluateSettings, TextSettings)
+def evaluate(
+    dataset: Any,
+    *,
+    session: Session | None = None,
+    run_name: str | None = None,
+    model_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    checkpoint: str = "best",
+    precision: str = "auto",
+    threads: int | None = None,
+    **settings: Any,
+) -> EvaluateResult:
+    """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
+
+    The protocol is stated in the result, so that figures compare with published ones; "auto" measures in float32.
+
+    Args:
+        dataset: a text file, folder, or any other source that the README lists.
+        checkpoint: "best" or "latest" weights of the run.
+        settings: see below.
+
+    The other arguments are those of ``generate``.
+
+    Raises:
+        SettingsError: a setting is out of range. DataError: there is nothing to measure.
+    """
+    names = {"model_name": model_name, "run_name": run_name}
+    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+        if checkpoint != "best" or (session is not None and run_name is not None):
+            used.load(checkpoint)
+        return used.evaluate(dataset, **settings)
+
+
+def score(
+    texts: str | Iterable[str],
+    *,
+    session: Session | None = None,
+    run_name: str | None = None,
+    model_name: str | None = None,
+    model_dir: str | Path = "models",
+    checkpoint_dir: str | Path = "checkpoint",
+    checkpoint: str = "best",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> list[TextScore]:
+    """The log-probability of each token of each text; in a notebook a score shows as the text coloured by surprise.
+
+    Args:
+        texts: one or more, none of them empty; each is scored on its own.
+
+    The other arguments are those of ``evaluate``.
+
+    Raises:
+        DataError: a text is empty.
+    """
+    names = {"model_name": model_name, "run_name": run_name}
+    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+        if checkpoint != "best" or (session is not None and run_name is not None):
+            used.load(checkpoint)
+        return used.score(texts)
 
 
 def load_gpt2(

@@ -6,7 +6,6 @@ checkpoints, tells observers. Knows no arithmetic of training and prints nothing
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,14 @@ from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import Split, split
 from gpt2simple.data.windows import TrainingWindows, evaluation_batches
 from gpt2simple.errors import SettingsError
+from gpt2simple.generation.generator import Generator
 from gpt2simple.keeping import RunKeeper, model_files, restore
 from gpt2simple.loaded import LoadedModel
 from gpt2simple.records import EndRecord, Observer, RunPlan
+from gpt2simple.request import Request
 from gpt2simple.results import FinetuneResult
 from gpt2simple.runs import RunDescription, RunDirectory, Start, decide_start
-from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.settings import GenerateSettings
 from gpt2simple.training.build import build_trainer
 from gpt2simple.training.loop import run as run_loop
 from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_per_step, free_memory
@@ -32,20 +33,8 @@ from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.progress import Progress
 from gpt2simple.training.work import Work
 
+_TRAINING_SAMPLE: dict[str, Any] = {"temperature": 0.7, "top_k": 40}
 _MOST_HELD_OUT_WINDOWS = 64  # per look while training; more would cost longer than it tells
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a call asks for, its settings completed by the run's where it continues one."""
-
-    dataset: Any
-    model_name: str
-    settings: FinetuneSettings
-    text: TextSettings
-    precision: str  # dtype name of the products
-    seed: int
-    callbacks: Sequence[Any]  # tf_keras's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +96,21 @@ def finetune_run(
         observer.on_end(EndRecord(step=progress.step, reason=reason, best_step=progress.best_step, resume_hint=hint))
     _load_best(run, loaded)
     return _result(run.path, progress, reason)
+
+
+def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
+    """What shows the user how the model writes at a step: a function from the step to a text."""
+
+    def sample(step: int) -> str:
+        generator = new_generator()
+        try:
+            length = request.settings.sample_length
+            wanted = GenerateSettings(length=length, seed=request.seed + step, **_TRAINING_SAMPLE)
+            return generator.generate([""], wanted)[0].text
+        finally:
+            generator.close()
+
+    return sample
 
 
 def read_material(request: Request, loaded: LoadedModel, notify: Callable[[str], None]) -> Material:
@@ -309,8 +313,3 @@ def _result(path: Path, progress: Progress, reason: str) -> FinetuneResult:
         train_loss=progress.smoothed_loss,
         seconds=progress.seconds,
     )
-
-
-def drawn_seed() -> int:
-    """A seed for whoever gave none."""
-    return secrets.randbelow(2**31)

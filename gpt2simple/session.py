@@ -6,19 +6,20 @@ Owns the model, its tokenizer, the run's name and folder, precision and the sour
 from __future__ import annotations
 
 import gc
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from gpt2simple import devices
 from gpt2simple._backend import TFGPT2LMHeadModel
-from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.finetuning import Request, drawn_seed, finetune_run
+from gpt2simple.errors import SettingsError
+from gpt2simple.evaluating import evaluate_text, score_with
+from gpt2simple.evaluation.results import EvaluateResult
+from gpt2simple.evaluation.score import TextScore
+from gpt2simple.finetuning import finetune_run, training_sampler
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece, Sample
 from gpt2simple.loaded import LoadedModel
@@ -27,24 +28,19 @@ from gpt2simple.model import read_weight
 from gpt2simple.observers.group import ObserverGroup
 from gpt2simple.observers.keras_adapter import adapt_callbacks
 from gpt2simple.observers.standard import standard_observers
+from gpt2simple.request import DEFAULT_MODEL, Request, complete_request, drawn_seed
 from gpt2simple.results import FinetuneResult
-from gpt2simple.runs import RunDirectory, continues, existing_run_path, run_path, with_recorded
+from gpt2simple.runs import RunDirectory, continues, existing_run_path, run_path
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import is_run
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings, accepts
+from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
 from gpt2simple.settings.fields import split_by_class
 from gpt2simple.storage import make_folder
+from gpt2simple.telling import tell
 from gpt2simple.tokenizer import Tokenizer
 from gpt2simple.weights.huggingface import write_model_folder
 
-DEFAULT_MODEL = "124M"
 DEFAULT_RUN = "run1"
-_TRAINING_SAMPLE = {"temperature": 0.7, "top_k": 40}
-
-
-def tell(text: str) -> None:
-    """A remark for the user on stderr, above a running progress bar rather than into it."""
-    tqdm.write(text, file=sys.stderr)
 
 
 class Session:
@@ -151,48 +147,25 @@ class Session:
         with run.lock():
             if run.exists:
                 run.repair()
-            request = self._request(run, dataset, of_training, of_text, keras_callbacks)
+            request = complete_request(
+                run,
+                dataset,
+                of_training,
+                of_text,
+                keras_callbacks,
+                model_name=self._model_name,
+                precision=self._precision.training,
+                keeps_precision=self._precision_asked != "auto",
+                next_seed=self._next_seed,
+            )
             loaded = self._load_for_training(run, request)
             self._drop_generator()
             observer = ObserverGroup(standard_observers(self.run_dir), self._notify)
             try:
-                return finetune_run(request, loaded, run, observer, self._training_sampler(request), self._notify)
+                sample = training_sampler(request, self._new_generator)
+                return finetune_run(request, loaded, run, observer, sample, self._notify)
             finally:
                 gc.collect()  # the optimizer's moments are twice the model
-
-    def _request(
-        self,
-        run: RunDirectory,
-        dataset: Any,
-        finetune: Mapping[str, Any],
-        text: Mapping[str, Any],
-        callbacks: Sequence[Any],
-    ) -> Request:
-        precision = self._precision.training
-        if continues(run, finetune.get("restore_from", "latest")):
-            recorded = run.info.description
-            if self._precision_asked == "auto":
-                precision = recorded.environment.get("precision", precision)
-            settings = with_recorded(recorded.settings, finetune)
-            return Request(
-                dataset=dataset,
-                model_name=self._model_name or recorded.model_name,
-                settings=settings,
-                text=with_recorded(recorded.text_settings, text),
-                precision=precision,
-                seed=recorded.seed,
-                callbacks=callbacks,
-            )
-        settings = FinetuneSettings(**finetune)
-        return Request(
-            dataset=dataset,
-            model_name=self._model_name or DEFAULT_MODEL,
-            settings=settings,
-            text=TextSettings(**text),
-            precision=precision,
-            seed=settings.seed if settings.seed is not None else self._next_seed(),
-            callbacks=callbacks,
-        )
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
         """A model of the right shape; its weights are the base model's where the run begins anew."""
@@ -204,19 +177,6 @@ class Session:
             self._forget()
         self._model_name = request.model_name
         return self._load()
-
-    def _training_sampler(self, request: Request) -> Callable[[int], str]:
-        settings = request.settings
-
-        def sample(step: int) -> str:
-            generator = self._new_generator()
-            try:
-                wanted = GenerateSettings(length=settings.sample_length, seed=request.seed + step, **_TRAINING_SAMPLE)
-                return generator.generate([""], wanted)[0].text
-            finally:
-                generator.close()
-
-        return sample
 
     @accepts(GenerateSettings)
     def generate(self, prefix: str | Sequence[str] = "", **settings: Any) -> list[str]:
@@ -255,10 +215,49 @@ class Session:
 
     def _generate_settings(self, settings: Mapping[str, Any]) -> GenerateSettings:
         (given,) = split_by_class(settings, GenerateSettings, function="generate", also=("prefix", "run_name"))
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        lists: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        }
         if lists.get("seed") is None:
             lists["seed"] = self._next_seed()
         return GenerateSettings(**lists)
+
+    @accepts(EvaluateSettings, TextSettings)
+    def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
+        """How well the session's model predicts a text: loss, perplexity, bits per byte, accuracy.
+
+        Computed in float32, to compare with published figures, unless the session was given a precision by name.
+
+        Args:
+            dataset: a text file, folder, or any other source that the README lists.
+            settings: see below.
+
+        Raises:
+            SettingsError: a setting is out of range. DataError: there is nothing to measure.
+        """
+        of_evaluation, of_text = split_by_class(settings, EvaluateSettings, TextSettings, function="evaluate")
+        wanted, text = EvaluateSettings(**of_evaluation), TextSettings(**of_text)
+        loaded = self._load()
+        name = self.model_name if self._holds_base else f"{self.run_name} ({self.model_name})"
+        return evaluate_text(
+            loaded, dataset, wanted, text, model=name, precision=self._measuring_precision, notify=self._notify
+        )
+
+    def score(self, texts: str | Iterable[str]) -> list[TextScore]:
+        """The log-probability of each token of each text, every text on its own.
+
+        Args:
+            texts: one or more; none of them empty.
+
+        Raises:
+            DataError: a text is empty.
+        """
+        given = [texts] if isinstance(texts, str) else texts
+        return score_with(self._load(), given, precision=self._measuring_precision)
+
+    @property
+    def _measuring_precision(self) -> str:
+        return "float32" if self._precision_asked in ("auto", "int8") else self._precision.training
 
     def load(self, checkpoint: str = "best") -> None:
         """Take the weights of the session's run.
@@ -354,17 +353,8 @@ class Session:
         """The folder with the weights of the run: a checkpoint of ours, or gpt-2-simple's own files."""
         if which not in ("best", "latest"):
             raise SettingsError(f'checkpoint is {which!r}; expected "best" or "latest".')
-        path = existing_run_path(self._checkpoint_dir, self.run_name)
-        run = self._run_folder()
-        if run.exists:
-            found = run.best(weights_only=True) if which == "best" else run.latest(weights_only=True)
-            if found is None:
-                raise RunError(
-                    f"{path} has no checkpoint yet: its training was stopped before the first one. "
-                    "Call finetune again to start it, or name another run_name."
-                )
-            return found.path
-        return path
+        existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
+        return self._run_folder().model_folder(which)  # type: ignore[arg-type]
 
     def _writer(self) -> Generator:
         if self._generator is None:

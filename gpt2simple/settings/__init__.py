@@ -4,12 +4,14 @@ API keywords, command-line options, their help and the saved run file all derive
 The package knows no TensorFlow and not how a setting is used.
 """
 
+from gpt2simple.settings.evaluate import EvaluateSettings
 from gpt2simple.settings.fields import accepts, describe, from_json, setting, to_json
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.text import TextSettings
 
 __all__ = [
+    "EvaluateSettings",
     "FinetuneSettings",
     "GenerateSettings",
     "TextSettings",

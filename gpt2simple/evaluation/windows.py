@@ -1,0 +1,105 @@
+"""Which tokens are predicted with how much context: overlapping windows, each target counted once.
+
+The protocol of transformers' guide to the perplexity of fixed-length models, with one difference: there the first token
+of every window but the first is never predicted where stride equals the window; here every token but the very first of
+the text is predicted exactly once, whatever the stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.errors import DataError, SettingsError
+
+# Each width is compiled anew, so that short texts share a few.
+_WIDTH_STEP = 64
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a text was cut: ``window`` inputs, ``stride`` targets on from one window to the next."""
+
+    window: int
+    stride: int
+
+    @classmethod
+    def of(cls, window: int | None, stride: int | None, longest: int) -> Protocol:
+        """The protocol asked for; None: the model's longest window, and a stride of a whole window.
+
+        Args:
+            longest: tokens of context that the model has positions for.
+
+        Raises:
+            SettingsError: the window is longer than that, or the stride longer than the window.
+        """
+        window = longest if window is None else window
+        stride = window if stride is None else stride
+        if window > longest:
+            raise SettingsError(
+                f"window is {window}; this model reads at most {longest} tokens. Leave window out, or give up to "
+                f"{longest}."
+            )
+        if stride > window:
+            raise SettingsError(
+                f"stride is {stride}, more than the window of {window} tokens: tokens between the windows would not be "
+                f"measured. Give a stride of at most {window}."
+            )
+        return cls(window, stride)
+
+    def text(self) -> str:
+        """The protocol in words, beside which a figure can be compared with published ones."""
+        context = self.window - self.stride + 1
+        return (
+            f"windows of {self.window} tokens, {self.stride} apart; every token but the first is predicted once, with "
+            f"{context} to {self.window} tokens of context where the text has them"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """A batch of windows.
+
+    Attributes:
+        inputs, targets: int32 [B, T]. counts: bool [B, T], whether a target is measured in this window.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+
+
+def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> Iterator[Windows]:
+    """The windows of a text in its order, in batches of one shape; rows that are not needed count nothing.
+
+    Raises:
+        DataError: there is nothing to predict.
+    """
+    if not tokens.targets:
+        raise DataError(
+            f"There is nothing to measure: the text has {tokens.tokens} token{'' if tokens.tokens == 1 else 's'}, and "
+            "the first one cannot be predicted. Give a longer text."
+        )
+    width = min(protocol.window, -(-tokens.targets // _WIDTH_STEP) * _WIDTH_STEP)
+    starts = _starts(tokens.targets, protocol)
+    batch_size = min(batch_size, len(starts))
+    for first in range(0, len(starts), batch_size):
+        inputs, targets = (np.zeros((batch_size, width), np.int32) for _ in range(2))
+        counts = np.zeros((batch_size, width), bool)
+        for row, start in enumerate(starts[first : first + batch_size]):
+            count = min(width, tokens.targets - start)
+            read = tokens.read(start, start + count + 1)
+            inputs[row, :count], targets[row, :count] = read[:-1], read[1:]
+            # All that the windows before did not measure: they reached up to start - stride + window.
+            measured = protocol.window - protocol.stride if start else 0
+            counts[row, measured:count] = True
+        yield Windows(inputs, targets, counts)
+
+
+def _starts(targets: int, protocol: Protocol) -> range:
+    """Where windows start; the last one is the first that reaches the end of the text."""
+    beyond_first = max(targets - protocol.window, 0)
+    return range(0, -(-beyond_first // protocol.stride) * protocol.stride + 1, protocol.stride)
