@@ -13,6 +13,7 @@ from typing import Any
 from gpt2simple._backend import tf
 
 _LEVELS = 1 << 16  # masks are drawn with 16 bits an element: half the random numbers of 32, rates exact to 1/65536
+_SEEDS = 1 << 31  # seeds that differ by a multiple of it share their masks: seed and place fill one int64
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class DropoutKey:
 
     Attributes:
         rate: share of activations dropped, 0 to 0.9.
-        seed: int32 scalar tensor, the run's seed.
+        seed: int, the run's.
         position: int32 scalar tensor, number of the micro-batch since the run began.
     """
 
@@ -42,7 +43,8 @@ def keep_mask(key: DropoutKey, place: int, shape: tuple[int, ...]) -> Any:
     for size in shape:
         count *= size
     words = (count + 1) // 2
-    seed = tf.stack([key.seed * 1009 + place, key.position])
+    stream = tf.constant(key.seed % _SEEDS << 32 | place, tf.int64)
+    seed = tf.stack([stream, tf.cast(key.position, tf.int64)])
     drawn = tf.random.stateless_uniform([words], seed=seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     halves = tf.reshape(tf.bitcast(drawn, tf.uint16), [2 * words])[:count]
     return tf.reshape(tf.cast(halves, tf.int32) >= round(key.rate * _LEVELS), shape)

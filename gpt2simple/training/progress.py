@@ -53,7 +53,7 @@ class Progress:
     def add_look(self, loss: float, bits_per_byte: float) -> bool:
         """Count one look at the held-out text; true where it is the best so far."""
         self.looks += 1
-        if self.best_loss is not None and loss >= self.best_loss:
+        if self.best_loss is not None and not loss < self.best_loss:  # not: a nan is never the best
             self.looks_since_best += 1
             return False
         self.best_loss, self.best_bits_per_byte, self.best_step = loss, bits_per_byte, self.step

@@ -1,0 +1,193 @@
+"""The loop: when it looks, saves, samples and stops, and what it does when training goes wrong."""
+
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+from training_case import (
+    assert_equal,
+    batch_of,
+    plan_of,
+    run_small,
+    small_trainer,
+    values_of,
+    work_of,
+)
+
+from gpt2simple._backend import keras, tf
+from gpt2simple.errors import TrainingError
+from gpt2simple.settings import FinetuneSettings
+
+FAST = FinetuneSettings(learning_rate=1e-2)
+
+
+class AtStep(keras.callbacks.Callback):
+    """Does something after a step."""
+
+    def __init__(self, step, action):
+        super().__init__()
+        self.wanted, self.action, self.done = step, action, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if self.done == self.wanted:
+            self.action(self.model)
+
+
+@pytest.fixture(scope="module")
+def straight():
+    """A run of 12 steps with everything on."""
+    return run_small(plan_of(last_step=12, sample_every=4), work_of(sample=lambda step: f"text {step}"), FAST)
+
+
+def test_a_run_with_steps_goes_to_its_end(straight):
+    assert straight.reason == "finished"
+    assert straight.progress.step == 12
+    assert [record.step for record in straight.seen.of("StepRecord")] == list(range(1, 13))
+
+
+def test_it_looks_before_the_first_step_at_its_interval_and_at_the_end(straight):
+    looks = straight.seen.of("EvaluationRecord")
+    assert [look.step for look in looks] == [0, 5, 10, 12]
+    assert looks[0].loss == pytest.approx(math.log(257), abs=0.6)
+    assert looks[-1].loss < looks[0].loss - 0.5
+    assert looks[-1].is_best
+    assert looks[0].target_tokens == 64
+    assert looks[0].bits_per_byte == pytest.approx(looks[0].loss / math.log(2))
+
+
+def test_the_records_say_what_was_done(straight):
+    steps = straight.seen.of("StepRecord")
+    assert [record.tokens for record in steps] == [32 * number for number in range(1, 13)]
+    assert steps[0].learning_rate == pytest.approx(1e-3)  # a tenth of 1e-2: warm-up over 10 steps
+    assert steps[-1].learning_rate == pytest.approx(1e-2)
+    assert steps[0].smoothed_loss == pytest.approx(steps[0].loss)
+    assert steps[4].epoch == 1.0
+    seconds = [record.seconds for record in steps]
+    assert seconds == sorted(seconds)
+    passes = straight.seen.of("EpochRecord")
+    assert [(record.step, record.epoch) for record in passes] == [(5, 1), (10, 2)]
+    assert passes[0].train_loss == pytest.approx(np.mean([record.loss for record in steps[:5]]))
+
+
+def test_it_samples_and_saves_when_due(straight):
+    assert [(record.step, record.text) for record in straight.seen.of("SampleRecord")] == [
+        (4, "text 4"), (8, "text 8"), (12, "text 12"),
+    ]  # fmt: skip
+    assert straight.keeper.steps == [5, 10, 12], "each look was better than those before"
+    assert straight.keeper.best_steps == [5, 10, 12]
+
+
+def test_with_save_every_it_saves_then_too():
+    outcome = run_small(plan_of(last_step=5, eval_every=100, save_every=2), work_of(held_out=()))
+    assert outcome.keeper.steps == [2, 4, 5]
+    assert outcome.seen.of("EvaluationRecord") == []
+
+
+def overfitting_work():
+    """What is held out is noise: it gets worse while the text is learned."""
+    inputs, targets, weights = batch_of(0)
+    noise = np.random.default_rng(5).integers(0, 257, targets.shape).astype(np.int32)
+    return work_of(held_out=((inputs, noise, weights),), target_bytes=32)
+
+
+def test_without_steps_it_stops_by_patience():
+    outcome = run_small(plan_of(eval_every=4, patience=2), overfitting_work(), FAST)
+    looks = outcome.seen.of("EvaluationRecord")
+    assert outcome.reason == "patience"
+    best = min(range(len(looks)), key=lambda number: looks[number].loss)
+    assert len(looks) - 1 - best == 2, "patience counts looks since the best one"
+    assert outcome.progress.best_step == looks[best].step
+    assert outcome.keeper.steps[-1] == outcome.progress.step
+
+
+def test_with_steps_it_goes_on_past_the_best_and_marks_it():
+    outcome = run_small(plan_of(last_step=30, eval_every=5, patience=1), overfitting_work(), FAST)
+    assert (outcome.reason, outcome.progress.step) == ("finished", 30)
+    assert outcome.progress.best_step < 20
+    assert [look.step for look in outcome.seen.of("EvaluationRecord") if look.is_best][-1] == outcome.progress.best_step
+    assert outcome.progress.looks_since_best > 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_says_so(number):
+    interrupt = AtStep(3, lambda model: os.kill(os.getpid(), number))
+    outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[interrupt])
+    assert outcome.reason == "interrupted"
+    assert outcome.progress.step in (3, 4)
+    assert outcome.keeper.steps == [outcome.progress.step]
+
+
+def test_a_callback_may_stop_the_run():
+    stop = AtStep(3, lambda model: setattr(model, "stop_training", True))
+    outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[stop])
+    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("callback", 3, [3])
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights():
+    def batch(number):
+        inputs, targets, weights = batch_of(number)
+        return inputs, targets, weights * np.float32(np.nan) if number == 3 else weights
+
+    good = {}
+    trainer, variables = small_trainer(FAST)
+    remember = AtStep(3, lambda model: good.update(values_of(variables)))
+    message = (
+        r"Step 4 gave a loss of nan and a gradient of length nan: not finite\. That step was not taken; step 3 is "
+        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Go on with a lower learning_rate, "
+        r'or precision="float32"\.'
+    )
+    outcome = run_small(
+        plan_of(last_step=20, eval_every=10), work_of(batch=batch), trainer=(trainer, variables),
+        callbacks=[remember], expect=pytest.raises(TrainingError, match=message),
+    )  # fmt: skip
+    assert outcome.progress.step == 3
+    assert outcome.keeper.steps == [3]
+    assert_equal(outcome.keeper.weights, good)
+    assert_equal(values_of(variables), good)
+
+
+def test_a_learning_rate_far_too_high_ends_in_that_message():
+    settings = FinetuneSettings(learning_rate=1e30, warmup_steps=0, clip_norm=0.0)
+    outcome = run_small(plan_of(last_step=20), work_of(held_out=()), settings, expect=pytest.raises(TrainingError))
+    assert outcome.progress.step < 20
+
+
+def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
+    trainer, variables = small_trainer()
+
+    def fail(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(trainer, "fit", fail)
+    expected = r"memory does not suffice .* Lower batch_size or window, set gradient_checkpointing=True, or choose"
+    run_small(plan_of(), trainer=(trainer, variables), expect=pytest.raises(TrainingError, match=expected))
+
+
+def test_the_data_goes_on_at_the_step_where_the_run_does():
+    """Micro-batches are numbered through the run: step s has numbers s x A to s x A + A - 1."""
+    from gpt2simple.training.loop import _dataset
+
+    first = next(iter(_dataset(work_of(accumulate=3), 4)))
+    expected = [batch_of(number)[0] for number in (12, 13, 14)]
+    np.testing.assert_array_equal(first[0], np.stack(expected))
+    assert [part.dtype for part in first] == [tf.int32, tf.int32, tf.float32]
+
+
+def test_a_keras_epoch_is_the_stretch_between_two_looks():
+    losses = []
+
+    class Recorder(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            losses.append(logs["val_loss"])
+
+    outcome = run_small(plan_of(last_step=12, eval_every=5), callbacks=[Recorder()])
+    assert losses == [look.loss for look in outcome.seen.of("EvaluationRecord")[1:]]
+
+
+def test_held_out_text_is_measured_in_float32_in_any_precision():
+    """The head alone in 16 bits would cost digits that decide which step is best."""
+    losses = [small_trainer(dtype=dtype)[0].held_out_nats(*batch_of(0)) / 32 for dtype in (tf.float32, tf.bfloat16)]
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3)
