@@ -18,18 +18,24 @@ from gpt2simple._version import __version__
 # Where each public name lives. tests/test_public_names.py holds a copy, so that growth shows in review.
 _HOME = {
     "CheckpointError": "errors",
+    "EvaluateSettings": "settings",
     "FinetuneSettings": "settings",
     "GenerateSettings": "settings",
     "Gpt2SimpleError": "errors",
     "Session": "session",
     "TextSettings": "settings",
     "download_gpt2": "download",
+    "encode_csv": "preparing",
+    "encode_dataset": "preparing",
+    "evaluate": "api",
     "finetune": "api",
     "generate": "api",
     "generate_to_file": "api",
     "is_gpt2_downloaded": "download",
     "load_gpt2": "api",
+    "make_tokenizer": "preparing",
     "reset_session": "api",
+    "score": "api",
     "start_session": "api",
 }
 

@@ -78,6 +78,7 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         import tensorflow as tf
         import tf_keras as keras
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice
+        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
         raise _missing(error) from error
@@ -87,6 +88,11 @@ def library_versions() -> dict[str, str]:
     """The versions that a run's numbers depend on, by package name."""
     names = ("tensorflow", "tf_keras", "transformers", "numpy")
     return {"gpt2simple": __version__, **{name: importlib.metadata.version(name) for name in names}}
+
+
+def in_xla() -> bool:
+    """Whether the graph that is being made will be compiled by XLA as a whole."""
+    return not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def loaded_keras3() -> ModuleType | None:
@@ -100,6 +106,7 @@ def loaded_keras3() -> ModuleType | None:
 __all__ = [
     "GPT2Config",
     "TFGPT2LMHeadModel",
+    "in_xla",
     "keras",
     "library_versions",
     "loaded_keras3",

@@ -8,6 +8,7 @@ import gpt2simple
 
 PUBLIC_NAMES = [
     "CheckpointError",
+    "EvaluateSettings",
     "FinetuneSettings",
     "GenerateSettings",
     "Gpt2SimpleError",
@@ -15,12 +16,17 @@ PUBLIC_NAMES = [
     "TextSettings",
     "__version__",
     "download_gpt2",
+    "encode_csv",
+    "encode_dataset",
+    "evaluate",
     "finetune",
     "generate",
     "generate_to_file",
     "is_gpt2_downloaded",
     "load_gpt2",
+    "make_tokenizer",
     "reset_session",
+    "score",
     "start_session",
 ]
 

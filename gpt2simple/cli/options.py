@@ -1,0 +1,120 @@
+"""Command-line options made from the settings, so that each setting is an option by construction.
+
+Names, defaults, help, choices and types are the settings' own. Only what the user gave is passed on: a run that is
+continued keeps its own values for the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class IntegerOrText(click.ParamType):
+    """A whole number where the value is one, else the text itself."""
+
+    name = "integer|text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        try:
+            return int(value)
+        except ValueError:
+            return str(value)
+
+
+def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
+    """Give a command an option for each setting of these classes; ``given`` then tells which were used."""
+    options = [_option(f, hint) for cls in classes for f, hint in _fields(cls)]
+
+    def decorate(command: CommandT) -> CommandT:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given(context: click.Context, *classes: type) -> dict[str, Any]:
+    """The settings of these classes that the user gave, by name."""
+    names = [f.name for cls in classes for f, _ in _fields(cls)]
+    unset = (ParameterSource.DEFAULT, None)
+    return {name: context.params[name] for name in names if context.get_parameter_source(name) not in unset}
+
+
+def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(cls)
+    return [(f, hints[f.name]) for f in dataclasses.fields(cls) if f.metadata["cli"]]
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
+    flag = f"--{field.name.replace('_', '-')}"
+    kinds = set(_plain(hint))
+    text = field.metadata["help"] + ("" if field.default in (None, ()) else f" [default: {_shown(field.default)}]")
+    if kinds == {bool}:
+        return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
+    if kinds == {tuple}:
+        return click.option(flag, field.name, multiple=True, help=f"{text} May be given several times.")
+    return click.option(flag, field.name, type=_click_type(field, kinds), default=field.default, help=text)
+
+
+def _click_type(field: dataclasses.Field[Any], kinds: set[type]) -> Any:
+    if field.metadata["choices"] is not None:
+        return click.Choice([str(choice) for choice in field.metadata["choices"]])
+    if kinds == {int, str}:
+        return IntegerOrText()
+    (kind,) = kinds
+    return kind
+
+
+def _plain(hint: Any) -> tuple[type, ...]:
+    """The classes that an annotation allows, without None: ``int | str | None`` gives int and str."""
+    if isinstance(hint, types.UnionType):
+        return tuple(kind for part in typing.get_args(hint) for kind in _plain(part))
+    return () if hint is type(None) else (typing.get_origin(hint) or hint,)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return str(default)
+
+
+_SESSION_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--model-name", help="124M, 355M, 774M, 1558M, tiny, or a model folder. [default: the run's, else 124M]"
+    ),
+    click.option("--run-name", help="Name of the run. [default: run1]"),
+    click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]"),
+    click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]"),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
+        default="auto",
+        help="Precision of matrix products (int8: for generating only). [default: auto]",
+    ),
+    click.option("--threads", type=int, help="CPU threads. [default: all cores]"),
+)
+
+
+def session_options(command: CommandT) -> CommandT:
+    """Give a command the options that a session takes."""
+    for option in reversed(_SESSION_OPTIONS):
+        command = option(command)
+    return command
+
+
+def session_arguments(context: click.Context) -> dict[str, Any]:
+    """The values of ``session_options``, as ``start_session`` and ``finetune`` name them."""
+    names = ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads")
+    return {name: context.params[name] for name in names}
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")

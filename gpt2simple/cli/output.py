@@ -1,0 +1,63 @@
+"""The three places where generated text goes: the terminal, files, JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpt2simple.cli.options import session_arguments
+
+if TYPE_CHECKING:
+    from gpt2simple.session import Session
+
+
+def show_texts(context: click.Context, prefix: str | list[str], settings: dict[str, Any], *, as_json: bool) -> None:
+    """Generate with the options of the command, and put the texts where they ask for.
+
+    Args:
+        settings: those of ``GenerateSettings`` that the user gave.
+    """
+    from gpt2simple import api
+
+    options = context.params
+    delim = api.SAMPLE_DELIM if options["sample_delim"] is None else options["sample_delim"]
+    with api.start_session(**session_arguments(context)) as session:
+        if options["checkpoint"] != "best":
+            session.load(options["checkpoint"])
+        if as_json:
+            _show_samples(session, prefix, settings)
+        elif options["folder"] is not None:
+            _write_files(session, options["folder"], options["nfiles"] or 1, prefix, delim, settings)
+        elif options["destination_path"] is not None:
+            destination = options["destination_path"]
+            click.echo(
+                api.generate_to_file(destination, session=session, prefix=prefix, sample_delim=delim, **settings)
+            )
+        else:
+            api.generate(session=session, prefix=prefix, sample_delim=delim, **settings)
+
+
+def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:
+    from gpt2simple.cli.commands import show_json
+
+    samples = session.samples(prefix, **settings)
+    show_json({"model_name": session.model_name, "samples": [sample.to_json() for sample in samples]})
+
+
+def _write_files(
+    session: Session, folder: Path, n_files: int, prefix: str | list[str], delim: str, settings: dict[str, Any]
+) -> None:
+    """``n_files`` new files, their names on standard output. With a seed, each file has the next one."""
+    from gpt2simple.api import new_sample_file
+
+    for number in range(n_files):
+        seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
+        click.echo(_write(session, new_sample_file(folder), prefix, delim, settings | seed))
+
+
+def _write(session: Session, path: str | Path, prefix: str | list[str], delim: str, settings: dict[str, Any]) -> Path:
+    from gpt2simple.api import generate_to_file
+
+    return generate_to_file(path, session=session, prefix=prefix, sample_delim=delim, **settings)
