@@ -157,7 +157,10 @@ class TextWriter:
         os.fsync(self._file.fileno())
         self.close()
         columns = [np.frombuffer(numbers, dtype="<u8") for numbers in (self._starts, self._bytes, self._digests)]
-        np.save(self._folder / "documents.npy", np.stack(columns))
+        with (self._folder / "documents.npy").open("wb") as file:
+            np.save(file, np.stack(columns))
+            file.flush()
+            os.fsync(file.fileno())
         about = {
             "schema": _SCHEMA,
             "fingerprint": fingerprint,
@@ -167,7 +170,7 @@ class TextWriter:
             "characters": self._characters,
             "end_of_text": self._end_of_text,
         }
-        atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n")
+        atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n", durable=False)
         self._give_name(self._texts / fingerprint[:32], fingerprint)
         return fingerprint
 

@@ -55,7 +55,7 @@ class CatalogueText:
                 "https://www.tensorflow.org/datasets/catalog; your own are found through TFDS_DATA_DIR."
             ) from error
         self._prepare(dataset_name)
-        self._split = self._checked_split(split)
+        self._split = self._checked_split(dataset_name, split)
 
     def content_key(self) -> str:
         """Identifies the prepared examples: dataset, version, split, and the files they lie in."""
@@ -75,13 +75,13 @@ class CatalogueText:
             self._notify(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
             self._builder.download_and_prepare()
 
-    def _checked_split(self, split: str) -> str:
+    def _checked_split(self, dataset_name: str, split: str) -> str:
         available = list(self._builder.info.splits)
         chosen = split or ("train" if "train" in available else available[0])
         if chosen.split("[")[0].split("+")[0] not in available:
             raise DataError(
                 f"{self._name} names the split {chosen!r}; the dataset has {', '.join(available)}. "
-                f"Name one of them: {PREFIX}{self._builder.info.name}:{available[0]}"
+                f"Name one of them: {PREFIX}{dataset_name}:{available[0]}"
             )
         return chosen
 
