@@ -1,0 +1,230 @@
+"""What share of written text stands verbatim in the training text, and which passages do.
+
+The measure of the GPT-2 paper (Radford et al. 2019, section 4): the share of sequences of eight words, lower-cased and
+without punctuation, that stand in the training text. Some do by nature; the held-out text, which the model never saw,
+says how many. Exact: nothing is sampled or hashed away.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.errors import DataError
+from gpt2simple.evaluation.copies import WORDS_PER_GRAM, CopyIndex, Match
+from gpt2simple.evaluation.words import Vocabulary, WordSequence
+
+# Copying is called memorisation where it is this much above what the held-out text does by nature: the overlaps of
+# texts by one author differ by a few hundredths.
+_CLEARLY_MORE = 0.05
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Words of a sample that stand in the training text in the same order.
+
+    Attributes:
+        sample: number of the sample. start, end: characters of it.
+        words: how many; none more can be added on either side. text: the passage as the sample spells it.
+        document, line, character: where the training text has it first, counted from 1, 1 and 0.
+        source: the passage as the training text spells it. places: how many times it stands there.
+    """
+
+    sample: int
+    start: int
+    end: int
+    words: int
+    text: str
+    document: int
+    line: int
+    character: int
+    source: str
+    places: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorisationReport:
+    """How much of some samples is copied from the training text.
+
+    Attributes:
+        samples: the texts that were looked at. passages: copied ones, the longest first.
+        sample_shares: of each sample, as ``share`` is of all.
+        grams: sequences of eight words in the samples. copied_grams: those that stand in the training text.
+        held_out_grams, held_out_copied_grams: the same of the held-out text; 0 where there is none.
+        training_words: words of the training text.
+    """
+
+    samples: tuple[str, ...]
+    passages: tuple[Passage, ...]
+    sample_shares: tuple[float, ...]
+    grams: int
+    copied_grams: int
+    held_out_grams: int
+    held_out_copied_grams: int
+    training_words: int
+
+    @property
+    def share(self) -> float:
+        """Share of the samples' sequences of eight words that stand in the training text, 0 to 1."""
+        return self.copied_grams / max(self.grams, 1)
+
+    @property
+    def natural_share(self) -> float | None:
+        """The same of the held-out text; None where nothing was held out."""
+        return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
+
+    @property
+    def longest(self) -> Passage | None:
+        """The longest copied passage."""
+        return self.passages[0] if self.passages else None
+
+    @property
+    def is_memorised(self) -> bool:
+        """Whether the samples repeat the training text clearly more than unseen text does."""
+        return self.share > (self.natural_share or 0.0) + _CLEARLY_MORE
+
+    def summary(self) -> str:
+        """The finding in a few lines for people."""
+        natural = self.natural_share
+        beside = "nothing was held out to compare" if natural is None else f"held-out text: {natural:.1%}"
+        lines = [
+            f"{self.share:.1%} of the samples' sequences of {WORDS_PER_GRAM} words stand in the training text "
+            f"({self.copied_grams:,} of {self.grams:,}; {beside})."
+        ]
+        if self.longest is not None:
+            longest = self.longest
+            lines.append(
+                f"Longest copied passage: {longest.words} words, in document {longest.document} at line "
+                f"{longest.line:,}: {shortened(longest.text)!r}."
+            )
+        lines.append(self.conclusion())
+        return "\n".join(lines)
+
+    def conclusion(self) -> str:
+        """The finding in one sentence."""
+        if not self.grams:
+            return f"The samples have fewer than {WORDS_PER_GRAM} words, so nothing can be said of copying."
+        if self.is_memorised:
+            return "The samples repeat the training text: it was learned by heart."
+        return "The samples repeat the training text no more than unseen text does."
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON values."""
+        return {
+            "words_per_gram": WORDS_PER_GRAM,
+            "share": self.share,
+            "natural_share": self.natural_share,
+            "is_memorised": self.is_memorised,
+            "grams": self.grams,
+            "copied_grams": self.copied_grams,
+            "held_out_grams": self.held_out_grams,
+            "held_out_copied_grams": self.held_out_copied_grams,
+            "training_words": self.training_words,
+            "longest_words": self.longest.words if self.longest else 0,
+            "sample_shares": list(self.sample_shares),
+            "passages": [asdict(passage) for passage in self.passages],
+            "samples": list(self.samples),
+        }
+
+    def _repr_html_(self) -> str:
+        shown = "".join(f"<blockquote>{marked(self, number)}</blockquote>" for number in range(len(self.samples)))
+        return f"<p>{html.escape(self.summary())}</p>{shown}"
+
+
+class TrainingText:
+    """A training text, indexed once, in which any number of samples are looked for.
+
+    Args:
+        texts: its documents. held_out: documents that the model never saw.
+
+    Raises:
+        DataError: there is no training text.
+    """
+
+    def __init__(self, texts: Iterable[str], held_out: Iterable[str] = ()) -> None:
+        self._vocabulary = Vocabulary()
+        self._source = WordSequence(texts, self._vocabulary)
+        if not self._source.texts:
+            raise DataError("There is no training text to compare with. Give the text that the model learned from.")
+        self._index = CopyIndex(self._source.words)
+        self._held_out_grams, self._held_out_copied = 0, 0
+        for text in held_out:
+            copied, grams = self._count(self._numbers(text))
+            self._held_out_copied += copied
+            self._held_out_grams += grams
+
+    def look_for(self, samples: Sequence[str]) -> MemorisationReport:
+        """What of these samples stands in the training text; each sample is looked at by itself."""
+        passages: list[Passage] = []
+        counts: list[tuple[int, int]] = []
+        for number, text in enumerate(samples):
+            written = WordSequence([text], self._vocabulary)
+            counts.append(self._count(written.words[:-1]))
+            passages += [self._passage(number, written, match) for match in self._index.matches(written.words)]
+        return MemorisationReport(
+            samples=tuple(samples),
+            passages=tuple(sorted(passages, key=lambda p: (-p.words, p.sample, p.start))),
+            sample_shares=tuple(copied / max(grams, 1) for copied, grams in counts),
+            grams=sum(grams for _, grams in counts),
+            copied_grams=sum(copied for copied, _ in counts),
+            held_out_grams=self._held_out_grams,
+            held_out_copied_grams=self._held_out_copied,
+            training_words=int((self._source.words >= 0).sum()),
+        )
+
+    def _numbers(self, text: str) -> np.ndarray:
+        return np.array(self._vocabulary.numbers(text), dtype=np.int32)
+
+    def _count(self, words: np.ndarray) -> tuple[int, int]:
+        """Copied sequences of eight words, and all of them."""
+        copied = self._index.copied(words)
+        return int(copied.sum()), len(copied)
+
+    def _passage(self, sample: int, written: WordSequence, match: Match) -> Passage:
+        _, start, end = written.place(match.start, match.words)
+        document, first, last = self._source.place(int(match.places[0]), match.words)
+        text, source = written.texts[0], self._source.texts[document]
+        return Passage(
+            sample=sample,
+            start=start,
+            end=end,
+            words=match.words,
+            text=text[start:end],
+            document=document + 1,
+            line=source.count("\n", 0, first) + 1,
+            character=first,
+            source=source[first:last],
+            places=len(match.places),
+        )
+
+
+def marked(report: MemorisationReport, sample: int) -> str:
+    """A sample as HTML, with a mark on every character that is part of a copied passage."""
+    text = report.samples[sample]
+    spans = sorted((p.start, p.end) for p in report.passages if p.sample == sample)
+    pieces, done = [], 0
+    for start, end in joined(spans):
+        pieces += [html.escape(text[done:start]), f"<mark>{html.escape(text[start:end])}</mark>"]
+        done = end
+    return "".join([*pieces, html.escape(text[done:])])
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans, those that overlap made one."""
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
+def shortened(text: str, longest: int = 120) -> str:
+    """A text on one line, its middle left out where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest // 2]} ... {line[-longest // 2 :]}"
