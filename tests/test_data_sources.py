@@ -18,6 +18,7 @@ import pytest
 from text_files import BYTES, documents_in, encode, texts_of
 
 from gpt2simple.data.export import encode_csv, encode_dataset
+from gpt2simple.data.texts import read_texts
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
@@ -361,6 +362,16 @@ def test_npz_of_something_else_is_explained(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", np.array([{}], dtype=object))
     with pytest.raises(DataError, match=r"is no \.npz file of token ids"):
         encode(tmp_path / "objects.npz", cache)
+
+
+def test_texts_are_read_without_a_tokenizer(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "word " * 60_000 + "<|endoftext|>\r\nlast")
+    parts = list(read_texts([path], notify=print))
+    assert len(parts) > 2
+    assert "".join(parts) == "word " * 60_000 + "last"
+    np.savez(tmp_path / "a.npz", np.array([1]))
+    with pytest.raises(DataError, match=r"a\.npz holds token ids, and text is needed here. Give the text itself"):
+        list(read_texts(tmp_path / "a.npz", notify=print))
 
 
 def test_encode_dataset_writes_what_it_reads(tmp_path: Path) -> None:

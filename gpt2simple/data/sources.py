@@ -52,11 +52,11 @@ class Source(Protocol):
     def pieces(self) -> Iterator[Piece]: ...
 
 
-def open_source(dataset: Any, tokenizer: Tokenizer, settings: TextSettings, notify: Notify) -> Source:
+def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify) -> Source:
     """The source that a user's value stands for.
 
     Args:
-        tokenizer: spells the ids of .npz files.
+        tokenizer: spells the ids of .npz files; None refuses them.
 
     Raises:
         DataError: there is no such file, folder or dataset, or the value is of a kind that holds no texts.
@@ -115,7 +115,7 @@ def _looks_like_name(entry: str) -> bool:
     return " " not in entry.strip() and entry.lower().endswith(_TEXT_SUFFIXES)
 
 
-def _from_names(names: list[str | Path], tokenizer: Tokenizer, settings: TextSettings, notify: Notify) -> Source:
+def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify) -> Source:
     parts: list[Source] = []
     for name in names:
         if name == _STDIN:
@@ -131,7 +131,7 @@ class _Files:
     """The files that one name stands for."""
 
     def __init__(
-        self, name: str, paths: list[Path], tokenizer: Tokenizer, settings: TextSettings, notify: Notify
+        self, name: str, paths: list[Path], tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify
     ) -> None:
         self.names: tuple[str, ...] = (name,)
         self.files = len(paths)
@@ -186,6 +186,8 @@ class _Files:
             case "parquet":
                 return read_parquet(name, stream, settings, notify)
             case "npz":
+                if self._tokenizer is None:
+                    raise DataError(f"{name} holds token ids, and text is needed here. Give the text itself.")
                 return read_npz(name, stream, self._tokenizer)
             case _:
                 return read_plain(name, stream, settings.encoding)
