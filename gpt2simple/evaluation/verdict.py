@@ -1,0 +1,182 @@
+"""What a run's curves say: where it was best, what it learned by heart afterwards, and what to do next.
+
+Knows records and a few settings; draws nothing and reads no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.observers.curves import Curves
+from gpt2simple.observers.metrics import Metrics
+from gpt2simple.records import RunPlan
+from gpt2simple.settings import FinetuneSettings
+
+# A run is called overfitted where held-out loss ends this share above its best, three looks or more after it. All looks
+# are at the same text, so that differences between them are far surer than the loss itself.
+_CLEAR_RISE = 0.01
+
+# Smaller texts are known by heart after a few passes (gpt2simple.data.summary says how that number came about).
+_FEW_TOKENS_PER_PARAMETER = 0.01
+
+_TITLES = {
+    "overfitted": "Overfitted",
+    "at_its_best": "Stopped learning, not yet overfitted",
+    "still_learning": "Still learning",
+    "learned_nothing": "Learned nothing that carries over",
+    "not_measured": "Not measured",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a run.
+
+    Attributes:
+        kind: "overfitted", "at_its_best" (held-out loss stopped falling, and has hardly risen), "still_learning",
+            "learned_nothing" (never better than before training) or "not_measured" (nothing was held out).
+        explanation: why, in a sentence. advice: what to do, a sentence each, the most useful first.
+        step, epoch: the last one. best_step, best_epoch: where held-out loss was lowest; 0: before training.
+        best_loss, best_bits_per_byte, last_loss: held-out, nats per token but for the bits.
+        train_loss: at the end, the mean of the last steps, nats per token.
+        gap_at_best, gap: held-out loss minus training loss, at the best step and at the end.
+        looks_since_best: at the held-out text. steps_since_best: steps.
+        train_tokens, parameters, tokens_per_parameter: of the text learned, and the model.
+    """
+
+    kind: str
+    explanation: str
+    advice: tuple[str, ...]
+    step: int
+    epoch: float
+    best_step: int | None
+    best_epoch: float | None
+    best_loss: float | None
+    best_bits_per_byte: float | None
+    last_loss: float | None
+    train_loss: float | None
+    gap_at_best: float | None
+    gap: float | None
+    looks_since_best: int
+    steps_since_best: int | None
+    train_tokens: int
+    parameters: int
+    tokens_per_parameter: float
+
+    @property
+    def title(self) -> str:
+        """The verdict in a few words."""
+        return _TITLES[self.kind]
+
+    def summary(self) -> str:
+        """The verdict in a few lines for people."""
+        return "\n".join([f"{self.title}. {self.explanation}", *(f"- {sentence}" for sentence in self.advice)])
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values."""
+        return {"title": self.title, **asdict(self), "advice": list(self.advice)}
+
+
+def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
+    """The verdict on what a run recorded; None where it has not taken a step.
+
+    Args:
+        settings: those of the run, which decide what is worth trying next.
+    """
+    if not metrics.starts or not metrics.steps:
+        return None
+    plan, curves = metrics.starts[-1], Curves.of(metrics.steps, metrics.evaluations)
+    best, last = curves.trend.best, curves.trend.latest
+    steps, _, smooth = curves.drawn()
+    kind = _kind(curves)
+    step = metrics.steps[-1].step
+    facts: dict[str, Any] = {
+        "step": step,
+        "epoch": metrics.steps[-1].epoch,
+        "best_step": best.step if best else None,
+        "best_epoch": best.epoch if best else None,
+        "best_loss": best.loss if best else None,
+        "best_bits_per_byte": best.bits_per_byte if best else None,
+        "last_loss": last.loss if last else None,
+        "train_loss": float(smooth[-1]),
+        "gap_at_best": best.loss - float(np.interp(best.step, steps, smooth)) if best else None,
+        "gap": last.loss - float(np.interp(last.step, steps, smooth)) if last else None,
+        "looks_since_best": curves.trend.looks_since_best,
+        "steps_since_best": step - best.step if best else None,
+        "train_tokens": plan.train_tokens,
+        "parameters": plan.parameters,
+        "tokens_per_parameter": plan.train_tokens / plan.parameters,
+    }
+    return Verdict(
+        kind=kind, explanation=_explanation(kind, facts), advice=_advice(kind, facts, plan, settings), **facts
+    )
+
+
+def _kind(curves: Curves) -> str:
+    best, last = curves.trend.best, curves.trend.latest
+    if best is None or last is None:
+        return "not_measured"
+    if best.step == 0 and last.step > 0:
+        return "learned_nothing"
+    if not curves.trend.has_stopped_falling:
+        return "still_learning"
+    return "overfitted" if last.loss > best.loss * (1.0 + _CLEAR_RISE) else "at_its_best"
+
+
+def _explanation(kind: str, facts: dict[str, Any]) -> str:
+    if kind == "not_measured":
+        return "No text was held out, or it was never looked at, so nothing tells learning from memorising."
+    best = f"{facts['best_loss']:.3f} nats/token"
+    if kind == "learned_nothing":
+        return (
+            f"Held-out loss was lowest before training ({best}) and is {facts['last_loss']:.3f} now, while training "
+            f"loss is {facts['train_loss']:.3f}: what was learned does not hold for other text."
+        )
+    where = f"step {facts['best_step']:,} (epoch {facts['best_epoch']:.1f})"
+    if kind == "overfitted":
+        return (
+            f"Held-out loss was lowest at {where}, {best}, and rose to {facts['last_loss']:.3f} since, while "
+            f"training loss is {facts['train_loss']:.3f}: from there on the model learned the text by heart."
+        )
+    if kind == "at_its_best":
+        return f"Held-out loss was lowest at {where}, {best}, and has neither fallen nor clearly risen since."
+    return f"Held-out loss was lowest at {where}, {best}, at or close to the end: more steps may lower it further."
+
+
+def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneSettings) -> tuple[str, ...]:
+    if kind == "not_measured":
+        return ("Hold text out: validation_split=0.1, or a validation_file of your own.",)
+    if kind == "still_learning":
+        return (f"Go on: finetune(..., steps={2 * facts['step']}), or leave steps out to stop by itself.",)
+    if kind == "at_its_best":
+        return (
+            f"Use it: generate() takes step {facts['best_step']}.",
+            "To get further, add text of the same kind, or fine-tune a larger model.",
+        )
+    lower = f"{settings.learning_rate / 3:.1g}"
+    rate = f"Lower the learning rate: learning_rate={lower} instead of {settings.learning_rate:g}."
+    remedies = []
+    if kind == "overfitted":
+        remedies.append(
+            f"Stop at step {facts['best_step']}: generate() takes that step already; training on is no use."
+        )
+    if kind == "learned_nothing" or facts["best_epoch"] < 1.0:
+        remedies.append(rate)
+    if facts["tokens_per_parameter"] < _FEW_TOKENS_PER_PARAMETER:
+        remedies.append(
+            f"Add text: there is one token for {1 / facts['tokens_per_parameter']:,.0f} parameters, so the model can "
+            "hold the whole text."
+        )
+        remedies.append("Or take a smaller model, which has less room to learn it by heart.")
+    else:
+        remedies.append("Add text of the same kind: it is what helps most.")
+    if settings.dropout == 0.0:
+        remedies.append("Try dropout=0.1.")
+    if settings.train_last_n_layers is None and not settings.only_train_transformer_layers:
+        remedies.append("Train fewer layers, such as train_last_n_layers=2, or only_train_transformer_layers=True.")
+    if rate not in remedies:
+        remedies.append(rate)
+    return tuple(remedies)
