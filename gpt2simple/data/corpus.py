@@ -75,23 +75,19 @@ class Corpus:
 class TokenSet:
     """A part of a corpus as one stream of tokens: spans of its ids, one after the other, without copying them."""
 
-    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]], *, documents: int = 1) -> None:
+    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray, *, documents: int = 1) -> None:
         """Of ``ids`` [N], the spans ``(start, stop)`` in this order; empty ones are left out, touching ones joined.
 
         Args:
             documents: how many documents the spans hold, whole or in part.
         """
-        merged: list[tuple[int, int]] = []
-        for start, stop in spans:
-            if start >= stop:
-                continue
-            if merged and merged[-1][1] == start:
-                merged[-1] = (merged[-1][0], stop)
-            else:
-                merged.append((start, stop))
+        pairs = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+        starts, stops = pairs[pairs[:, 0] < pairs[:, 1]].T
+        opens, closes = np.ones((2, len(starts)), dtype=bool)  # whether a gap, or the edge, is before and behind
+        opens[1:] = closes[:-1] = starts[1:] != stops[:-1]
         self._ids = ids
-        self._starts = np.array([start for start, _ in merged], dtype=np.int64)
-        lengths = np.array([stop - start for start, stop in merged], dtype=np.int64)
+        self._starts = starts[opens]
+        lengths = stops[closes] - self._starts
         self._ends = np.cumsum(lengths)  # of each span, counted in this stream
         self.tokens = int(lengths.sum())
         self.documents = documents

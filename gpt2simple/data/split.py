@@ -91,8 +91,8 @@ def _by_document(corpus: Corpus, held_out: np.ndarray) -> tuple[TokenSet, TokenS
 
 def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:
     """The chosen documents, bool [D], behind the end-of-text id that opens every corpus."""
-    spans = zip(corpus.document_starts[chosen].tolist(), corpus.document_ends[chosen].tolist(), strict=True)
-    return TokenSet(corpus.ids, [(0, 1), *spans], documents=int(chosen.sum()))
+    spans = np.column_stack([corpus.document_starts[chosen], corpus.document_ends[chosen]])
+    return TokenSet(corpus.ids, np.concatenate([[(0, 1)], spans]), documents=int(chosen.sum()))
 
 
 def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
