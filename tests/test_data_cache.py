@@ -78,6 +78,16 @@ def test_parts_have_the_ids_of_the_whole(text: str, size: int) -> None:
     assert [i for part in parts for i in TRAINED.encode(part)] == TRAINED.encode(text)
 
 
+def test_no_cut_before_what_only_python_calls_white_space() -> None:
+    """U+001C is white space for str.isspace() but not for the tokenizer, which may join it with what stands before."""
+    ids = {**TRAINED._vocabulary.ids, b"!\x1c": 500}
+    merges = (*TRAINED._vocabulary.merges, (b"!", b"\x1c"))
+    tokenizer = Tokenizer(replace(TRAINED._vocabulary, ids=ids, merges=merges))
+    parts = [part.text for part in parts_of([Piece("a b!\x1c c d e f g h", True)], 6)]
+    assert len(parts) > 1
+    assert [i for part in parts for i in tokenizer.encode(part)] == tokenizer.encode("".join(parts))
+
+
 def test_a_text_without_a_place_to_cut_keeps_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpt2simple.data.cuts._LONGEST", 50)
     parts = list(parts_of([Piece("x" * 70, False), Piece("x" * 35, True)], 10))
