@@ -134,8 +134,11 @@ def generate(
 
     Raises:
         RunError: there is no such run; the message names those that exist.
-        SettingsError: a setting is out of range.
+        SettingsError: a setting is out of range, both names were given, or the file exists.
     """
+    _require_one_source(model_name, run_name)
+    if destination_path is not None:
+        _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
     with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
@@ -219,6 +222,7 @@ def evaluate(
     Raises:
         SettingsError: a setting is out of range. DataError: there is nothing to measure.
     """
+    _require_one_source(model_name, run_name)
     names = {"model_name": model_name, "run_name": run_name}
     with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
@@ -248,6 +252,7 @@ def score(
     Raises:
         DataError: a text is empty.
     """
+    _require_one_source(model_name, run_name)
     names = {"model_name": model_name, "run_name": run_name}
     with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
@@ -269,10 +274,7 @@ def load_gpt2(
     Raises:
         RunError: there is no such run. SettingsError: both names were given.
     """
-    if run_name is not None and model_name is not None:
-        raise SettingsError(
-            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
-        )
+    _require_one_source(model_name, run_name)
     if model_name is not None:
         session.use_model(model_name)
         return session
@@ -332,6 +334,13 @@ def new_sample_file(folder: Path) -> Path:
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     names = (f"gpt2simple_{stamp}" + (f"_{number}" if number else "") + ".txt" for number in range(1_000_000))
     return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _require_one_source(model_name: str | None, run_name: str | None) -> None:
+    if run_name is not None and model_name is not None:
+        raise SettingsError(
+            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
+        )
 
 
 def _require_new(path: Path) -> None:

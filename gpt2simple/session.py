@@ -33,9 +33,9 @@ from gpt2simple.results import FinetuneResult
 from gpt2simple.runs import RunDirectory, continues, existing_run_path, run_path
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import is_run
+from gpt2simple.runs.opening import locked_run
 from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
 from gpt2simple.settings.fields import split_by_class
-from gpt2simple.storage import make_folder
 from gpt2simple.telling import tell
 from gpt2simple.tokenizer import Tokenizer
 from gpt2simple.weights.huggingface import write_model_folder
@@ -49,7 +49,7 @@ class Session:
     Several may exist at once. Used as a context manager it closes itself.
 
     Attributes:
-        run_name: the run that ``finetune`` writes and ``generate`` reads.
+        run_name: the run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model that is in memory.
     """
 
     def __init__(
@@ -102,8 +102,7 @@ class Session:
     def model_name(self) -> str:
         """The model's name: as given, else that of the run, else "124M"."""
         if self._model_name is None:
-            run = self._run_folder()
-            self._model_name = run.info.description.model_name if run.exists else DEFAULT_MODEL
+            return self._recorded_name()
         return self._model_name
 
     @property
@@ -142,11 +141,7 @@ class Session:
         TextSettings(**of_text)
         keras_callbacks = adapt_callbacks(callbacks)
         self._require_open()
-        make_folder(self.run_dir)
-        run = RunDirectory(self.run_dir, self._notify)
-        with run.lock():
-            if run.exists:
-                run.repair()
+        with locked_run(self.run_dir, self._notify) as run:
             request = complete_request(
                 run,
                 dataset,
@@ -155,21 +150,36 @@ class Session:
                 keras_callbacks,
                 model_name=self._model_name,
                 precision=self._precision.training,
-                keeps_precision=self._precision_asked != "auto",
+                keeps_precision=self._precision_asked not in ("auto", "int8"),
                 next_seed=self._next_seed,
             )
+            return self._train(run, request)
+
+    def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
+        before = self._model_name, self._opens_run
+        try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
             observer = ObserverGroup(standard_observers(self.run_dir), self._notify)
-            try:
-                sample = training_sampler(request, self._new_generator)
-                return finetune_run(request, loaded, run, observer, sample, self._notify)
-            finally:
-                gc.collect()  # the optimizer's moments are twice the model
+            sample = training_sampler(request, self._new_generator)
+            result = finetune_run(request, loaded, run, observer, sample, self._notify)
+        except BaseException:
+            self._forget()  # half-trained weights: the next call loads what the session was opened with
+            self._model_name, self._opens_run = before
+            raise
+        finally:
+            gc.collect()  # the optimizer's moments are twice the model
+        self._holds_base, self._opens_run = False, True
+        return result
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
         """A model of the right shape; its weights are the base model's where the run begins anew."""
-        goes_on = continues(run, request.settings.restore_from)
+        restore_from = request.settings.restore_from
+        goes_on = continues(run, restore_from)
+        if not goes_on and restore_from in ("latest", "best") and run.legacy_step is not None:
+            self._forget()
+            self._model_name = request.model_name
+            return self._hold(LoadedModel.load(self.run_dir))  # gpt-2-simple's folder says which size it is
         if goes_on and request.model_name == run.info.description.model_name:
             return self._hold(self._loaded or LoadedModel.load(self.run_dir))
         self._opens_run = False
@@ -272,7 +282,7 @@ class Session:
         self._drop_generator()
         folder = self._run_weights(checkpoint)
         recorded = self._recorded_name()
-        if self._loaded is not None and recorded == self._model_name:
+        if self._loaded is not None and recorded == self._model_name and self._run_folder().exists:
             self._loaded.refill(folder)
         else:
             self._forget()
@@ -324,7 +334,7 @@ class Session:
     def _load(self) -> LoadedModel:
         self._require_open()
         if self._loaded is None:
-            if self._opens_run and self._has_run():
+            if self._opens_run and is_run(self.run_dir):
                 self._loaded = LoadedModel.load(self._run_weights("best"))
                 self._model_name = self._recorded_name()
             else:
@@ -338,9 +348,6 @@ class Session:
     def _hold(self, loaded: LoadedModel) -> LoadedModel:
         self._loaded, self._holds_base = loaded, False
         return loaded
-
-    def _has_run(self) -> bool:
-        return is_run(self.run_dir)
 
     def _run_folder(self) -> RunFolder:
         return RunFolder(self.run_dir, self._notify)

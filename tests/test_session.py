@@ -1,0 +1,214 @@
+"""Sessions: what they hold, and what fine-tuning, loading and swapping models do to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import session_case
+from session_case import QUICK, weights_of
+
+import gpt2simple
+from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
+from gpt2simple.session import Session
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two small models, two texts, and the run "done" of four steps."""
+    folder = tmp_path_factory.mktemp("sessions")
+    session_case.write_small_model(folder / "small")
+    session_case.write_small_model(folder / "second", seed=1)
+    session_case.write_text(folder / "text.txt")
+    session_case.write_text(folder / "other.txt", seed=1)
+    with open_session(folder, "small", run_name="done") as session:
+        session.finetune(folder / "text.txt", steps=4, **text_settings(folder))
+    return folder
+
+
+def open_session(place: Path, model: str | None = None, **arguments: Any) -> Session:
+    remarks: list[str] = []
+    arguments = {"precision": "float32", "model_dir": place, "checkpoint_dir": place / "runs"} | arguments
+    session = Session(model, notify=remarks.append, **arguments)
+    session.remarks = remarks  # type: ignore[attr-defined]
+    return session
+
+
+def text_settings(place: Path) -> dict[str, Any]:
+    return QUICK | {"cache_dir": str(place / "cache")}
+
+
+def test_a_run_leaves_its_best_weights_in_the_session_and_on_disk(place: Path) -> None:
+    with open_session(place, "small", run_name="best") as session:
+        base = weights_of(session.model)
+        result = session.finetune(place / "text.txt", steps=8, **text_settings(place))
+        assert weights_of(session.model) != base
+        assert (result.steps, result.reason, result.best_step) == (8, "finished", 8)
+        assert json.loads(json.dumps(result.to_json()))["run_dir"] == str(place / "runs" / "best")
+        assert "finished at step 8" in result.summary()
+        held = weights_of(session.model)
+        text = session.generate("The ", length=12, seed=3)
+        base_text = session.generate("The ", length=12, temperature=0)
+        session.use_model("small")
+        assert weights_of(session.model) == base
+        assert session.generate("The ", length=12, temperature=0) != base_text
+    with open_session(place, run_name="best") as again:
+        assert weights_of(again.model) == held
+        assert again.model_name == "small"
+        assert again.generate("The ", length=12, seed=3) == text
+
+
+def test_the_models_variables_are_float32_and_keras_policy_untouched(place: Path) -> None:
+    from gpt2simple._backend import keras
+
+    with open_session(place, "small", run_name="half", precision="bfloat16") as session:
+        result = session.finetune(place / "text.txt", steps=2, **text_settings(place))
+        assert result.steps == 2
+        assert {variable.dtype.name for variable in session.model.variables} == {"float32"}
+        assert session.precision == "bfloat16"
+        assert len(session.generate("The ", length=5, include_prefix=False)) == 1
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_a_second_run_of_a_session_begins_with_the_model_and_not_with_the_first_run(place: Path) -> None:
+    """The session once took its fine-tuned model for the base model: a second run began where the first had ended."""
+    with open_session(place, "small", run_name="first") as session:
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        first = weights_of(session.model)
+        session.run_name = "second"
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        assert weights_of(session.model) == first
+
+
+def test_a_run_goes_on_to_more_steps_and_says_when_there_is_nothing_to_do(place: Path) -> None:
+    with open_session(place, "small", run_name="longer") as session:
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        assert session.finetune(place / "text.txt", steps=6).steps == 6
+        longer = weights_of(session.model)
+        done = session.finetune(place / "text.txt", steps=6)
+        assert (done.reason, done.steps) == ("done", 6)
+        assert any("is done: it has 6 steps, and 6 were asked for" in remark for remark in session.remarks)
+        assert weights_of(session.model) == longer
+
+
+def test_another_text_or_model_is_refused_and_the_session_stays_usable(place: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        before = weights_of(session.model)
+        with pytest.raises(RunError, match=r"was trained on another text .*another run_name .*overwrite=True"):
+            session.finetune(place / "other.txt", steps=8, cache_dir=str(place / "cache"))
+        assert weights_of(session.model) == before
+    with (
+        open_session(place, "second", run_name="done") as session,
+        pytest.raises(RunError, match=r"is a run of the model small, and this call names second\..*another run_name"),
+    ):
+        session.finetune(place / "text.txt", steps=8, cache_dir=str(place / "cache"))
+
+
+def test_a_text_that_cannot_be_read_leaves_no_run_behind(place: Path) -> None:
+    with open_session(place, "small", run_name="never") as session:
+        with pytest.raises(DataError, match=r"absent\.txt"):
+            session.finetune(place / "absent.txt", **text_settings(place))
+        assert not session.run_dir.exists()
+        assert "The " in session.generate("The ", length=3)[0]
+
+
+def test_two_sessions_live_side_by_side(place: Path) -> None:
+    with open_session(place, "small") as one, open_session(place, "second") as two:
+        first = one.generate("The ", length=8, temperature=0)
+        second = two.generate("The ", length=8, temperature=0)
+        assert first != second
+        assert one.generate("The ", length=8, temperature=0) == first
+
+
+def test_a_sessions_seed_makes_its_draws_repeatable(place: Path) -> None:
+    with open_session(place, "small", seed=0) as one, open_session(place, "small", seed=0) as two:
+        texts = [one.generate(length=8)[0] for _ in range(3)]
+        assert texts == [two.generate(length=8)[0] for _ in range(3)]
+        assert len(set(texts)) == 3
+
+
+def test_asking_for_the_models_name_does_not_choose_one(place: Path) -> None:
+    """Reading the property once made a session without a run generate with 124M instead of naming the runs."""
+    with open_session(place) as session:
+        assert session.model_name == "124M"
+        with pytest.raises(RunError, match=r"There is no run 'run1' in .*The runs there: .*done"):
+            session.generate()
+
+
+def test_best_and_latest_are_loaded_and_nothing_else(place: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        session.load("latest")
+        assert session.model_name == "small"
+        with pytest.raises(SettingsError, match=r'checkpoint is \'last\'; expected "best" or "latest"\.'):
+            session.load("last")
+
+
+def test_a_saved_model_opens_again_and_replaces_nothing(place: Path, tmp_path: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        folder = session.save(tmp_path / "saved")
+        saved = weights_of(session.model)
+        with pytest.raises(SettingsError, match=r"saved is not empty, and nothing in it is replaced\. Name a new"):
+            session.save(folder)
+    with open_session(place, str(folder)) as again:
+        assert weights_of(again.model) == saved
+
+
+def test_a_closed_session_says_so_and_reset_gives_a_new_one(place: Path) -> None:
+    session = open_session(place, "small")
+    fresh = gpt2simple.reset_session(session)
+    with pytest.raises(SettingsError, match=r"This session is closed\. Start another one with gpt2simple\.start_s"):
+        session.generate()
+    assert fresh.generate("The ", length=2)[0].startswith("The ")
+    fresh.close()
+
+
+def test_wrong_settings_are_refused_before_anything_is_written(place: Path) -> None:
+    with open_session(place, "small", run_name="refused") as session:
+        with pytest.raises(SettingsError, match=r"no setting named 'learning_rat'\. Did you mean learning_rate"):
+            session.finetune(place / "text.txt", learning_rat=1)
+        with pytest.raises(SettingsError, match=r"window is 64; this model reads at most 32 tokens"):
+            session.finetune(place / "text.txt", window=64, cache_dir=str(place / "cache"))
+        with pytest.raises(SettingsError, match=r"nsamples is 2; stream\(\) writes one text\. Use generate\(nsam"):
+            session.stream(nsamples=2)
+        assert not session.run_dir.exists()
+
+
+def test_stream_and_pieces_join_to_the_list_form(place: Path) -> None:
+    with open_session(place, "small") as session:
+        text = session.generate("The ", length=10, seed=4)[0]
+        assert "".join(session.stream("The ", length=10, seed=4)) == text
+        pieces = list(session.pieces(["The ", "A "], length=4, seed=4))
+        assert {piece.sample for piece in pieces} == {0, 1}
+
+
+def test_an_unknown_precision_is_refused(place: Path) -> None:
+    with pytest.raises(SettingsError, match=r"precision is 'float8'; expected one of auto, float32, bfloat16"):
+        open_session(place, "small", precision="float8")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(place: Path, tmp_path: Path) -> None:
+    from gpt2simple.tokenizer import Tokenizer
+
+    folder = session_case.write_small_model(tmp_path / "mixed")
+    Tokenizer.train(["abab abab cdcd cdcd efef efef"] * 9, 300).save(folder)
+    with (
+        open_session(place, str(folder)) as session,
+        pytest.raises(CheckpointError, match=r"has \d+ tokens, and the model knows 257\. Put the tokenizer files"),
+    ):
+        session.generate()
+
+
+@pytest.mark.slow
+def test_ten_cycles_of_loading_and_generating_do_not_grow(place: Path) -> None:
+    import psutil
+
+    def cycle() -> int:
+        with open_session(place, "small") as session:
+            session.generate("The ", length=8, seed=1)
+        return int(psutil.Process().memory_info().rss)
+
+    warm = [cycle() for _ in range(3)][-1]
+    last = [cycle() for _ in range(10)][-1]
+    assert last <= 1.05 * warm, f"{warm} -> {last} bytes"
