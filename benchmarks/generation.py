@@ -1,10 +1,11 @@
 """How fast text is generated, beside other tools on the same machine in the same minutes.
 
-    python benchmarks/generation.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--label WORDS]
+    python benchmarks/generation.py [--peers NAME ...] [--cases NAME ...] [--precisions NAME ...]
+                                    [--rounds 5] [--label WORDS]
 
 GPT-2 124M with random weights, prompt of 8 tokens, top_k 40, temperature 0.7. Every tool runs in a process of its own
-that keeps its model loaded. For each peer, this package (float32, bfloat16, int8) and the peer take turns, so that the
-machine's moods meet all alike; a figure is the median of the rounds, a ratio the median of the rounds' ratios.
+that keeps its model loaded. This package (float32, bfloat16, int8) and the peers of one environment take turns, so that
+the machine's moods meet all alike; a figure is the median of the rounds, a ratio the median of the rounds' ratios.
 Compilation is apart: the first job of each kind is not counted but reported.
 
 A peer's Python is named by an environment variable: GPT2SIMPLE_BENCH_CT2_PYTHON, _TORCH_PYTHON, _KERAS_HUB_PYTHON and
@@ -114,10 +115,10 @@ def ours(*precisions: str) -> dict[str, Peer]:
     return {f"gpt2simple {name}": Peer("ours_worker.py", name, None) for name in precisions}
 
 
-def compare(peer: str, cases: list[str], rounds: int) -> dict[str, Any]:
-    """Tokens per second of this package and one peer, taking turns, for some cases."""
+def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: int) -> dict[str, Any]:
+    """Tokens per second of this package and some peers, taking turns, by case and tool; ratios to each peer."""
     measured: dict[str, Any] = {}
-    with workers(ours(*OURS) | {peer: PEERS[peer]}) as running:
+    with workers(ours(*precisions) | {peer: PEERS[peer] for peer in peers}) as running:
         for case in cases:
             rows, new_tokens = SPEED[case]
             first = {name: worker.run(prompts(rows), new_tokens)["seconds"] for name, worker in running.items()}
@@ -128,20 +129,23 @@ def compare(peer: str, cases: list[str], rounds: int) -> dict[str, Any]:
                     speeds[name].append(answer["tokens"] / answer["seconds"])
             measured[case] = {
                 name: median_and_spread(values)
-                | {
-                    "ratio": statistics.median(a / b for a, b in zip(values, speeds[peer], strict=True)),
-                    "first_job_seconds": first[name],
-                }
+                | {"first_job_seconds": first[name], "times": {peer: ratio(values, speeds[peer]) for peer in peers}}
                 for name, values in speeds.items()
             }
-            show(f"{case}: tokens/s beside {peer}", measured[case])
+            show(case, measured[case])
     return measured
 
 
-def show(title: str, rows: dict[str, dict[str, float]]) -> None:
-    print(title)
+def ratio(values: list[float], others: list[float]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(values, others, strict=True))
+
+
+def show(case: str, rows: dict[str, dict[str, Any]]) -> None:
+    print(f"{case}: tokens/s")
     for name, row in rows.items():
-        print(f"  {name:24s} {row['median']:8.1f}  ({row['low']:.1f} to {row['high']:.1f})  x {row['ratio']:.2f}")
+        times = ", ".join(f"{value:.2f} x {peer}" for peer, value in row["times"].items() if peer != name)
+        print(f"  {name:24s} {row['median']:8.1f}  ({row['low']:.1f} to {row['high']:.1f})  {times}")
     sys.stdout.flush()
 
 
@@ -198,6 +202,7 @@ def available(wanted: list[str]) -> tuple[list[str], list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precisions", nargs="*", default=list(OURS), choices=OURS, metavar="NAME")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
@@ -208,8 +213,9 @@ def main() -> None:
         print(f"left out: {name} (set {PEERS[name].python} to its Python)")
     speed = [case for case in options.cases if case in SPEED]
     result: dict[str, Any] = {"left_out": cannot, "rounds": options.rounds, "tokens_per_second": {}}
-    for peer in can if speed else []:
-        result["tokens_per_second"][peer] = compare(peer, speed, options.rounds)
+    groups = [[name for name in can if PEERS[name].python == python] for python in {PEERS[n].python: 0 for n in can}]
+    for group in groups if speed else []:
+        result["tokens_per_second"][" + ".join(group)] = compare(options.precisions, group, speed, options.rounds)
     if "first token" in options.cases:
         result["first_token_seconds"] = first_token(options.rounds)
     if "hundred calls" in options.cases:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from weight_layouts import PARITY_SHAPE, random_weights
 
 from gpt2simple._backend import TFGPT2LMHeadModel, tf
 from gpt2simple.errors import SettingsError
@@ -16,7 +19,7 @@ from gpt2simple.generation.batch import batch_sizes
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece
 from gpt2simple.generation.sampling import log_probability
-from gpt2simple.model import build_model, named_variables
+from gpt2simple.model import assign_weights, build_model, named_variables
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.shape import ModelShape
 from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, small_model
@@ -60,6 +63,20 @@ def test_cached_greedy_ids_equal_those_of_uncached_forward_passes(
     length = WINDOW - len(prompt)
     sample = generator.generate([prefix], GenerateSettings(temperature=0.0, length=length))[0]
     assert list(sample.tokens) == plain_greedy(model, prompt, length)
+
+
+def test_greedy_ids_are_pytorchs(tokenizer: Tokenizer) -> None:
+    """The golden file holds what PyTorch's transformers wrote; golden/make_greedy_ids.py made it."""
+    golden = json.loads(Path(__file__).with_name("golden").joinpath("greedy_ids.json").read_text(encoding="utf-8"))
+    model = build_model(PARITY_SHAPE)
+    assign_weights(model, random_weights())
+    generator = Generator(named_variables(model), PARITY_SHAPE, tokenizer)
+    for prompt, theirs in golden.items():
+        prefix = bytes(int(word) for word in prompt.split()).decode()
+        settings = GenerateSettings(temperature=0.0, length=len(theirs), min_length=len(theirs))
+        assert list(generator.generate([prefix], settings)[0].tokens) == theirs
+        assert len(set(theirs)) >= 5
+        assert END not in theirs
 
 
 @pytest.mark.parametrize("shape", [(97, 24, 12, 3, 1), (257, 40, 24, 1, 3), (300, 64, 32, 8, 2)])

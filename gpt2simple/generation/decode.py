@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from gpt2simple._backend import tf, xla_dynamic_update_slice
 from gpt2simple.generation.compiled import Compiled
-from gpt2simple.generation.weights import BIASES, ByOutput, DecodeWeights, Matrix
+from gpt2simple.generation.weights import BIASES, ByOutput, DecodeWeights, Matrix, most_rows_by_output
 from gpt2simple.shape import ModelShape
 
 KeysValues = tuple[tf.Tensor, tf.Tensor]
@@ -72,39 +72,29 @@ def prompt_reader(shape: ModelShape, form: str, length: int) -> Compiled:
 
     def read(weights: DecodeWeights, tokens: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
         traces["read", shape, form, length] += 1
-        x = _embed(weights, tokens, tf.range(length))  # [length, E]
-        causal = tf.range(length)[None, :] <= tf.range(length)[:, None]  # [to, from]
-        kept: list[KeysValues] = []
-
-        def attend(_: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-            q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
-            kept.append((k, v))
-            return tf.reshape(tf.transpose(_attention(q, k, v, causal), [1, 0, 2]), [length, shape.n_embd])
-
-        x = _layers(x, weights, shape, attend)
-        last = tf.gather(x, [count - 1])  # [1, E]
-        return _logits(last, weights, shape)[0], kept
+        x, kept = _read(weights, shape, tokens)
+        return _logits(tf.gather(x, [count - 1]), weights, shape)[0], kept
 
     return Compiled(read)
+
+
+def next_token_logits(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tf.Tensor:
+    """The logits [T, V] after each of some tokens [T], not compiled: what tests measure a precision by."""
+    return _logits(_read(weights, shape, tokens)[0], weights, shape)
 
 
 @functools.cache
 def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compiled:
     """A function (caches, keys and values of a prompt, row, first slot) that places a prompt in a row of the ring."""
 
-    def write(
-        caches: Caches,
-        prompt: Sequence[KeysValues],
-        row: tf.Tensor,
-        first: tf.Tensor,
-    ) -> None:
+    def write(caches: Caches, prompt: Sequence[KeysValues], row: tf.Tensor, first: tf.Tensor) -> None:
         traces["write", shape, rows, slots, length] += 1
-        chosen = tf.repeat(tf.range(rows) == row, shape.n_head)[:, None, None]  # [B H, 1, 1]
+        zero = tf.zeros_like(row)
         for layer, part in zip(caches, prompt, strict=True):
             for cache, values in zip(layer, part, strict=True):
                 padded = tf.pad(values, [[0, 0], [0, slots - length], [0, 0]])  # [H, slots, D]
-                placed = tf.tile(tf.roll(padded, first, axis=1), [rows, 1, 1])
-                cache.assign(tf.where(chosen, placed, cache))
+                ring = tf.roll(padded, first, axis=1)
+                cache.assign(xla_dynamic_update_slice(cache, ring, tf.stack([row * shape.n_head, zero, zero])))
 
     return Compiled(write)
 
@@ -138,23 +128,39 @@ def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
     return Compiled(step)
 
 
+def _read(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
+    """The last layer's output [T, E] over a text of tokens [T], and its keys and values [H, T, D] by layer."""
+    places = tf.range(tokens.shape[0])
+    causal = places[None, :] <= places[:, None]  # [to, from]
+    kept: list[KeysValues] = []
+
+    def attend(_: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, T, D]
+        kept.append((k, v))
+        return tf.reshape(tf.transpose(_attention(q, k, v, causal), [1, 0, 2]), [-1, shape.n_embd])
+
+    return _layers(_embed(weights, tokens, places), weights, shape, attend), kept
+
+
 def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Attend) -> tf.Tensor:
     """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E].
 
-    Gains, biases and means of the layer norms are folded into the weights, see `weights`.
+    Gains, biases and means of the layer norms are folded into the weights, see `weights`. What goes into a product ends
+    in a division: XLA takes that for too costly to be computed anew inside the product for each output, which is what
+    it does with sums and multiplications, at half the speed.
     """
     for layer, (c_attn, c_proj, c_fc, c_out) in enumerate(weights.matrices):
         b_attn, b_proj, b_fc, b_out = tf.split(weights.biases[layer], [size * shape.n_embd for _, size in BIASES])
-        q, k, v = tf.split(_project(_normed(x, shape), c_attn) + b_attn, 3, axis=-1)
+        q, k, v = tf.split(_project(x / _deviation(x, shape), c_attn) + b_attn, 3, axis=-1)
         x += _project(attend(layer, q, k, v), c_proj) + b_proj
-        x += _project(_gelu(_project(_normed(x, shape), c_fc) + b_fc), c_out) + b_out
+        x += _project(_gelu(_project(x / _deviation(x, shape), c_fc) + b_fc), c_out) + b_out
     return x
 
 
-def _normed(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
-    """The rows of x [N, E], whose means are zero, divided by their deviations."""
-    squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # [N, 1]; a sum would be compiled to several small steps
-    return x * tf.math.rsqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
+def _deviation(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    """The standard deviation of each row of x [N, E], whose means are zero: [N, 1]."""
+    squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # a sum would be compiled to several small steps
+    return tf.sqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
 
 
 def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -167,28 +173,28 @@ def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> t
 
 def _logits(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
     """Logits [N, V] float32 of the last layer's output [N, E]."""
-    normed = _normed(x, shape) * weights.final_norm[0] + weights.final_norm[1]
+    deviation = _deviation(x, shape)
+    normed = (x * weights.final_norm[0] + deviation * weights.final_norm[1]) / deviation
     return _project(normed, weights.wte)
 
 
 def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
     """x [N, in] times a matrix: [N, out] float32."""
     w, by_output = matrix.values, isinstance(matrix, ByOutput)
-    if w.dtype == tf.int8:
-        # The conversion is fused into the product: memory is read once, as int8.
-        return _product(x, tf.cast(w, tf.float32), by_output) * matrix.scale
-    return tf.cast(_product(tf.cast(x, w.dtype), w, by_output), tf.float32)
-
-
-def _product(x: tf.Tensor, w: tf.Tensor, by_output: bool) -> tf.Tensor:
-    if by_output and x.shape[0] == 1 and w.dtype == tf.float32:  # XLA's fastest for these, not for bfloat16
-        return tf.linalg.matvec(w, x[0])[None]
-    return tf.matmul(x, w, transpose_b=by_output)
+    if by_output and x.shape[0] <= most_rows_by_output(w.dtype):
+        # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
+        # a few rows a matrix comes from the cache for all but the first.
+        product = tf.stack([tf.linalg.matvec(tf.cast(w, tf.float32), row) for row in tf.unstack(x)])
+    elif w.dtype == tf.int8:
+        product = tf.matmul(x, tf.cast(w, tf.float32), transpose_b=by_output)
+    else:
+        product = tf.cast(tf.matmul(tf.cast(x, w.dtype), w, transpose_b=by_output), tf.float32)
+    return product * matrix.scale if w.dtype == tf.int8 else product
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:
-    """GPT-2's approximation of GELU by a hyperbolic tangent."""
-    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+    """GPT-2's approximation of GELU by a hyperbolic tangent, (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))."""
+    return x / (1.0 + tf.exp(-2.0 * math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
 def _heads(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:

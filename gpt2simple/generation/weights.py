@@ -55,11 +55,21 @@ class DecodeWeights(NamedTuple):
 
     def lay_out(self, rows: int) -> None:
         """Turn the matrices, one at a time, to the layout that is fast for a batch of some rows."""
-        wanted = ByOutput if rows == 1 else ByInput
+        wanted = ByOutput if rows <= most_rows_by_output(self.wte.values.dtype) else ByInput
         for layer in self.matrices:
             for number, matrix in enumerate(layer):
                 if not isinstance(matrix, wanted):
                     layer[number] = wanted(tf.transpose(matrix.values), matrix.scale)
+
+
+def most_rows_by_output(dtype: tf.DType) -> int:
+    """Up to how many rows at a time the layout [out, in] is the faster one; measured for GPT-2 124M on two cores.
+
+    Eight rows in int8 take 40 ms a step this way and 63 ms as one product, for which XLA makes a float32 copy.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return 0
+    return 1 if dtype == tf.float32 else 8
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
