@@ -34,6 +34,7 @@ _HOME = {
     "is_gpt2_downloaded": "download",
     "load_gpt2": "api",
     "make_tokenizer": "preparing",
+    "report": "api",
     "reset_session": "api",
     "score": "api",
     "start_session": "api",

@@ -16,10 +16,12 @@ from typing import Any
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.score import TextScore
+from gpt2simple.reporting import ReportResult, write_report
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
 from gpt2simple.storage import make_folder, storage_errors
+from gpt2simple.telling import tell
 
 SAMPLE_DELIM = "=" * 20 + "\n"
 
@@ -258,6 +260,36 @@ def score(
         if checkpoint != "best" or (session is not None and run_name is not None):
             used.load(checkpoint)
         return used.score(texts)
+
+
+def report(
+    run_name: str | Sequence[str] = "run1",
+    *,
+    dataset: Any = None,
+    destination_path: str | Path | None = None,
+    checkpoint_dir: str | Path = "checkpoint",
+) -> ReportResult:
+    """A report on one run or several: one HTML page with curves, a verdict, memorised passages and samples.
+
+    The page needs no network. Beside it lie a JSON file with every number and a PNG picture of the curves of each run.
+
+    Args:
+        run_name: the run, or a list of runs.
+        dataset: what they learned from, where neither its encoded copy nor the files that the run names are there.
+        destination_path: the page; None: ``report.html`` in the run's folder, or in ``checkpoint_dir`` for several
+            runs. An earlier report there is replaced.
+        checkpoint_dir: folder of the runs.
+
+    Raises:
+        RunError: there is no such run, or it has taken no step yet.
+    """
+    return write_report(
+        [run_name] if isinstance(run_name, str) else list(run_name),
+        checkpoint_dir=Path(checkpoint_dir),
+        dataset=dataset,
+        destination=Path(destination_path) if destination_path is not None else None,
+        notify=tell,
+    )
 
 
 def load_gpt2(

@@ -25,6 +25,7 @@ PUBLIC_NAMES = [
     "is_gpt2_downloaded",
     "load_gpt2",
     "make_tokenizer",
+    "report",
     "reset_session",
     "score",
     "start_session",
