@@ -75,7 +75,7 @@ def as_trial(program: str) -> str:
 def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
     (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert len(programs) == 4
+    assert len(programs) == 5
     whole = "import gpt2simple\n" + "\n".join(as_trial(program) for program in programs)
     (tmp_path / "programs.py").write_text(whole, encoding="utf-8")
     shown = run(tmp_path, "programs.py")
