@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gpt2simple._version import __version__
-from gpt2simple.cli import commands, making
+from gpt2simple.cli import commands, making, measuring
 from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
 
 
@@ -35,6 +35,9 @@ for command in (
     commands.finetune,
     commands.generate,
     commands.info,
+    measuring.evaluate,
+    measuring.score,
+    measuring.report,
     making.encode,
     making.tokenizer,
 ):

@@ -1,0 +1,89 @@
+"""``evaluate``, ``score`` and ``report``: what a model or a run is worth."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gpt2simple.cli.commands import _one_or_all, show_json
+from gpt2simple.cli.options import CommandT, given, json_option, session_arguments, session_options, settings_options
+from gpt2simple.settings import EvaluateSettings, TextSettings
+
+
+def _checkpoint_option(command: CommandT) -> CommandT:
+    choice = click.Choice(["best", "latest"])
+    return click.option("--checkpoint", type=choice, default="best", help="Which weights of the run.")(command)
+
+
+@click.command()
+@click.argument("dataset", nargs=-1, required=True)
+@session_options
+@_checkpoint_option
+@settings_options(EvaluateSettings, TextSettings)
+@json_option
+@click.pass_context
+def evaluate(context: click.Context, dataset: tuple[str, ...], checkpoint: str, as_json: bool, **_options: Any) -> None:
+    """Measure how well a model predicts a text: loss, perplexity, bits per byte, accuracy.
+
+    \b
+      gpt2simple evaluate other.txt
+      gpt2simple evaluate script.txt --part held_out --stride 128
+      gpt2simple evaluate other.txt --model-name tiny --json
+    """
+    from gpt2simple import api
+
+    settings = given(context, EvaluateSettings, TextSettings)
+    result = api.evaluate(_one_or_all(dataset), checkpoint=checkpoint, **session_arguments(context), **settings)
+    show_json(result.to_json()) if as_json else click.echo(result.summary())
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@session_options
+@_checkpoint_option
+@click.option("--html", "as_html", is_flag=True, help="Print a coloured view: the deeper, the more surprising.")
+@click.pass_context
+def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_html: bool, **_options: Any) -> None:
+    """Print the log-probability of each token of texts, as JSON or as HTML; - reads a text.
+
+    \b
+      gpt2simple score "To be, or not to be"
+      gpt2simple score - --html < speech.txt > speech.html
+    """
+    from gpt2simple import api
+
+    texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
+    scores = api.score(texts, checkpoint=checkpoint, **session_arguments(context))
+    if as_html:
+        click.echo('<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>')
+        click.echo("\n".join(found.to_html() for found in scores))
+    else:
+        show_json([found.to_json() for found in scores])
+
+
+@click.command()
+@click.argument("run_name", nargs=-1, required=True)
+@click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
+@click.option("--dataset", multiple=True, help="What the runs learned from, where it cannot be found any more.")
+@click.option("--destination-path", type=click.Path(), help="The page. [default: report.html in the run's folder]")
+@json_option
+def report(
+    run_name: tuple[str, ...],
+    checkpoint_dir: str,
+    dataset: tuple[str, ...],
+    destination_path: str | None,
+    as_json: bool,
+) -> None:
+    """Write a page on runs: curves, verdict, memorised passages, samples; JSON and PNG beside it.
+
+    \b
+      gpt2simple report run1
+      gpt2simple report small large --destination-path both.html
+    """
+    from gpt2simple import api
+
+    source = _one_or_all(dataset) if dataset else None
+    result = api.report(run_name, dataset=source, destination_path=destination_path, checkpoint_dir=checkpoint_dir)
+    show_json(result.to_json()) if as_json else click.echo(result.summary())

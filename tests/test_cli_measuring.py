@@ -1,0 +1,61 @@
+"""The commands that measure: figures on standard output, as text, JSON or HTML."""
+
+import json
+
+import pytest
+import session_case
+from click.testing import CliRunner
+from report_runs import OVERTRAINED, make_run
+
+from gpt2simple.cli import cli
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    session_case.write_small_model(folder / "small")
+    session_case.write_text(folder / "text.txt")
+    make_run(folder / "checkpoint" / "over", folder / "text.txt", OVERTRAINED, ["a sample"])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+
+
+def shown(*words, text=None):
+    done = CliRunner().invoke(cli, list(words), input=text)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_evaluate_prints_figures_or_json():
+    assert "nats/token" in shown("evaluate", "text.txt", "--model-name", "small", "--stride", "16")
+    values = json.loads(shown("evaluate", "text.txt", "--model-name", "small", "--part", "held_out", "--json"))
+    assert values["model"] == "small"
+    assert values["precision"] == "float32"
+    assert values["text"] == "the held-out part of text.txt"
+    assert values["tokens"] > 100
+
+
+def test_a_part_that_is_not_there_is_an_error():
+    words = ["evaluate", "text.txt", "--model-name", "small", "--part", "held_out", "--validation-split", "0"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 1
+    assert 'part is "held_out", and there is no such part' in done.stderr
+
+
+def test_score_prints_json_or_a_view():
+    (values,) = json.loads(shown("score", "-", "--model-name", "small", text="ab"))
+    assert [token["text"] for token in values["tokens"]] == ["a", "b"]
+    assert "<span" in shown("score", "a", "b", "--model-name", "small", "--html")
+
+
+def test_report_writes_a_page(place):
+    assert "over: Overfitted." in shown("report", "over")
+    assert (place / "checkpoint" / "over" / "report.html").is_file()
+    values = json.loads(shown("report", "over", "--json", "--destination-path", "page.html"))
+    assert values["runs"][0]["verdict"]["kind"] == "overfitted"
+    assert (place / "page.html").is_file()
