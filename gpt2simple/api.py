@@ -6,22 +6,23 @@ type depends on an argument.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.evaluation.results import EvaluateResult
-from gpt2simple.evaluation.score import TextScore
-from gpt2simple.reporting import ReportResult, write_report
+from gpt2simple.opened import in_session, require_one_source
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
-from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
+from gpt2simple.settings import (
+    FinetuneSettings,
+    GenerateSettings,
+    TextSettings,
+    accepts,
+)
 from gpt2simple.storage import make_folder, storage_errors
-from gpt2simple.telling import tell
 
 SAMPLE_DELIM = "=" * 20 + "\n"
 
@@ -100,7 +101,7 @@ def finetune(
         Gpt2SimpleError: of the kind that fits; see ``gpt2simple.errors``.
     """
     names = {"model_name": model_name, "run_name": run_name}
-    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         return used.finetune(dataset, callbacks=callbacks, **settings)
 
 
@@ -138,11 +139,11 @@ def generate(
         RunError: there is no such run; the message names those that exist.
         SettingsError: a setting is out of range, both names were given, or the file exists.
     """
-    _require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name)
     if destination_path is not None:
         _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
-    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
             used.load(checkpoint)
         if destination_path is not None:
@@ -196,102 +197,6 @@ def generate_to_file(
     return path
 
 
-@accepts(EvaluateSettings, TextSettings)
-def evaluate(
-    dataset: Any,
-    *,
-    session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
-    precision: str = "auto",
-    threads: int | None = None,
-    **settings: Any,
-) -> EvaluateResult:
-    """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
-
-    The protocol is stated in the result, so that figures compare with published ones; "auto" measures in float32.
-
-    Args:
-        dataset: a text file, folder, or any other source that the README lists.
-        checkpoint: "best" or "latest" weights of the run.
-        settings: see below.
-
-    The other arguments are those of ``generate``.
-
-    Raises:
-        SettingsError: a setting is out of range. DataError: there is nothing to measure.
-    """
-    _require_one_source(model_name, run_name)
-    names = {"model_name": model_name, "run_name": run_name}
-    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint != "best" or (session is not None and run_name is not None):
-            used.load(checkpoint)
-        return used.evaluate(dataset, **settings)
-
-
-def score(
-    texts: str | Iterable[str],
-    *,
-    session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
-    precision: str = "auto",
-    threads: int | None = None,
-) -> list[TextScore]:
-    """The log-probability of each token of each text; in a notebook a score shows as the text coloured by surprise.
-
-    Args:
-        texts: one or more, none of them empty; each is scored on its own.
-
-    The other arguments are those of ``evaluate``.
-
-    Raises:
-        DataError: a text is empty.
-    """
-    _require_one_source(model_name, run_name)
-    names = {"model_name": model_name, "run_name": run_name}
-    with _in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint != "best" or (session is not None and run_name is not None):
-            used.load(checkpoint)
-        return used.score(texts)
-
-
-def report(
-    run_name: str | Sequence[str] = "run1",
-    *,
-    dataset: Any = None,
-    destination_path: str | Path | None = None,
-    checkpoint_dir: str | Path = "checkpoint",
-) -> ReportResult:
-    """A report on one run or several: one HTML page with curves, a verdict, memorised passages and samples.
-
-    The page needs no network. Beside it lie a JSON file with every number and a PNG picture of the curves of each run.
-
-    Args:
-        run_name: the run, or a list of runs.
-        dataset: what they learned from, where neither its encoded copy nor the files that the run names are there.
-        destination_path: the page; None: ``report.html`` in the run's folder, or in ``checkpoint_dir`` for several
-            runs. An earlier report there is replaced.
-        checkpoint_dir: folder of the runs.
-
-    Raises:
-        RunError: there is no such run, or it has taken no step yet.
-    """
-    return write_report(
-        [run_name] if isinstance(run_name, str) else list(run_name),
-        checkpoint_dir=Path(checkpoint_dir),
-        dataset=dataset,
-        destination=Path(destination_path) if destination_path is not None else None,
-        notify=tell,
-    )
-
-
 def load_gpt2(
     session: Session, *, run_name: str | None = None, model_name: str | None = None, checkpoint: str = "best"
 ) -> Session:
@@ -306,7 +211,7 @@ def load_gpt2(
     Raises:
         RunError: there is no such run. SettingsError: both names were given.
     """
-    _require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name)
     if model_name is not None:
         session.use_model(model_name)
         return session
@@ -319,34 +224,6 @@ def load_gpt2(
 def reset_session(session: Session) -> Session:
     """A new session like this one, which is closed and its memory freed."""
     return session.reset()
-
-
-@contextlib.contextmanager
-def _in_session(
-    session: Session | None,
-    names: dict[str, str | None],
-    model_dir: str | Path,
-    checkpoint_dir: str | Path,
-    precision: str,
-    threads: int | None,
-) -> Iterator[Session]:
-    """The session given, pointed at the names given; or one for this call."""
-    if session is not None:
-        if names["model_name"] is not None:
-            session.use_model(names["model_name"])
-        if names["run_name"] is not None:
-            session.run_name = names["run_name"]
-        yield session
-        return
-    with Session(
-        names["model_name"],
-        run_name=names["run_name"],
-        model_dir=model_dir,
-        checkpoint_dir=checkpoint_dir,
-        precision=precision,
-        threads=threads,
-    ) as own:
-        yield own
 
 
 def print_samples(session: Session, prefix: str | Sequence[str], delim: str, settings: dict[str, Any]) -> None:
@@ -366,13 +243,6 @@ def new_sample_file(folder: Path) -> Path:
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     names = (f"gpt2simple_{stamp}" + (f"_{number}" if number else "") + ".txt" for number in range(1_000_000))
     return next(folder / name for name in names if not (folder / name).exists())
-
-
-def _require_one_source(model_name: str | None, run_name: str | None) -> None:
-    if run_name is not None and model_name is not None:
-        raise SettingsError(
-            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
-        )
 
 
 def _require_new(path: Path) -> None:

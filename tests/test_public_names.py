@@ -8,6 +8,7 @@ import gpt2simple
 
 PUBLIC_NAMES = [
     "CheckpointError",
+    "CompareSettings",
     "EvaluateSettings",
     "FinetuneSettings",
     "GenerateSettings",
@@ -15,6 +16,7 @@ PUBLIC_NAMES = [
     "Session",
     "TextSettings",
     "__version__",
+    "compare",
     "download_gpt2",
     "encode_csv",
     "encode_dataset",

@@ -37,6 +37,7 @@ for command in (
     commands.info,
     measuring.evaluate,
     measuring.score,
+    measuring.compare,
     measuring.report,
     making.encode,
     making.tokenizer,

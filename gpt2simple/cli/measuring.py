@@ -1,4 +1,4 @@
-"""``evaluate``, ``score`` and ``report``: what a model or a run is worth."""
+"""``evaluate``, ``score``, ``compare`` and ``report``: what a model or a run is worth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from gpt2simple.cli.commands import _one_or_all, show_json
 from gpt2simple.cli.options import CommandT, given, json_option, session_arguments, session_options, settings_options
-from gpt2simple.settings import EvaluateSettings, TextSettings
+from gpt2simple.settings import CompareSettings, EvaluateSettings, TextSettings
 
 
 def _checkpoint_option(command: CommandT) -> CommandT:
@@ -32,10 +32,10 @@ def evaluate(context: click.Context, dataset: tuple[str, ...], checkpoint: str, 
       gpt2simple evaluate script.txt --part held_out --stride 128
       gpt2simple evaluate other.txt --model-name tiny --json
     """
-    from gpt2simple import api
+    from gpt2simple import measuring
 
     settings = given(context, EvaluateSettings, TextSettings)
-    result = api.evaluate(_one_or_all(dataset), checkpoint=checkpoint, **session_arguments(context), **settings)
+    result = measuring.evaluate(_one_or_all(dataset), checkpoint=checkpoint, **session_arguments(context), **settings)
     show_json(result.to_json()) if as_json else click.echo(result.summary())
 
 
@@ -52,15 +52,38 @@ def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_htm
       gpt2simple score "To be, or not to be"
       gpt2simple score - --html < speech.txt > speech.html
     """
-    from gpt2simple import api
+    from gpt2simple import measuring
 
     texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
-    scores = api.score(texts, checkpoint=checkpoint, **session_arguments(context))
+    scores = measuring.score(texts, checkpoint=checkpoint, **session_arguments(context))
     if as_html:
         click.echo('<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>')
         click.echo("\n".join(found.to_html() for found in scores))
     else:
         show_json([found.to_json() for found in scores])
+
+
+@click.command()
+@click.argument("dataset", nargs=-1, required=True)
+@click.option("--model-name", multiple=True, required=True, help="A model; given once for each that is compared.")
+@click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
+@click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
+@click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
+@settings_options(CompareSettings, TextSettings)
+@json_option
+@click.pass_context
+def compare(context: click.Context, dataset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Fine-tune several models on the same text and show them side by side; called again, go on.
+
+    \b
+      gpt2simple compare script.txt --model-name tiny --model-name 124M --model-name 355M
+    """
+    from gpt2simple import measuring
+
+    places = {name: options[name] for name in ("name", "model_dir", "checkpoint_dir")}
+    settings = given(context, CompareSettings, TextSettings)
+    result = measuring.compare(_one_or_all(dataset), options["model_name"], **places, **settings)
+    show_json(result.to_json()) if as_json else click.echo(result.summary())
 
 
 @click.command()
@@ -82,8 +105,10 @@ def report(
       gpt2simple report run1
       gpt2simple report small large --destination-path both.html
     """
-    from gpt2simple import api
+    from gpt2simple import measuring
 
     source = _one_or_all(dataset) if dataset else None
-    result = api.report(run_name, dataset=source, destination_path=destination_path, checkpoint_dir=checkpoint_dir)
+    result = measuring.report(
+        run_name, dataset=source, destination_path=destination_path, checkpoint_dir=checkpoint_dir
+    )
     show_json(result.to_json()) if as_json else click.echo(result.summary())

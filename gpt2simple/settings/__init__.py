@@ -4,6 +4,7 @@ API keywords, command-line options, their help and the saved run file all derive
 The package knows no TensorFlow and not how a setting is used.
 """
 
+from gpt2simple.settings.compare import CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
 from gpt2simple.settings.fields import accepts, describe, from_json, setting, to_json
 from gpt2simple.settings.finetune import FinetuneSettings
@@ -11,6 +12,7 @@ from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.text import TextSettings
 
 __all__ = [
+    "CompareSettings",
     "EvaluateSettings",
     "FinetuneSettings",
     "GenerateSettings",

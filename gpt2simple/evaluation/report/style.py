@@ -30,6 +30,12 @@ a { color: var(--link); } :focus-visible { outline: 3px solid var(--link); outli
 .line.raw { stroke: var(--train); stroke-width: 1; opacity: .3; } 
 .line.natural { stroke: var(--soft); stroke-dasharray: 5 4; }
 .dot.train { fill: var(--train); } .dot.held { fill: var(--held); } .dot.natural { fill: var(--soft); }
+.line.model0, .key.model0, .dot.model0 { --c: var(--train); }
+.line.model1, .key.model1, .dot.model1 { --c: var(--held); }
+.line.model2, .key.model2, .dot.model2 { --c: #2f9e6b; } .line.model3, .key.model3, .dot.model3 { --c: #9b6bd3; }
+.line.model4, .key.model4, .dot.model4 { --c: #c98a1b; } .line.model5, .key.model5, .dot.model5 { --c: #8a8a95; }
+.line[class*=model] { stroke: var(--c); } .dot[class*=model] { fill: var(--c); }
+.legend .key[class*=model] { background: var(--c); }
 circle.best { fill: var(--best); stroke: var(--back); stroke-width: 2; }
 .legend { list-style: none; margin: .2rem 0 0; padding: 0; font-size: .9rem; } .legend li { display: flex; gap: .5rem; }
 .key { flex: none; width: 1.1rem; height: .3rem; margin-top: .6rem; border-radius: .2rem; background: var(--soft); }

@@ -1,0 +1,128 @@
+"""What a comparison gives back: a row for each model, with a table for people, JSON, and a table in notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+HEADS = (
+    "model", "parameters", "tokens/parameter", "best step", "held-out bits/byte", "final gap", "copied", "time",
+    "memory", "verdict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRow:
+    """One model, fine-tuned on the text and measured at its best step.
+
+    Attributes:
+        parameters: of the model. tokens_per_parameter: of the text learned.
+        best_step: with the lowest held-out loss. steps: taken.
+        bits_per_byte, loss, standard_error: of the whole held-out text; the loss in nats per token.
+        base_bits_per_byte: of the same text before fine-tuning; None where training began with another look.
+        gap: held-out minus training loss at the end, nats per token.
+        verdict: of the run, in a few words.
+        copied_share, natural_share: of the samples and of the held-out text, sequences of eight words that stand in
+            the training text, 0 to 1; None: nothing was held out. longest_copy: words of the longest copied passage.
+        seconds: of training. memory_bytes: the most that the process (on a GPU: the GPU) held while training.
+        samples: at the best step, as HTML with copied passages marked, and as text.
+        looks: tokens seen and held-out bits per byte at each look.
+    """
+
+    model_name: str
+    run_name: str
+    parameters: int
+    tokens_per_parameter: float
+    steps: int
+    best_step: int
+    bits_per_byte: float
+    loss: float
+    standard_error: float | None
+    base_bits_per_byte: float | None
+    gap: float | None
+    verdict: str
+    copied_share: float
+    natural_share: float | None
+    longest_copy: int
+    seconds: float
+    memory_bytes: int
+    samples: tuple[str, ...]
+    marked_samples: tuple[str, ...]
+    looks: tuple[tuple[float, float], ...]
+
+    def cells(self) -> list[str]:
+        """The row as text, under ``HEADS``."""
+        return [
+            self.model_name,
+            f"{self.parameters:,}",
+            f"{self.tokens_per_parameter:.2g}",
+            f"{self.best_step:,}",
+            f"{self.bits_per_byte:.3f}",
+            "" if self.gap is None else f"{self.gap:+.2f}",
+            f"{self.copied_share:.1%}",
+            f"{self.seconds:.0f} s",
+            f"{self.memory_bytes / 1e9:.1f} GB",
+            self.verdict,
+        ]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CompareRow:
+        """The row that ``asdict`` and JSON made."""
+        kept = {f.name: values[f.name] for f in fields(cls)}
+        for name in ("samples", "marked_samples"):
+            kept[name] = tuple(kept[name])
+        kept["looks"] = tuple((float(tokens), float(bits)) for tokens, bits in kept["looks"])
+        return cls(**kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult:
+    """Several models on the same text.
+
+    Attributes:
+        rows: in the order the models were named. path: the page. json_path: every number. picture: the figure as PNG.
+        text: what was learned, in words. budget: tokens, window and steps, in words.
+    """
+
+    rows: tuple[CompareRow, ...]
+    text: str
+    budget: str
+    path: Path
+    json_path: Path
+    picture: Path
+
+    @property
+    def best(self) -> CompareRow:
+        """The model that predicts the held-out text best."""
+        return min(self.rows, key=lambda row: row.bits_per_byte)
+
+    def conclusion(self) -> str:
+        """The finding in a sentence."""
+        best = self.best
+        return (
+            f"{best.model_name} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
+            f"{best.best_step:,}."
+        )
+
+    def summary(self) -> str:
+        """The table for people."""
+        table = [list(HEADS), *(row.cells() for row in self.rows)]
+        widths = [max(len(line[i]) for line in table) for i in range(len(HEADS))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
+        return "\n".join([self.text, self.budget, "", *(line.rstrip() for line in lines), "", self.conclusion(),
+                          f"Page: {self.path}; numbers: {self.json_path}."])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        rows = [asdict(row) for row in self.rows]
+        return {"text": self.text, "budget": self.budget, "best": self.best.model_name, "rows": rows}
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in HEADS)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row.cells())}</tr>" for row in self.rows
+        )
+        return f"<table><caption>{html.escape(self.conclusion())}</caption><tr>{head}</tr>{body}</table>"
