@@ -119,7 +119,9 @@ def test_too_small_a_text_holds_nothing_out_and_says_why() -> None:
     parted = split(corpus([300]), TextSettings(validation_split=0.1), window=64)
     assert parted.held_out is None
     (notice,) = parted.notices
-    assert notice.startswith("Nothing is held out: 10% of it is 30 tokens, less than one window of 64.")
+    assert notice.startswith(
+        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 that would tell something."
+    )
     assert "validation_file" in notice
 
 
@@ -154,3 +156,8 @@ def test_the_summary_counts_and_warns() -> None:
     enough = summary(whole, split(whole, TextSettings(validation_split=0.0), window=32), parameters=1000)
     assert enough.warning is None
     assert enough.held_out_tokens == 0
+
+
+def test_a_text_of_ten_kilobytes_has_something_held_out_though_it_fills_no_window() -> None:
+    assert split(corpus([3000]), TextSettings(), window=1024).held_out is not None
+    assert split(corpus([1200]), TextSettings(), window=1024).held_out is None

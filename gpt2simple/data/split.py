@@ -18,6 +18,9 @@ from gpt2simple.settings.text import TextSettings
 # Whole documents may make the held-out part this much larger than asked for.
 _TOLERANCE = 1.2
 
+# Fewer say little. A whole window need not be full: a tenth of a 10 kB text is 300 tokens, and tells overfitting.
+_FEWEST_TARGETS = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -32,7 +35,8 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     """Part a text into what is learned and what is held out.
 
     Args:
-        window: tokens of context in training; a held-out part shorter than that says little, and is not made.
+        window: tokens of context in training; a held-out part shorter than that, or than 128 tokens where the window is
+            longer, says little, and is not made.
         validation: the user's own text to hold out (``validation_file``); then the whole corpus is learned, but for
             documents that it shares with that text.
 
@@ -48,10 +52,11 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     parts = _by_document(corpus, held_out) if held_out.any() else _by_tail(corpus, share)
     if parts is None:
         return _nothing_held_out(corpus, "every document stands in it several times")
-    if parts[1].targets < window:
+    fewest = min(window, _FEWEST_TARGETS)
+    if parts[1].targets < fewest:
         return _nothing_held_out(
             corpus,
-            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, less than one window of {window}",
+            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that would tell something",
         )
     return Split(train=parts[0], held_out=parts[1])
 
