@@ -72,13 +72,35 @@ def as_trial(program: str) -> str:
     return program.replace('session.finetune("script.txt", model_name="tiny"', 'session.finetune("script.txt"')
 
 
-def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
-    (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
+def run_readme(folder: Path, *, old_style: bool) -> str:
+    """What the README's programs print together: those for gpt-2-simple's users, or all others."""
+    (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert len(programs) == 5
-    whole = "import gpt2simple\n" + "\n".join(as_trial(program) for program in programs)
-    (tmp_path / "programs.py").write_text(whole, encoding="utf-8")
-    shown = run(tmp_path, "programs.py")
+    chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
+    assert len(chosen) == (1 if old_style else 5)
+    (folder / "programs.py").write_text("import gpt2simple\n" + "\n".join(chosen), encoding="utf-8")
+    return run(folder, "programs.py")
+
+
+def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
+    shown = run_readme(tmp_path, old_style=False)
     assert "checkpoint/play finished at step 2" in shown.replace(os.sep, "/")
     assert shown.count("AGNES\n") >= 3
+    assert "bits/byte" in shown
     assert (tmp_path / "log.csv").is_file()
+
+
+def test_the_old_program_runs_with_its_import_line_changed(tmp_path: Path) -> None:
+    shown = run_readme(tmp_path, old_style=True)
+    assert re.search(r"^\[2 \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d$", shown, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Path) -> None:
+    shown = run(tmp_path, str(ROOT / "examples" / "03_overfitting.py"), str(SCRIPT), "8")
+    assert "the first 10,000 characters: " in shown
+    assert "held-out bits/byte" in shown
+    for name in ("small", "medium", "tiny"):
+        assert re.search(rf"^{name} ", shown, re.MULTILINE)
+    assert (tmp_path / "overfitting" / "report.html").is_file()
+    assert (tmp_path / "overfitting" / "sizes" / "compare.html").is_file()

@@ -56,7 +56,8 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     if parts[1].targets < fewest:
         return _nothing_held_out(
             corpus,
-            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that would tell something",
+            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that "
+            "would tell something",
         )
     return Split(train=parts[0], held_out=parts[1])
 

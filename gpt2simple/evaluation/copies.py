@@ -36,7 +36,7 @@ class CopyIndex:
         self._words, self._n = words, n
         numbers = gram_numbers(words, n)
         starts = np.flatnonzero(~_broken(words, n))
-        order = np.argsort(numbers[starts], kind="stable")
+        order = np.argsort(numbers[starts])
         self._places = starts[order]
         self._sorted = numbers[self._places]
 
@@ -79,7 +79,7 @@ class CopyIndex:
     def _places_of(self, words: np.ndarray, start: int, number: int) -> np.ndarray:
         key = np.uint64(number)
         low, high = np.searchsorted(self._sorted, key, "left"), np.searchsorted(self._sorted, key, "right")
-        places = self._places[low:high]
+        places = np.sort(self._places[low:high])
         for offset in range(self._n):
             places = places[self._words[places + offset] == words[start + offset]]
         return places
