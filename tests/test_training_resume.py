@@ -1,0 +1,107 @@
+"""A run that is stopped and goes on equals the straight one bit for bit, with dropout."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from training_runs import differing, last_state, write_model, write_text
+
+from gpt2simple._backend import keras
+from gpt2simple.session import Session
+
+SETTINGS = {
+    "steps": 6,
+    "batch_size": 2,
+    "accumulate_gradients": 2,
+    "window": 16,
+    "dropout": 0.1,
+    "learning_rate": 1e-2,
+    "schedule": "linear",
+    "warmup_steps": 2,
+    "seed": 2**40 + 1,
+    "eval_every": 4,
+    "sample_every": 3,  # sampling between steps must draw nothing that training draws
+    "sample_length": 5,
+}
+
+
+class InterruptIn(keras.callbacks.Callback):
+    """Presses Ctrl-C during a step of the session (from 0)."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.number:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    write_model(folder / "model")
+    write_text(folder / "text.txt")
+    return folder
+
+
+def open_session(place, run_name, precision):
+    return Session(
+        str(place / "model"), run_name=run_name, checkpoint_dir=place / "checkpoint", precision=precision,
+        notify=lambda text: None,
+    )  # fmt: skip
+
+
+def finetune(place, run_name, precision, *, callbacks=None, session=None, **changes):
+    settings = SETTINGS | changes
+    if session is not None:
+        return session.finetune(place / "text.txt", callbacks=callbacks, **settings)
+    with open_session(place, run_name, precision) as own:
+        return own.finetune(place / "text.txt", callbacks=callbacks, **settings)
+
+
+def state(place, run_name):
+    return last_state(place / "checkpoint" / run_name)
+
+
+@pytest.mark.parametrize(("precision", "stops"), [("float32", (1, 2, 5)), ("bfloat16", (3,))])
+def test_stopped_by_ctrl_c_and_resumed(place, precision, stops):
+    straight, stopped = f"straight-{precision}", f"stopped-{precision}"
+    assert finetune(place, straight, precision).reason == "finished"
+    done = 0
+    with open_session(place, stopped, precision) as session:
+        for stop in stops:
+            result = finetune(place, stopped, precision, session=session, callbacks=InterruptIn(stop - done - 1))
+            assert (result.reason, result.steps) == ("interrupted", stop)
+            done = stop
+        assert state(place, stopped)["step"] == done
+    result = finetune(place, stopped, precision)  # in another session
+    assert (result.reason, result.steps) == ("finished", 6)
+    assert len(state(place, straight)["recorded"]) == 6
+    assert differing(state(place, stopped), state(place, straight)) == []
+
+
+def test_the_comparison_would_notice_another_seed(place):
+    finetune(place, "other", "float32", seed=7)
+    assert len(differing(state(place, "other"), state(place, "straight-float32"))) > 28
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resumed_in_fresh_processes(place, precision):
+    """Nothing that lives in the process (compiled functions, random state) may count."""
+    program = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import test_training_resume as this
+interrupt = this.InterruptIn(int(sys.argv[2])) if len(sys.argv) > 2 else None
+this.finetune(Path({str(place)!r}), sys.argv[1], {precision!r}, callbacks=interrupt)
+"""
+    straight, stopped = f"straight-process-{precision}", f"stopped-process-{precision}"
+    for arguments in ([straight], [stopped, "0"], [stopped, "2"], [stopped]):
+        subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True)
+    assert state(place, straight)["step"] == 6
+    assert differing(state(place, stopped), state(place, straight)) == []
