@@ -7,6 +7,7 @@ import session_case
 from click.testing import CliRunner
 from report_runs import OVERTRAINED, make_run
 
+from gpt2simple import measuring
 from gpt2simple.cli import cli
 
 
@@ -59,3 +60,21 @@ def test_report_writes_a_page(place):
     values = json.loads(shown("report", "over", "--json", "--destination-path", "page.html"))
     assert values["runs"][0]["verdict"]["kind"] == "overfitted"
     assert (place / "page.html").is_file()
+
+
+def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeypatch):
+    asked = []
+
+    class Result:
+        def summary(self):
+            return "the table"
+
+    monkeypatch.setattr(measuring, "compare", lambda *names, **options: asked.append((names, options)) or Result())
+    words = ["compare", "text.txt", "--model-name", "small", "--model-name", "tiny", "--tokens", "99", "--name", "n"]
+    assert shown(*words) == "the table\n"
+    places = {"name": "n", "model_dir": "models", "checkpoint_dir": "checkpoint"}
+    assert asked == [(("text.txt", ("small", "tiny")), {**places, "tokens": 99})]
+    monkeypatch.undo()
+    done = CliRunner().invoke(cli, ["compare", "text.txt", "--model-name", "small"])
+    assert done.exit_code == 2
+    assert "expected two or more different models" in done.stderr

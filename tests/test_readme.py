@@ -12,7 +12,7 @@ import pytest
 
 import gpt2simple
 from gpt2simple.cli import cli
-from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("settings", [FinetuneSettings, TextSettings, GenerateSettings, EvaluateSettings])
+@pytest.mark.parametrize(
+    "settings", [FinetuneSettings, TextSettings, GenerateSettings, EvaluateSettings, CompareSettings]
+)
 def test_every_setting_stands_in_a_table_with_its_default_and_meaning(settings: type) -> None:
     lines = README.splitlines()
     missing = [row for field in dataclasses.fields(settings) if (row := setting_row(field)) not in lines]
