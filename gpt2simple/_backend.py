@@ -77,7 +77,7 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
     try:
         import tensorflow as tf
         import tf_keras as keras
-        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice
+        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
@@ -113,6 +113,7 @@ __all__ = [
     "quiet_stderr",
     "tf",
     "xla_dynamic_update_slice",
+    "xla_optimization_barrier",
 ]
 
 

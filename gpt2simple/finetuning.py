@@ -218,6 +218,7 @@ def _prepare(
         seed=request.seed,
         last_step=plan.last_step,
         checkpointing=checkpointing,
+        compile_whole_step=devices.compiles_whole_step(),
     )
     if start.checkpoint is None:
         overwrite = request.settings.overwrite and request.settings.restore_from not in ("latest", "best")

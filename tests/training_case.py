@@ -18,13 +18,15 @@ from gpt2simple.training.work import Work
 TIME = 16
 
 
-def small_trainer(settings=None, *, dtype=tf.float32, seed=1, last_step=None, checkpointing=False):
+def small_trainer(
+    settings=None, *, dtype=tf.float32, seed=1, last_step=None, checkpointing=False, compile_whole_step=False
+):
     """A compiled trainer of a random small model, and the model's variables by name."""
     model = build_model(SMALL_SHAPE, seed=0, initializer_range=0.1)
     variables = named_variables(model)
     trainer = build_trainer(
         model, variables, SMALL_SHAPE, settings or FinetuneSettings(), dtype=dtype, seed=seed, last_step=last_step,
-        checkpointing=checkpointing,
+        checkpointing=checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables
 

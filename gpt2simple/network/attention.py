@@ -14,6 +14,7 @@ from typing import Any
 from gpt2simple._backend import tf
 from gpt2simple.network.dropout import DropoutKey, keep_mask, keep_scale
 from gpt2simple.network.fusion import fused
+from gpt2simple.network.ordering import after
 
 _BLOCK = 128  # queries: 56 % of the square at 1,024 tokens; 128 to 256 measured equal, 512 a third slower
 _FORBIDDEN = -1e30
@@ -56,8 +57,7 @@ def _backward(q: Any, k: Any, v: Any, log_sums: list[Any], masks: _BlockMasks, u
     d_values: list[Any] = []
     previous = upstream
     for (start, end), sums in zip(_blocks(q.shape[2]), log_sums, strict=True):
-        with tf.control_dependencies([previous]):
-            part = tf.identity(q[:, :, start:end])
+        (part,) = after(previous, [q[:, :, start:end]])
         seen_keys, seen_values, up = k[:, :, :end], v[:, :, :end], upstream[:, :, start:end]
         weights = _weights_from_log_sums(tf.matmul(part, seen_keys, transpose_b=True), sums)
         d_weights = masks.drop(tf.matmul(up, seen_values, transpose_b=True), start)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpt2simple._backend import tf
+from gpt2simple.network.ordering import after
 
 
 def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -19,9 +20,8 @@ def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
     @tf.custom_gradient
     def run(*inputs: Any) -> Any:
         def backward(upstream: Any) -> Any:
-            # Not before the gradient is due: else the executor recomputes every block at once and holds them all.
-            with tf.control_dependencies([upstream]):
-                again = [tf.identity(tensor) for tensor in inputs]
+            # Not before the gradient is due: else every block would be recomputed at once, and all of them held.
+            again = after(upstream, inputs)
             with tf.GradientTape() as tape:
                 tape.watch(again)
                 result = function(*again)

@@ -24,6 +24,7 @@ def build_trainer(
     seed: int,
     last_step: int | None,
     checkpointing: bool,
+    compile_whole_step: bool = False,
 ) -> Trainer:
     """A compiled trainer at step 0, its moments zero.
 
@@ -32,6 +33,7 @@ def build_trainer(
         dtype: of the matrix products.
         seed: of the dropout masks. last_step: where the learning rate's schedule ends, or None.
         checkpointing: whether blocks are computed twice to save memory.
+        compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, shape, settings)
     gradients = Gradients(
@@ -46,7 +48,7 @@ def build_trainer(
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )
-    trainer.compile(optimizer=optimizer)
+    trainer.compile(optimizer=optimizer, jit_compile=compile_whole_step)
     return trainer
 
 

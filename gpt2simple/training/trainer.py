@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ class Trainer(keras.Model):
         self._named = dict(variables)
         scaled = dtype == tf.float16
         self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scaled else 1.0, trainable=False, name="loss_scale")
-        self.good_steps = tf.Variable(0, trainable=False, name="good_steps")
+        # 64 bits: TensorFlow places variables of 32-bit integers on the host, where XLA cannot use them on a GPU.
+        self.good_steps = tf.Variable(0, trainable=False, name="good_steps", dtype=tf.int64)
         self.scales_loss = scaled
-        self._nats_of_batch = tf.function(self._evaluate_batch, reduce_retracing=False)
 
     @property
     def metrics(self) -> list[Any]:
@@ -60,11 +61,11 @@ class Trainer(keras.Model):
         }
 
     def _adjust_loss_scale(self, finite: Any) -> None:
-        good = tf.where(finite, self.good_steps + 1, 0)
+        good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))
         grown = good >= _GROWTH_STEPS
         factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
         self.loss_scale.assign(tf.clip_by_value(self.loss_scale * factor, 1.0, 2.0**24))
-        self.good_steps.assign(tf.where(grown, 0, good))
+        self.good_steps.assign(tf.where(grown, tf.zeros_like(good), good))
 
     def counters(self) -> dict[str, Any]:
         """The numbers beside weights and moments that a checkpoint needs."""
@@ -91,6 +92,10 @@ class Trainer(keras.Model):
                 tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32), tf.constant(weights, tf.float32)
             )
         )
+
+    @cached_property
+    def _nats_of_batch(self) -> Any:
+        return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
 
     def _evaluate_batch(self, inputs: Any, targets: Any, weights: Any) -> Any:
         casted = compute_weights(self._named, self._dtype_of_products)

@@ -1,0 +1,167 @@
+"""How fast GPT-2 is fine-tuned, and in how much memory, beside other tools on the same machine in the same minutes.
+
+    python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 1] [--label WORDS]
+
+GPT-2 124M with random weights, steps of 1 x 1,024 tokens, default settings. Every tool runs in a process of its own
+that keeps model and optimizer. This package and one peer take turns, a step each (or --steps), so that the machine's
+moods meet both alike; after its turn this package's worker multiplies two 4,096 x 4,096 matrices in its precision: the
+ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest and highest.
+Compilation is apart: each process's first job, one step, is reported and not counted.
+
+Cases: "speed" (beside each peer); "large" (peak memory of 355M with gradient checkpointing, two steps); "outside" (the
+share of a whole `finetune` that is spent outside the compiled step: data, callbacks, logging; looking at the held-out
+text and saving checkpoints are not in it).
+
+A peer's Python is named by an environment variable: GPT2SIMPLE_BENCH_TORCH_PYTHON, _KERAS_HUB_PYTHON and
+_ORIGINAL_PYTHON (gpt-2-simple). Peers without one are left out, and the output says so. Memory is the highest resident
+memory of the process, from getrusage: Linux and macOS. A pair of workers needs up to 12 GB. Ends with one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness import environment, finish, median_and_spread
+from peers import Peer, Worker, available, workers
+
+SCRIPTS = Path(__file__).parent / "training_peers"
+TOKENS_PER_STEP = 1024
+OPERATIONS_PER_STEP = 880e9  # 124M: 6 a parameter and token, and the whole square of attention
+_ORIGINAL, _TORCH, _KERAS_HUB = (
+    f"GPT2SIMPLE_BENCH_{tool}_PYTHON" for tool in ("ORIGINAL", "TORCH", "KERAS_HUB")
+)  # variables that name interpreters
+PEERS = {
+    "gpt-2-simple": Peer(SCRIPTS / "gpt2_simple_worker.py", (), _ORIGINAL),
+    "pytorch bfloat16": Peer(SCRIPTS / "pytorch_worker.py", ("bfloat16",), _TORCH),
+    "pytorch float32": Peer(SCRIPTS / "pytorch_worker.py", ("float32",), _TORCH),
+    "keras-hub tensorflow": Peer(SCRIPTS / "keras_hub_worker.py", ("tensorflow",), _KERAS_HUB),
+    "keras-hub jax": Peer(SCRIPTS / "keras_hub_worker.py", ("jax",), _KERAS_HUB),
+}
+# The precision of ours beside a peer: the same where the peer has a choice, else what each does by default.
+OUR_PRECISION = {"pytorch bfloat16": "bfloat16", "pytorch float32": "float32"}
+OUTSIDE_SHAPES = {
+    "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_ctx": 1024},
+    "11M": {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_ctx": 512},
+}  # layers as 124M has them; the vocabulary is that of the text
+CASES = ("speed", "large", "outside")
+
+
+def ours(precision: str, size: str = "124M", *more: str) -> Peer:
+    return Peer(SCRIPTS / "ours_worker.py", (precision, size, *more))
+
+
+def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
+    """Tokens per second and peak memory of this package and one peer, taking turns."""
+    with workers({"gpt2simple": ours(OUR_PRECISION.get(name, "auto")), name: PEERS[name]}) as running:
+        mine, theirs = running["gpt2simple"], running[name]
+        first = {tool: worker.run(steps=1) for tool, worker in running.items()}
+        mine.run(products=1)
+        turns = [_turn(mine, theirs, steps) for _ in range(rounds)]
+        our_memory, their_memory = (mine.run(steps=1)["peak_bytes"], theirs.run(steps=1)["peak_bytes"])
+    speeds = [steps * TOKENS_PER_STEP / mine for mine, _, _ in turns]
+    measured = {
+        "precision": first["gpt2simple"]["precision"],
+        "tokens_per_second": median_and_spread(speeds),
+        "peer_tokens_per_second": median_and_spread([steps * TOKENS_PER_STEP / theirs for _, theirs, _ in turns]),
+        "ratio": median_and_spread([theirs / mine for mine, theirs, _ in turns]),
+        "ceiling_operations_per_second": median_and_spread([ceiling for _, _, ceiling in turns]),
+        "share_of_ceiling": median_and_spread(
+            [steps * OPERATIONS_PER_STEP / mine / ceiling for mine, _, ceiling in turns]
+        ),
+        "peak_bytes": our_memory,
+        "peer_peak_bytes": their_memory,
+        "memory_ratio": our_memory / their_memory,
+        "first_step_seconds": {tool: answer["seconds"] for tool, answer in first.items()},
+        "load_seconds": {tool: worker.load_seconds for tool, worker in running.items()},
+    }
+    _show(name, measured)
+    return measured
+
+
+def _turn(mine: Worker, theirs: Worker, steps: int) -> tuple[float, float, float]:
+    """Seconds of a job here and there, and the ceiling right after ours, in operations per second."""
+    our_seconds = mine.run(steps=steps)["seconds"]
+    ceiling = mine.run(products=3)["operations_per_second"]
+    return our_seconds, theirs.run(steps=steps)["seconds"], ceiling
+
+
+def _show(name: str, measured: dict[str, Any]) -> None:
+    def line(label: str, key: str, unit: float = 1.0, digits: int = 0) -> None:
+        row = measured[key]
+        low, median, high = (f"{row[which] / unit:.{digits}f}" for which in ("low", "median", "high"))
+        print(f"  {label:34s} {median:>6s}  ({low} to {high})")
+
+    print(f"{name}, beside gpt2simple in {measured['precision']}")
+    line("gpt2simple, tokens/s", "tokens_per_second")
+    line(f"{name}, tokens/s", "peer_tokens_per_second")
+    line("ratio", "ratio", digits=2)
+    line("matrix products, GFLOP/s", "ceiling_operations_per_second", 1e9)
+    line("share of that, %", "share_of_ceiling", 0.01, 1)
+    print(
+        f"  peak memory, GB                    {measured['peak_bytes'] / 1e9:.2f} to "
+        f"{measured['peer_peak_bytes'] / 1e9:.2f}: x {measured['memory_ratio']:.2f}"
+    )
+    sys.stdout.flush()
+
+
+def large() -> dict[str, Any]:
+    """355M with gradient checkpointing."""
+    with workers({"gpt2simple": ours("auto", "355M", "checkpointing")}) as running:
+        worker = running["gpt2simple"]
+        first = worker.run(steps=1)
+        second = worker.run(steps=1)
+    print(f"355M with gradient checkpointing: {second['peak_bytes'] / 1e9:.2f} GB, {second['seconds']:.1f} s a step")
+    return {
+        "precision": first["precision"],
+        "peak_bytes": second["peak_bytes"],
+        "seconds_per_step": second["seconds"],
+        "first_step_seconds": first["seconds"],
+    }
+
+
+def outside(steps: dict[str, int]) -> dict[str, Any]:
+    """Share of a whole `finetune` outside the compiled step, by shape."""
+    from gpt2simple.preparing import make_tokenizer
+    from gpt2simple.testing import sample_text
+
+    measured: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder, "text.txt")
+        text.write_text(sample_text(20_000), encoding="utf-8")
+        for name, shape in OUTSIDE_SHAPES.items():
+            model = Path(folder, name)
+            make_tokenizer(str(text), model, vocab_size=2048, **shape)
+            with workers({name: Peer(SCRIPTS / "whole_call_worker.py", (str(model), str(text)))}) as running:
+                measured[name] = running[name].run(steps=steps[name])
+            share, seconds = (measured[name][key] for key in ("share_outside_step", "seconds_per_step"))
+            print(f"outside the compiled step at {name}: {share:.2%} of {seconds * 1000:.0f} ms a step", flush=True)
+    return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1, help="steps per job")
+    parser.add_argument("--label", default="training")
+    options = parser.parse_args()
+    can, cannot = available(PEERS, options.peers)
+    result: dict[str, Any] = {"left_out": cannot, "rounds": options.rounds, "steps_per_job": options.steps}
+    if "speed" in options.cases:
+        result["beside"] = {name: compare(name, options.rounds, options.steps) for name in can}
+        ratios = [row["ratio"]["median"] for row in result["beside"].values()]
+        result["lowest_ratio"] = min(ratios) if ratios else None
+    if "large" in options.cases:
+        result["355M"] = large()
+    if "outside" in options.cases:
+        result["outside_step"] = outside({"124M": 20, "11M": 60})
+    finish(options.label, environment("tensorflow", "tf-keras", "transformers", "numpy"), result)
+
+
+if __name__ == "__main__":
+    main()

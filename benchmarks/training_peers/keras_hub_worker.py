@@ -1,0 +1,42 @@
+"""KerasHub's GPT2CausalLM with Keras's AdamW, random weights, no dropout. Argument: the backend, jax or tensorflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = sys.argv[1]
+
+import keras
+import keras_hub
+import numpy as np
+from worker import CLIP_NORM, LEARNING_RATE, N_CTX, N_VOCAB, SIZES, WEIGHT_DECAY, Job, serve, window
+
+
+def load() -> Job:
+    layers, width, heads = SIZES["124M"]
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=N_VOCAB,
+        num_layers=layers,
+        num_heads=heads,
+        hidden_dim=width,
+        intermediate_dim=4 * width,
+        dropout=0.0,
+        max_sequence_length=N_CTX,
+    )
+    model = keras_hub.models.GPT2CausalLM(backbone=backbone, preprocessor=None)
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM),
+    )
+    ids = window()[None]
+    inputs = {"token_ids": ids[:, :-1], "padding_mask": np.ones((1, N_CTX), np.int32)}
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            model.train_on_batch(inputs, ids[:, 1:])
+
+    return work
+
+
+serve(load)

@@ -1,0 +1,63 @@
+"""This package's trainer as `finetune` builds it, its defaults, random weights.
+
+Arguments: precision ("auto": as a session chooses); size; "checkpointing" or nothing. Beside steps it knows the job
+{"products": n}: the speed of a large matrix product in the trainer's dtype, the best of n.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from worker import N_CTX, N_VOCAB, SIZES, Job, serve, window
+
+_PRODUCT_SIZE = 4096
+
+
+def load() -> Job:
+    from gpt2simple import devices
+    from gpt2simple._backend import tf
+    from gpt2simple.model import build_model, named_variables
+    from gpt2simple.settings import FinetuneSettings
+    from gpt2simple.shape import ModelShape
+    from gpt2simple.training.build import build_trainer
+
+    layers, width, heads = SIZES[sys.argv[2]]
+    shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
+    devices.start(None)
+    dtype = tf.as_dtype(devices.choose_precision(sys.argv[1]).training)
+    model = build_model(shape, seed=0)
+    trainer = build_trainer(
+        model, named_variables(model), shape, FinetuneSettings(), dtype=dtype, seed=1, last_step=None,
+        checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
+    )  # fmt: skip
+    ids = window()[None, None]  # (A, B, T + 1)
+    batch = ids[..., :-1], ids[..., 1:], np.ones((1, 1, N_CTX), np.float32)
+
+    def batches() -> Iterator[Any]:
+        while True:
+            yield batch
+
+    signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in batch)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
+    matrix = tf.cast(tf.random.stateless_normal([_PRODUCT_SIZE, _PRODUCT_SIZE], seed=[0, 1]), dtype)
+    multiply = tf.function(lambda: tf.reduce_sum(tf.cast(tf.matmul(matrix, matrix)[0], tf.float32)))
+
+    def work(steps: int = 0, products: int = 0) -> dict[str, Any]:
+        if steps:
+            trainer.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
+            return {"precision": dtype.name}
+        seconds = []
+        for _ in range(products):
+            started = time.perf_counter()
+            float(multiply())
+            seconds.append(time.perf_counter() - started)
+        return {"operations_per_second": 2.0 * _PRODUCT_SIZE**3 / min(seconds)}
+
+    return work
+
+
+serve(load)
