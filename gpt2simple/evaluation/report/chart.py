@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 40
 _MOST_POINTS = 400
 
 
@@ -85,7 +85,7 @@ class _Frame:
             parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="{anchor}">{value:g}</text>')
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
         parts.append(f'<text x="{middle:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">{html.escape(x_label)}</text>')
-        parts.append(f'<text class="unit" x="{_LEFT + 4}" y="{_TOP + 10}">{html.escape(y_label)}</text>')
+        parts.append(f'<text x="4" y="13">{html.escape(y_label)}</text>')
         return "".join(parts)
 
 

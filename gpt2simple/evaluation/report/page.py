@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from gpt2simple.evaluation.report.style import STYLE
 from gpt2simple.settings import to_json
 
 _MOST_PASSAGES = 20
+_NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?( ?(%|s|GB))?")
 _SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -177,8 +179,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str =
 
 
 def _cell(value: str) -> str:
-    is_number = bool(value) and all(c in "0123456789.,+-%e" for c in value)
-    return f'<td class="number">{_text(value)}</td>' if is_number else f"<td>{_text(value)}</td>"
+    return f'<td class="number">{_text(value)}</td>' if _NUMBER.fullmatch(value) else f"<td>{_text(value)}</td>"
 
 
 def _details(title: str, body: str, *, is_open: bool = False) -> str:
