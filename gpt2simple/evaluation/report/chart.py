@@ -101,7 +101,7 @@ def _drawn(line: Line, frame: _Frame) -> str:
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers from at or below ``low`` to at or above ``high``, two or more and about ``most``."""
     if high <= low:
-        low, high = low - 0.5, high + 0.5
+        high = low + 1.0  # above: what is constant is most often a share of nothing
     rough = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= rough * 0.999)
