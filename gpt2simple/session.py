@@ -28,6 +28,7 @@ from gpt2simple.model import read_weight
 from gpt2simple.observers.group import ObserverGroup
 from gpt2simple.observers.keras_adapter import adapt_callbacks
 from gpt2simple.observers.standard import standard_observers
+from gpt2simple.records import Observer
 from gpt2simple.request import DEFAULT_MODEL, Request, complete_request, drawn_seed
 from gpt2simple.results import FinetuneResult
 from gpt2simple.runs import RunDirectory, continues, existing_run_path, run_path
@@ -160,8 +161,8 @@ class Session:
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
-            observer = ObserverGroup(standard_observers(self.run_dir), self._notify)
-            sample = training_sampler(request, self._new_generator)
+            observers, sample = self._watchers(request)
+            observer = ObserverGroup(observers, self._notify)
             result = finetune_run(request, loaded, run, observer, sample, self._notify)
         except BaseException:
             self._forget()  # half-trained weights: the next call loads what the session was opened with
@@ -171,6 +172,10 @@ class Session:
             gc.collect()  # the optimizer's moments are twice the model
         self._holds_base, self._opens_run = False, True
         return result
+
+    def _watchers(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
+        """Who watches a run, and what shows how the model writes at a step; `compat` has its own."""
+        return standard_observers(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
         """A model of the right shape; its weights are the base model's where the run begins anew."""
@@ -225,9 +230,7 @@ class Session:
 
     def _generate_settings(self, settings: Mapping[str, Any]) -> GenerateSettings:
         (given,) = split_by_class(settings, GenerateSettings, function="generate", also=("prefix", "run_name"))
-        lists: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
-        }
+        lists: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         if lists.get("seed") is None:
             lists["seed"] = self._next_seed()
         return GenerateSettings(**lists)
@@ -287,9 +290,7 @@ class Session:
         else:
             self._forget()
             self._loaded = LoadedModel.load(folder)
-        self._model_name = recorded
-        self._holds_base = False
-        self._opens_run = True
+        self._model_name, self._holds_base, self._opens_run = recorded, False, True
 
     def use_model(self, model_name: str) -> None:
         """Hold a model itself instead of what the session held; runs begun from now on begin with it."""
@@ -340,8 +341,7 @@ class Session:
             else:
                 if self._opens_run and self._model_name is None:
                     existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
-                folder = model_folder(self.model_name, self._model_dir, self._notify)
-                self._loaded = LoadedModel.load(folder)
+                self._loaded = LoadedModel.load(model_folder(self.model_name, self._model_dir, self._notify))
                 self._holds_base = True
         return self._loaded
 

@@ -1,8 +1,9 @@
-"""Let gpt-2-simple 0.8.1 itself write a run: python original_run.py FOLDER.
+"""Let gpt-2-simple 0.8.1 itself write a run: python original_run.py FOLDER [VOCABULARY].
 
 Runs in an environment of its own. FOLDER gets models/small, checkpoint/run1 after two training steps, and logits.npz
 with the ids and logits that gpt-2-simple's own graph computes from that run. The shape is as small as gpt-2-simple
-allows: it trains on windows of 1,024 tokens whatever the model.
+allows: it trains on windows of 1,024 tokens whatever the model. VOCABULARY is a folder with encoder.json and vocab.bpe;
+without it the vocabulary is the 256 bytes.
 """
 
 import json
@@ -22,6 +23,11 @@ os.chdir(sys.argv[1])
 
 
 def write_vocabulary(folder: Path) -> None:
+    if len(sys.argv) > 2:
+        for name in ("encoder.json", "vocab.bpe"):
+            (folder / name).write_bytes(Path(sys.argv[2], name).read_bytes())
+        HPARAMS["n_vocab"] = len(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
+        return
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     symbols = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
@@ -57,6 +63,6 @@ def run_logits() -> None:
 
 
 write_base_model(Path("models/small"))
-Path("text.txt").write_text("The lighthouse keeper paints the last lamp before dawn.\n" * 60)
+Path("text.txt").write_text("The lighthouse keeper paints the last lamp before dawn.\n" * 200)
 gpt2.finetune(gpt2.start_tf_sess(), "text.txt", model_name="small", steps=2, learning_rate=0.01, sample_length=16)
 run_logits()

@@ -1,0 +1,161 @@
+"""Google Drive from a Colab notebook: runs and files carried there and back. Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+from gpt2simple.errors import BackendError, DataError, RunError, StorageError
+from gpt2simple.runs import existing_run_path, run_path
+from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE
+from gpt2simple.storage import atomic_file, atomic_folder, storage_errors
+
+_MOUNT = Path("/content/drive")
+_RUNS = Path("checkpoint")
+
+
+def mount_gdrive() -> None:
+    """Mount the user's Google Drive, which Colab asks the user to allow.
+
+    Raises:
+        BackendError: this is not Colab.
+    """
+    try:
+        drive = importlib.import_module("google.colab.drive")
+    except ImportError as error:
+        raise BackendError(
+            "mount_gdrive() works in a Google Colab notebook only: google.colab cannot be imported here. "
+            "Elsewhere, copy the folder checkpoint/<run_name> itself."
+        ) from error
+    drive.mount(str(_MOUNT))
+
+
+def is_mounted() -> None:
+    """Return if Google Drive is mounted.
+
+    Raises:
+        StorageError: it is not.
+    """
+    if not _MOUNT.is_dir():
+        raise StorageError(
+            f"Google Drive is not mounted: there is no folder {_MOUNT}. Call gpt2.mount_gdrive() first, in Colab."
+        )
+
+
+def get_tarfile_name(checkpoint_folder: str) -> str:
+    """The name of the archive of a folder: "checkpoint/run1" gives "checkpoint_run1.tar"."""
+    return checkpoint_folder.replace(os.path.sep, "_") + ".tar"
+
+
+def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
+    """Copy the folder of a run to Google Drive, as one archive or as a folder.
+
+    An archive of that name is replaced once the new one is whole; a folder is not.
+
+    Raises:
+        RunError: there is no such run, or its folder is in Google Drive already.
+        StorageError: Google Drive is not mounted or full.
+    """
+    is_mounted()
+    folder = existing_run_path(_RUNS, run_name)
+    if copy_folder:
+        _copy_folder(folder, _in_drive(str(folder)))
+        return
+    archive = _in_drive(get_tarfile_name(str(folder)))
+    with atomic_file(archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        tar.add(folder, arcname=folder.as_posix(), filter=_without_lock)
+
+
+def copy_checkpoint_from_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
+    """Bring the folder of a run from Google Drive, where ``copy_checkpoint_to_gdrive`` (also gpt-2-simple's) put it.
+
+    Raises:
+        RunError: the run is here already. DataError: the archive holds other things than that run.
+        StorageError: Google Drive is not mounted or has no such copy.
+    """
+    is_mounted()
+    folder = run_path(_RUNS, run_name)
+    if copy_folder:
+        _copy_folder(_in_drive(str(folder)), folder)
+        return
+    _require_new(folder)
+    archive = _in_drive(get_tarfile_name(str(folder)))
+    _require_there(archive)
+    with storage_errors(archive), tarfile.open(archive, mode="r") as tar, atomic_folder(folder) as target:
+        try:
+            _unpack(tar, folder.as_posix(), target)
+        except tarfile.TarError as error:
+            raise DataError(
+                f"{archive} cannot be unpacked ({error}); nothing was. Copy the run to Google Drive again."
+            ) from error
+
+
+def _unpack(tar: tarfile.TarFile, inside: str, target: Path) -> None:
+    """Put what an archive has under the folder ``inside`` into ``target``, and refuse whatever lies elsewhere."""
+    for member in tar:
+        name = member.name.removeprefix("./")
+        if name in (inside, inside.split("/")[0]) and member.isdir():
+            continue
+        if not name.startswith(f"{inside}/"):
+            raise DataError(
+                f"{tar.name} holds {member.name!r}, outside of {inside}; nothing was unpacked. Take an archive that "
+                "copy_checkpoint_to_gdrive wrote for this run_name."
+            )
+        # "data": no path that leads out, no link that does, no device, no special permission
+        tar.extract(member.replace(name=name.removeprefix(f"{inside}/"), deep=False), target, filter="data")
+
+
+def copy_file_to_gdrive(file_path: str) -> None:
+    """Copy a file to Google Drive, under the same name; one of that name is replaced.
+
+    Raises:
+        StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
+    """
+    is_mounted()
+    _copy_file(Path(file_path), _in_drive(file_path))
+
+
+def copy_file_from_gdrive(file_path: str) -> None:
+    """Bring a file from Google Drive, under the same name; one of that name is replaced.
+
+    Raises:
+        StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
+    """
+    is_mounted()
+    _copy_file(_in_drive(file_path), Path(file_path))
+
+
+def _in_drive(path: str) -> Path:
+    return _MOUNT / "My Drive" / path
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    _require_there(source)
+    with storage_errors(source), source.open("rb") as file, atomic_file(target) as copy:
+        shutil.copyfileobj(file, copy)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    _require_there(source)
+    _require_new(target)
+    with storage_errors(source), atomic_folder(target) as copy:
+        ignored = shutil.ignore_patterns(LOCK_FILE, LOCK_OWNER_FILE)
+        shutil.copytree(source, copy, ignore=ignored, dirs_exist_ok=True)
+
+
+def _require_there(path: Path) -> None:
+    if not path.exists():
+        there = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+        raise StorageError(f"There is no {path}. {path.parent} holds: {', '.join(there) or 'nothing'}. Check the name.")
+
+
+def _require_new(folder: Path) -> None:
+    if folder.exists():
+        raise RunError(f"{folder} exists already, and is not replaced. Move it away, or take another run_name.")
+
+
+def _without_lock(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name.endswith((f"/{LOCK_FILE}", f"/{LOCK_OWNER_FILE}")) else member

@@ -1,0 +1,89 @@
+"""Downloading and encoding with gpt-2-simple's arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpt2simple import download, preparing
+from gpt2simple.compat.tables import text_settings
+from gpt2simple.download.fetch import Fetcher
+from gpt2simple.download.folders import holds_model
+from gpt2simple.download.sources import Download
+from gpt2simple.errors import SettingsError
+from gpt2simple.registry import PublishedFile
+from gpt2simple.storage import make_folder
+from gpt2simple.telling import tell
+
+
+def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
+    """Put a model into ``<model_dir>/<model_name>``, if it is not there yet. Arguments in the old order.
+
+    Raises:
+        SettingsError: no known model has that name. DownloadError, StorageError: it could not be fetched or written.
+    """
+    download.download_gpt2(model_name, model_dir)
+
+
+def is_gpt2_downloaded(model_dir: str = "models", model_name: str = "124M") -> bool:
+    """Whether ``<model_dir>/<model_name>`` holds a model's files. Arguments in the old order."""
+    try:
+        return download.is_gpt2_downloaded(model_name, model_dir)
+    except SettingsError:  # not a known size: a folder of the user's
+        return holds_model(Path(model_dir) / model_name)
+
+
+def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, file_name: str) -> None:
+    """Put ``<url_base>/models/<model_name>/<file_name>`` into the folder ``sub_dir``, resumed where it was cut off.
+
+    Raises:
+        DownloadError: it could not be fetched. StorageError: it cannot be written.
+    """
+    url = f"{url_base}/models/{model_name}/{file_name}"
+    file = Download(
+        file=PublishedFile(name=file_name),
+        url=url,
+        identity=url,
+        mirror_variable="GPT2SIMPLE_OPENAI_URL",
+        expected_bytes=0,
+    )
+    make_folder(Path(sub_dir))
+    fetcher = Fetcher(Path(sub_dir), model_name=model_name, progress=True, notify=tell)
+    fetcher.fetch(file, all_names=[file_name])
+
+
+def encode_csv(
+    csv_path: str,
+    out_path: str = "csv_encoded.txt",
+    header: bool = True,
+    start_token: str = "<|startoftext|>",
+    end_token: str = "<|endoftext|>",
+) -> None:
+    """Write the first column of a table as text, each row between two marks on a line of its own.
+
+    Raises:
+        DataError: the file is missing or is no table. StorageError: ``out_path`` cannot be written.
+    """
+    preparing.encode_csv(csv_path, out_path, header=header, start_token=start_token, end_token=end_token)
+
+
+def encode_dataset(
+    file_path: str,
+    model_dir: str = "models",
+    out_path: str = "text_encoded.npz",
+    model_name: str = "124M",
+    combine: int = 50000,
+) -> None:
+    """Write a text as token ids to an .npz file, which ``finetune`` reads.
+
+    Args:
+        file_path: a file, folder or pattern. model_dir, model_name: whose tokenizer. out_path: the file to write.
+        combine: documents are gathered in one array until it holds this many bytes of text.
+
+    Raises:
+        DataError: there is no text. StorageError: the file cannot be written.
+    """
+    print("Reading files", flush=True)
+    preparing.encode_dataset(
+        file_path, out_path, model_name=model_name, model_dir=model_dir, combine=combine, **text_settings(file_path)
+    )
+    print("Writing", out_path, flush=True)

@@ -1,0 +1,110 @@
+"""What ``start_tf_sess`` gives: a place for one model, filled by the calls that it is handed to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpt2simple._backend import tf
+from gpt2simple.errors import SettingsError
+from gpt2simple.session import Session
+
+
+class NotebookSession:
+    """At most one model in memory; empty until ``finetune`` or ``load_gpt2`` fills it.
+
+    Attributes:
+        threads: CPU threads for a computation; None: all cores.
+        holds: what is in memory, in words ("run 'run1'", "model '124M'"); None: nothing.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        self.threads = threads
+        self.holds: str | None = None
+        self._engine: Session | None = None
+        self._closed = False
+
+    @property
+    def engine(self) -> Session:
+        """The session of this package that does the work.
+
+        Raises:
+            SettingsError: nothing was loaded yet.
+        """
+        if self._engine is None:
+            raise SettingsError("The session holds no model yet. Call gpt2.load_gpt2(sess) or gpt2.finetune first.")
+        return self._engine
+
+    def hold(self, engine: Session, what: str) -> None:
+        """Keep a session of this package, and close the one that was kept before."""
+        self.empty()
+        self._engine, self.holds = engine, what
+
+    def empty(self) -> None:
+        """Free the model."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self.holds = None
+
+    def close(self) -> None:
+        """Free the model; a closed session takes no other."""
+        self.empty()
+        self._closed = True
+
+    def require_open(self) -> None:
+        """Return if the session may be used.
+
+        Raises:
+            SettingsError: it was closed.
+        """
+        if self._closed:
+            raise SettingsError("This session is closed. Start another one: sess = gpt2.start_tf_sess().")
+
+    def __enter__(self) -> NotebookSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def checked(sess: Any) -> NotebookSession:
+    """The session that a user handed over.
+
+    Raises:
+        SettingsError: it is something else, or closed.
+    """
+    if not isinstance(sess, NotebookSession):
+        raise SettingsError(
+            f"sess is a {type(sess).__name__}; expected what start_tf_sess() gives. "
+            "Call sess = gpt2.start_tf_sess() and hand that over."
+        )
+    sess.require_open()
+    return sess
+
+
+def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
+    """An empty session.
+
+    Args:
+        threads: CPU threads, settled once per process by the first call that computes; -1 or 0: all cores.
+        server: must be None.
+
+    Raises:
+        SettingsError: a server was given.
+    """
+    if server is not None:
+        raise SettingsError(
+            f"server is {server!r}; this package computes in its own process, not on a TensorFlow server. Leave it out."
+        )
+    return NotebookSession(threads if threads > 0 else None)
+
+
+def reset_session(sess: Any, threads: int = -1, server: Any = None) -> NotebookSession:
+    """A new, empty session; the old one is closed and its memory freed."""
+    new = start_tf_sess(threads, server)
+    checked(sess).close()
+    return new
+
+
+def get_available_gpus() -> list[str]:
+    """The names of the GPUs that TensorFlow sees, such as "/device:GPU:0"; empty where it sees none."""
+    return [f"/device:GPU:{number}" for number, _ in enumerate(tf.config.list_physical_devices("GPU"))]
