@@ -12,6 +12,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 folder, batches_file, losses_file, rate, decay = sys.argv[1:6]
+torch.set_num_threads(1)  # so small a model is not faster on more, and far slower where the cores are busy
 model = GPT2LMHeadModel.from_pretrained(folder).float().eval()  # eval: no dropout; gradients are the same
 groups = [
     {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": float(decay)},
