@@ -74,7 +74,7 @@ def as_trial(program: str) -> str:
 
 def run_readme(folder: Path, *, old_style: bool) -> str:
     """What the README's programs print together: those for gpt-2-simple's users, or all others."""
-    (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
+    (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
     assert len(chosen) == (1 if old_style else 5)
