@@ -18,6 +18,11 @@ QUICK: dict[str, Any] = {
 }
 
 
+def as_options(settings: dict[str, Any]) -> list[str]:
+    """Settings as words of a command line."""
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def write_small_model(folder: Path, seed: int = 0) -> Path:
     model = testing.small_model(seed)
     write_model_folder(folder, testing.SMALL_SHAPE, lambda name: read_weight(model, name), testing.byte_tokenizer())
