@@ -31,7 +31,7 @@ def test_bfloat16_stays_close_to_float32():
     """Each product rounds its factors and its result to 8 bits, by at most 2**-9 = 0.2 % each.
 
     Eight products in a row (four a layer) and the head, each with three independent roundings, give about
-    0.2 % x sqrt(27) = 1 % of the logits' spread; twice that is the bound. Measured: 0.7 %.
+    0.2 % x sqrt(27) = 1 % of the logits' spread; twice that is the bound.
     """
     tokens = random_tokens(3, 300)
     exact = our_logits(model_of(LONG_SHAPE), tokens, LONG_SHAPE)
