@@ -43,7 +43,7 @@ demo: install
 	@$(BIN)/python examples/demo.py
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not reference"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not reference"
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or reference"

@@ -96,7 +96,9 @@ def test_session_options_have_the_defaults_of_the_calls() -> None:
 
     defaults = {name: p.default for name, p in inspect.signature(finetune).parameters.items()}
     options = {option.name: option for option in cli.commands["finetune"].params}
-    unused = cli.commands["finetune"].make_context("finetune", ["text.txt"]).params
+    # Under the group, as always: click remembers a command's help options from the first context it is given.
+    group = cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
+    unused = cli.commands["finetune"].make_context("finetune", ["text.txt"], parent=group).params
     for name in ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads"):
         assert unused[name] == defaults[name], name
     assert tuple(options["precision"].type.choices) == devices.PRECISIONS  # type: ignore[attr-defined]
