@@ -26,7 +26,8 @@ def main() -> None:
         words = sampled_words(session)
     found = sum(word in known for word in words)
     stems = sum(word in known or ENDINGS.sub("", word) in known for word in words)
-    print(f"Of {len(words)} sampled words {found / len(words):.1%} stand in the list, {stems / len(words):.1%} by stem.")
+    share, share_by_stem = found / len(words), stems / len(words)
+    print(f"Of {len(words)} sampled words {share:.1%} stand in the list, {share_by_stem:.1%} by stem.")
 
 
 def sampled_words(session: gpt2simple.Session) -> list[str]:

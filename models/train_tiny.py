@@ -2,9 +2,9 @@
 
     python models/train_tiny.py TEXTS OUTPUT [--steps N]
 
-TEXTS is what models/prepare_texts.py writes. A byte-level BPE is trained on the texts, a GPT-2 of 3.5 million parameters
-starts from random weights, and `gpt2simple.finetune` trains it; the best step by held-out loss is written to OUTPUT in
-16 bits. Stopped, and started again with the same arguments, it goes on where it was.
+TEXTS is what models/prepare_texts.py writes. A byte-level BPE is trained on the texts, a GPT-2 of 3.6 million
+parameters starts from random weights, and `gpt2simple.finetune` trains it; the best step by held-out loss is written to
+OUTPUT in 16 bits. Stopped, and started again with the same arguments, it goes on where it was.
 """
 
 from __future__ import annotations
