@@ -101,7 +101,7 @@ def _unpack(tar: tarfile.TarFile, inside: str, target: Path) -> None:
             continue
         if not name.startswith(f"{inside}/"):
             raise DataError(
-                f"{tar.name} holds {member.name!r}, outside of {inside}; nothing was unpacked. Take an archive that "
+                f"{tar.name!s} holds {member.name!r}, outside of {inside}; nothing was unpacked. Take an archive that "
                 "copy_checkpoint_to_gdrive wrote for this run_name."
             )
         # "data": no path that leads out, no link that does, no device, no special permission

@@ -35,7 +35,8 @@ def causal_attention(queries: Any, keys: Any, values: Any, dropout: DropoutKey |
 
     @tf.custom_gradient
     def attend(q: Any, k: Any, v: Any) -> Any:
-        results, log_sums = [], []
+        results: list[Any] = []
+        log_sums: list[Any] = []
         for start, end in _blocks(q.shape[2]):
             with tf.control_dependencies(results[-1:]):
                 part = tf.identity(q[:, :, start:end])  # (B, H, S, D)

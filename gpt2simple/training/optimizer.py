@@ -106,7 +106,8 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         if self._decay > 0.0 and is_matrix(name):
             decayed = [variable.assign_sub(rate * self._decay * variable, read_value=False)]
         with tf.control_dependencies(decayed):
-            return _apply_adam(variable, *slots, gradient, rate, *corrections)
+            m, v = slots
+            return _apply_adam(variable, m, v, gradient, rate, *corrections)
 
 
 @fused
