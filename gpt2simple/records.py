@@ -12,6 +12,16 @@ from pathlib import Path
 from typing import Any
 
 
+def perplexity(loss: float) -> float:
+    """The perplexity of a loss in nats per token; finite however large the loss."""
+    return math.exp(min(loss, 700.0))
+
+
+def bits_per_byte(nats: float, target_bytes: int) -> float:
+    """A summed loss in bits per byte of the text that its targets spell."""
+    return nats / math.log(2) / max(target_bytes, 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """What a run is about to do, told to observers before the first step."""
@@ -66,11 +76,11 @@ class EvaluationRecord:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(min(self.loss, 700.0))
+        return perplexity(self.loss)
 
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / max(self.target_bytes, 1)
+        return bits_per_byte(self.nats, self.target_bytes)
 
     def to_json(self) -> dict[str, Any]:
         derived = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}

@@ -14,6 +14,7 @@ from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
+from gpt2simple.records import bits_per_byte, perplexity
 from gpt2simple.tokenizer import Tokenizer
 
 _MOST_NATS = 12.0  # of surprise, shown in the deepest colour: GPT-2 guessing at random pays 10.8
@@ -55,13 +56,13 @@ class TextScore:
 
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / len(self.text.encode())
+        return bits_per_byte(self.nats, len(self.text.encode()))
 
     def summary(self) -> str:
         """The figures in a line for people."""
         hits = sum(token.rank == 1 for token in self.tokens)
         return (
-            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {math.exp(min(self.loss, 700.0)):.4g}, "
+            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {perplexity(self.loss):.4g}, "
             f"{self.bits_per_byte:.3f} bits/byte, {hits / len(self.tokens):.0%} of the tokens held likeliest"
         )
 

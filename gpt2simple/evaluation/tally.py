@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpt2simple.records import bits_per_byte, perplexity
+
 
 @dataclass
 class Tally:
@@ -36,11 +38,11 @@ class Tally:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(min(self.loss, 700.0))
+        return perplexity(self.loss)
 
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / max(self.target_bytes, 1)
+        return bits_per_byte(self.nats, self.target_bytes)
 
     @property
     def accuracy(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpt2simple._backend import keras
 from gpt2simple.errors import TrainingError
-from gpt2simple.records import EpochRecord, EvaluationRecord, Observer, SampleRecord, StepRecord
+from gpt2simple.records import EpochRecord, EvaluationRecord, Observer, SampleRecord, StepRecord, bits_per_byte
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.progress import Progress
 from gpt2simple.training.signals import StopRequest
@@ -155,8 +155,7 @@ class Watch(keras.callbacks.Callback):
         nats = math.fsum(self._trainer.held_out_nats(*batch) for batch in self._work.held_out)
         tokens = sum(int(batch[2].sum()) for batch in self._work.held_out)
         self._held_out_loss = nats / tokens
-        bits_per_byte = nats / math.log(2) / max(self._work.target_bytes, 1)
-        is_best = self._progress.add_look(self._held_out_loss, bits_per_byte)
+        is_best = self._progress.add_look(self._held_out_loss, bits_per_byte(nats, self._work.target_bytes))
         self._observer.on_evaluation(
             EvaluationRecord(
                 step=self._progress.step,
