@@ -4,8 +4,9 @@
 
 GPT-2 124M with random weights, steps of 1 x 1,024 tokens, default settings. Every tool runs in a process of its own
 that keeps model and optimizer. This package and one peer take turns, a step each (or --steps), so that the machine's
-moods meet both alike; after its turn this package's worker multiplies two 4,096 x 4,096 matrices in its precision: the
-ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest and highest.
+moods meet both alike; after this package's turn a third process multiplies two 4,096 x 4,096 matrices in its
+precision: the ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest
+and highest.
 Compilation is apart: each process's first job, one step, is reported and not counted.
 
 Cases: "speed" (beside each peer); "large" (peak memory of 355M with gradient checkpointing, two steps); "outside" (the
@@ -54,13 +55,18 @@ def ours(precision: str, size: str = "124M", *more: str) -> Peer:
     return Peer(SCRIPTS / "ours_worker.py", (precision, size, *more))
 
 
+def products(precision: str) -> Peer:
+    return Peer(SCRIPTS / "products_worker.py", (precision,))
+
+
 def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
     """Tokens per second and peak memory of this package and one peer, taking turns."""
     with workers({"gpt2simple": ours(OUR_PRECISION.get(name, "auto")), name: PEERS[name]}) as running:
         mine, theirs = running["gpt2simple"], running[name]
         first = {tool: worker.run(steps=1) for tool, worker in running.items()}
-        mine.run(products=1)
-        turns = [_turn(mine, theirs, steps) for _ in range(rounds)]
+        with workers({"products": products(first["gpt2simple"]["precision"])}) as third:
+            third["products"].run(products=1)
+            turns = [_turn(mine, theirs, third["products"], steps) for _ in range(rounds)]
         our_memory, their_memory = (mine.run(steps=1)["peak_bytes"], theirs.run(steps=1)["peak_bytes"])
     speeds = [steps * TOKENS_PER_STEP / mine for mine, _, _ in turns]
     measured = {
@@ -82,10 +88,10 @@ def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
     return measured
 
 
-def _turn(mine: Worker, theirs: Worker, steps: int) -> tuple[float, float, float]:
+def _turn(mine: Worker, theirs: Worker, products: Worker, steps: int) -> tuple[float, float, float]:
     """Seconds of a job here and there, and the ceiling right after ours, in operations per second."""
     our_seconds = mine.run(steps=steps)["seconds"]
-    ceiling = mine.run(products=3)["operations_per_second"]
+    ceiling = products.run(products=3)["operations_per_second"]
     return our_seconds, theirs.run(steps=steps)["seconds"], ceiling
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpt2simple._backend import tf
 from gpt2simple.model import build_model, named_variables
-from gpt2simple.network import DropoutKey, compute_weights, head_matrix, hidden_states, logits
+from gpt2simple.network import DropoutKey, flat_weights, head_matrix, hidden_states, logits
 from gpt2simple.shape import ModelShape
 from gpt2simple.testing import SMALL_SHAPE
 
@@ -24,8 +24,8 @@ def model_of(shape=SMALL_SHAPE, seed=0):
     return model
 
 
-def weights_of(model, dtype=tf.float32):
-    return compute_weights(named_variables(model), dtype)
+def weights_of(model):
+    return flat_weights(named_variables(model))
 
 
 def random_tokens(batch, time, seed=0):
@@ -33,7 +33,7 @@ def random_tokens(batch, time, seed=0):
 
 
 def our_states(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32, **options):
-    return hidden_states(weights_of(model, dtype), tf.constant(tokens), shape, **options)
+    return hidden_states(weights_of(model), tf.constant(tokens), shape, dtype, **options)
 
 
 def our_logits(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32):

@@ -20,7 +20,7 @@ def load() -> Job:
     from gpt2simple._backend import tf
     from gpt2simple.generation.generator import Generator
     from gpt2simple.model import build_model, named_variables
-    from gpt2simple.network import compute_weights, head_matrix, hidden_states, logits
+    from gpt2simple.network import flat_weights, head_matrix, hidden_states, logits
     from gpt2simple.settings import FinetuneSettings, GenerateSettings
     from gpt2simple.shape import ModelShape
     from gpt2simple.testing import byte_tokenizer
@@ -55,7 +55,7 @@ def load() -> Job:
         tf.config.experimental.enable_tensor_float_32_execution(False)
         tokens = tf.constant(window(_PARITY_ROWS)[None])
         greedy = write(_PARITY_TOKENS, 1, temperature=0.0)
-        states = tf.function(lambda: hidden_states(compute_weights(variables, tf.float32), tokens, shape))()
+        states = tf.function(lambda: hidden_states(flat_weights(variables), tokens, shape))()
         scores = logits(states, head_matrix(variables["wte.weight"], tf.float32)).numpy()
         np.savez(path, logits=scores, greedy=greedy, losses=train(_PARITY_STEPS, _PARITY_ROWS))
 

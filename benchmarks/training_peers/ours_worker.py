@@ -1,20 +1,16 @@
 """This package's trainer as `finetune` builds it, its defaults, random weights.
 
-Arguments: precision ("auto": as a session chooses); size; "checkpointing" or nothing. Beside steps it knows the job
-{"products": n}: the speed of a large matrix product in the trainer's dtype, the best of n.
+Arguments: precision ("auto": as a session chooses); size; "checkpointing" or nothing.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from worker import N_CTX, N_VOCAB, SIZES, Job, serve, window
-
-_PRODUCT_SIZE = 4096
 
 
 def load() -> Job:
@@ -43,19 +39,10 @@ def load() -> Job:
 
     signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in batch)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
-    matrix = tf.cast(tf.random.stateless_normal([_PRODUCT_SIZE, _PRODUCT_SIZE], seed=[0, 1]), dtype)
-    multiply = tf.function(lambda: tf.reduce_sum(tf.cast(tf.matmul(matrix, matrix)[0], tf.float32)))
 
-    def work(steps: int = 0, products: int = 0) -> dict[str, Any]:
-        if steps:
-            trainer.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
-            return {"precision": dtype.name}
-        seconds = []
-        for _ in range(products):
-            started = time.perf_counter()
-            float(multiply())
-            seconds.append(time.perf_counter() - started)
-        return {"operations_per_second": 2.0 * _PRODUCT_SIZE**3 / min(seconds)}
+    def work(steps: int) -> dict[str, Any]:
+        trainer.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
+        return {"precision": dtype.name}
 
     return work
 

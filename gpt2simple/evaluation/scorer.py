@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpt2simple._backend import tf
-from gpt2simple.network import compute_weights, head_matrix, hidden_states, logits
+from gpt2simple.network import flat_weights, head_matrix, hidden_states, logits
 from gpt2simple.shape import ModelShape
 
 _SLICE_BYTES = 1 << 27  # of float32 logits at a time
@@ -47,8 +47,8 @@ class Scorer:
         return TokenScores(nats.numpy().reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
     def _score(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        weights = compute_weights(self._variables, self._dtype)
-        states = tf.cast(hidden_states(weights, inputs, self._shape), tf.float32)  # (N, E)
+        weights = flat_weights(self._variables)
+        states = tf.cast(hidden_states(weights, inputs, self._shape, self._dtype), tf.float32)  # (N, E)
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
         flat = tf.reshape(targets, [-1])
         rows = states.shape[0]

@@ -11,12 +11,12 @@ Letters for shapes: B batch, T time (tokens), N = B*T rows, E width, H heads, D 
 from gpt2simple.network.body import hidden_states
 from gpt2simple.network.dropout import DropoutKey
 from gpt2simple.network.head import LossGradients, head_matrix, logits, loss_gradients, summed_loss
-from gpt2simple.network.weights import compute_weights, is_matrix
+from gpt2simple.network.weights import flat_weights, is_matrix
 
 __all__ = [
     "DropoutKey",
     "LossGradients",
-    "compute_weights",
+    "flat_weights",
     "head_matrix",
     "hidden_states",
     "is_matrix",

@@ -21,6 +21,28 @@ _FORBIDDEN = -1e30
 _PLACES = 1 << 16  # masks of one layer have numbers of their own below this
 
 
+def split_heads(product: Any, bias: Any, batch: int, heads: int) -> tuple[Any, Any, Any]:
+    """Queries, keys and values, each [B, H, T, D], from a product [N, 3E] and its bias, float32 [3E].
+
+    The queries come scaled by 1 / sqrt(D), so that the scores need not be.
+    """
+
+    @tf.custom_gradient
+    def split(product: Any, bias: Any) -> Any:
+        def backward(*upstream: Any) -> tuple[Any, Any]:
+            return _split_heads_backward(*upstream)
+
+        return _split_heads_forward(product, bias, batch, heads), backward
+
+    return split(product, bias)
+
+
+def joined_heads(mixed: Any) -> Any:
+    """[B, H, T, D] to [N, E]."""
+    batch, heads, time, depth = mixed.shape
+    return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch * time, heads * depth])
+
+
 def causal_attention(queries: Any, keys: Any, values: Any, dropout: DropoutKey | None, place: int) -> Any:
     """For each query the average of the values up to its own position, weighted by softmax(q . k).
 
@@ -58,8 +80,10 @@ def _backward(q: Any, k: Any, v: Any, log_sums: list[Any], masks: _BlockMasks, u
     d_values: list[Any] = []
     previous = upstream
     for (start, end), sums in zip(_blocks(q.shape[2]), log_sums, strict=True):
-        (part,) = after(previous, [q[:, :, start:end]])
-        seen_keys, seen_values, up = k[:, :, :end], v[:, :, :end], upstream[:, :, start:end]
+        # Made again, not taken from the forward pass, which would have to keep a growing copy for each block.
+        part, all_keys, all_values = after(previous, [q, k, v])
+        part, up = part[:, :, start:end], upstream[:, :, start:end]
+        seen_keys, seen_values = all_keys[:, :, :end], all_values[:, :, :end]
         weights = _weights_from_log_sums(tf.matmul(part, seen_keys, transpose_b=True), sums)
         d_weights = masks.drop(tf.matmul(up, seen_values, transpose_b=True), start)
         d_scores = _softmax_backward(weights, d_weights)
@@ -94,6 +118,24 @@ def _masked(scores: Any) -> Any:
     rows, columns = scores.shape[-2:]
     allowed = tf.range(columns)[None, :] <= tf.range(rows)[:, None] + (columns - rows)
     return tf.where(allowed, tf.cast(scores, tf.float32), _FORBIDDEN)
+
+
+@fused
+def _split_heads_forward(product: Any, bias: Any, batch: int, heads: int) -> tuple[Any, Any, Any]:
+    rows, width = product.shape
+    depth = width // (3 * heads)
+    wide = tf.reshape(tf.cast(product, tf.float32) + bias, [batch, rows // batch, 3, heads, depth])
+    queries, keys, values = tf.unstack(tf.transpose(wide, [2, 0, 3, 1, 4]))
+    return tuple(tf.cast(part, product.dtype) for part in (queries * depth**-0.5, keys, values))
+
+
+@fused
+def _split_heads_backward(d_queries: Any, d_keys: Any, d_values: Any) -> tuple[Any, Any]:
+    batch, heads, time, depth = d_queries.shape
+    parts = (d_queries * tf.cast(depth**-0.5, d_queries.dtype), d_keys, d_values)
+    sums = [tf.reshape(tf.reduce_sum(tf.cast(part, tf.float32), axis=[0, 2]), [-1]) for part in parts]
+    by_row = [tf.transpose(part, [0, 2, 1, 3])[:, :, None] for part in parts]  # (B, T, 1, H, D)
+    return tf.reshape(tf.concat(by_row, axis=2), [batch * time, 3 * heads * depth]), tf.concat(sums, axis=0)
 
 
 @fused

@@ -14,6 +14,7 @@ from gpt2simple._backend import tf
 from gpt2simple.network.fusion import fused
 
 _COMMON_TOKENS = 1024
+_ROWS = 128  # that the loss is computed for at a time; 32 to 256 measured equal
 _SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
 
 
@@ -81,7 +82,7 @@ def loss_gradients(
     for rows in _slices(states, matrix):
         with tf.control_dependencies([nats] if d_embedding is None else [nats, d_embedding]):
             part = tf.identity(states[rows])
-        slice_nats, d_logits = _slice_loss_and_gradient(
+        slice_nats, d_logits = _loss_and_gradient(
             tf.matmul(part, matrix, transpose_b=True), targets[rows], weights[rows], scale
         )
         nats += slice_nats
@@ -124,8 +125,24 @@ def _slice_loss(scores: Any, targets: Any, weights: Any) -> Any:
     return tf.reduce_sum(weights * (tf.squeeze(highest + tf.math.log(sums), -1) - _picked(scores, targets)))
 
 
+def _loss_and_gradient(scores: Any, targets: Any, weights: Any, scale: Any) -> tuple[Any, Any]:
+    """The summed loss of a slice's logits [S, V] and its gradient for them, some rows after the other.
+
+    XLA holds the powers of all rows that it is given, in float32: of the whole slice they would be 206 MB.
+    """
+    nats, parts = tf.zeros([]), []
+    for start in range(0, scores.shape[0], _ROWS):
+        rows = slice(start, min(start + _ROWS, scores.shape[0]))
+        with tf.control_dependencies([nats]):
+            part = tf.identity(scores[rows])
+        some, gradient = _rows_loss_and_gradient(part, targets[rows], weights[rows], scale)
+        nats += some
+        parts.append(gradient)
+    return nats, tf.concat(parts, axis=0)
+
+
 @fused
-def _slice_loss_and_gradient(scores: Any, targets: Any, weights: Any, scale: Any) -> tuple[Any, Any]:
+def _rows_loss_and_gradient(scores: Any, targets: Any, weights: Any, scale: Any) -> tuple[Any, Any]:
     wide = tf.cast(scores, tf.float32)
     highest, sums = _log_sums(wide)
     nats = tf.reduce_sum(weights * (tf.squeeze(highest + tf.math.log(sums), -1) - _picked(wide, targets)))

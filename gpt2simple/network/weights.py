@@ -1,4 +1,4 @@
-"""The model's variables as the forward pass wants them: matrices in the dtype of the products, biases flat."""
+"""The model's variables as the forward pass wants them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ from typing import Any
 from gpt2simple._backend import tf
 
 
-def compute_weights(variables: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
-    """Weights for ``hidden_states``, made from float32 variables by canonical name.
+def flat_weights(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights for ``hidden_states``: float32, biases [N] where a `TFGPT2LMHeadModel` has [1, N].
 
     Args:
-        variables: of a `TFGPT2LMHeadModel`, whose biases are [1, N].
-        dtype: of the products. Embeddings and norms stay float32: they are looked up and added, not multiplied.
+        variables: of the model, by canonical name.
     """
-    return {name: _compute_weight(name, variable, dtype) for name, variable in variables.items()}
-
-
-def _compute_weight(name: str, variable: Any, dtype: Any) -> Any:
-    if name in ("wte.weight", "wpe.weight"):
-        return variable
-    if is_matrix(name):
-        return tf.cast(variable, dtype)
-    return tf.reshape(variable, [-1])
+    return {
+        name: tf.convert_to_tensor(variable) if is_matrix(name) else tf.reshape(variable, [-1])
+        for name, variable in variables.items()
+    }
 
 
 def is_matrix(name: str) -> bool:

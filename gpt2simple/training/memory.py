@@ -12,15 +12,20 @@ import psutil
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.shape import ModelShape
 
-_PROGRAM = 700_000_000  # bytes: Python, TensorFlow and what XLA compiled
+_PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
+_GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
 _SLICE_BYTES = 1 << 27  # of logits at a time, see network.head
+_LOSS_ROWS = 128  # see network.head
 _MARGIN = 0.9  # share of the free memory that a run may plan with
 _EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Peak bytes of a step, and what they are for."""
+    """Peak bytes of a step, and what they are for.
+
+    Activations are highest when the loss is computed, gradients when the last block's is done: not at the same time.
+    """
 
     weights: int
     optimizer: int
@@ -29,7 +34,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return _PROGRAM + self.weights + self.optimizer + self.gradients + self.activations
+        return _PROGRAM + round(_GAPS * (self.weights + self.optimizer + max(self.gradients, self.activations)))
 
 
 def estimate_memory(
@@ -44,16 +49,18 @@ def estimate_memory(
     rows, width = settings.batch_size * window, shape.n_embd
     parameters, embedding = shape.parameters, shape.n_vocab * width
     matrices = parameters - embedding
-    # Per row of a block: its float32 input and middle, 3 + 3 + 1 + 1 widths around attention, 2 x 4 in the MLP.
-    per_block = rows * width * (2 * 4 + (8 + 2 + 8) * dtype_bytes)
+    # Per row of a block: its float32 input and middle; two norms, queries, keys, values and the mix, 2 x 4 in the MLP.
+    per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * shape.n_layer + per_block if checkpointing else per_block * shape.n_layer
-    head = 3 * min(_SLICE_BYTES, rows * shape.n_vocab * dtype_bytes) + embedding * (4 + 2 * dtype_bytes)
-    gradients = matrices * dtype_bytes + 4 * embedding
+    # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
+    head = 2 * min(_SLICE_BYTES, rows * shape.n_vocab * dtype_bytes) + 8 * min(rows, _LOSS_ROWS) * shape.n_vocab
+    head += embedding * dtype_bytes if dtype_bytes < 4 else 0
+    gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:
         gradients += 4 * parameters
+        head += 4 * parameters
     slots = 0 if settings.optimizer == "sgd" else 2
-    cast = matrices * dtype_bytes if dtype_bytes < 4 else 0
-    return MemoryEstimate(4 * parameters + cast, 4 * slots * parameters, gradients, kept + head)
+    return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head)
 
 
 def free_memory() -> int:

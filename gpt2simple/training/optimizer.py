@@ -1,9 +1,8 @@
 """Adam, AdamW and SGD over variables by canonical name, in as few passes over memory as there can be.
 
-For 124 M parameters the update is limited by memory. Gradients arrive in the dtype that the products gave; XLA unscales
-and clips them in one pass, and TensorFlow's fused kernel updates weight and moments in place in another. The
-arithmetic, epsilon's place included, is that of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019),
-with which losses agree step by step.
+For 124 M parameters the update is limited by memory. Gradients arrive in the dtype that the products gave, and XLA does
+the rest in one pass, in place: unscale, clip, decay, moments, weight. The arithmetic, epsilon's place included, is that
+of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019), with which losses agree step by step.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         for name, gradient in gradients.items():
             # One variable after the other: at once the executor would hold new values of all before it stores any.
             with tf.control_dependencies(previous):
-                gradient = tf.identity(gradient)
+                gradient = tf.reshape(gradient, self._trained[name].shape)
             previous = [self._update(name, gradient, factor, rate, correction_1, correction_2)]
         self.iterations.assign_add(1, read_value=False)
         return tf.no_op()
@@ -99,15 +98,10 @@ class FusedOptimizer(keras.optimizers.Optimizer):
     def _update(self, name: str, gradient: Any, factor: Any, rate: Any, *corrections: Any) -> Any:
         """Store a variable's new values in place and give back the operation that does it."""
         variable, slots = self._trained[name], self._slots[name]
-        gradient = _scaled(tf.reshape(gradient, variable.shape), factor)
         if not slots:
-            return variable.assign_sub(rate * gradient, read_value=False)
-        decayed = []
-        if self._decay > 0.0 and is_matrix(name):
-            decayed = [variable.assign_sub(rate * self._decay * variable, read_value=False)]
-        with tf.control_dependencies(decayed):
-            m, v = slots
-            return _apply_adam(variable, m, v, gradient, rate, *corrections)
+            return variable.assign_sub(rate * _scaled(gradient, factor), read_value=False)
+        decay = self._decay if is_matrix(name) else 0.0
+        return _update_adam(variable, *slots, gradient, factor, rate, rate * decay, *corrections)
 
 
 @fused
@@ -122,23 +116,24 @@ def _scaled(gradient: Any, factor: Any) -> Any:
     return tf.cast(gradient, tf.float32) * factor
 
 
-def _apply_adam(variable: Any, m: Any, v: Any, gradient: Any, rate: Any, correction_1: Any, correction_2: Any) -> Any:
-    """TensorFlow's fused kernel: one pass, in place.
-
-    It divides by sqrt(v) + epsilon where PyTorch divides by sqrt(v / correction_2) + epsilon; scaling its rate and its
-    epsilon by sqrt(correction_2) makes them equal. With powers of 0 it applies no corrections of its own, whose float32
-    arithmetic would be off by 5e-5 in the first step.
-    """
-    root = tf.sqrt(correction_2)
-    return tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=m.handle,
-        v=v.handle,
-        beta1_power=tf.zeros([]),
-        beta2_power=tf.zeros([]),
-        lr=rate * root / correction_1,
-        beta1=_BETA_1,
-        beta2=_BETA_2,
-        epsilon=_EPSILON * root,
-        grad=gradient,
-    )
+@fused
+def _update_adam(
+    variable: Any,
+    m: Any,
+    v: Any,
+    gradient: Any,
+    factor: Any,
+    rate: Any,
+    shrinking: Any,
+    correction_1: Any,
+    correction_2: Any,
+) -> Any:
+    """Adam's step, and the share `shrinking` taken off first: by variables, whose memory XLA writes to directly."""
+    g = tf.cast(gradient, tf.float32) * factor
+    new_m = _BETA_1 * m + (1.0 - _BETA_1) * g
+    new_v = _BETA_2 * v + (1.0 - _BETA_2) * g * g
+    step = (rate / correction_1) * new_m / (tf.sqrt(new_v) * tf.math.rsqrt(correction_2) + _EPSILON)
+    m.assign(new_m)
+    v.assign(new_v)
+    variable.assign(variable * (1.0 - shrinking) - step)
+    return tf.zeros([])

@@ -12,7 +12,7 @@ from gpt2simple._backend import tf
 from gpt2simple.network import (
     DropoutKey,
     LossGradients,
-    compute_weights,
+    flat_weights,
     head_matrix,
     hidden_states,
     loss_gradients,
@@ -94,12 +94,14 @@ class Gradients:
     def _of_micro_batch(
         self, inputs: Any, targets: Any, weights: Any, scale: Any, position: Any
     ) -> tuple[Any, dict[str, Any]]:
-        casted = compute_weights(self._variables, self._dtype)
-        wanted = {name: casted[name] for name in sorted(self._trained)}
+        weights_of_body = flat_weights(self._variables)
+        wanted = {name: weights_of_body[name] for name in sorted(self._trained)}
         key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(wanted.values()))
-            states = hidden_states(casted, inputs, self._shape, dropout=key, checkpointing=self._checkpointing)
+            states = hidden_states(
+                weights_of_body, inputs, self._shape, self._dtype, dropout=key, checkpointing=self._checkpointing
+            )
         nats, d_states, of_head = self._head_loss(
             self._variables,
             states,

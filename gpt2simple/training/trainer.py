@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple._backend import keras, tf
-from gpt2simple.network import compute_weights, head_matrix, hidden_states
+from gpt2simple.network import flat_weights, head_matrix, hidden_states
 from gpt2simple.network.head import summed_loss
 from gpt2simple.training.optimizer import FusedOptimizer
 from gpt2simple.training.step import Gradients
@@ -98,7 +98,7 @@ class Trainer(keras.Model):
         return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
 
     def _evaluate_batch(self, inputs: Any, targets: Any, weights: Any) -> Any:
-        casted = compute_weights(self._named, self._dtype_of_products)
-        states = tf.cast(hidden_states(casted, inputs, self._shape), tf.float32)
+        weights_of_body = flat_weights(self._named)
+        states = tf.cast(hidden_states(weights_of_body, inputs, self._shape, self._dtype_of_products), tf.float32)
         matrix = head_matrix(self._named["wte.weight"], tf.float32)
         return summed_loss(states, matrix, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]))
