@@ -1,12 +1,11 @@
 """How fast GPT-2 is fine-tuned, and in how much memory, beside other tools on the same machine in the same minutes.
 
-    python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 1] [--label WORDS]
+    python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 3] [--label WORDS]
 
 GPT-2 124M with random weights, steps of 1 x 1,024 tokens, default settings. Every tool runs in a process of its own
-that keeps model and optimizer. This package and one peer take turns, a step each (or --steps), so that the machine's
-moods meet both alike; after this package's turn a third process multiplies two 4,096 x 4,096 matrices in its
-precision: the ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest
-and highest.
+that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the machine's moods meet
+both alike; after this package's turn a third process multiplies two 4,096 x 4,096 matrices in its precision: the
+ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest and highest.
 Compilation is apart: each process's first job, one step, is reported and not counted.
 
 Cases: "speed" (beside each peer); "large" (peak memory of 355M with gradient checkpointing, two steps); "outside" (the
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1, help="steps per job")
+    parser.add_argument("--steps", type=int, default=3, help="steps per job")
     parser.add_argument("--label", default="training")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)

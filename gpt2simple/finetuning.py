@@ -7,15 +7,19 @@ checkpoints, tells observers. Knows no arithmetic of training and prints nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt2simple import devices
 from gpt2simple._backend import library_versions, tf
+from gpt2simple.announcing import before_start
 from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.encode import Progress as Reading
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import Split, split
+from gpt2simple.data.summary import summary
 from gpt2simple.data.windows import TrainingWindows, evaluation_batches
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.generator import Generator
@@ -32,6 +36,8 @@ from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_pe
 from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.progress import Progress
 from gpt2simple.training.work import Work
+
+ReadingBar = Callable[[str], AbstractContextManager[Reading]]
 
 _TRAINING_SAMPLE: dict[str, Any] = {"temperature": 0.7, "top_k": 40}
 _MOST_HELD_OUT_WINDOWS = 64  # per look while training; more would cost longer than it tells
@@ -56,6 +62,7 @@ def finetune_run(
     observer: Observer,
     sample: Callable[[int], str],
     notify: Callable[[str], None],
+    reading: ReadingBar,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
@@ -64,8 +71,9 @@ def finetune_run(
         run: where checkpoints go. observer: is told what happens.
         sample: step -> what the model writes.
         notify: receives remarks for the user.
+        reading: title -> a context in which a function of bytes read and all bytes shows how far the text is encoded.
     """
-    material = read_material(request, loaded, notify)
+    material = read_material(request, loaded, notify, reading)
     plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
     description = _description(request, material, loaded)
     start = decide_start(run, description, total_steps=plan.last_step)
@@ -113,7 +121,9 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
     return sample
 
 
-def read_material(request: Request, loaded: LoadedModel, notify: Callable[[str], None]) -> Material:
+def read_material(
+    request: Request, loaded: LoadedModel, notify: Callable[[str], None], reading: ReadingBar
+) -> Material:
     """The text encoded, split and cut into windows.
 
     Raises:
@@ -126,15 +136,15 @@ def read_material(request: Request, loaded: LoadedModel, notify: Callable[[str],
             f"window is {window}; this model reads at most {shape.n_ctx} tokens. Leave window out, or give up to "
             f"{shape.n_ctx}."
         )
-    corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify)
+    with reading("Encoding") as progress:
+        corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify, progress=progress)
     validation = None
     if request.text.validation_file is not None:
         validation = encode_corpus(request.text.validation_file, tokenizer, request.text, notify=notify)
     parts = split(corpus, request.text, window, validation=validation)
     windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
-    for notice in (*parts.notices, windows.notice):
-        if notice:
-            notify(notice)
+    if windows.notice:
+        notify(windows.notice)
     held_out = _held_out_batches(parts, windows.window, settings.batch_size)
     held_out_tokens = sum(int(batch[2].sum()) for batch in held_out)
     if parts.held_out is not None and held_out_tokens < parts.held_out.targets:
@@ -240,37 +250,11 @@ def _notify_before_start(
 ) -> None:
     if remark:
         notify(remark)
-    corpus = material.corpus
-    notify(
-        f"{corpus.characters:,} characters, {corpus.tokens:,} tokens in {corpus.documents:,} "
-        f"document{'s' if corpus.documents != 1 else ''}; {material.parts.train.tokens:,} to learn from, "
-        f"{material.held_out_tokens:,} held out; {corpus.tokens / loaded.shape.parameters:.4f} tokens per parameter."
-    )
     seconds = estimate_seconds_per_step(
         loaded.shape, request.settings, material.windows.window, devices.product_rate(request.precision)
     )
-    if plan.last_step is None:
-        notify(
-            f"A step takes about {duration(seconds)} here, a pass over the text about "
-            f"{duration(seconds * plan.steps_per_epoch)}; the run ends when held-out loss stops falling, "
-            "often after 2 to 6 passes."
-        )
-    else:
-        notify(
-            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} passes over the text and take "
-            f"about {duration(seconds * plan.last_step)} here."
-        )
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    if seconds < 1.0:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 90.0:
-        return f"{seconds:.0f} s"
-    if seconds < 5400.0:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    for line in before_start(summary(material.corpus, material.parts, loaded.shape.parameters), plan, seconds):
+        notify(line)
 
 
 def _announced(

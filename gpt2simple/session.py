@@ -37,7 +37,7 @@ from gpt2simple.runs.layout import is_run
 from gpt2simple.runs.opening import locked_run
 from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
 from gpt2simple.settings.fields import split_by_class
-from gpt2simple.telling import tell
+from gpt2simple.telling import reading_bar, tell
 from gpt2simple.tokenizer import Tokenizer
 from gpt2simple.weights.huggingface import write_model_folder
 
@@ -163,7 +163,7 @@ class Session:
             self._drop_generator()
             observers, sample = self._watchers(request)
             observer = ObserverGroup(observers, self._notify)
-            result = finetune_run(request, loaded, run, observer, sample, self._notify)
+            result = finetune_run(request, loaded, run, observer, sample, self._notify, reading_bar)
         except BaseException:
             self._forget()  # half-trained weights: the next call loads what the session was opened with
             self._model_name, self._opens_run = before

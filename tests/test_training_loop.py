@@ -176,6 +176,13 @@ def test_the_data_goes_on_at_the_step_where_the_run_does():
     assert [part.dtype for part in first] == [tf.int32, tf.int32, tf.float32]
 
 
+def test_nothing_of_the_pipeline_is_tuned():
+    """The tuning thread sleeps for up to a minute at a time, and the end of a run would wait for it to wake."""
+    from gpt2simple.training.loop import _dataset
+
+    assert _dataset(work_of(), 0).options().autotune.enabled is False
+
+
 def test_a_keras_epoch_is_the_stretch_between_two_looks():
     losses = []
 

@@ -38,7 +38,9 @@ def load() -> Job:
             yield batch
 
     signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in batch)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # as in training.loop
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4).with_options(options)
 
     def work(steps: int) -> dict[str, Any]:
         trainer.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)

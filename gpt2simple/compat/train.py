@@ -14,8 +14,8 @@ from gpt2simple.request import DEFAULT_MODEL
 from gpt2simple.runs import run_path
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.telling import tell
+from gpt2simple.training.plan import ENDLESS
 
-_ENDLESS = 1_000_000_000  # steps: more than anybody waits for
 _ALL = 1_000_000_000  # checkpoints
 _DEFAULT_COMBINE = 50_000
 
@@ -97,7 +97,7 @@ def finetune(
     _remark(combine=combine, multi_gpu=multi_gpu, overwrite=overwrite, restore_from=restore_from)
     run = RunFolder(run_path(Path(checkpoint_dir), run_name), tell)
     name, loaded_from, done = _beginning(run, model_name, Path(model_dir), restore_from)
-    settings["steps"] = done + (int(steps) if int(steps) > 0 else _ENDLESS)
+    settings["steps"] = done + (int(steps) if int(steps) > 0 else ENDLESS)
     session.empty()  # two models in memory would be one too many
     engine = WatchedSession(
         name,

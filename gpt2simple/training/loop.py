@@ -15,14 +15,12 @@ import numpy as np
 from gpt2simple._backend import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.records import Observer
-from gpt2simple.training.plan import StepPlan
+from gpt2simple.training.plan import ENDLESS, StepPlan
 from gpt2simple.training.progress import Progress
 from gpt2simple.training.signals import stop_on_signals
 from gpt2simple.training.trainer import Trainer
 from gpt2simple.training.watch import Watch
 from gpt2simple.training.work import Batch, Keeper, Work
-
-_ENDLESS = 1_000_000_000  # steps that `fit` is told of where the run stops by patience
 
 
 def run(
@@ -49,7 +47,7 @@ def run(
         TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice. The last good
             weights have been saved.
     """
-    remaining = _ENDLESS if plan.last_step is None else plan.last_step - progress.step
+    remaining = ENDLESS if plan.last_step is None else plan.last_step - progress.step
     per_epoch = min(plan.eval_every, remaining)
     with stop_on_signals() as request:
         watch = Watch(trainer, work, plan, progress, keeper, observer, request)
@@ -83,4 +81,7 @@ def _dataset(work: Work, first_step: int) -> Any:
             step += 1
 
     signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
-    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4)
+    # There is nothing to tune, and the end would wait for the tuning thread, which sleeps for up to a minute at a time.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)

@@ -14,6 +14,8 @@ _LOOK_TO_TRAINING = 4  # windows trained per window looked at, at least: a look 
 _STEPS_WITHOUT_HELD_OUT = 100
 _SAMPLE_EVERY = 100
 
+ENDLESS = 1_000_000_000  # steps: more than anybody waits for
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:
@@ -32,6 +34,11 @@ class StepPlan:
     sample_every: int
     patience: int
     steps_per_epoch: float
+
+    @property
+    def endless(self) -> bool:
+        """Whether only the user ends the run."""
+        return self.last_step is not None and self.last_step >= ENDLESS
 
 
 def plan_steps(settings: FinetuneSettings, windows_per_epoch: int, held_out_windows: int) -> StepPlan:
