@@ -15,7 +15,7 @@ from typing import Any
 
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import split
-from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.compare import CompareResult, CompareRow, comparison_page, draw_comparison
 from gpt2simple.evaluation.memorisation import TrainingText, marked
 from gpt2simple.evaluation.texts import texts_of
@@ -33,6 +33,9 @@ from gpt2simple.weights.detect import open_checkpoint
 
 _PASSES = 4  # over the text, where no budget is given
 _LONGEST_WINDOW = 256
+
+# What a comparison keeps of its texts is a digest, which tells people nothing.
+_TEXTS = {"text": "another text", "validation_file": "another validation_file"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,8 @@ class Comparison:
     window: int
     steps: int
     settings: CompareSettings
+    cache_dir: str | None  # of encoded texts
+    asked: dict[str, Any]  # what must be the same for the comparison to go on, as JSON values
 
 
 def compare_models(
@@ -69,7 +74,8 @@ def compare_models(
 
     Raises:
         SettingsError: fewer than two models, one named twice, or a window that one of them cannot read.
-        DataError: nothing can be held out. RunError: another text or budget was compared under that name.
+        DataError: nothing can be held out. RunError: another text or other settings were compared under that name.
+        KeyboardInterrupt: a model's training was interrupted; called again, it goes on from there.
     """
     names = [canonical_name(model) for model in model_names]
     runs = {model: f"{name}-{_slug(model)}" for model in names}
@@ -117,12 +123,22 @@ def _prepared(
     if parts.held_out is None:
         reason = parts.notices[0] if parts.notices else "validation_split is 0."
         raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
+    budget = settings.tokens or _PASSES * parts.train.tokens
+    asked = {
+        **to_json(settings),
+        "tokens": budget,
+        "window": window,
+        "validation_split": text.validation_split,
+        "precision": place.precision,
+        "text": corpus.fingerprint,
+        "validation_file": None if validation is None else validation.fingerprint,
+    }
     make_folder(folder)
+    _require_the_same(folder, asked)
     for path, tokens in ((folder / "train.jsonl", parts.train), (folder / "held-out.jsonl", parts.held_out)):
         lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
         if not path.is_file() or path.read_text(encoding="utf-8") != lines:
             atomic_write(path, lines)
-    budget = settings.tokens or _PASSES * parts.train.tokens
     return Comparison(
         name=folder.name,
         train=folder / "train.jsonl",
@@ -131,7 +147,31 @@ def _prepared(
         window=window,
         steps=max(round(budget / (window * settings.batch_size)), settings.looks),
         settings=settings,
+        cache_dir=text.cache_dir,
+        asked=asked,
     )
+
+
+def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
+    """Record what is asked of a comparison that begins; raise RunError where it began with something else."""
+    path = folder / "compare.json"
+    if not path.is_file():
+        atomic_write(path, json.dumps({"asked": asked}, indent=1) + "\n")
+        return
+    before = json.loads(path.read_text(encoding="utf-8")).get("asked", {})
+    changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
+    if changed:
+        told = [name for name in changed if name not in _TEXTS]
+        differences = [f"{_listed(before, told)}, and this call gives {_listed(asked, told)}"] if told else []
+        differences += [_TEXTS[name] for name in changed if name in _TEXTS]
+        raise RunError(
+            f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
+            f"those of this call. Ask for the same to go on with it, or give another name than {folder.name!r}."
+        )
+
+
+def _listed(values: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
 def _lines(path: Path) -> list[str]:
@@ -173,9 +213,12 @@ def _measured(
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
-            eval_every=every, save_every=every, sample_every=0, seed=wanted.seed,
+            eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
         )  # fmt: skip
-        measured = session.evaluate(str(comparison.held_out), window=comparison.window)
+        if result.reason == "interrupted":  # the run is kept, and half-trained: it has no row yet
+            place.notify(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
+            raise KeyboardInterrupt
+        measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
         texts = session.generate(
             nsamples=wanted.nsamples, length=wanted.length, temperature=wanted.temperature, seed=wanted.seed
         )
@@ -220,6 +263,7 @@ def _written(rows: list[CompareRow], comparison: Comparison, folder: Path) -> Co
         path=folder / "compare.html",
         json_path=folder / "compare.json",
         picture=folder / "compare.png",
+        asked=comparison.asked,
     )
     atomic_write(result.path, comparison_page(result), durable=False)
     atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)

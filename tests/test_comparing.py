@@ -1,6 +1,9 @@
 """Models side by side: the same text and budget for each, nothing done twice, one page."""
 
+import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ import session_case
 
 import gpt2simple
 from gpt2simple import comparing
-from gpt2simple.errors import DataError, SettingsError
-from gpt2simple.evaluation.compare import CompareRow
+from gpt2simple._backend import keras
+from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.compare import CompareRow, comparison_page
 from gpt2simple.memory_peak import PeakMemory
 
 QUICK = {
@@ -75,6 +79,7 @@ def test_a_table_a_figure_and_a_page_are_written(result):
     values = json.loads(result.json_path.read_text())
     assert values["rows"][0]["bits_per_byte"] == result.rows[0].bits_per_byte
     assert values["best"] in ("one", "two")
+    assert values["asked"]["learning_rate"] == 1e-2
     assert "<table>" in result._repr_html_()
 
 
@@ -94,6 +99,57 @@ def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result
     assert done == ["two"]
     assert again.rows[1].bits_per_byte == pytest.approx(result.rows[1].bits_per_byte, rel=1e-6)
     assert again.rows[1].best_step == result.rows[1].best_step
+
+
+class InterruptsItself(keras.callbacks.Callback):
+    """Ctrl-C in the middle of training."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(place, result, monkeypatch, capsys):
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "not-used"))
+    asked = {**QUICK, "name": "stopped", "cache_dir": str(place / "own-cache")}
+    usual = comparing.Session.finetune
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            comparing.Session, "finetune", lambda *given, **more: usual(*given, callbacks=InterruptsItself(), **more)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            gpt2simple.compare("text.txt", ["one", "two"], **asked)
+    assert "Interrupted at step 6 of one. The same call goes on from there." in capsys.readouterr().err
+    assert not (place / "checkpoint/stopped/stopped-one.json").exists()
+    assert not (place / "checkpoint/stopped-two").exists()
+    again = gpt2simple.compare("text.txt", ["one", "two"], **asked)
+    assert [row.steps for row in again.rows] == [32, 32]
+    assert again.rows[0].bits_per_byte == pytest.approx(result.rows[0].bits_per_byte, rel=1e-5)
+    assert not (place / "not-used").exists()
+
+
+def test_other_settings_or_another_text_under_the_same_name_are_refused_and_replace_nothing(place, result):
+    before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
+    with pytest.raises(
+        RunError,
+        match=r"was begun with learning_rate=0\.01, looks=4, and this call gives learning_rate=0\.5, looks=8: .*"
+        r"Ask for the same to go on with it, or give another name than 'compare'",
+    ):
+        gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "looks": 8})
+    session_case.write_text(place / "other.txt", seed=1)
+    with pytest.raises(
+        RunError, match=r"begun with tokens=1024, and this call gives tokens=512; and with another text:"
+    ):
+        gpt2simple.compare("other.txt", ["one", "two"], **{**QUICK, "tokens": 512})
+    assert {path: path.read_bytes() for path in result.path.parent.iterdir()} == before
+
+
+def test_a_model_that_was_better_before_training_is_said_to_be(result):
+    row = dataclasses.replace(result.rows[0], best_step=0, bits_per_byte=1.0)
+    worse = dataclasses.replace(result, rows=(row, result.rows[1]))
+    assert "before training; measured: 32" in row.cells()
+    assert worse.conclusion().endswith("1.000 bits/byte at step 32, but did so better before training.")
+    assert "At step 32:" in comparison_page(worse)
 
 
 @pytest.mark.parametrize("names", [["one"], ["one", "one"], []])

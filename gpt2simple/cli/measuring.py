@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from gpt2simple.cli.commands import _one_or_all, show_json
-from gpt2simple.cli.options import CommandT, given, json_option, session_arguments, session_options, settings_options
+from gpt2simple.cli.options import (
+    CommandT,
+    compute_options,
+    given,
+    json_option,
+    session_arguments,
+    session_options,
+    settings_options,
+)
 from gpt2simple.settings import CompareSettings, EvaluateSettings, TextSettings
 
 
@@ -69,6 +77,7 @@ def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_htm
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
 @click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
+@compute_options
 @settings_options(CompareSettings, TextSettings)
 @json_option
 @click.pass_context
@@ -80,7 +89,7 @@ def compare(context: click.Context, dataset: tuple[str, ...], as_json: bool, **o
     """
     from gpt2simple import measuring
 
-    places = {name: options[name] for name in ("name", "model_dir", "checkpoint_dir")}
+    places = {name: options[name] for name in ("name", "model_dir", "checkpoint_dir", "precision", "threads")}
     settings = given(context, CompareSettings, TextSettings)
     result = measuring.compare(_one_or_all(dataset), options["model_name"], **places, **settings)
     show_json(result.to_json()) if as_json else click.echo(result.summary())

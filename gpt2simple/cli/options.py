@@ -104,6 +104,16 @@ _SESSION_OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+_COMPUTE_OPTIONS = _SESSION_OPTIONS[-2:]
+
+
+def compute_options(command: CommandT) -> CommandT:
+    """Give a command the options that say how to compute: precision and threads."""
+    for option in reversed(_COMPUTE_OPTIONS):
+        command = option(command)
+    return command
+
+
 def session_options(command: CommandT) -> CommandT:
     """Give a command the options that a session takes."""
     for option in reversed(_SESSION_OPTIONS):

@@ -28,7 +28,7 @@ def comparison_page(result: CompareResult) -> str:
         f"<p>{html.escape(result.text)}</p><p>{html.escape(result.budget)}</p></div>"
         f"<h2>Side by side</h2>{table(HEADS, [row.cells() for row in result.rows], caption=_CAPTION)}"
         f"<h2>While learning</h2>{drawn}<h2>What they write</h2>"
-        f'<p class="soft">At the best step of each. Marked: what stands in the training text.</p>'
+        f'<p class="soft">Marked: what stands in the training text.</p>'
         f'<div class="side">{"".join(map(_samples, result.rows))}</div>'
     )
     return document("Models compared", body)
@@ -46,6 +46,7 @@ def _curve(row: CompareRow) -> tuple[list[float], list[float]]:
 
 def _samples(row: CompareRow) -> str:
     natural = "" if row.natural_share is None else f" (held-out text: {row.natural_share:.1%})"
-    told = f"{row.copied_share:.1%} copied{natural}, the longest passage {row.longest_copy} words"
+    copied = f"{row.copied_share:.1%} copied{natural}, the longest passage {row.longest_copy} words"
+    told = f"At step {row.measured_step:,}: {copied}"
     shown = "".join(f"<pre>{sample}</pre>" for sample in row.marked_samples)
     return f'<section><h3>{html.escape(row.model_name)}</h3><p class="soft">{html.escape(told)}</p>{shown}</section>'

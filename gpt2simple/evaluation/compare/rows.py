@@ -16,11 +16,11 @@ HEADS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRow:
-    """One model, fine-tuned on the text and measured at its best step.
+    """One model, fine-tuned on the text and measured at its best step: at its last, where it was best before training.
 
     Attributes:
         parameters: of the model. tokens_per_parameter: of the text learned.
-        best_step: with the lowest held-out loss. steps: taken.
+        best_step: with the lowest held-out loss; 0: before training. steps: taken.
         bits_per_byte, loss, standard_error: of the whole held-out text; the loss in nats per token.
         base_bits_per_byte: of the same text before fine-tuning; None where training began with another look.
         gap: held-out minus training loss at the end, nats per token.
@@ -28,7 +28,7 @@ class CompareRow:
         copied_share, natural_share: of the samples and of the held-out text, sequences of eight words that stand in
             the training text, 0 to 1; None: nothing was held out. longest_copy: words of the longest copied passage.
         seconds: of training. memory_bytes: the most that the process (on a GPU: the GPU) held while training.
-        samples: at the best step, as HTML with copied passages marked, and as text.
+        samples: at the step that was measured, as HTML with copied passages marked, and as text.
         looks: tokens seen and held-out bits per byte at each look.
     """
 
@@ -53,13 +53,18 @@ class CompareRow:
     marked_samples: tuple[str, ...]
     looks: tuple[tuple[float, float], ...]
 
+    @property
+    def measured_step(self) -> int:
+        """The step whose weights were measured and wrote the samples: no weights are kept of step 0."""
+        return self.best_step or self.steps
+
     def cells(self) -> list[str]:
         """The row as text, under ``HEADS``."""
         return [
             self.model_name,
             f"{self.parameters:,}",
             f"{self.tokens_per_parameter:.2g}",
-            f"{self.best_step:,}",
+            f"{self.best_step:,}" if self.best_step else f"before training; measured: {self.steps:,}",
             f"{self.bits_per_byte:.3f}",
             "" if self.gap is None else f"{self.gap:+.2f}",
             f"{self.copied_share:.1%}",
@@ -85,6 +90,7 @@ class CompareResult:
     Attributes:
         rows: in the order the models were named. path: the page. json_path: every number. picture: the figure as PNG.
         text: what was learned, in words. budget: tokens, window and steps, in words.
+        asked: what every model was given, as JSON values.
     """
 
     rows: tuple[CompareRow, ...]
@@ -93,6 +99,7 @@ class CompareResult:
     path: Path
     json_path: Path
     picture: Path
+    asked: Mapping[str, Any]
 
     @property
     def best(self) -> CompareRow:
@@ -104,7 +111,7 @@ class CompareResult:
         best = self.best
         return (
             f"{best.model_name} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
-            f"{best.best_step:,}."
+            f"{best.measured_step:,}{'' if best.best_step else ', but did so better before training'}."
         )
 
     def summary(self) -> str:
@@ -118,7 +125,8 @@ class CompareResult:
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
         rows = [asdict(row) for row in self.rows]
-        return {"text": self.text, "budget": self.budget, "best": self.best.model_name, "rows": rows}
+        about = {"text": self.text, "budget": self.budget, "asked": dict(self.asked)}
+        return {**about, "best": self.best.model_name, "rows": rows}
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in HEADS)
