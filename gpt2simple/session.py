@@ -246,15 +246,15 @@ class Session:
             settings: see below.
 
         Raises:
-            SettingsError: a setting is out of range. DataError: there is nothing to measure.
+            SettingsError: out of range. DataError: nothing to measure, or not the run's text. RunError: not its parts.
         """
         of_evaluation, of_text = split_by_class(settings, EvaluateSettings, TextSettings, function="evaluate")
-        wanted, text = EvaluateSettings(**of_evaluation), TextSettings(**of_text)
+        wanted, _ = EvaluateSettings(**of_evaluation), TextSettings(**of_text)  # complain before anything is loaded
         loaded = self._load()
-        name = self.model_name if self._holds_base else f"{self.run_name} ({self.model_name})"
         return evaluate_text(
-            loaded, dataset, wanted, text, model=name, precision=self._measuring_precision, notify=self._notify
-        )
+            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision,
+            run=None if self._holds_base else self._run_folder(), notify=self._notify,
+        )  # fmt: skip
 
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
         """The log-probability of each token of each text, every text on its own.
