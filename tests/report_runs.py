@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.observers import samples
@@ -16,22 +17,22 @@ OVERTRAINED = [4.0, 3.5, 3.2, 3.4, 3.8, 4.4]
 HEALTHY = [4.0, 3.5, 3.2, 3.0, 2.9, 2.85]
 
 
-def make_run(folder: Path, text: Path, held_out: list[float], written: list[str]) -> Path:
+def make_run(folder: Path, text: Path, held_out: list[float], written: list[str], **settings: Any) -> Path:
     """A run on ``text`` with a look at the held-out text and a sample every 10 steps.
 
     Args:
-        held_out: losses in nats per token. written: the samples.
+        held_out: losses in nats per token. written: the samples. settings: of the run.
     """
     folder.mkdir(parents=True)
     tokenizer = byte_tokenizer()
     tokenizer.save(folder)
     (folder / "config.json").write_text(json.dumps(SMALL_SHAPE.to_config(256)))
-    settings = TextSettings(cache_dir=str(folder.parent / "cache"))
-    corpus = encode_corpus(str(text), tokenizer, settings)
+    of_text = TextSettings(cache_dir=str(folder.parent / "cache"))
+    corpus = encode_corpus(str(text), tokenizer, of_text)
     description = RunDescription(
         model_name="small <model>",
-        settings=FinetuneSettings(),
-        text_settings=settings,
+        settings=FinetuneSettings(**settings),
+        text_settings=of_text,
         data_fingerprint=corpus.fingerprint,
         data_summary={"sources": [str(text)], "documents": 1, "tokens": corpus.tokens},
         tokenizer_fingerprint=tokenizer.fingerprint,

@@ -154,3 +154,24 @@ def test_words_are_found_again_in_long_texts():
 def test_long_passages_are_shown_short():
     assert shortened("a\n b") == "a b"
     assert len(shortened("word " * 100)) < 130
+
+
+def test_the_last_samples_are_judged_however_many_early_ones_copied_nothing():
+    text = " ".join(made_up(60, 0, "s"))
+    early = [" ".join(made_up(300, seed, "a")) for seed in range(10)]
+    late = [f"{' '.join(made_up(100, seed, 'b'))} {text}" for seed in range(3)]
+    training = TrainingText([text])
+    report = training.look_for([*early, *late], judged=3)
+    assert report.share < 0.05 < report.judged_share == pytest.approx(53 / 153)
+    assert report.is_memorised
+    assert "Of the sequences in the last 3 samples: 34.6%." in report.summary()
+    assert report.conclusion() == "The last 3 samples repeat the training text: it was learned by heart."
+    assert (report.to_json()["judged_samples"], report.to_json()["judged_share"]) == (3, report.judged_share)
+    assert not training.look_for([*late, *early], judged=3).is_memorised
+    assert (
+        training.look_for(["short"] * 3 + early, judged=3).conclusion().startswith("The last 3 samples repeat the tr")
+    )
+    assert (
+        training.look_for([*early, *["short"] * 3], judged=3).conclusion().startswith("The last 3 samples have fewer")
+    )
+    assert "last" not in training.look_for(late, judged=5).summary()

@@ -96,3 +96,23 @@ def test_advice_fits_the_run():
 def test_a_run_without_a_step_has_no_verdict():
     assert judge(Metrics(), FinetuneSettings()) is None
     assert judge(Metrics(starts=[PLAN]), FinetuneSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("patience", "held_out", "kind"),
+    [
+        (1, [4.0, 3.5, 3.2, 3.6], "overfitted"),
+        (2, [4.0, 3.2, 3.201, 3.202], "at_its_best"),
+        (2, [4.0, 3.5, 3.2, 3.6], "still_learning"),
+        (9, [4.0, 3.2, 3.3, 3.4, 3.6], "overfitted"),
+    ],
+)
+def test_a_run_that_its_own_patience_stopped_is_not_still_learning(patience, held_out, kind):
+    assert judge(run_of(held_out), FinetuneSettings(early_stopping_patience=patience)).kind == kind
+
+
+def test_patience_says_nothing_of_a_run_that_had_its_steps_given():
+    plan = replace(PLAN, last_step=100)
+    assert judge(run_of([4.0, 3.5, 3.2, 3.3], plan=plan), FinetuneSettings(early_stopping_patience=1)).kind == (
+        "still_learning"
+    )

@@ -99,7 +99,7 @@ def test_several_runs_share_a_page_that_needs_nothing_else(tmp_path, over, text)
     page.feed(result.path.read_text())
     assert page.open == []
     assert all(link.startswith(("#", "data:")) for link in page.links)
-    assert "wrote no samples" in result.path.read_text()
+    assert "There are no samples to look at" in result.path.read_text()
 
 
 def test_the_json_has_every_number(tmp_path, over):
@@ -138,6 +138,31 @@ def test_what_cannot_be_reported_says_why(tmp_path, over):
     (legacy / "model-7.index").touch()
     with pytest.raises(RunError, match=r"trained by gpt-2-simple, which records no curves"):
         report(tmp_path, "old")
+
+
+def test_copying_of_late_samples_is_told_beside_that_of_all(tmp_path, text):
+    learned = " ".join(text.read_text().split()[100:130])
+    make_run(tmp_path / "late", text, OVERTRAINED, [*[NEW * 20] * 8, *[learned] * 3])
+    (run,) = report(tmp_path, "late").runs
+    assert run.memorisation.is_memorised
+    assert run.memorisation.judged_share == 1.0
+    page = (tmp_path / "late" / "report.html").read_text()
+    assert f"{run.memorisation.share:.1%} of those in the samples; 100.0% of those in the last 3; " in page
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, r"the run took 60 steps, and none was due by then, or they were deleted\. With sample_every=12 it would"),
+        ({"sample_every": 100}, r"the run took 60 steps, and one was due every 100\. With sample_every=12"),
+        ({"sample_every": 10}, r"samples that the run wrote are no longer in its folder"),
+        ({"sample_every": 0}, r"The run wrote no samples \(sample_every=0\)"),
+    ],
+)
+def test_why_there_are_no_samples_is_told_as_it_is(tmp_path, text, settings, reason):
+    make_run(tmp_path / "run", text, OVERTRAINED, [], **settings)
+    (run,) = report(tmp_path, "run").runs
+    assert re.search(reason, run.missing), run.missing
 
 
 @pytest.mark.parametrize("low_high", [(0.0, 1.0), (0.0, 0.0), (3.99, 4.01), (0.0, 123456.0), (-1.0, 7.3)])

@@ -53,6 +53,8 @@ class MemorisationReport:
     Attributes:
         samples: the texts that were looked at. passages: copied ones, the longest first.
         sample_shares: of each sample, as ``share`` is of all.
+        judged: how many of the last samples say whether the text was memorised.
+        judged_grams, judged_copied_grams: ``grams`` and ``copied_grams`` of those.
         grams: sequences of eight words in the samples. copied_grams: those that stand in the training text.
         held_out_grams, held_out_copied_grams: the same of the held-out text; 0 where there is none.
         training_words: words of the training text.
@@ -61,6 +63,9 @@ class MemorisationReport:
     samples: tuple[str, ...]
     passages: tuple[Passage, ...]
     sample_shares: tuple[float, ...]
+    judged: int
+    judged_grams: int
+    judged_copied_grams: int
     grams: int
     copied_grams: int
     held_out_grams: int
@@ -73,8 +78,13 @@ class MemorisationReport:
         return self.copied_grams / max(self.grams, 1)
 
     @property
+    def judged_share(self) -> float:
+        """The same of the last samples, which the verdict goes by: before them the model knew less of the text."""
+        return self.judged_copied_grams / max(self.judged_grams, 1)
+
+    @property
     def natural_share(self) -> float | None:
-        """The same of the held-out text; None where nothing was held out."""
+        """Share of the held-out text's sequences that stand in the training text; None where nothing was held out."""
         return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
 
     @property
@@ -84,8 +94,8 @@ class MemorisationReport:
 
     @property
     def is_memorised(self) -> bool:
-        """Whether the samples repeat the training text clearly more than unseen text does."""
-        return self.share > (self.natural_share or 0.0) + _CLEARLY_MORE
+        """Whether the judged samples repeat the training text clearly more than unseen text does."""
+        return self.judged_share > (self.natural_share or 0.0) + _CLEARLY_MORE
 
     def summary(self) -> str:
         """The finding in a few lines for people."""
@@ -95,6 +105,8 @@ class MemorisationReport:
             f"{self.share:.1%} of the samples' sequences of {WORDS_PER_GRAM} words stand in the training text "
             f"({self.copied_grams:,} of {self.grams:,}; {beside})."
         ]
+        if self.judged < len(self.samples):
+            lines.append(f"Of the sequences in the last {self.judged} samples: {self.judged_share:.1%}.")
         if self.longest is not None:
             longest = self.longest
             lines.append(
@@ -106,17 +118,20 @@ class MemorisationReport:
 
     def conclusion(self) -> str:
         """The finding in one sentence."""
-        if not self.grams:
-            return f"The samples have fewer than {WORDS_PER_GRAM} words, so nothing can be said of copying."
+        told = "The samples" if self.judged == len(self.samples) else f"The last {self.judged} samples"
+        if not self.judged_grams:
+            return f"{told} have fewer than {WORDS_PER_GRAM} words, so nothing can be said of copying."
         if self.is_memorised:
-            return "The samples repeat the training text: it was learned by heart."
-        return "The samples repeat the training text no more than unseen text does."
+            return f"{told} repeat the training text: it was learned by heart."
+        return f"{told} repeat the training text no more than unseen text does."
 
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON values."""
         return {
             "words_per_gram": WORDS_PER_GRAM,
             "share": self.share,
+            "judged_samples": self.judged,
+            "judged_share": self.judged_share,
             "natural_share": self.natural_share,
             "is_memorised": self.is_memorised,
             "grams": self.grams,
@@ -157,18 +172,26 @@ class TrainingText:
             self._held_out_copied += copied
             self._held_out_grams += grams
 
-    def look_for(self, samples: Sequence[str]) -> MemorisationReport:
-        """What of these samples stands in the training text; each sample is looked at by itself."""
+    def look_for(self, samples: Sequence[str], *, judged: int | None = None) -> MemorisationReport:
+        """What of these samples stands in the training text; each sample is looked at by itself.
+
+        Args:
+            judged: how many of the last ones the verdict goes by; None: all.
+        """
         passages: list[Passage] = []
         counts: list[tuple[int, int]] = []
         for number, text in enumerate(samples):
             written = WordSequence([text], self._vocabulary)
             counts.append(self._count(written.words[:-1]))
             passages += [self._passage(number, written, match) for match in self._index.matches(written.words)]
+        last = counts[-judged:] if judged else counts
         return MemorisationReport(
             samples=tuple(samples),
             passages=tuple(sorted(passages, key=lambda p: (-p.words, p.sample, p.start))),
             sample_shares=tuple(copied / max(grams, 1) for copied, grams in counts),
+            judged=len(last),
+            judged_grams=sum(grams for _, grams in last),
+            judged_copied_grams=sum(copied for copied, _ in last),
             grams=sum(grams for _, grams in counts),
             copied_grams=sum(copied for copied, _ in counts),
             held_out_grams=self._held_out_grams,

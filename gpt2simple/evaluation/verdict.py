@@ -12,11 +12,12 @@ import numpy as np
 
 from gpt2simple.observers.curves import Curves
 from gpt2simple.observers.metrics import Metrics
+from gpt2simple.observers.trend import LOOKS_WITHOUT_GAIN
 from gpt2simple.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
 
-# A run is called overfitted where held-out loss ends this share above its best, three looks or more after it. All looks
-# are at the same text, so that differences between them are far surer than the loss itself.
+# A run is called overfitted where held-out loss ends this share above its best, three looks or more after it, or
+# as many as its patience allowed. All looks are at the same text, so that differences are far surer than the loss.
 _CLEAR_RISE = 0.01
 
 # Smaller texts are known by heart after a few passes (gpt2simple.data.summary says how that number came about).
@@ -91,7 +92,8 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     plan, curves = metrics.starts[-1], Curves.of(metrics.steps, metrics.evaluations)
     best, last = curves.trend.best, curves.trend.latest
     steps, _, smooth = curves.drawn()
-    kind = _kind(curves)
+    patience = settings.early_stopping_patience if plan.last_step is None else LOOKS_WITHOUT_GAIN
+    kind = _kind(curves, patience)
     step = metrics.steps[-1].step
     facts: dict[str, Any] = {
         "step": step,
@@ -115,13 +117,13 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     )
 
 
-def _kind(curves: Curves) -> str:
+def _kind(curves: Curves, patience: int) -> str:
     best, last = curves.trend.best, curves.trend.latest
     if best is None or last is None:
         return "not_measured"
     if best.step == 0 and last.step > 0:
         return "learned_nothing"
-    if not curves.trend.has_stopped_falling:
+    if not curves.trend.has_stopped_after(patience):
         return "still_learning"
     return "overfitted" if last.loss > best.loss * (1.0 + _CLEAR_RISE) else "at_its_best"
 

@@ -39,4 +39,8 @@ class HeldOutTrend:
 
     @property
     def has_stopped_falling(self) -> bool:
-        return self.looks_since_best >= LOOKS_WITHOUT_GAIN
+        return self.has_stopped_after(LOOKS_WITHOUT_GAIN)
+
+    def has_stopped_after(self, looks: int) -> bool:
+        """The same for a run whose own patience is shorter: it ends after so many looks, and shows no more."""
+        return self.looks_since_best >= min(looks, LOOKS_WITHOUT_GAIN)

@@ -18,6 +18,9 @@ from gpt2simple.records import EvaluationRecord, SampleRecord
 from gpt2simple.runs import RunInfo
 from gpt2simple.settings import to_json
 
+# How many of a run's last samples say whether it knew its text by heart: those of early steps copy nothing anyway.
+_JUDGED_SAMPLES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
@@ -87,6 +90,26 @@ def _finite(values: np.ndarray) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
+def _memorisation(text: TrainingText | None, written: list[SampleRecord]) -> MemorisationReport | None:
+    if text is None or not written:
+        return None
+    return text.look_for([sample.text for sample in written], judged=_JUDGED_SAMPLES)
+
+
+def _why_no_samples(info: RunInfo, steps: int) -> str:
+    """Why a run has none: it was to write none, it ended before the first, or they were deleted."""
+    every = info.description.settings.sample_every
+    if every == 0:
+        return "The run wrote no samples (sample_every=0), so there is nothing to look at."
+    if every is not None and every <= steps:
+        return "The samples that the run wrote are no longer in its folder, so there is nothing to look at."
+    due = "none was due by then, or they were deleted" if every is None else f"one was due every {every:,}"
+    return (
+        f"There are no samples to look at: the run took {steps:,} steps, and {due}. With "
+        f"sample_every={max(steps // 5, 1)} it would have written five."
+    )
+
+
 def gather(run_dir: Path, info: RunInfo, text: TrainingText | None, missing: str = "") -> RunReport:
     """What there is to say of a run.
 
@@ -115,8 +138,8 @@ def gather(run_dir: Path, info: RunInfo, text: TrainingText | None, missing: str
         looks=tuple(recorded.evaluations),
         verdict=verdict,
         samples=tuple(written),
-        memorisation=text.look_for([sample.text for sample in written]) if text is not None and written else None,
-        missing=missing if written else "The run wrote no samples (sample_every=0), so there is nothing to look at.",
+        memorisation=_memorisation(text, written),
+        missing=missing if written else _why_no_samples(info, recorded.steps[-1].step),
         steps_per_epoch=recorded.starts[-1].steps_per_epoch,
         tokens=recorded.steps[-1].tokens,
         seconds=recorded.steps[-1].seconds,

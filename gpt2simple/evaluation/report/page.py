@@ -69,7 +69,7 @@ def _figures(run: RunReport) -> str:
         ("Gap at the end", _number(verdict.gap, "+.3f")),
         ("Passes over the text", f"{verdict.epoch:.1f}"),
         ("Tokens per parameter", f"{verdict.tokens_per_parameter:.2g}"),
-        ("Copied by samples", "not known" if copied is None else f"{copied.share:.1%}"),
+        ("Copied by the last samples", "not known" if copied is None else f"{copied.judged_share:.1%}"),
     ]
     return f'<dl class="figures">{"".join(f"<div><dt>{k}</dt><dd>{_text(v)}</dd></div>" for k, v in rows)}</dl>'
 
@@ -122,10 +122,13 @@ def _memorisation(run: RunReport) -> str:
     heads = ["Words", "Sample at step", "Passage", "First in the training text", "Places"]
     caption = f"The longest of {len(found.passages)} copied passages" if len(found.passages) > len(rows) else ""
     passages = table(heads, rows, caption=caption) if rows else ""
+    shares = [f"{found.share:.1%} of those in the samples"]
+    if found.judged < len(steps):
+        shares.append(f"{found.judged_share:.1%} of those in the last {found.judged}")
+    shares.append("held-out text: none" if natural is None else f"{natural:.1%} of those in the held-out text")
     return (
-        f"<h3>Memorised passages</h3><p>{_text(found.conclusion())} Of the sequences of eight words in the samples, "
-        f"{found.share:.1%} stand in the training text; of those in the held-out text, "
-        f"{'none was looked at' if natural is None else f'{natural:.1%}'}.</p>{drawn}{passages}"
+        f"<h3>Memorised passages</h3><p>{_text(found.conclusion())} Sequences of eight words that stand in the "
+        f"training text: {'; '.join(shares)}.</p>{drawn}{passages}"
     )
 
 
