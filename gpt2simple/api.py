@@ -139,7 +139,7 @@ def generate(
         RunError: there is no such run; the message names those that exist.
         SettingsError: a setting is out of range, both names were given, or the file exists.
     """
-    require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name, checkpoint)
     if destination_path is not None:
         _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
@@ -211,7 +211,7 @@ def load_gpt2(
     Raises:
         RunError: there is no such run. SettingsError: both names were given.
     """
-    require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name, checkpoint)
     if model_name is not None:
         session.use_model(model_name)
         return session

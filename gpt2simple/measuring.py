@@ -44,9 +44,11 @@ def evaluate(
     The other arguments are those of ``generate``.
 
     Raises:
-        SettingsError: a setting is out of range. DataError: there is nothing to measure.
+        SettingsError: a setting is out of range, or two sources of weights were named. DataError: there is nothing to
+            measure, or part was given and the text is not the one that the run learned from.
+        RunError: there is no such run, or it held out in another way than the settings ask for.
     """
-    require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name, checkpoint)
     names = {"model_name": model_name, "run_name": run_name}
     with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
@@ -76,7 +78,7 @@ def score(
     Raises:
         DataError: a text is empty.
     """
-    require_one_source(model_name, run_name)
+    require_one_source(model_name, run_name, checkpoint)
     names = {"model_name": model_name, "run_name": run_name}
     with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
         if checkpoint != "best" or (session is not None and run_name is not None):
@@ -111,6 +113,8 @@ def compare(
     Raises:
         SettingsError: a setting is out of range, or fewer than two models were named.
         DataError: there is nothing to learn from, or nothing to hold out.
+        RunError: another text or other settings were compared under that name.
+        KeyboardInterrupt: on Ctrl-C, after the step is finished and saved.
     """
     of_comparison, of_text = split_by_class(
         settings, CompareSettings, TextSettings, function="compare", also=("name", "model_names")

@@ -41,6 +41,30 @@ def test_evaluate_prints_figures_or_json():
     assert values["tokens"] > 100
 
 
+def test_evaluate_shows_the_first_documents_or_all_as_json(place):
+    lines = [
+        json.dumps({"text": session_case.write_text(place / "one.txt", seed=n).read_text()[:60]}) for n in range(23)
+    ]
+    (place / "many.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["evaluate", "many.jsonl", "--model-name", "small", "--per-document"]
+    told = shown(*words)
+    rows = told.split("Protocol:")[1].splitlines()[2:]
+    assert rows[0].split()[0] == "document"
+    assert [row.split()[0] for row in rows[1:21]] == [str(n) for n in range(1, 21)]
+    assert rows[21] == "3 more documents are not shown; --json shows all, and result.documents has them."
+    documents = json.loads(shown(*words, "--json"))["documents"]
+    assert len(documents) == 23
+    assert f"{documents[0]['loss']:.4f}" in rows[1]
+    assert "document" not in shown(*words[:-1]).split("Protocol:")[1]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score"])
+def test_weights_of_a_run_and_a_model_are_not_mixed(command):
+    done = CliRunner().invoke(cli, [command, "text.txt", "--model-name", "small", "--checkpoint", "latest"])
+    assert done.exit_code == 2
+    assert "checkpoint is 'latest' and model_name is 'small'; checkpoint chooses weights of a run." in done.stderr
+
+
 def test_a_part_that_is_not_there_is_an_error():
     words = ["evaluate", "text.txt", "--model-name", "small", "--part", "held_out", "--validation-split", "0"]
     done = CliRunner().invoke(cli, words)
@@ -71,8 +95,9 @@ def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeyp
 
     monkeypatch.setattr(measuring, "compare", lambda *names, **options: asked.append((names, options)) or Result())
     words = ["compare", "text.txt", "--model-name", "small", "--model-name", "tiny", "--tokens", "99", "--name", "n"]
+    words += ["--precision", "float32", "--threads", "2"]
     assert shown(*words) == "the table\n"
-    places = {"name": "n", "model_dir": "models", "checkpoint_dir": "checkpoint"}
+    places = {"name": "n", "model_dir": "models", "checkpoint_dir": "checkpoint", "precision": "float32", "threads": 2}
     assert asked == [(("text.txt", ("small", "tiny")), {**places, "tokens": 99})]
     monkeypatch.undo()
     done = CliRunner().invoke(cli, ["compare", "text.txt", "--model-name", "small"])

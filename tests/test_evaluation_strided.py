@@ -6,6 +6,7 @@ perplexity is the promise; one target counted twice or left out of 300 costs ove
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,7 @@ def test_the_result_speaks_to_people_programs_and_notebooks():
     assert values["loss"] == pytest.approx(262 / 3)
     assert values["bits_per_byte"] == pytest.approx(262 / math.log(2) / 2)
     assert values["documents"][0]["tokens"] == 3
+    assert "<td>1</td><td>3</td>" in result._repr_html_()
+    many = replace(result, documents=result.documents * 21)
+    assert many._repr_html_().count("<tr><td>") == 20
+    assert "1 more documents are not shown" in many._repr_html_()

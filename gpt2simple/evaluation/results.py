@@ -9,6 +9,9 @@ from typing import Any
 from gpt2simple.evaluation.measure import Measurement
 from gpt2simple.evaluation.tally import Tally
 
+_DOCUMENTS_SHOWN = 20
+_DOCUMENT_HEADS = ("document", "tokens", "nats/token", "perplexity", "bits per byte", "accuracy")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextFigures:
@@ -78,6 +81,11 @@ class EvaluateResult(TextFigures):
         lines = [f"{self.model} on {self.text}: {self.tokens:,} tokens, {self.bytes:,} bytes"]
         lines += [f"  {name:<15} {value}" for name, value in self._rows()]
         lines.append(f"Protocol: {self.protocol}; products in {self.precision}.")
+        if self.documents:
+            table = [_DOCUMENT_HEADS, *self._document_rows()]
+            lines += ["", *("  ".join(cell.rjust(13) for cell in row) for row in table)]
+        if len(self.documents) > _DOCUMENTS_SHOWN:
+            lines.append(self._more_documents())
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +103,33 @@ class EvaluateResult(TextFigures):
             ("accuracy", f"{self.accuracy:.1%} of tokens"),
         ]
 
+    def _document_rows(self) -> list[tuple[str, ...]]:
+        shown = enumerate(self.documents[:_DOCUMENTS_SHOWN], start=1)
+        return [
+            (
+                f"{n}",
+                f"{d.tokens:,}",
+                f"{d.loss:.4f}",
+                f"{d.perplexity:.5g}",
+                f"{d.bits_per_byte:.4f}",
+                f"{d.accuracy:.1%}",
+            )
+            for n, d in shown
+        ]
+
+    def _more_documents(self) -> str:
+        more = len(self.documents) - _DOCUMENTS_SHOWN
+        return f"{more:,} more documents are not shown; --json shows all, and result.documents has them."
+
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in self._rows())
         about = f"{self.model} on {self.text}: {self.tokens:,} tokens. Protocol: {self.protocol}."
-        return f"<table><caption>{html.escape(about)}</caption>{rows}</table>"
+        return f"<table><caption>{html.escape(about)}</caption>{rows}</table>{self._documents_html()}"
+
+    def _documents_html(self) -> str:
+        if not self.documents:
+            return ""
+        head = "".join(f"<th>{name}</th>" for name in _DOCUMENT_HEADS)
+        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in self._document_rows())
+        more = f"<p>{self._more_documents()}</p>" if len(self.documents) > _DOCUMENTS_SHOWN else ""
+        return f"<table><tr>{head}</tr>{rows}</table>{more}"
