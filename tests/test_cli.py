@@ -174,6 +174,24 @@ def test_our_errors_are_one_line_and_debug_shows_the_traceback() -> None:
         assert type(debugged.exception).__name__ == "RunError"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["finetune", "corpsu1", "corpsu2"], "Error: There is no file 'corpsu1' (seen from "),
+        (["finetune", "text.txt", "corpsu2"], "Error: There is no file 'corpsu2' (seen from "),
+        (["finetune", "plays*", "books*"], "Error: No file matches 'plays*' (seen from "),
+        (["tokenizer", "corpsu1", "corpsu2", "--folder", "unmade"], "Error: There is no file 'corpsu1' (seen from "),
+        (["encode", "corpsu1", "corpsu2", "--model-name", "small"], "Error: There is no file 'corpsu1' (seen from "),
+    ],
+)
+def test_names_on_the_command_line_are_never_texts(words: list[str], message: str) -> None:
+    """Two misspelt names were once a dataset of two texts, and a model was trained on their letters."""
+    options = ["--model-name", "small", "--model-dir", ".", "--steps", "1", *QUICK] if words[0] == "finetune" else []
+    done = run(*words, *options, *(["--model-dir", "."] if words[0] == "encode" else []))
+    assert done.exit_code == 1, done.output
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
 def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
     from gpt2simple import overview
 
@@ -199,7 +217,7 @@ def test_options_left_out_are_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -
     run("finetune", "a.txt", "b.txt", "--run_name", "r", "--column", "2", "--eval_every", "epoch", "--no-overwrite")
     assert calls == [
         {
-            "dataset": ["a.txt", "b.txt"],
+            "dataset": ("a.txt", "b.txt"),
             "run_name": "r",
             "model_name": None,
             "model_dir": "models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ import pytest
 from text_files import BYTES, documents_in, encode, texts_of
 
 from gpt2simple.data.export import encode_csv, encode_dataset
+from gpt2simple.data.names import Names
 from gpt2simple.data.texts import read_texts
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
@@ -65,6 +67,14 @@ def test_a_character_cut_at_the_end_is_named_with_its_place(tmp_path: Path) -> N
     path = write(tmp_path / "a.txt", b"x" * ((1 << 20) - 1) + b"\xe6\xbc")
     with pytest.raises(DataError, match=rf"byte {(1 << 20) - 1} \(0xe6\) is not utf-8"):
         encode(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("wide", ["utf-16", "utf-32"])
+def test_wide_text_without_a_mark_needs_the_order_of_its_bytes(tmp_path: Path, wide: str) -> None:
+    path = write(tmp_path / "a.txt", STORY.encode(f"{wide}-le"))
+    with pytest.raises(DataError, match=rf"a\.txt is n.* {wide}.*encoding='{wide}-le'"):
+        encode(path, tmp_path / "cache", encoding=wide)
+    assert documents_in(path, tmp_path / "cache", encoding=f"{wide}-le") == [STORY]
 
 
 def test_an_unknown_encoding_is_an_error(tmp_path: Path) -> None:
@@ -138,6 +148,28 @@ def test_a_pattern_gives_its_matches_in_order(tmp_path: Path) -> None:
     ]
 
 
+def test_patterns_in_a_list_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("plays/a.txt", "books/b", "c1"):
+        write(Path(name), name)
+    assert documents_in(["plays/*", "books/*"], tmp_path / "cache") == ["plays/a.txt", "books/b"]
+    assert documents_in(["plays/*", "c?"], tmp_path / "cache") == ["plays/a.txt", "c1"]
+    with pytest.raises(DataError, match=r"No file matches 'poems/\*' .*Check the pattern"):
+        encode(["plays/*", "poems/*"], tmp_path / "cache")
+    with pytest.raises(DataError, match=r"The list names files, but 'poems' is none"):
+        encode(["plays/*", "poems"], tmp_path / "cache")
+
+
+def test_names_stay_names_whether_or_not_they_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("plays/a"), "a")
+    assert documents_in(Names(["plays"]), tmp_path / "cache") == ["a"]
+    with pytest.raises(DataError, match=r"There is no file 'corpsu'"):
+        encode(Names(["plays", "corpsu"]), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"There is no file 'one text'"):
+        encode(Names(["one text", "another text"]), tmp_path / "cache")
+
+
 def test_a_name_with_brackets_is_that_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a[1].txt", "mine")
     assert documents_in(str(path), tmp_path / "cache") == ["mine"]
@@ -158,6 +190,24 @@ def test_compressed_files_and_archives(tmp_path: Path) -> None:
         archive.writestr("__MACOSX/._b.txt", "no")
         archive.writestr("c.txt.gz", gzip.compress(b"c"))
     assert documents_in(tmp_path / "a.zip", cache) == ["c", "hello there", "b"]
+
+
+def test_a_picture_in_an_archive_is_passed_over_as_in_a_folder(tmp_path: Path) -> None:
+    picture, notices = b"\x89PNG\r\n\x1a\n\0\0", list[str]()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("book/cover.png", picture)
+        archive.writestr("book/text.txt", STORY)
+    assert texts_of(encode(tmp_path / "a.zip", tmp_path / "cache", notices=notices)) == [STORY]
+    assert notices == [f"{tmp_path / 'a.zip'}: 1 files that are no texts are passed over (cover.png)."]
+    for number, message in (
+        (1, r"b\.zip: 0\.png is a picture, not text"),
+        (2, r"b\.zip holds no text files\. Give one"),
+    ):
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+            for name in range(number):
+                archive.writestr(f"{name}.png", picture)
+        with pytest.raises(DataError, match=message):
+            encode(tmp_path / "b.zip", tmp_path / "cache")
 
 
 def test_damaged_archives_are_explained(tmp_path: Path) -> None:
@@ -372,6 +422,10 @@ def test_texts_are_read_without_a_tokenizer(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", np.array([1]))
     with pytest.raises(DataError, match=r"a\.npz holds token ids, and text is needed here. Give the text itself"):
         list(read_texts(tmp_path / "a.npz", notify=print))
+    told: list[tuple[int, int | None]] = []
+    list(read_texts(path, notify=print, progress=lambda done, total: told.append((done, total))))
+    assert len(told) == len(parts)
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 def test_encode_dataset_writes_what_it_reads(tmp_path: Path) -> None:
@@ -411,7 +465,7 @@ def test_encode_csv_marks_rows_as_gpt_2_simple_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [list, tuple, iter, lambda texts: (text for text in texts)])
 def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list[str]], Any]) -> None:
-    texts = ["Once.", "upon a", "Zoë"]
+    texts = ["Once.", "upon a", "Zoë", "Who?", "~nobody: x", "*bold*", "and/or", "漢" * 300]
     corpus = encode(kind(texts), tmp_path / "cache")
     assert texts_of(corpus) == texts
     assert (corpus.files, corpus.sources) == (0, ("texts of the program",))
@@ -430,6 +484,9 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         (["text.txt", "a story that is no file"], r"The list names files, but 'a story that is no file' is none"),
         ("*.doc", r"No file matches '\*.doc'"),
         ("https://example.com/a.txt", r"is an address, not a file. Download it first"),
+        ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To learn from a string itself, give a list"),
+        ("Why? " * 60, r"There is no file named 'Why\? .*To learn from a string itself, give a list: \[text\]"),
+        ("漢" * 90, r"There is no file named '漢.*To learn from a string itself, give a list: \[text\]"),
         ("Once upon\na time", r"To learn from a string itself, give a list: \[text\]"),
         ("empty", r"The folder empty holds no text files"),
         ("paper.pdf", r"paper.pdf is a PDF, not text. Save its content as plain text first"),
@@ -457,3 +514,21 @@ def test_a_file_without_permission_is_explained(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(DataError, match=r"a\.txt cannot be read: Permission denied"):
         encode(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("method", ["exists", "open"])
+def test_what_the_system_refuses_in_a_folder_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """As `test_a_file_without_permission_is_explained`, for users to whom nothing is forbidden."""
+    original = getattr(Path, method)
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == ("a.txt" if method == "open" else "texts"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(path, *arguments, **options)
+
+    write(tmp_path / "texts" / "a.txt", STORY)
+    monkeypatch.setattr(Path, method, refused)
+    with pytest.raises(DataError, match=r"texts.* cannot be read: Permission denied\. Check the file and its permiss"):
+        encode(tmp_path / "texts", tmp_path / "cache")

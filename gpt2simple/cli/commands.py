@@ -108,8 +108,11 @@ def info(model_dir: str, checkpoint_dir: str, as_json: bool) -> None:
     show_json(overview.to_json()) if as_json else click.echo(overview.summary())
 
 
-def _one_or_all(names: tuple[str, ...]) -> str | list[str]:
-    return names[0] if len(names) == 1 else list(names)
+def _one_or_all(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
+    """The words of a command line as a dataset: names in any case, so that a misspelt one is an error and no text."""
+    from gpt2simple.data.names import Names
+
+    return names[0] if len(names) == 1 else Names(names)
 
 
 def _prefix(given_texts: tuple[str, ...], path: Path | None) -> str | list[str]:

@@ -97,7 +97,7 @@ def encode_csv(
 
 def _rows(path: Path, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[str]:
     with clear_errors(str(path)):
-        for member in members(path, Meter()):
+        for member in members(path, Meter(), notify):
             delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
             if delimiter is None:
                 raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")

@@ -6,10 +6,12 @@ Knows what kind of file something is by its first bytes and its name; does not r
 from __future__ import annotations
 
 import difflib
+import errno
 import glob
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from gpt2simple.data.names import expanded
 from gpt2simple.errors import DataError
 
 _HEAD_BYTES = 4096
+_LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
 _ZIP = b"PK\x03\x04"
 _PARQUET = b"PAR1"
@@ -72,12 +76,10 @@ def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
     Raises:
         DataError: there is no such file or folder, or it holds no text.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _in_folder(path, notify)
-    if path.exists():
-        return [path]
-    if glob.has_magic(str(path)):
+    path = expanded(name)
+    if _is_there(path):
+        return _in_folder(path, notify) if path.is_dir() else [path]
+    if glob.has_magic(str(path)) and not _is_rather_a_text(str(name)):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if not matches:
             raise DataError(f"No file matches {str(name)!r} (seen from {Path.cwd()}). Check the pattern.")
@@ -85,34 +87,45 @@ def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
     raise DataError(_no_such_file(str(name), path))
 
 
-def members(path: Path, meter: Meter) -> Iterator[Member]:
+def _is_there(path: Path) -> bool:
+    with clear_errors(str(path)):
+        try:
+            return path.exists()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # a text, given as if it were a name
+                return False
+            raise
+
+
+def members(path: Path, meter: Meter, notify: Callable[[str], None]) -> Iterator[Member]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
-    Use it, and read the streams, inside `clear_errors`.
+    In an archive of several files, those that are no texts are passed over, as in a folder. Use it, and read the
+    streams, inside `clear_errors`.
 
     Raises:
         DataError: the file is of a kind that holds no text.
     """
     with _MeteredFile(path, meter) as raw, io.BufferedReader(raw, 1 << 20) as stream:
-        yield from _members(str(path), path.name, stream)
+        yield from _members(str(path), path.name, stream, notify)
 
 
-def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
-    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # not read and seek: it may be a pipe
+def _members(shown: str, name: str, stream: io.BufferedReader[Any], notify: Callable[[str], None]) -> Iterator[Member]:
+    head = _head(stream)
     compression = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
     if compression == "gzip":
         with gzip.GzipFile(fileobj=stream) as inner:
-            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner))
+            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner), notify)
     elif compression == "xz":
         with lzma.LZMAFile(stream) as inner:
-            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner))
+            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner), notify)
     elif head.startswith(_ZIP) and not name.lower().endswith(".npz"):
-        yield from _in_archive(shown, stream)
+        yield from _in_archive(shown, stream, notify)
     else:
         yield Member(name=shown, kind=_kind(shown, name, head), stream=stream)
 
 
-def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
+def _in_archive(shown: str, stream: BinaryIO, notify: Callable[[str], None]) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as archive:
         names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
         if {"[Content_Types].xml", "mimetype", "word/document.xml"} & set(names):
@@ -124,9 +137,21 @@ def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
         names = [name for name in names if not _is_hidden(PurePosixPath(name))]
         if not names:
             raise DataError(f"{shown} is an archive without files. Give one that holds texts.")
+        passed_over = []
         for name in names:
-            with archive.open(name) as inner:
-                yield from _members(f"{shown}: {name}", PurePosixPath(name).name, io.BufferedReader(inner))
+            with archive.open(name) as opened:
+                inner: io.BufferedReader[Any] = io.BufferedReader(opened)
+                if len(names) > 1 and not _looks_like_text(_head(inner)):
+                    passed_over.append(PurePosixPath(name).name)
+                else:
+                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner, notify)
+    if len(passed_over) == len(names):
+        raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
+    _tell_passed_over(shown, passed_over, notify)
+
+
+def _head(stream: io.BufferedReader[Any]) -> bytes:
+    return stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # not read and seek: it may be a pipe
 
 
 def _kind(shown: str, name: str, head: bytes) -> str:
@@ -145,16 +170,24 @@ def _in_folder(folder: Path, notify: Callable[[str], None]) -> list[Path]:
     texts = [path for path in found if _may_be_text(path)]
     if not texts:
         raise DataError(f"The folder {folder} holds no text files. Give a folder with .txt, .csv, .jsonl, ... in it.")
-    if passed_over := [path.name for path in found if path not in set(texts)]:
-        shown = ", ".join(passed_over[:3]) + (", ..." if len(passed_over) > 3 else "")
-        notify(f"{folder}: {len(passed_over)} files that are no texts are passed over ({shown}).")
+    kept = set(texts)
+    _tell_passed_over(str(folder), [path.name for path in found if path not in kept], notify)
     return texts
 
 
+def _tell_passed_over(shown: str, names: list[str], notify: Callable[[str], None]) -> None:
+    if names:
+        examples = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        notify(f"{shown}: {len(names)} files that are no texts are passed over ({examples}).")
+
+
 def _may_be_text(path: Path) -> bool:
-    """Whether a file of a folder looks like something that can be read; named alone, it would be tried anyway."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    with clear_errors(str(path)), path.open("rb") as file:
+        return _looks_like_text(file.read(_HEAD_BYTES))
+
+
+def _looks_like_text(head: bytes) -> bool:
+    """Whether a file among others begins like something that can be read; named alone, it would be tried anyway."""
     if head.startswith((_ZIP, _PARQUET, *_COMPRESSED)) or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
     return b"\0" not in head and not head.startswith(tuple(_NO_TEXT))
@@ -167,13 +200,18 @@ def _is_hidden(path: PurePosixPath | Path) -> bool:
 def _no_such_file(name: str, path: Path) -> str:
     if name.startswith(("http://", "https://")):
         return f"{name} is an address, not a file. Download it first and give the file's name."
-    if "\n" in name or len(name) > 200:
+    if _is_rather_a_text(name):
         return f"There is no file named {name[:40]!r}... To learn from a string itself, give a list: [text]."
     folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    names = [entry.name for entry in folder.iterdir()] if os.access(folder, os.R_OK) and folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3)
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check its name and folder."
     return f"There is no file {name!r} (seen from {Path.cwd()}). {hint}"
+
+
+def _is_rather_a_text(name: str) -> bool:
+    longest = max(len(part.encode("utf-8", "replace")) for part in name.split("/"))
+    return "\n" in name or len(name) > 200 or longest > _LONGEST_NAME
 
 
 class _MeteredFile(io.FileIO):

@@ -63,6 +63,8 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
             yield decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             raise _undecodable(name, place - waiting + error.start, error, encoding) from error
+        except UnicodeError as error:  # of the whole rather than of a byte: UTF-16 and UTF-32 without a mark
+            raise _without_order(name, error, encoding) from error
         if not data:
             return
         place += len(data)
@@ -79,4 +81,12 @@ def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str
     return DataError(
         f"{name}: byte {place} (0x{value:02x}) is not {encoding} ({error.reason}). Give the file's encoding: "
         "encoding='cp1252' (--encoding cp1252) for most Western files from Windows, or save it as UTF-8."
+    )
+
+
+def _without_order(name: str, error: UnicodeError, encoding: str) -> DataError:
+    wide = "utf-32" if "32" in encoding else "utf-16"
+    return DataError(
+        f"{name} is not {encoding} ({error}). A text without a byte-order mark does not say which byte of a character "
+        f"comes first, so say it: encoding='{wide}-le' (--encoding {wide}-le), as Windows writes, or '{wide}-be'."
     )

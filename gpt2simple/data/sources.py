@@ -1,7 +1,7 @@
 """What a user may give as a dataset, and the documents in it.
 
-A *name* is a path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``. A string
-is always a name. A list is either names or texts; any other iterable yields texts. Knows which reader serves what.
+A string is always a name (`names` says what that is). A list is either names or texts; any other iterable yields texts.
+Knows which reader serves what.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from gpt2simple.data.files import Member, Meter, clear_errors, find_files, members
 from gpt2simple.data.jsons import read_json, read_json_lines
+from gpt2simple.data.names import CATALOGUE, STDIN, are_names
 from gpt2simple.data.npz import read_npz
 from gpt2simple.data.parquet import read_parquet
 from gpt2simple.data.pieces import Piece
@@ -27,10 +28,8 @@ from gpt2simple.storage import sha256_of
 from gpt2simple.tokenizer import Tokenizer
 
 Notify = Callable[[str], None]
-_STDIN, _SHOWN_STDIN = "-", "standard input"
-_CATALOGUE = "tfds:"
+_SHOWN_STDIN = "standard input"
 _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
-_TEXT_SUFFIXES = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npz", ".gz", ".xz", ".zip")
 
 
 class Source(Protocol):
@@ -70,7 +69,7 @@ def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSetting
     if isinstance(dataset, (list, tuple)):
         if not dataset:
             raise DataError("The dataset is an empty list. Give the names of files, or texts.")
-        if _are_names(dataset):
+        if are_names(dataset):
             return _from_names(list(dataset), tokenizer, settings, notify)
     if isinstance(dataset, Iterable) and not isinstance(dataset, (bytes, dict)):
         return _Stream("texts of the program", lambda: _texts(dataset))
@@ -80,47 +79,12 @@ def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSetting
     )
 
 
-def _are_names(entries: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether a list holds names rather than texts.
-
-    Raises:
-        DataError: some entries are names of files and others are not.
-    """
-    known = [isinstance(entry, Path) or (isinstance(entry, str) and _is_known_name(entry)) for entry in entries]
-    if all(known):
-        return True
-    like_names = [k or (isinstance(e, str) and _looks_like_name(e)) for k, e in zip(known, entries, strict=True)]
-    if all(like_names):
-        return True  # a misspelt name must not become a text
-    if any(known):
-        odd = entries[known.index(False)]
-        raise DataError(
-            f"The list names files, but {str(odd)[:60]!r} is none. Give names of files that exist, or texts only."
-        )
-    return False
-
-
-def _is_known_name(entry: str) -> bool:
-    if entry == _STDIN or entry.startswith(_CATALOGUE):
-        return True
-    if len(entry) > 1000 or "\n" in entry or "\0" in entry:
-        return False
-    try:
-        return Path(entry).expanduser().exists()
-    except OSError:  # too long a name, and such
-        return False
-
-
-def _looks_like_name(entry: str) -> bool:
-    return " " not in entry.strip() and entry.lower().endswith(_TEXT_SUFFIXES)
-
-
 def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify) -> Source:
     parts: list[Source] = []
     for name in names:
-        if name == _STDIN:
+        if name == STDIN:
             parts.append(_Stream(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings.encoding)))
-        elif isinstance(name, str) and name.startswith(_CATALOGUE):
+        elif isinstance(name, str) and name.startswith(CATALOGUE):
             parts.append(_Catalogue(name, settings, notify))
         else:
             parts.append(_Files(str(name), find_files(name, notify), tokenizer, settings, notify))
@@ -159,7 +123,7 @@ class _Files:
     def pieces(self) -> Iterator[Piece]:
         for path in self._paths:
             with clear_errors(str(path)):
-                for member in members(path, self._meter):
+                for member in members(path, self._meter, self._notify):
                     yield from self._read(member)
         if self._is_on_disk and self._look() != self._state:
             raise DataError(f"{self.names[0]} changed while it was read. Wait until it is complete, and start again.")
