@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,15 @@ def test_a_tf_data_dataset_gives_its_strings(
     dataset = dataset if batch is None else dataset.batch(batch)
     expected = [story.replace("\r\n", "\n") for story in STORIES]
     assert documents_in(dataset, tmp_path / "cache", **how) == expected
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_numbers_beside_a_text_make_no_batch_of_it(tmp_path: Path, batch: int | None) -> None:
+    """An example of a text and three numbers once gave its text three times."""
+    dataset = tf.data.Dataset.from_tensor_slices({"text": STORIES, "vector": [[1.0, 2.0, 3.0]] * 2})
+    dataset = dataset if batch is None else dataset.batch(batch)
+    texts = documents_in(dataset, tmp_path / "cache", column="text")
+    assert texts == [story.replace("\r\n", "\n") for story in STORIES]
 
 
 def test_a_template_over_a_tf_data_dataset(tmp_path: Path) -> None:
@@ -95,7 +105,8 @@ found["template"] = sorted(documents_in("tfds:tiny_tales/short:test", cache, tem
 from gpt2simple.data import encode as module
 module._encode = None  # the second time nothing is read
 found["again"] = sorted(documents_in("tfds:tiny_tales/short", cache))
-for name in ("tfds:tiny_tales/short:dev", "tfds:no_such_dataset_at_all"):
+BAD = ("short:dev", "short:train[:x]", "short:train+nosuch", "short:train[:0]", "long:test[50:60]")
+for name in (*(f"tfds:tiny_tales/{split}" for split in BAD), "tfds:no_such_dataset_at_all"):
     try:
         encode(name, cache)
     except DataError as error:
@@ -133,6 +144,36 @@ def test_an_unknown_dataset_or_split_is_explained(read_elsewhere: dict[str, Any]
         "the dataset has train, test. Name one of them: tfds:tiny_tales/short:train"
         in read_elsewhere["tfds:tiny_tales/short:dev"]
     )
+    for split in ("train[:x]", "train+nosuch", "train[:0]"):
+        told = read_elsewhere[f"tfds:tiny_tales/short:{split}"]
+        assert f"names the split '{split}' (" in told
+        assert "or a part of it: tfds:tiny_tales/short:train[:50%]" in told
+    assert "(it holds no example)" in read_elsewhere["tfds:tiny_tales/short:train[:0]"]
     unknown = read_elsewhere["tfds:no_such_dataset_at_all"]
     assert "tensorflow-datasets has no dataset 'no_such_dataset_at_all'" in unknown
     assert "TFDS_DATA_DIR" in unknown
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        AssertionError("Manual directory /x/manual does not exist or is empty. Put tales.zip there."),
+        ConnectionError("Failed to resolve 'example.org'"),
+    ],
+)
+def test_a_dataset_that_cannot_be_prepared_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    import tensorflow_datasets
+
+    class Builder:
+        info = SimpleNamespace(splits={})
+
+        def download_and_prepare(self) -> None:
+            raise failure
+
+    monkeypatch.setattr(tensorflow_datasets, "builder", lambda name: Builder())
+    with pytest.raises(DataError, match=rf"could not prepare tales \({type(failure).__name__}: ") as raised:
+        encode("tfds:tales", tmp_path / "cache")
+    assert str(failure) in str(raised.value)
+    assert "Follow what it says, or check the connection, and start again" in str(raised.value)

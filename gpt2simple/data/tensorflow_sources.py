@@ -21,6 +21,7 @@ from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 PREFIX = "tfds:"
+_SHOWN_CHARACTERS = 1000  # of what a builder says; instructions for downloads by hand are that long
 
 
 def read_tf_data(dataset: Any, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
@@ -71,17 +72,32 @@ class CatalogueText:
             yield from _pieces(example, chooser, f"example {number}")
 
     def _prepare(self, dataset_name: str) -> None:
-        if not self._builder.info.splits:
-            self._notify(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
+        if self._builder.info.splits:
+            return
+        self._notify(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
+        try:
             self._builder.download_and_prepare()
+        except Exception as error:  # builders are other people's code and fail in every way
+            raise DataError(
+                f"tensorflow-datasets could not prepare {dataset_name} ({type(error).__name__}: "
+                f"{str(error).strip()[:_SHOWN_CHARACTERS]}). Follow what it says, or check the connection, and start "
+                "again; or give the text as files."
+            ) from error
 
     def _checked_split(self, dataset_name: str, split: str) -> str:
-        available = list(self._builder.info.splits)
+        splits = self._builder.info.splits
+        available = list(splits)
         chosen = split or ("train" if "train" in available else available[0])
-        if chosen.split("[")[0].split("+")[0] not in available:
+        try:
+            examples, reason = splits[chosen].num_examples, "it holds no example"
+        except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
+            examples, reason = 0, str(error).strip().partition("\n")[0]
+        if not examples:
+            first = available[0]
             raise DataError(
-                f"{self._name} names the split {chosen!r}; the dataset has {', '.join(available)}. "
-                f"Name one of them: {PREFIX}{dataset_name}:{available[0]}"
+                f"{self._name} names the split {chosen!r} ({reason}); the dataset has {', '.join(available)}. "
+                f"Name one of them: {PREFIX}{dataset_name}:{first}, or a part of it: "
+                f"{PREFIX}{dataset_name}:{first}[:50%]"
             )
         return chosen
 
@@ -89,13 +105,22 @@ class CatalogueText:
 def _pieces(element: Any, chooser: TextChooser, place: str) -> Iterator[Piece]:
     record = _as_record(element, place)
     arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
-    lengths = {len(value) for value in arrays.values()}
-    if len(lengths) != 1:  # single values; lists of unequal length are for the chooser to refuse
+    if not _is_batch(record, arrays):
         yield Piece(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place), True)
         return
-    for row in range(lengths.pop()):  # a batched dataset
-        single = {name: value[row] if name in arrays else value for name, value in record.items()}
-        yield Piece(chooser.text(single, place), True)
+    for row in range(len(next(iter(arrays.values())))):
+        yield Piece(chooser.text(record | {name: _row(value, row) for name, value in arrays.items()}, place), True)
+
+
+def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether an element is several examples at once; one example may hold arrays too, but beside a text."""
+    texts = {name for name, value in record.items() if _is_text(value)}
+    # Lists of unequal length are for the chooser to refuse.
+    return texts <= arrays.keys() and len({len(value) for value in arrays.values()}) == 1
+
+
+def _row(values: np.ndarray, row: int) -> Any:
+    return values[row].tolist() if values.ndim > 1 else values[row]
 
 
 def _as_record(element: Any, place: str) -> dict[str, Any]:
