@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.data import export
-from gpt2simple.data.pieces import documents
-from gpt2simple.data.sources import open_source
+from gpt2simple.data.texts import read_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.locate import model_folder
 from gpt2simple.settings import TextSettings, accepts
@@ -125,6 +124,7 @@ def encode_csv(
     *,
     header: bool = True,
     column: str | int = 0,
+    encoding: str = "utf-8",
     start_token: str = export.START_MARK,
     end_token: str = export.END_MARK,
 ) -> Path:
@@ -135,10 +135,12 @@ def encode_csv(
     Args:
         csv_path: a .csv or .tsv file. out_path: the file to write; one of that name is replaced.
         header: whether the first line names the columns. column: the one with the text, by name or number from 0.
+        encoding: character encoding of the table; the new file is UTF-8.
         start_token, end_token: what stands before and after each row.
 
     Raises:
-        DataError: the file is missing, is no table, or has no such column. StorageError: it cannot be written.
+        DataError: the file is missing, is no table, is not of the encoding, or has no such column. SettingsError: there
+            is no such encoding. StorageError: the file cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -147,7 +149,7 @@ def encode_csv(
         >>> gpt2simple.encode_csv("tales.csv").read_text().splitlines()
         ['<|startoftext|>Once.<|endoftext|>', '<|startoftext|>Twice.<|endoftext|>']
     """
-    settings = TextSettings(header=header, column=column)
+    settings = TextSettings(header=header, column=column, encoding=encoding)
     export.encode_csv(
         Path(csv_path), Path(out_path), settings, start_token=start_token, end_token=end_token, notify=tell
     )
@@ -208,12 +210,8 @@ def make_tokenizer(
 
 
 def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
-    # The tokenizer here would spell the ids of an .npz file, which are of no use: they have a tokenizer already.
-    source = open_source(dataset, Tokenizer.train(["bytes"], 257), settings, tell)
     with reading_bar("Reading") as progress:
-        for piece in documents(source.pieces()):
-            yield piece.text
-            progress(source.bytes_read(), source.total_bytes())
+        yield from read_texts(dataset, settings, notify=tell, progress=progress)
 
 
 def _write_new_model(folder: Path, shape: ModelShape, tokenizer: Tokenizer, seed: int) -> None:
