@@ -19,7 +19,7 @@ from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import Progress as Reading
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import Split, split
-from gpt2simple.data.summary import summary
+from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.data.windows import TrainingWindows, evaluation_batches
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.generator import Generator
@@ -53,6 +53,8 @@ class Material:
     held_out: tuple[Any, ...]
     held_out_tokens: int
     held_out_bytes: int
+    summary: DataSummary
+    validation: Corpus | None  # the user's own text to hold out
 
 
 def finetune_run(
@@ -140,7 +142,10 @@ def read_material(
         corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify, progress=progress)
     validation = None
     if request.text.validation_file is not None:
-        validation = encode_corpus(request.text.validation_file, tokenizer, request.text, notify=notify)
+        with reading("Encoding validation_file") as progress:
+            validation = encode_corpus(
+                request.text.validation_file, tokenizer, request.text, notify=notify, progress=progress
+            )
     parts = split(corpus, request.text, window, validation=validation)
     windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
     if windows.notice:
@@ -159,17 +164,16 @@ def read_material(
         held_out=held_out,
         held_out_tokens=held_out_tokens,
         held_out_bytes=held_out_bytes,
+        summary=summary(corpus, parts, shape.parameters),
+        validation=validation,
     )
 
 
 def _held_out_batches(parts: Split, window: int, batch_size: int) -> tuple[Any, ...]:
     if parts.held_out is None:
         return ()
-    batches = list(evaluation_batches(parts.held_out, window, batch_size))
     most = max(_MOST_HELD_OUT_WINDOWS // batch_size, 1)
-    if len(batches) <= most:
-        return tuple(batches)
-    return tuple(batches[number * len(batches) // most] for number in range(most))
+    return tuple(evaluation_batches(parts.held_out, window, batch_size, at_most=most))
 
 
 def _rows(batches: Sequence[Any]) -> int:
@@ -177,22 +181,14 @@ def _rows(batches: Sequence[Any]) -> int:
 
 
 def _description(request: Request, material: Material, loaded: LoadedModel) -> RunDescription:
-    corpus, parts = material.corpus, material.parts
+    validation = material.validation
     return RunDescription(
         model_name=request.model_name,
         settings=request.settings,
         text_settings=request.text,
-        data_fingerprint=corpus.fingerprint,
-        data_summary={
-            "sources": list(corpus.sources),
-            "documents": corpus.documents,
-            "characters": corpus.characters,
-            "bytes": corpus.bytes,
-            "tokens": corpus.tokens,
-            "train_tokens": parts.train.tokens,
-            "held_out_tokens": parts.held_out.tokens if parts.held_out is not None else 0,
-            "parameters": loaded.shape.parameters,
-        },
+        data_fingerprint=material.corpus.fingerprint,
+        validation_fingerprint=validation.fingerprint if validation is not None else None,
+        data_summary=material.summary.to_json(),
         tokenizer_fingerprint=loaded.tokenizer.fingerprint,
         seed=request.seed,
         environment={**library_versions(), "precision": request.precision, "device": devices.device_name()},
@@ -253,7 +249,7 @@ def _notify_before_start(
     seconds = estimate_seconds_per_step(
         loaded.shape, request.settings, material.windows.window, devices.product_rate(request.precision)
     )
-    for line in before_start(summary(material.corpus, material.parts, loaded.shape.parameters), plan, seconds):
+    for line in before_start(material.summary, plan, seconds):
         notify(line)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpt2simple.data import windows as windows_module
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.data.windows import Batch, TrainingWindows, evaluation_batches
 from gpt2simple.errors import DataError
@@ -64,6 +66,31 @@ def test_evaluation_reads_every_target_once_in_order(tokens: TokenSet, window: i
     seen = np.concatenate([targets[weights > 0] for _, targets, weights in batches])
     assert np.array_equal(seen, tokens.read(1, tokens.tokens))
     assert {inputs.shape for inputs, _, _ in batches} == {(batch_size, min(window, tokens.targets))}
+
+
+@settings(max_examples=100, deadline=None)
+@given(token_sets(), st.integers(1, 70), st.integers(1, 5), st.integers(1, 40))
+def test_a_part_of_the_evaluation_is_spread_evenly(
+    tokens: TokenSet, window: int, batch_size: int, at_most: int
+) -> None:
+    every = list(evaluation_batches(tokens, window, batch_size))
+    chosen = list(evaluation_batches(tokens, window, batch_size, at_most=at_most))
+    numbers = range(len(every)) if len(every) <= at_most else [n * len(every) // at_most for n in range(at_most)]
+    assert len(chosen) == len(numbers)
+    assert all(same(batch, every[number]) for batch, number in zip(chosen, numbers, strict=True))
+
+
+def test_only_the_chosen_batches_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+    fill = windows_module._fill
+
+    def counted(*given: Any) -> None:
+        built.append(given)
+        fill(*given)
+
+    monkeypatch.setattr(windows_module, "_fill", counted)
+    assert len(list(evaluation_batches(stream(10_000), 16, 4, at_most=3))) == 3
+    assert len(built) == 3 * 4
 
 
 def stream(tokens: int) -> TokenSet:

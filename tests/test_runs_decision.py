@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import begin, description, run_in, save
+from run_folders import MODEL_FILES, begin, description, run_in, save
 from test_runs_layout import legacy_run
 
 from gpt2simple.errors import RunError, SettingsError
@@ -96,6 +96,25 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
         r"Give the text it began with to continue it, or " + ANOTHER,
     ):
         decide(tmp_path / "run1", data_fingerprint="text-2")
+
+
+def test_another_text_in_the_validation_file_is_refused(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run1")
+    with run.lock():
+        run.create(description(validation_fingerprint="held-out-1"), MODEL_FILES)
+        save(run, 3)
+    with pytest.raises(
+        RunError,
+        match=r"run1 measured its held-out loss on another text than validation_file now holds, so its best loss could "
+        r"not be compared\. Give the validation_file it began with to continue it, or " + ANOTHER,
+    ):
+        decide(tmp_path / "run1", validation_fingerprint="held-out-2")
+    assert decide(tmp_path / "run1", validation_fingerprint="held-out-1").kind == "continue"
+
+
+def test_a_run_from_before_the_validation_text_was_recorded_goes_on(tmp_path: Path) -> None:
+    begin(tmp_path / "run1", 3)
+    assert decide(tmp_path / "run1", validation_fingerprint="held-out-1").kind == "continue"
 
 
 def test_another_way_of_reading_the_text_is_refused(tmp_path: Path) -> None:

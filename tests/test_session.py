@@ -106,6 +106,25 @@ def test_another_text_or_model_is_refused_and_the_session_stays_usable(place: Pa
         session.finetune(place / "text.txt", steps=8, cache_dir=str(place / "cache"))
 
 
+def test_a_changed_validation_file_is_refused(place: Path, tmp_path: Path) -> None:
+    own = session_case.write_text(tmp_path / "own.txt", seed=2)
+    with open_session(place, "small", run_name="own") as session:
+        session.finetune(place / "text.txt", steps=2, validation_file=own, **text_settings(place))
+        assert session.finetune(place / "text.txt", steps=3).steps == 3
+        session_case.write_text(own, seed=3)
+        with pytest.raises(RunError, match=r"measured its held-out loss on another text than validation_file now hol"):
+            session.finetune(place / "text.txt", steps=4)
+
+
+def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
+    data = json.loads((place / "runs" / "done" / "run.json").read_text(encoding="utf-8"))["data"]["summary"]
+    assert data["sources"] == [str(place / "text.txt")]
+    assert (data["files"], data["duplicates"], data["notices"]) == (1, 0, [])
+    assert data["held_out_share"] == data["held_out_tokens"] / (data["train_tokens"] + data["held_out_tokens"])
+    assert data["tokens_per_parameter"] == data["train_tokens"] / data["parameters"]
+    assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
+
+
 def test_a_text_that_cannot_be_read_leaves_no_run_behind(place: Path) -> None:
     with open_session(place, "small", run_name="never") as session:
         with pytest.raises(DataError, match=r"absent\.txt"):

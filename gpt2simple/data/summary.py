@@ -69,7 +69,7 @@ class DataSummary:
             "held_out_share": self.held_out_share,
             "warning": self.warning,
         }
-        return {**asdict(self), **derived}
+        return {**asdict(self), "sources": list(self.sources), "notices": list(self.notices), **derived}
 
 
 def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:

@@ -83,19 +83,31 @@ class TrainingWindows:
         return offset, generator.permutation(self.windows_per_epoch)
 
 
-def evaluation_batches(tokens: TokenSet, window: int, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(
+    tokens: TokenSet, window: int, batch_size: int, *, at_most: int | None = None
+) -> Iterator[Batch]:
     """The text from its first to its last target in consecutive windows, each target in exactly one.
 
     All batches have the shape [batch_size, min(window, targets)]; what the last one does not need has weight 0.
+
+    Args:
+        at_most: so many of the batches, evenly spread, where there are more; None: all.
     """
     window = min(window, tokens.targets)
     starts = range(0, tokens.targets, window) if window else range(0)
-    for first in range(0, len(starts), batch_size):
-        batch = _empty_batch(batch_size, window)
-        for row, start in enumerate(starts[first : first + batch_size]):
-            count = min(window, tokens.targets - start)
-            _fill(tokens, start, count, (batch[0][row], batch[1][row], batch[2][row]), 0)
-        yield batch
+    count = -(-len(starts) // batch_size)
+    taken = count if at_most is None else min(at_most, count)
+    for number in range(taken):
+        first = number * count // taken * batch_size
+        yield _evaluation_batch(tokens, window, batch_size, starts[first : first + batch_size])
+
+
+def _evaluation_batch(tokens: TokenSet, window: int, batch_size: int, starts: range) -> Batch:
+    batch = _empty_batch(batch_size, window)
+    for row, start in enumerate(starts):
+        count = min(window, tokens.targets - start)
+        _fill(tokens, start, count, (batch[0][row], batch[1][row], batch[2][row]), 0)
+    return batch
 
 
 def _empty_batch(batch_size: int, window: int) -> Batch:

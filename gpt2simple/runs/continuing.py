@@ -111,6 +111,12 @@ def _require_same_text(path: Path, recorded: RunDescription, wanted: RunDescript
             f"{path} was trained on another text than this call names (or the text has changed since). "
             + _ways_on("the text it began with to continue it")
         )
+    held_out = recorded.validation_fingerprint
+    if held_out is not None and held_out != wanted.validation_fingerprint:
+        raise RunError(
+            f"{path} measured its held-out loss on another text than validation_file now holds, so its best loss could "
+            "not be compared. " + _ways_on("the validation_file it began with to continue it")
+        )
 
 
 def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dict[str, tuple[Any, Any]]:

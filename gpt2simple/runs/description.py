@@ -38,6 +38,7 @@ class RunDescription:
     tokenizer_fingerprint: str
     seed: int
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, precision, threads, device
+    validation_fingerprint: str | None = None  # of validation_file's text; None without one, or from before it was kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class RunInfo:
             "model_name": d.model_name,
             "settings": to_json(d.settings),
             "text_settings": to_json(d.text_settings),
-            "data": {"fingerprint": d.data_fingerprint, "summary": dict(d.data_summary)},
+            "data": {"fingerprint": d.data_fingerprint, "summary": dict(d.data_summary), **_validation(d)},
             "tokenizer_fingerprint": d.tokenizer_fingerprint,
             "seed": d.seed,
             "environment": dict(d.environment),
@@ -88,6 +89,7 @@ class RunInfo:
                 text_settings=from_json(TextSettings, values["text_settings"]),
                 data_fingerprint=values["data"]["fingerprint"],
                 data_summary=values["data"]["summary"],
+                validation_fingerprint=values["data"].get("validation_fingerprint"),
                 tokenizer_fingerprint=values["tokenizer_fingerprint"],
                 seed=values["seed"],
                 environment=values["environment"],
@@ -149,6 +151,11 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
         values = {**upgrades[schema](values), "schema": schema + 1}
         schema += 1
     return values
+
+
+def _validation(description: RunDescription) -> dict[str, str]:
+    kept = description.validation_fingerprint
+    return {} if kept is None else {"validation_fingerprint": kept}
 
 
 def plain_number(value: Any) -> Any:
