@@ -484,6 +484,7 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         (["text.txt", "a story that is no file"], r"The list names files, but 'a story that is no file' is none"),
         ("*.doc", r"No file matches '\*.doc'"),
         ("https://example.com/a.txt", r"is an address, not a file. Download it first"),
+        (["https://example.com/?page=1"], r"is an address, not a file. Download it first"),
         ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To learn from a string itself, give a list"),
         ("Why? " * 60, r"There is no file named 'Why\? .*To learn from a string itself, give a list: \[text\]"),
         ("漢" * 90, r"There is no file named '漢.*To learn from a string itself, give a list: \[text\]"),

@@ -79,7 +79,7 @@ def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
     path = expanded(name)
     if _is_there(path):
         return _in_folder(path, notify) if path.is_dir() else [path]
-    if glob.has_magic(str(path)) and not _is_rather_a_text(str(name)):
+    if glob.has_magic(str(path)) and not (_is_address(str(name)) or _is_rather_a_text(str(name))):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if not matches:
             raise DataError(f"No file matches {str(name)!r} (seen from {Path.cwd()}). Check the pattern.")
@@ -198,7 +198,7 @@ def _is_hidden(path: PurePosixPath | Path) -> bool:
 
 
 def _no_such_file(name: str, path: Path) -> str:
-    if name.startswith(("http://", "https://")):
+    if _is_address(name):
         return f"{name} is an address, not a file. Download it first and give the file's name."
     if _is_rather_a_text(name):
         return f"There is no file named {name[:40]!r}... To learn from a string itself, give a list: [text]."
@@ -207,6 +207,10 @@ def _no_such_file(name: str, path: Path) -> str:
     near = difflib.get_close_matches(path.name, names, n=3)
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check its name and folder."
     return f"There is no file {name!r} (seen from {Path.cwd()}). {hint}"
+
+
+def _is_address(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
 
 
 def _is_rather_a_text(name: str) -> bool:
