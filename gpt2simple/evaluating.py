@@ -108,7 +108,16 @@ def _read_parts(
     validation = None
     if text.validation_file is not None:
         validation = encode_corpus(text.validation_file, loaded.tokenizer, text, notify=notify)
+        _require_held_out(recorded, validation)
     return corpus, split(corpus, text, window, validation=validation)
+
+
+def _require_held_out(recorded: RunDescription | None, validation: Corpus) -> None:
+    known = None if recorded is None else recorded.validation_fingerprint  # None too in runs from before it was kept
+    if known is not None and known != validation.fingerprint:
+        raise DataError(
+            "validation_file is not the text that the run held out, or has changed since. Give it that one."
+        )
 
 
 def _part(part: str, corpus: Corpus, parts: Split) -> TokenSet:

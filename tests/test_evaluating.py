@@ -67,6 +67,8 @@ def test_a_part_of_another_text_or_of_another_division_is_refused() -> None:
         evaluate("text.txt", "third", "train", validation_split=0.1)
     with pytest.raises(RunError, match=r"held out with validation_file='other\.txt', .* gives None: .* Leave validati"):
         evaluate("text.txt", "own", "held_out", validation_file=None)
+    with pytest.raises(DataError, match=r"not the text that the run held out.* Give it that one"):
+        evaluate("text.txt", "own", "held_out", validation_file="text.txt")
     with pytest.raises(RunError, match=r"held out with validation_file=None, .* gives 'other\.txt'"):
         evaluate("text.txt", "third", "held_out", validation_file="other.txt")
 
