@@ -113,10 +113,10 @@ def generate(
     model_name: str | None = None,
     model_dir: str | Path = "models",
     checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     precision: str = "auto",
     threads: int | None = None,
-    prefix: str | Sequence[str] = "",
+    prefix: str | Sequence[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     destination_path: str | Path | None = None,
     return_as_list: bool = False,
@@ -128,7 +128,7 @@ def generate(
         session: an open session; the arguments up to ``threads`` are then its own.
         run_name: the run to read (default "run1"). model_name: a model to read instead, not fine-tuned.
         model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
-        checkpoint: "best" or "latest" weights of the run.
+        checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
         prefix: what the texts start with; several prefixes give ``nsamples`` each.
         sample_delim: printed or written between samples.
         destination_path: a file to write instead of printing; it must not exist.
@@ -139,13 +139,13 @@ def generate(
         RunError: there is no such run; the message names those that exist.
         SettingsError: a setting is out of range, both names were given, or the file exists.
     """
-    require_one_source(model_name, run_name, checkpoint)
+    require_one_source(model_name, run_name, checkpoint or "best")
     if destination_path is not None:
         _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
     with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint != "best" or (session is not None and run_name is not None):
-            used.load(checkpoint)
+        if checkpoint is not None or (session is not None and run_name is not None):
+            used.load(checkpoint or "best")
         if destination_path is not None:
             _write_samples(Path(destination_path), used.generate(prefix, **settings), sample_delim)
             return None
@@ -164,10 +164,10 @@ def generate_to_file(
     model_name: str | None = None,
     model_dir: str | Path = "models",
     checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     precision: str = "auto",
     threads: int | None = None,
-    prefix: str | Sequence[str] = "",
+    prefix: str | Sequence[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
 ) -> Path:
@@ -226,15 +226,21 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-def print_samples(session: Session, prefix: str | Sequence[str], delim: str, settings: dict[str, Any]) -> None:
+def print_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
     """Print texts to stdout, a single one while it is written."""
     if isinstance(prefix, str) and settings.get("nsamples", 1) == 1:
         for piece in session.stream(prefix, **settings):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-        sys.stdout.write("\n")
+            _write(piece)
+        _write("\n")
         return
-    sys.stdout.write("".join(f"{text}\n{delim}" for text in session.generate(prefix, **settings)))
+    _write("".join(f"{text}\n{delim}" for text in session.generate(prefix, **settings)))
+
+
+def _write(text: str) -> None:
+    """To stdout at once; a character that its encoding lacks (a pipe's on Windows) as a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
 
 
 def new_sample_file(folder: Path) -> Path:

@@ -396,5 +396,7 @@ class Session:
             raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
 
 
-def _prefixes(prefix: str | Sequence[str]) -> list[str]:
+def _prefixes(prefix: str | Sequence[str] | None) -> list[str]:
+    if prefix is None:  # gpt-2-simple's way to say that there is none
+        return [""]
     return [prefix] if isinstance(prefix, str) else list(prefix)

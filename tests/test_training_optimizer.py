@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpt2simple._backend import tf
+from gpt2simple._backend import keras, tf
 from gpt2simple.training.optimizer import FusedOptimizer
 from gpt2simple.training.schedule import WarmUpSchedule
 
@@ -146,3 +146,38 @@ def test_a_schedule_can_be_made_again_from_its_configuration():
     schedule = WarmUpSchedule(2.0, 10, "cosine", 40)
     again = WarmUpSchedule.from_config(schedule.get_config())
     assert float(again(20)) == float(schedule(20))
+
+
+def rates_told(change):
+    """The rates of five steps of a falling schedule, when a callback does something after the second."""
+    schedule = WarmUpSchedule(RATE, 0, "linear", 10)
+    _, optimizer = optimizer_of("adamw", rate=schedule)
+    gradients = {name: tf.constant(g.reshape(-1) if name == BIAS else g) for name, g in gradients_of(1).items()}
+    rates = []
+    for step in range(5):
+        optimizer.step(gradients, tf.constant(1.0))
+        rates.append(float(optimizer.learning_rate))
+        if step == 1:
+            change(optimizer)
+    return np.array(rates) / RATE, optimizer
+
+
+def test_a_callback_that_halves_the_rate_halves_what_the_schedule_gives_from_then_on():
+    """As tf_keras's ReduceLROnPlateau (a variable assigned) and Keras 3's (the attribute set) do it."""
+
+    def by_variable(optimizer):
+        keras.backend.set_value(optimizer.lr, float(keras.backend.get_value(optimizer.lr)) / 2)
+
+    def by_attribute(optimizer):
+        optimizer.learning_rate = float(optimizer.learning_rate) / 2
+
+    for change in (by_variable, by_attribute):
+        rates, optimizer = rates_told(change)
+        np.testing.assert_allclose(rates, [1.0, 0.9, 0.4, 0.35, 0.3], rtol=1e-6)
+        assert float(optimizer.rate_factor) == 0.5
+
+
+def test_without_a_callback_the_rate_is_exactly_the_schedules():
+    rates, optimizer = rates_told(lambda _: None)
+    assert float(optimizer.rate_factor) == 1.0
+    np.testing.assert_allclose(rates, [1.0, 0.9, 0.8, 0.7, 0.6], rtol=1e-6)

@@ -22,6 +22,7 @@ Chain = Callable[[Logits, Sequence[int], int], Logits]
 
 _NEVER = np.float32(-np.inf)
 _BLOCK = 256  # logits looked at together where all of them would take long
+_FEW = 4096  # up to as many that may be drawn are looked at by themselves
 
 
 def apply_temperature(logits: Logits, temperature: float) -> Logits:
@@ -33,11 +34,14 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     """Keep exactly the k highest logits; of equal ones those with the lower ids."""
     if k >= logits.size:
         return logits
-    threshold = _highest(logits, k)
-    kept = logits > threshold
-    ties = np.flatnonzero(logits == threshold)
-    kept[ties[: k - np.count_nonzero(kept)]] = True
-    return np.where(kept, logits, _NEVER)
+    candidates = _candidates(logits, k)
+    values = logits[candidates]
+    threshold = np.partition(values, -k)[-k]
+    above, ties = candidates[values > threshold], candidates[values == threshold]
+    kept = np.concatenate([above, ties[: k - above.size]])
+    result = np.full_like(logits, _NEVER)
+    result[kept] = logits[kept]
+    return result
 
 
 def apply_top_p(logits: Logits, p: float) -> Logits:
@@ -96,10 +100,13 @@ def draw(logits: Logits, number: float) -> int | None:
     Returns:
         A token id; None where every token is forbidden.
     """
-    highest = logits.max()
-    if highest == _NEVER:
+    kept = np.flatnonzero(logits > _NEVER)
+    if not kept.size:
         return None
-    weights = np.exp(logits - highest)
+    if kept.size <= _FEW:
+        ends = np.cumsum(_weights(logits[kept]), dtype=np.float64)
+        return int(kept[_first_beyond(ends, number * ends[-1])])
+    weights = _weights(logits)
     # First the block, then the place in it: a running sum over 50,257 numbers takes longer than all the rest.
     starts = range(0, weights.size, _BLOCK)
     ends = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
@@ -189,16 +196,21 @@ def _filters_by_shape(settings: GenerateSettings) -> list[Callable[[Logits], Log
     return chosen
 
 
-def _highest(logits: Logits, k: int) -> np.float32:
-    """The k-th highest logit.
+def _candidates(logits: Logits, k: int) -> np.ndarray:
+    """Ids, ascending, of some logits among which the k highest are, with all that equal the lowest of these.
 
-    The k-th highest among the maxima of blocks is no higher than that, so what lies below it need not be looked at.
+    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, so what lies below it need
+    not be looked at.
     """
     whole = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
     if k > len(whole):
-        return np.partition(logits, -k)[-k]
-    bound = np.partition(whole.max(axis=1), -k)[-k]
-    return np.partition(logits[logits >= bound], -k)[-k]
+        return np.arange(logits.size)
+    return np.flatnonzero(logits >= np.partition(whole.max(axis=1), -k)[-k])
+
+
+def _weights(logits: Logits) -> Logits:
+    """Probabilities up to a common factor."""
+    return np.exp(logits - logits.max())
 
 
 def _first_beyond(ends: np.ndarray, number: float) -> int:

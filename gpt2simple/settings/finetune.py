@@ -40,7 +40,9 @@ class FinetuneSettings:
         3, "Looks without a lower held-out loss before the run stops (only with neither steps nor epochs).", minimum=1
     )
     save_every: int | None = setting(
-        None, "Steps between checkpoints; None: whenever the held-out text is looked at.", minimum=1
+        None,
+        "Steps between checkpoints; None: whenever held-out loss is at its lowest, and every ten minutes.",
+        minimum=1,
     )
     max_checkpoints: int = setting(2, "Resumable checkpoints kept, the best and the latest among them.", minimum=1)
     sample_every: int | None = setting(

@@ -64,8 +64,11 @@ def estimate_memory(
 
 
 def free_memory() -> int:
-    """Bytes that a process may take now without pushing others out."""
-    return int(psutil.virtual_memory().available)
+    """Bytes that this process may hold without pushing others out: those free, and those it holds already.
+
+    The model is in memory when a run is planned, and the estimates count it.
+    """
+    return int(psutil.virtual_memory().available) + int(psutil.Process().memory_info().rss)
 
 
 def choose_checkpointing(

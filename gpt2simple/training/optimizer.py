@@ -34,7 +34,10 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         self, variables: Mapping[str, Any], *, kind: str, learning_rate: Any, weight_decay: float, clip_norm: float
     ) -> None:
         super().__init__(name=kind)
-        self._learning_rate = self._build_learning_rate(learning_rate)
+        self._schedule = learning_rate if callable(learning_rate) else lambda _: tf.constant(learning_rate, tf.float32)
+        self._factor = tf.Variable(1.0, trainable=False, name="rate_factor")
+        self._current_learning_rate = tf.Variable(self._schedule(0), trainable=False, name="learning_rate")
+        self._expected_rate = tf.Variable(self._current_learning_rate, trainable=False, name="expected_rate")
         self._kind = kind
         self._decay = weight_decay if kind == "adamw" else 0.0
         self._clip_norm = clip_norm
@@ -46,6 +49,22 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             )
             for name, v in self._trained.items()
         }
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the last step, a variable. What a callback assigns, over what stood there, is a factor from then
+        on: a schedule goes on in its shape.
+        """
+        return self._current_learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        self._current_learning_rate.assign(rate)
+
+    @property
+    def rate_factor(self) -> Any:
+        """What callbacks have multiplied the schedule by so far, a variable: part of a checkpoint."""
+        return self._factor
 
     def state(self) -> dict[str, Any]:
         """The moments by name, such as ``m/wte.weight``: what a checkpoint holds beside ``iterations``."""
@@ -71,15 +90,19 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         if self._clip_norm > 0.0:
             factor *= tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
         rate = self.rate_of_next_step()
+        self._factor.assign(self._asked_factor())
+        self._current_learning_rate.assign(rate)
+        self._expected_rate.assign(rate)
         tf.cond(finite, lambda: self._update_all(gradients, factor, rate), lambda: tf.no_op())
         return norm, finite
 
     def rate_of_next_step(self) -> Any:
         """The learning rate, float32 scalar, that the next step will have."""
-        rate = self._learning_rate
-        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-            return rate(self.iterations)
-        return tf.cast(rate, tf.float32)
+        return self._schedule(self.iterations) * self._asked_factor()
+
+    def _asked_factor(self) -> Any:
+        expected = self._expected_rate
+        return self._factor * tf.where(expected > 0.0, self._current_learning_rate / expected, 1.0)
 
     def _update_all(self, gradients: Mapping[str, Any], factor: Any, rate: Any) -> Any:
         count = tf.cast(self.iterations, tf.float32) + 1.0

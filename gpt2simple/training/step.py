@@ -17,6 +17,7 @@ from gpt2simple.network import (
     hidden_states,
     loss_gradients,
 )
+from gpt2simple.network.fusion import fused
 from gpt2simple.shape import ModelShape
 
 # (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
@@ -123,16 +124,18 @@ def _flat_shape(variable: Any) -> Any:
 def _sum(of_body: Any, of_head: Any) -> Any:
     """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
     if isinstance(of_body, tf.IndexedSlices):
-        dense = tf.zeros(of_body.dense_shape) if of_head is None else _late_float32(of_head, of_body.values)
+        dense = tf.zeros(of_body.dense_shape) if of_head is None else of_head
         rows = tf.reshape(of_body.indices, [-1, 1])
-        values = tf.reshape(of_body.values, [-1, dense.shape[-1]])
-        return tf.tensor_scatter_nd_add(dense, rows, tf.cast(values, dense.dtype))
+        return _with_rows(dense, rows, tf.reshape(of_body.values, [-1, dense.shape[-1]]))
     if of_body is None or of_head is None:  # only one of the two uses this weight
         return of_head if of_body is None else of_body
     return of_body + tf.cast(of_head, of_body.dtype)
 
 
-def _late_float32(gradient: Any, after: Any) -> Any:
-    """A gradient in float32, in which rows can be added exactly; made only once ``after`` is there, to save memory."""
-    with tf.control_dependencies([after]):
-        return tf.cast(tf.identity(gradient), tf.float32)
+@fused
+def _with_rows(dense: Any, rows: Any, values: Any) -> Any:
+    """Values [n, E] added to rows [n, 1] of an array, in float32, in which they can be added exactly.
+
+    Compiled, so that there is one float32 array and not a second one with the sums.
+    """
+    return tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows, tf.cast(values, tf.float32))

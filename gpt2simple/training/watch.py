@@ -15,7 +15,7 @@ from gpt2simple.training.signals import StopRequest
 from gpt2simple.training.trainer import Trainer
 from gpt2simple.training.work import Keeper, Work
 
-_SECONDS_BETWEEN_SAVES = 600.0  # of a run that saves at looks which are not the best so far
+_SECONDS_BETWEEN_SAVES = 600.0  # beside the saves at looks that are the best so far
 _MOST_SKIPPED_IN_A_ROW = 50  # float16 steps whose gradients overflow before the run is given up
 
 
@@ -143,8 +143,7 @@ class Watch(keras.callbacks.Callback):
             return True
         if self._plan.save_every is not None:
             return self._progress.step % self._plan.save_every == 0
-        at_look = self._progress.step % self._plan.eval_every == 0
-        return at_look and time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES
+        return time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES
 
     def _save(self) -> None:
         self._keeper.save(self._progress)
