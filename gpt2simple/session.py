@@ -397,6 +397,4 @@ class Session:
 
 
 def _prefixes(prefix: str | Sequence[str] | None) -> list[str]:
-    if prefix is None:  # gpt-2-simple's way to say that there is none
-        return [""]
-    return [prefix] if isinstance(prefix, str) else list(prefix)
+    return [prefix or ""] if prefix is None or isinstance(prefix, str) else list(prefix)

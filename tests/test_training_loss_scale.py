@@ -71,7 +71,7 @@ def test_the_first_step_takes_a_scale_of_32768_and_gradients_near_those_of_float
 
 def test_counters_come_back(half):
     trainer, _, _, _ = half
-    values = {"iterations": 12, "loss_scale": 512.0, "good_steps": 34}
+    values = {"iterations": 12, "loss_scale": 512.0, "good_steps": 34, "rate_factor": 0.5}
     trainer.set_counters(values)
     assert trainer.counters() == values
 
