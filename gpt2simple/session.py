@@ -194,7 +194,7 @@ class Session:
         return self._load()
 
     @accepts(GenerateSettings)
-    def generate(self, prefix: str | Sequence[str] = "", **settings: Any) -> list[str]:
+    def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
         """Texts that the model writes, as a list of strings, the samples of the first prefix first.
 
         Args:
@@ -207,7 +207,7 @@ class Session:
         return [sample.text for sample in self.samples(prefix, **settings)]
 
     @accepts(GenerateSettings)
-    def samples(self, prefix: str | Sequence[str] = "", **settings: Any) -> list[Sample]:
+    def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
         """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
         wanted = self._generate_settings(settings)
         return self._writer().generate(_prefixes(prefix), wanted)
@@ -223,7 +223,7 @@ class Session:
         return (piece.text for piece in self._writer().stream([prefix], wanted) if piece.text)
 
     @accepts(GenerateSettings)
-    def pieces(self, prefix: str | Sequence[str] = "", **settings: Any) -> Iterator[Piece]:
+    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
         """The pieces of several texts in turn, each with its sample's number."""
         wanted = self._generate_settings(settings)
         return self._writer().stream(_prefixes(prefix), wanted)

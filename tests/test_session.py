@@ -231,3 +231,8 @@ def test_ten_cycles_of_loading_and_generating_do_not_grow(place: Path) -> None:
     warm = [cycle() for _ in range(3)][-1]
     last = [cycle() for _ in range(10)][-1]
     assert last <= 1.05 * warm, f"{warm} -> {last} bytes"
+
+
+def test_no_prefix_may_be_said_as_none_too(place: Path) -> None:
+    with open_session(place, "small") as session:
+        assert session.generate(None, length=4, seed=1) == session.generate("", length=4, seed=1)
