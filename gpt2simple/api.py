@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.opened import in_session, require_one_source
+from gpt2simple.opened import in_session, require_one_source, with_weights
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import (
@@ -139,13 +139,10 @@ def generate(
         RunError: there is no such run; the message names those that exist.
         SettingsError: a setting is out of range, both names were given, or the file exists.
     """
-    require_one_source(model_name, run_name, checkpoint or "best")
     if destination_path is not None:
         _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
-    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint is not None or (session is not None and run_name is not None):
-            used.load(checkpoint or "best")
+    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
         if destination_path is not None:
             _write_samples(Path(destination_path), used.generate(prefix, **settings), sample_delim)
             return None

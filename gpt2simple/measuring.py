@@ -10,7 +10,7 @@ from gpt2simple.comparing import Place, compare_models
 from gpt2simple.evaluation.compare import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.score import TextScore
-from gpt2simple.opened import in_session, require_one_source
+from gpt2simple.opened import with_weights
 from gpt2simple.reporting import ReportResult, write_report
 from gpt2simple.session import Session
 from gpt2simple.settings import CompareSettings, EvaluateSettings, TextSettings, accepts
@@ -27,7 +27,7 @@ def evaluate(
     model_name: str | None = None,
     model_dir: str | Path = "models",
     checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     precision: str = "auto",
     threads: int | None = None,
     **settings: Any,
@@ -38,7 +38,7 @@ def evaluate(
 
     Args:
         dataset: a text file, folder, or any other source that the README lists.
-        checkpoint: "best" or "latest" weights of the run.
+        checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
         settings: see below.
 
     The other arguments are those of ``generate``.
@@ -48,11 +48,8 @@ def evaluate(
             measure, or part was given and the text is not the one that the run learned from.
         RunError: there is no such run, or it held out in another way than the settings ask for.
     """
-    require_one_source(model_name, run_name, checkpoint)
     names = {"model_name": model_name, "run_name": run_name}
-    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint != "best" or (session is not None and run_name is not None):
-            used.load(checkpoint)
+    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
         return used.evaluate(dataset, **settings)
 
 
@@ -64,7 +61,7 @@ def score(
     model_name: str | None = None,
     model_dir: str | Path = "models",
     checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     precision: str = "auto",
     threads: int | None = None,
 ) -> list[TextScore]:
@@ -78,11 +75,8 @@ def score(
     Raises:
         DataError: a text is empty.
     """
-    require_one_source(model_name, run_name, checkpoint)
     names = {"model_name": model_name, "run_name": run_name}
-    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        if checkpoint != "best" or (session is not None and run_name is not None):
-            used.load(checkpoint)
+    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
         return used.score(texts)
 
 

@@ -38,6 +38,33 @@ def in_session(
         yield own
 
 
+@contextlib.contextmanager
+def with_weights(
+    session: Session | None,
+    names: dict[str, str | None],
+    checkpoint: str | None,
+    model_dir: str | Path,
+    checkpoint_dir: str | Path,
+    precision: str,
+    threads: int | None,
+) -> Iterator[Session]:
+    """The session of ``in_session``, holding the weights that a call names.
+
+    Args:
+        checkpoint: "best" or "latest" weights of a run; None: the best, or what the session given holds.
+
+    Raises:
+        SettingsError: two things were named whose weights are to be loaded.
+    """
+    model_name, run_name = names["model_name"], names["run_name"]
+    require_one_source(model_name, run_name, checkpoint or "best")
+    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
+        asked = checkpoint is not None or run_name is not None
+        if checkpoint not in (None, "best") or (session is not None and asked and model_name is None):
+            used.load(checkpoint or "best")  # a session of this call's own loads the best by itself
+        yield used
+
+
 def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str) -> None:
     """Raise SettingsError where a call names two things whose weights are to be loaded."""
     if run_name is not None and model_name is not None:

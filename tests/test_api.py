@@ -155,6 +155,26 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
         assert session.generate("The ", length=6, temperature=0) == base
         with pytest.raises(SettingsError, match=r"give the one whose weights are to be loaded"):
             gpt2simple.load_gpt2(session, run_name="run1", model_name="124M")
+    of_model = gpt2simple.generate(
+        model_name="124M", checkpoint="best", prefix="The ", length=6, temperature=0, return_as_list=True
+    )
+    assert of_model == base, "checkpoint chose weights of a run that was not named"
+
+
+@pytest.mark.parametrize("function", [gpt2simple.generate, gpt2simple.evaluate, gpt2simple.score])
+def test_a_checkpoint_that_is_asked_for_is_loaded_into_a_session_that_holds_another(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With generate, evaluate and score alike, and only where it is asked for."""
+    loaded: list[str] = []
+    with gpt2simple.start_session(model_name="small", precision="float32") as session:
+        monkeypatch.setattr(session, "load", loaded.append)
+        for name in ("generate", "evaluate", "score", "stream"):
+            monkeypatch.setattr(session, name, lambda *_, **__: [])
+        arguments = () if function is gpt2simple.generate else ("text.txt",)
+        for checkpoint in (None, "latest", "best"):
+            function(*arguments, session=session, checkpoint=checkpoint)
+    assert loaded == ["latest", "best"]
 
 
 def test_other_threads_in_one_process_are_refused(place: Path) -> None:
