@@ -15,104 +15,43 @@ _ORIGINAL_PYTHON (gpt-2-simple). Peers without one are left out, and the output 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import environment, finish, median_and_spread
+from peers import Peer, available, workers
 
 WORKERS = Path(__file__).parent / "generation_peers"
 OURS = ("float32", "bfloat16", "int8")
 
 
-@dataclass(frozen=True)
-class Peer:
-    script: str
-    argument: str
-    python: str | None  # environment variable that names its interpreter; None: this one
+def peer(script: str, argument: str = "", python: str | None = None) -> Peer:
+    """A worker of generation_peers; python: the environment variable that names its interpreter, None: this one."""
+    return Peer(WORKERS / script, (argument,) if argument else (), python)
 
 
 PEERS = {
-    "ctranslate2 float32": Peer("ctranslate2_worker.py", "float32", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
-    "ctranslate2 int8": Peer("ctranslate2_worker.py", "int8", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
-    "pytorch float32": Peer("pytorch_worker.py", "float32", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
-    "pytorch bfloat16": Peer("pytorch_worker.py", "bfloat16", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
-    "keras-hub jax": Peer("keras_hub_worker.py", "jax", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
-    "keras-hub tensorflow": Peer("keras_hub_worker.py", "tensorflow", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
-    "gpt-2-simple": Peer("gpt2_simple_worker.py", "", "GPT2SIMPLE_BENCH_ORIGINAL_PYTHON"),
-    "transformers tf xla": Peer("tf_generate_worker.py", "", None),
+    "ctranslate2 float32": peer("ctranslate2_worker.py", "float32", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
+    "ctranslate2 int8": peer("ctranslate2_worker.py", "int8", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
+    "pytorch float32": peer("pytorch_worker.py", "float32", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
+    "pytorch bfloat16": peer("pytorch_worker.py", "bfloat16", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
+    "keras-hub jax": peer("keras_hub_worker.py", "jax", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
+    "keras-hub tensorflow": peer("keras_hub_worker.py", "tensorflow", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
+    "gpt-2-simple": peer("gpt2_simple_worker.py", "", "GPT2SIMPLE_BENCH_ORIGINAL_PYTHON"),
+    "transformers tf xla": peer("tf_generate_worker.py"),
 }
 SPEED = {"batch 1": (1, 200), "batch 8": (8, 200), "1000 tokens": (1, 1000)}
 CASES = (*SPEED, "first token", "hundred calls", "cold")
-
-
-class Worker:
-    """A process that answers jobs."""
-
-    def __init__(self, python: str, script: str, argument: str) -> None:
-        self._started = time.perf_counter()
-        self._process = subprocess.Popen(
-            [python, str(WORKERS / script), *([argument] if argument else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(WORKERS.parent.parent)},
-        )
-        self.load_seconds = self._answer()["load_seconds"]
-
-    @property
-    def age(self) -> float:
-        """Seconds since the process was started."""
-        return time.perf_counter() - self._started
-
-    def run(self, prompts: list[list[int]], new_tokens: int) -> dict[str, float]:
-        """One job's answer."""
-        assert self._process.stdin is not None
-        print(json.dumps({"prompts": prompts, "new_tokens": new_tokens}), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-
-    def _answer(self) -> dict[str, float]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
-        return json.loads(line)
 
 
 def prompts(rows: int, length: int = 8, first: int = 100) -> list[list[int]]:
     return [[first + row * length + i for i in range(length)] for row in range(rows)]
 
 
-@contextlib.contextmanager
-def workers(named: dict[str, Peer]) -> Iterator[dict[str, Worker]]:
-    running: dict[str, Worker] = {}
-    try:
-        for name, peer in named.items():
-            running[name] = Worker(
-                os.environ[peer.python] if peer.python else sys.executable, peer.script, peer.argument
-            )
-        yield running
-    finally:
-        for worker in running.values():
-            worker.close()
-
-
 def ours(*precisions: str) -> dict[str, Peer]:
-    return {f"gpt2simple {name}": Peer("ours_worker.py", name, None) for name in precisions}
+    return {f"gpt2simple {name}": peer("ours_worker.py", name) for name in precisions}
 
 
 def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: int) -> dict[str, Any]:
@@ -121,11 +60,14 @@ def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: i
     with workers(ours(*precisions) | {peer: PEERS[peer] for peer in peers}) as running:
         for case in cases:
             rows, new_tokens = SPEED[case]
-            first = {name: worker.run(prompts(rows), new_tokens)["seconds"] for name, worker in running.items()}
+            first = {
+                name: worker.run(prompts=prompts(rows), new_tokens=new_tokens)["seconds"]
+                for name, worker in running.items()
+            }
             speeds: dict[str, list[float]] = {name: [] for name in running}
             for _ in range(rounds):
                 for name, worker in running.items():
-                    answer = worker.run(prompts(rows), new_tokens)
+                    answer = worker.run(prompts=prompts(rows), new_tokens=new_tokens)
                     speeds[name].append(answer["tokens"] / answer["seconds"])
             measured[case] = {
                 name: median_and_spread(values)
@@ -155,8 +97,8 @@ def first_token(rounds: int) -> dict[str, Any]:
     with workers(ours("float32")) as running:
         (worker,) = running.values()
         for length in (1, 8, 16, 17, 64, 65, 128, 256, 512):
-            worker.run(prompts(1, length), 1)
-            seconds = [worker.run(prompts(1, length, 200 + n), 1)["seconds"] for n in range(rounds)]
+            worker.run(prompts=prompts(1, length), new_tokens=1)
+            seconds = [worker.run(prompts=prompts(1, length, 200 + n), new_tokens=1)["seconds"] for n in range(rounds)]
             measured[str(length)] = median_and_spread(seconds)
             print(f"first token after {length:4d} tokens: {measured[str(length)]['median']:.3f} s", flush=True)
     return measured
@@ -167,8 +109,8 @@ def hundred_calls() -> dict[str, Any]:
     with workers(ours("float32")) as running:
         (worker,) = running.values()
         for length in (1, 16, 17, 64):
-            worker.run(prompts(1, length), 32)
-        answers = [worker.run(prompts(1, 1 + (7 * n) % 64, 100 + n), 8 + n % 25) for n in range(100)]
+            worker.run(prompts=prompts(1, length), new_tokens=32)
+        answers = [worker.run(prompts=prompts(1, 1 + (7 * n) % 64, 100 + n), new_tokens=8 + n % 25) for n in range(100)]
     per_token = [answer["seconds"] / answer["tokens"] for answer in answers]
     measured = {
         "seconds_per_token_first_20": statistics.median(per_token[:20]),
@@ -187,17 +129,11 @@ def cold(rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         with workers(ours("float32")) as running:
             (worker,) = running.values()
-            worker.run(prompts(1), 1)
+            worker.run(prompts=prompts(1), new_tokens=1)
             seconds.append(worker.age)
     measured = median_and_spread(seconds)
     print(f"cold first token: {measured['median']:.1f} s", flush=True)
     return measured
-
-
-def available(wanted: list[str]) -> tuple[list[str], list[str]]:
-    """The peers that can run here, and those that cannot."""
-    can = [name for name in wanted if PEERS[name].python is None or os.environ.get(PEERS[name].python or "")]
-    return can, [name for name in wanted if name not in can]
 
 
 def main() -> None:
@@ -208,9 +144,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--label", default="generation")
     options = parser.parse_args()
-    can, cannot = available(options.peers)
-    for name in cannot:
-        print(f"left out: {name} (set {PEERS[name].python} to its Python)")
+    can, cannot = available(PEERS, options.peers)
     speed = [case for case in options.cases if case in SPEED]
     result: dict[str, Any] = {"left_out": cannot, "rounds": options.rounds, "tokens_per_second": {}}
     groups = [[name for name in can if PEERS[name].python == python] for python in {PEERS[n].python: 0 for n in can}]

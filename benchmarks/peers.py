@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Worker:
         interpreter = peer.interpreter
         if interpreter is None:
             raise RuntimeError(f"{peer.python} is not set")
+        self._started = time.perf_counter()
         self._process = subprocess.Popen(
             [interpreter, str(peer.script), *peer.arguments],
             stdin=subprocess.PIPE,
@@ -58,6 +60,11 @@ class Worker:
             },
         )
         self.load_seconds = self._answer()["load_seconds"]
+
+    @property
+    def age(self) -> float:
+        """Seconds since the process was started."""
+        return time.perf_counter() - self._started
 
     def run(self, **job: Any) -> dict[str, Any]:
         """One job's answer."""
