@@ -55,7 +55,6 @@ class RowBatch:
         longest: int,
         notify: Callable[[str], None],
     ) -> None:
-        weights.lay_out(rows)
         self._weights = weights
         self._shape = shape
         self._notify = notify
@@ -76,7 +75,7 @@ class RowBatch:
         if self._last_prompt is None or self._last_prompt[0] != window:
             padded = np.zeros(length, dtype=np.int32)
             padded[: len(window)] = window
-            reader = prompt_reader(self._shape, self._weights.form, length)
+            reader = prompt_reader(self._shape, self._weights.precision, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
             # Several samples of one prefix come one after another: they share one reading.
             self._last_prompt = (window, logits.numpy(), keys_values)
@@ -121,7 +120,8 @@ class RowBatch:
         return {row: logits[row] for row in tokens}
 
     def _bound_step(self) -> Callable[..., tf.Tensor]:
-        return token_step(self._shape, self._weights.form, self.rows, self._slots).bind(self._weights, self._caches)
+        step = token_step(self._shape, self._weights.precision, self.rows, self._slots)
+        return step.bind(self._weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""
