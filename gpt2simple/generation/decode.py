@@ -64,23 +64,23 @@ def select_rows(caches: Caches, rows: Sequence[int], shape: ModelShape) -> list[
 
 
 @functools.cache
-def prompt_reader(shape: ModelShape, precision: str, length: int) -> Compiled:
+def prompt_reader(shape: ModelShape, form: str, length: int) -> Compiled:
     """A function (weights, tokens [length], count) -> (logits [V] after token count - 1, keys and values by layer).
 
     Tokens from `count` on are padding; keys and values are [H, length, D], those of the padding meaningless.
     """
 
     def read(weights: DecodeWeights, tokens: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
-        traces["read", shape, precision, length] += 1
+        traces["read", shape, form, length] += 1
         x, kept = _read(weights, shape, tokens)
-        return _logits(tf.gather(x, [count - 1]), weights, shape)[0], kept
+        return _project(_final_norm(tf.gather(x, [count - 1]), weights, shape), weights.head)[0], kept
 
     return Compiled(read)
 
 
 def next_token_logits(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tf.Tensor:
     """The logits [T, V] after each of some tokens [T], not compiled: what tests measure a precision by."""
-    return _logits(_read(weights, shape, tokens)[0], weights, shape)
+    return _project(_final_norm(_read(weights, shape, tokens)[0], weights, shape), weights.head)
 
 
 @functools.cache
@@ -100,16 +100,17 @@ def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compile
 
 
 @functools.cache
-def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Compiled:
-    """A function (weights, caches, numbers [2 B + 1]) -> logits [B, V] that feeds one token to each row.
+def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
+    """A function (weights, caches, numbers [2 B + 1]) -> (logits [B, V], what the head made them of [B, E]).
 
+    It feeds one token to each row.
     The numbers are in one array, which costs less than three: the B tokens; for each row the tokens that stand before
     it, which is also its position; the ring's slot that takes the new keys and values. A row that is not in use may be
     given any token and position 0.
     """
 
-    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
-        traces["step", shape, precision, rows, slots] += 1
+    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        traces["step", shape, form, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]
         age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
         visible = tf.repeat(age[None, :] <= counts[:, None], shape.n_head, axis=0)[:, None, :]  # [B H, 1, slots]
@@ -124,8 +125,8 @@ def token_step(shape: ModelShape, precision: str, rows: int, slots: int) -> Comp
             totals = tf.repeat(tf.reshape(total, [rows, shape.n_head]), mixed.shape[-1], axis=1)
             return tf.reshape(mixed, [rows, shape.n_embd]) / totals
 
-        x = _layers(_embed(weights, tokens, counts), weights, shape, attend)
-        return _logits(x, weights, shape)
+        x = _final_norm(_layers(_embed(weights, tokens, counts), weights, shape, attend), weights, shape)
+        return _project(x, weights.head), x
 
     return Compiled(step)
 
@@ -174,11 +175,10 @@ def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> t
     return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) + tf.gather(weights.wpe, positions)
 
 
-def _logits(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
-    """Logits [N, V] float32 of the last layer's output [N, E]."""
+def _final_norm(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
+    """The last layer norm of x [N, E], whose gain and bias are not folded into the head: the embedding is the same."""
     deviation = _deviation(x, shape)
-    normed = (x * weights.final_norm[0] + deviation * weights.final_norm[1]) / deviation
-    return _project(normed, weights.wte)
+    return (x * weights.final_norm[0] + deviation * weights.final_norm[1]) / deviation
 
 
 def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
@@ -188,11 +188,11 @@ def _project(x: tf.Tensor, matrix: Matrix) -> tf.Tensor:
         # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
         # a few rows a matrix comes from the cache for all but the first.
         product = tf.stack([tf.linalg.matvec(tf.cast(w, tf.float32), row) for row in tf.unstack(x)])
-    elif w.dtype == tf.int8:
+    elif w.dtype.is_integer:
         product = _product(tf.cast(w, tf.float32), x)
     else:
         product = tf.cast(_product(w, tf.cast(x, w.dtype)), tf.float32)
-    return product * matrix.scale if w.dtype == tf.int8 else product
+    return product * matrix.scale if w.dtype.is_integer else product
 
 
 def _product(w: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -22,7 +22,7 @@ _INT8_LARGEST = 127.0
 
 
 class Matrix(NamedTuple):
-    """A weight matrix [out, in] and, in int8, what each output is to be multiplied by: [out], else [0]."""
+    """A weight matrix [out, in] and, if of whole numbers, what each output is to be multiplied by: [out], else [0]."""
 
     values: tf.Tensor
     scale: tf.Tensor
@@ -31,16 +31,17 @@ class Matrix(NamedTuple):
 class DecodeWeights(NamedTuple):
     """Everything a decode step reads."""
 
-    wte: Matrix  # [V, E], the embedding and the tied head
+    wte: Matrix  # [V, E], the embedding
+    head: Matrix  # [V, E], the same unless a step is given a rough one
     wpe: tf.Tensor  # [T, E] float32, centred
     biases: tf.Tensor  # [L, 9 E] float32, see BIASES
     final_norm: tf.Tensor  # [2, E] float32: weight, bias
     matrices: list[list[Matrix]]  # [L][4] in the order of BIASES
 
     @property
-    def precision(self) -> str:
-        """What a compiled step depends on beside the model's shape."""
-        return str(self.wte.values.dtype.name)
+    def form(self) -> str:
+        """The types of the weights: what a compiled step depends on beside the model's shape."""
+        return f"{self.wte.values.dtype.name}, head {self.head.values.dtype.name}"
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
@@ -66,8 +67,10 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
         folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
         matrices.append([_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))
+    wte = _matrix(values["wte.weight"], precision)
     return DecodeWeights(
-        wte=_matrix(values["wte.weight"], precision),
+        wte=wte,
+        head=wte,
         wpe=_centred(values["wpe.weight"]),
         biases=tf.stack(biases),
         final_norm=tf.stack([values["ln_f.weight"], values["ln_f.bias"]]),

@@ -10,11 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from gpt2simple.generation.batch import RowBatch
 from gpt2simple.generation.samples import Piece
-from gpt2simple.generation.sampling import Chain, draw, log_probability, take_likeliest, uniform
+from gpt2simple.generation.sampling import Chain, Scores, draw, log_probability, take_likeliest, uniform
 from gpt2simple.generation.text import TextStream
 from gpt2simple.settings import GenerateSettings
 
@@ -97,11 +95,11 @@ class Writer:
         """One more token for every live row."""
         full = [row for row in self._live if self._batch.is_full(row)]
         fed = {row: grown.new[-1] for row, grown in self._live.items() if row not in full}
-        logits = self._batch.step(fed) if fed else {}
+        scores = self._batch.step(fed) if fed else {}
         # After the step: it writes a slot of every row, which would part a re-read row from its next token.
-        logits |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
+        scores |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
         for row, grown in list(self._live.items()):
-            yield from self._take(grown, logits[row])
+            yield from self._take(grown, scores[row])
             if grown.finish_reason is not None:
                 del self._live[row]
                 self._batch.release(row)
@@ -113,16 +111,16 @@ class Writer:
         if (moved := self._batch.shrink(list(self._live), remaining)) is not None:
             self._live = {moved[row]: grown for row, grown in self._live.items()}
 
-    def _take(self, grown: Growing, logits: np.ndarray) -> Iterator[Piece]:
+    def _take(self, grown: Growing, scores: Scores) -> Iterator[Piece]:
         """Draw a sample's next token and give out what text becomes certain by it."""
         settings = self._settings
-        filtered = self._chain(logits, grown.tokens, len(grown.new))
-        chosen = self._choose(filtered, uniform(self._seed, grown.sample, len(grown.new)))
-        token = self._end_of_text if chosen is None else chosen  # where every token is forbidden, the sample ends
+        filtered = self._chain(scores.logits, grown.tokens, len(grown.new))
+        place = self._choose(filtered, uniform(self._seed, grown.sample, len(grown.new)))
+        token = self._end_of_text if place is None else scores.token(place)  # where all are forbidden, the sample ends
         grown.new.append(token)
         grown.unsent.append(token)
         if settings.logprobs:
-            grown.unsent_logprobs.append(log_probability(logits, token))
+            grown.unsent_logprobs.append(log_probability(scores.logits, token))
         ended, full = token == self._end_of_text, len(grown.new) >= settings.length
         data = b"" if ended else self._token_bytes(token)
         text = grown.text.add(data, may_stop=len(grown.new) >= settings.min_length, last=ended or full)
