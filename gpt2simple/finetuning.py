@@ -75,6 +75,8 @@ def finetune_run(
         notify: receives remarks for the user.
         reading: title -> a context in which a function of bytes read and all bytes shows how far the text is encoded.
     """
+    for notice in request.notices:
+        notify(notice)
     material = read_material(request, loaded, notify, reading)
     plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
     description = _description(request, material, loaded)

@@ -24,6 +24,7 @@ class Request:
     precision: str  # dtype name of the products
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
+    notices: tuple[str, ...] = ()  # sentences for the user
 
 
 def complete_request(
@@ -49,14 +50,17 @@ def complete_request(
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description
+        begun_in = recorded.environment.get("precision", precision)
+        used = precision if keeps_precision else begun_in
         return Request(
             dataset=dataset,
             model_name=model_name or recorded.model_name,
             settings=with_recorded(recorded.settings, finetune),
             text=with_recorded(recorded.text_settings, text),
-            precision=precision if keeps_precision else recorded.environment.get("precision", precision),
+            precision=used,
             seed=recorded.seed,
             callbacks=callbacks,
+            notices=() if used == precision else (_stays_in(used, precision),),
         )
     settings = FinetuneSettings(**finetune)
     return Request(
@@ -68,6 +72,10 @@ def complete_request(
         seed=settings.seed if settings.seed is not None else next_seed(),
         callbacks=callbacks,
     )
+
+
+def _stays_in(used: str, chosen: str) -> str:
+    return f"The run was begun in {used} and goes on in it; precision={chosen!r}, said by name, would change that."
 
 
 def drawn_seed() -> int:
