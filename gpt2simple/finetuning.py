@@ -69,7 +69,7 @@ def finetune_run(
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
     Args:
-        request: what to do. loaded: whose variables are trained.
+        request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
         run: where checkpoints go. observer: is told what happens.
         sample: step -> what the model writes.
         notify: receives remarks for the user.
@@ -208,9 +208,8 @@ def _prepare(
     notify: Callable[[str], None],
 ) -> tuple[Any, Progress]:
     """The trainer with the weights, moments and figures that the run starts from, and the folder made ready."""
-    source = start.checkpoint.path if start.checkpoint is not None else start.weights_from
-    if source is not None:
-        loaded.refill(source)
+    if start.checkpoint is not None:
+        loaded.refill(start.checkpoint.path)
     dtype = tf.as_dtype(request.precision)
     window = material.windows.window
     checkpointing, remark = choose_checkpointing(
