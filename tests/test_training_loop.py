@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 from training_case import (
+    KeptSteps,
     assert_equal,
     batch_of,
     plan_of,
@@ -17,7 +18,7 @@ from training_case import (
 )
 
 from gpt2simple._backend import keras, tf
-from gpt2simple.errors import TrainingError
+from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
 
 FAST = FinetuneSettings(learning_rate=1e-2)
@@ -164,6 +165,118 @@ def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
     monkeypatch.setattr(trainer, "fit", fail)
     expected = r"memory does not suffice .* Lower batch_size or window, set gradient_checkpointing=True, or choose"
     run_small(plan_of(), trainer=(trainer, variables), expect=pytest.raises(TrainingError, match=expected))
+
+
+class BugError(Exception):
+    """What a callback of the user's, or an observer, may raise."""
+
+
+class RaiseIn(keras.callbacks.Callback):
+    """Raises in one of its methods, the so-manieth time that it is called."""
+
+    def __init__(self, method, call):
+        super().__init__()
+        self.error, self.left = BugError("mine"), call
+        setattr(self, method, self.fail)
+
+    def fail(self, *_):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "saved"),
+    [
+        ("on_train_batch_begin", 4, [3]),
+        ("on_train_batch_end", 3, [3]),
+        ("on_epoch_end", 1, [5]),
+        ("on_train_batch_end", 5, [5]),  # the step was a look, and is saved
+        ("on_train_begin", 1, []),
+    ],
+)
+def test_what_a_callback_raises_goes_through_unchanged_and_the_last_complete_step_is_saved(method, call, saved):
+    trainer, variables = small_trainer(FAST)
+    callback = RaiseIn(method, call)
+    outcome = run_small(
+        plan_of(last_step=20), trainer=(trainer, variables), callbacks=[callback], expect=pytest.raises(BugError)
+    )
+    assert outcome.error is callback.error
+    assert outcome.error.__context__ is None
+    assert outcome.keeper.steps == saved
+    if saved:
+        assert_equal(outcome.keeper.weights, values_of(variables))
+
+
+def test_what_an_observer_or_the_sampling_raises_saves_too():
+    def fail(step):
+        raise BugError
+
+    outcome = run_small(
+        plan_of(last_step=20, sample_every=3), work_of(sample=fail), FAST, expect=pytest.raises(BugError)
+    )
+    assert outcome.keeper.steps == [3]
+
+
+def test_an_error_within_a_step_saves_nothing_of_it(monkeypatch):
+    """Some weights may be new and others old then."""
+    trainer, variables = small_trainer(FAST)
+
+    def fail(data):
+        variables["wte.weight"].assign(variables["wte.weight"] * 2)
+        tf.debugging.assert_less(trainer.optimizer.iterations, tf.constant(3, tf.int64), message="broken kernel")
+        return type(trainer).train_step(trainer, data)
+
+    monkeypatch.setattr(trainer, "train_step", fail)
+    outcome = run_small(
+        plan_of(last_step=20, eval_every=2), trainer=(trainer, variables),
+        expect=pytest.raises(tf.errors.InvalidArgumentError, match="broken kernel"),
+    )  # fmt: skip
+    assert (outcome.progress.step, outcome.keeper.steps) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("saved_before", "told"),
+    [
+        ((), "Step 3 could not be saved (OSError: gone); the run has no checkpoint to go on from."),
+        ((2,), "Step 3 could not be saved (OSError: gone); the run goes on from step 2."),
+    ],
+)
+def test_a_save_that_fails_too_does_not_hide_the_error(saved_before, told, monkeypatch):
+    def save(keeper, progress):
+        if progress.step not in saved_before:
+            raise OSError("gone")
+
+    monkeypatch.setattr(KeptSteps, "save", save)
+    outcome = run_small(
+        plan_of(last_step=20, save_every=2 if saved_before else None), work_of(held_out=()), FAST,
+        callbacks=[RaiseIn("on_train_batch_end", 3)], expect=pytest.raises(BugError, match="mine"),
+    )  # fmt: skip
+    assert outcome.seen.notices == [told]
+
+
+def test_a_disk_that_did_not_take_a_checkpoint_is_not_tried_again(monkeypatch):
+    tried = []
+
+    def save(keeper, progress):
+        tried.append(progress.step)
+        raise StorageError("full")
+
+    monkeypatch.setattr(KeptSteps, "save", save)
+    run_small(plan_of(last_step=20, save_every=2), work_of(held_out=()), expect=pytest.raises(StorageError))
+    assert tried == [2]
+
+
+def test_a_second_ctrl_c_is_obeyed_at_once():
+    def twice(model):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = run_small(
+        plan_of(last_step=20), work_of(held_out=()), callbacks=[AtStep(3, twice)],
+        expect=pytest.raises(KeyboardInterrupt),
+    )  # fmt: skip
+    assert outcome.keeper.steps == []
 
 
 def test_the_data_goes_on_at_the_step_where_the_run_does():

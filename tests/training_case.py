@@ -96,6 +96,10 @@ class Seen(Observer):
     """Every record, in order."""
 
     records: list = field(default_factory=list)
+    notices: list = field(default_factory=list)
+
+    def on_notice(self, text):
+        self.notices.append(text)
 
     def on_step(self, record):
         self.records.append(record)
@@ -114,6 +118,7 @@ class Outcome:
     progress: Progress
     keeper: KeptSteps
     seen: Seen
+    error: BaseException | None = None
 
 
 def run_small(plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, **trainer_options):
@@ -122,7 +127,7 @@ def run_small(plan, work=None, settings=None, *, callbacks=(), trainer=None, exp
     progress, keeper, seen = Progress(), KeptSteps(trainer, variables), Seen()
     arguments = (trainer, work or work_of(), plan, progress, keeper, seen, callbacks)
     if expect is not None:
-        with expect:
+        with expect as caught:
             run(*arguments)
-        return Outcome(None, progress, keeper, seen)
+        return Outcome(None, progress, keeper, seen, caught.value)
     return Outcome(run(*arguments), progress, keeper, seen)

@@ -6,6 +6,7 @@ neither files nor text.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from gpt2simple.errors import TrainingError
 from gpt2simple.records import Observer
 from gpt2simple.training.plan import ENDLESS, StepPlan
 from gpt2simple.training.progress import Progress
-from gpt2simple.training.signals import stop_on_signals
+from gpt2simple.training.saving import Saver
+from gpt2simple.training.signals import StopRequest, stop_on_signals
 from gpt2simple.training.trainer import Trainer
 from gpt2simple.training.watch import Watch
 from gpt2simple.training.work import Batch, Keeper, Work
@@ -44,27 +46,45 @@ def run(
         "finished", "patience", "interrupted" or "callback".
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice. The last good
-            weights have been saved.
+        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
+        Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
     """
     remaining = ENDLESS if plan.last_step is None else plan.last_step - progress.step
     per_epoch = min(plan.eval_every, remaining)
     with stop_on_signals() as request:
-        watch = Watch(trainer, work, plan, progress, keeper, observer, request)
-        try:
+        saver = Saver(plan, progress, keeper, observer)
+        watch = Watch(trainer, work, plan, progress, saver, observer, request)
+        with _memory_errors_in_words(), _rescuing(saver, request):
             trainer.fit(
                 _dataset(work, progress.step),
                 steps_per_epoch=per_epoch,
                 epochs=math.ceil(remaining / per_epoch),
                 verbose=0,
-                callbacks=[watch, *callbacks],
+                callbacks=[watch, *callbacks, saver],
             )
-        except tf.errors.ResourceExhaustedError as error:
-            raise TrainingError(
-                "The device's memory does not suffice for this training step. Lower batch_size or window, set "
-                "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
-            ) from error
     return watch.end(trainer)
+
+
+@contextlib.contextmanager
+def _rescuing(saver: Saver, request: StopRequest) -> Iterator[None]:
+    """Save the last complete step before an error goes on its way, but for the second Ctrl-C of somebody in a hurry."""
+    try:
+        yield
+    except BaseException as error:
+        if not (request and isinstance(error, KeyboardInterrupt)):
+            saver.rescue(error)
+        raise
+
+
+@contextlib.contextmanager
+def _memory_errors_in_words() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "The device's memory does not suffice for this training step. Lower batch_size or window, set "
+            "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
+        ) from error
 
 
 def _dataset(work: Work, first_step: int) -> Any:
