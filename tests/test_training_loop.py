@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -283,9 +284,11 @@ def test_the_data_goes_on_at_the_step_where_the_run_does():
     """Micro-batches are numbered through the run: step s has numbers s x A to s x A + A - 1."""
     from gpt2simple.training.loop import _dataset
 
-    first = next(iter(_dataset(work_of(accumulate=3), 4)))
-    expected = [batch_of(number)[0] for number in (12, 13, 14)]
-    np.testing.assert_array_equal(first[0], np.stack(expected))
+    done = [4, 1]  # asked anew for each reading
+    data = _dataset(work_of(accumulate=3), lambda: done.pop(0))
+    for numbers in ((12, 13, 14), (3, 4, 5)):
+        first = next(iter(data))
+        np.testing.assert_array_equal(first[0], np.stack([batch_of(number)[0] for number in numbers]))
     assert [part.dtype for part in first] == [tf.int32, tf.int32, tf.float32]
 
 
@@ -293,18 +296,73 @@ def test_nothing_of_the_pipeline_is_tuned():
     """The tuning thread sleeps for up to a minute at a time, and the end of a run would wait for it to wake."""
     from gpt2simple.training.loop import _dataset
 
-    assert _dataset(work_of(), 0).options().autotune.enabled is False
+    assert _dataset(work_of(), int).options().autotune.enabled is False
 
 
-def test_a_keras_epoch_is_the_stretch_between_two_looks():
-    losses = []
+class Told(keras.callbacks.Callback):
+    """What a callback of the user's is told."""
 
-    class Recorder(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.calls, self.losses = [], []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("begin")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"{epoch} ended")
+        self.losses.append(logs["val_loss"])
+
+    def on_train_end(self, logs=None):
+        self.calls.append("end")
+        self.losses.append(logs["val_loss"])
+
+
+@pytest.mark.parametrize("every", [5, Fraction(9, 2)])
+def test_a_keras_epoch_is_the_stretch_between_two_looks(every):
+    told = Told()
+    outcome = run_small(plan_of(last_step=12, eval_every=every), callbacks=[told])
+    looks = outcome.seen.of("EvaluationRecord")
+    assert [look.step for look in looks] == [0, *([5, 10] if every == 5 else [5, 9]), 12]
+    assert told.calls == ["begin", 0, "0 ended", 1, "1 ended", 2, "2 ended", "end"]
+    assert told.losses == [look.loss for look in [*looks[1:], looks[-1]]]
+    assert told.params == {"verbose": 0, "epochs": 2, "steps": 5}
+
+
+def test_keras_epochs_of_a_run_that_goes_on_are_counted_from_its_beginning():
+    told = Told()
+    outcome = run_small(plan_of(last_step=12, eval_every=5), callbacks=[told], step=7)
+    assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [10, 12]
+    assert told.calls == ["begin", 1, "1 ended", 2, "2 ended", "end"]
+
+
+def test_passes_that_end_within_the_batches_of_a_step_are_looked_at_as_they_end():
+    """Seven windows, three in a step: the interval was rounded up, and each look was later than the last."""
+    outcome = run_small(
+        plan_of(last_step=20, eval_every=Fraction(7, 3)), work_of(epoch_at=lambda number: number * 3 / 7), FAST
+    )
+    looks, passes = outcome.seen.of("EvaluationRecord"), outcome.seen.of("EpochRecord")
+    assert [look.step for look in looks[1:-1]] == [record.step for record in passes] == [3, 5, 7, 10, 12, 14, 17, 19]
+
+
+def test_a_callback_that_stops_at_the_end_of_a_keras_epoch_stops_the_run():
+    told = Told()
+
+    class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            losses.append(logs["val_loss"])
+            self.model.stop_training = epoch == 1
 
-    outcome = run_small(plan_of(last_step=12, eval_every=5), callbacks=[Recorder()])
-    assert losses == [look.loss for look in outcome.seen.of("EvaluationRecord")[1:]]
+    outcome = run_small(plan_of(last_step=20, eval_every=Fraction(9, 2)), callbacks=[Stop(), told])
+    assert (outcome.reason, outcome.progress.step) == ("callback", 9)
+    assert told.calls[-2:] == ["1 ended", "end"]
+
+
+def test_keras_does_not_complain_that_looks_take_longer_than_steps(caplog):
+    run_small(plan_of(last_step=24, eval_every=2), work_of(held_out=[batch_of(n) for n in range(30)]))
+    assert caplog.messages == []
 
 
 def test_held_out_text_is_measured_in_float32_in_any_precision():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from gpt2simple._backend import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.records import Observer
+from gpt2simple.training.hooks import Hooks
 from gpt2simple.training.plan import ENDLESS, StepPlan
 from gpt2simple.training.progress import Progress
 from gpt2simple.training.saving import Saver
@@ -40,7 +41,8 @@ def run(
         trainer: compiled, its variables and optimizer as they were at ``progress.step``.
         work, plan: what to train on, how often to do what. progress: updated in place.
         keeper, observer: receive checkpoints and records.
-        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks.
+        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks, counted from the
+            beginning of the run.
 
     Returns:
         "finished", "patience", "interrupted" or "callback".
@@ -49,20 +51,29 @@ def run(
         TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
         Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
     """
-    remaining = ENDLESS if plan.last_step is None else plan.last_step - progress.step
-    per_epoch = min(plan.eval_every, remaining)
     with stop_on_signals() as request:
         saver = Saver(plan, progress, keeper, observer)
         watch = Watch(trainer, work, plan, progress, saver, observer, request)
         with _memory_errors_in_words(), _rescuing(saver, request):
-            trainer.fit(
-                _dataset(work, progress.step),
-                steps_per_epoch=per_epoch,
-                epochs=math.ceil(remaining / per_epoch),
-                verbose=0,
-                callbacks=[watch, *callbacks, saver],
-            )
+            _fit(trainer, work, plan, progress, [watch, *callbacks, saver])
     return watch.end(trainer)
+
+
+def _fit(trainer: Trainer, work: Work, plan: StepPlan, progress: Progress, callbacks: Sequence[Any]) -> None:
+    data = _dataset(work, lambda: progress.step)
+    epoch = plan.looks_until(progress.step)
+    hooks = Hooks(
+        callbacks,
+        trainer,
+        epochs=plan.looks_until(ENDLESS if plan.last_step is None else plan.last_step),
+        steps=math.ceil(plan.eval_every),
+    )
+    for steps, count in plan.stretches(progress.step):
+        trainer.fit(data, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0, callbacks=hooks)
+        epoch += count
+        if trainer.stop_training:
+            break
+    hooks.end_training()
 
 
 @contextlib.contextmanager
@@ -87,13 +98,17 @@ def _memory_errors_in_words() -> Iterator[None]:
         ) from error
 
 
-def _dataset(work: Work, first_step: int) -> Any:
-    """The steps' batches [A, B, T] from a step on, made ahead of time while the device computes."""
+def _dataset(work: Work, steps_done: Callable[[], int]) -> Any:
+    """The steps' batches [A, B, T], made ahead of time while the device computes.
+
+    Args:
+        steps_done: asked whenever reading begins anew, as each `fit` does.
+    """
     example = work.batch(0)
     shape = (work.accumulate, *example[0].shape)
 
     def steps() -> Iterator[Batch]:
-        step = first_step
+        step = steps_done()
         while True:
             parts = [work.batch(step * work.accumulate + number) for number in range(work.accumulate)]
             inputs, targets, weights = (np.stack(arrays) for arrays in zip(*parts, strict=True))

@@ -47,6 +47,8 @@ class Watch(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         if self._progress.step == 0 and self._work.held_out:
             self._look()  # where the model stood before it learned anything
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._resumed_at = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -66,6 +68,12 @@ class Watch(keras.callbacks.Callback):
         self._resumed_at = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._add_held_out_loss(logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._add_held_out_loss(logs)
+
+    def _add_held_out_loss(self, logs: Any) -> None:
         if logs is not None and self._work.held_out:
             logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which come after this one
 
@@ -116,7 +124,7 @@ class Watch(keras.callbacks.Callback):
     def _do_what_is_due(self) -> None:
         step, plan = self._progress.step, self._plan
         finished = step == plan.last_step
-        if self._work.held_out and (finished or step % plan.eval_every == 0):
+        if self._work.held_out and (finished or plan.is_look(step)):
             self._look()
         if finished:
             self._stop("finished")
