@@ -113,6 +113,23 @@ def test_without_threads_all_cores_are_left_to_tensorflow(tell_gpus: TellGpus) -
         devices.start(4)
 
 
+@pytest.mark.parametrize(
+    ("settled", "variable", "used"),
+    [(3, None, "3"), (0, None, "5"), (0, "7", "7"), (3, "7", "3"), (0, "many", "5"), (0, "0", "5")],
+)
+def test_the_threads_in_use_are_those_settled_else_the_environments_else_all_cores(
+    monkeypatch: pytest.MonkeyPatch, settled: int, variable: str | None, used: str
+) -> None:
+    monkeypatch.setattr(starting.os, "sched_getaffinity", lambda process: {1, 2, 3, 4, 6}, raising=False)
+    for name, other in (("intra", "inter"), ("inter", "intra")):
+        monkeypatch.setattr(tf.config.threading, f"get_{name}_op_parallelism_threads", lambda: settled)
+        monkeypatch.setattr(tf.config.threading, f"get_{other}_op_parallelism_threads", lambda: 1)
+        monkeypatch.delenv(f"TF_NUM_{other.upper()}OP_THREADS", raising=False)
+        if variable is not None:
+            monkeypatch.setenv(f"TF_NUM_{name.upper()}OP_THREADS", variable)
+        assert devices.thread_counts() == {f"{name}_op_threads": used, f"{other}_op_threads": "1"}
+
+
 def test_a_tensorflow_that_runs_already_is_used_as_it_is_but_not_with_other_threads(
     tell_gpus: TellGpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,3 +174,4 @@ def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory
     assert result.steps == 2
     recorded = json.loads((result.run_dir / "run.json").read_text())["environment"]
     assert (recorded["device"], recorded["precision"]) == ("Tesla T4", "float16")
+    assert recorded["gradient_checkpointing"] == "off"

@@ -13,7 +13,8 @@ from session_case import QUICK, weights_of
 from weight_layouts import random_weights, write_tf1
 
 import gpt2simple
-from gpt2simple import testing
+from gpt2simple import devices, testing
+from gpt2simple._backend import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.loaded import LoadedModel
 from gpt2simple.model import read_weight
@@ -129,6 +130,23 @@ def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
     assert data["held_out_share"] == data["held_out_tokens"] / (data["train_tokens"] + data["held_out_tokens"])
     assert data["tokens_per_parameter"] == data["train_tokens"] / data["parameters"]
     assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
+
+
+def test_the_run_records_what_was_chosen_for_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(name: str) -> dict[str, str]:
+        return json.loads((place / "runs" / name / "run.json").read_text(encoding="utf-8"))["environment"]
+
+    assert chosen("done") == library_versions() | devices.thread_counts() | {
+        "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
+    }  # fmt: skip
+    monkeypatch.setattr("gpt2simple.finetuning.free_memory", lambda: 1)
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=1, **text_settings(place))
+        assert any("GB are free: it may be stopped by the system" in remark for remark in session.remarks)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "off", "what a run goes on with is recorded too"
 
 
 def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(

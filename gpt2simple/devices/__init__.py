@@ -3,7 +3,7 @@
 from gpt2simple.devices.gpus import compiles_whole_step, device_name, has_gpu
 from gpt2simple.devices.precision import PRECISIONS, Precision, choose_precision
 from gpt2simple.devices.speed import product_rate
-from gpt2simple.devices.starting import start
+from gpt2simple.devices.starting import start, thread_counts
 
 __all__ = [
     "PRECISIONS",
@@ -14,4 +14,5 @@ __all__ = [
     "has_gpu",
     "product_rate",
     "start",
+    "thread_counts",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from gpt2simple._backend import quiet_stderr, tf
 from gpt2simple.devices.gpus import device_name
 from gpt2simple.errors import BackendError
@@ -29,6 +31,25 @@ def start(threads: int | None) -> str:
             f"Leave threads out, or restart Python."
         )
     return device_name()
+
+
+def thread_counts() -> dict[str, str]:
+    """How many CPU threads compute an operation, and how many operations at a time; for a run's file."""
+    threading = tf.config.threading
+    return {
+        "intra_op_threads": _in_use(threading.get_intra_op_parallelism_threads(), "TF_NUM_INTRAOP_THREADS"),
+        "inter_op_threads": _in_use(threading.get_inter_op_parallelism_threads(), "TF_NUM_INTEROP_THREADS"),
+    }
+
+
+def _in_use(settled: int, variable: str) -> str:
+    """What TensorFlow makes of 0 threads, its default: what an environment variable says, else all cores it may use."""
+    try:
+        asked = int(os.environ.get(variable, 0))
+    except ValueError:  # TensorFlow passes over it too
+        asked = 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return str(settled or asked or cores)
 
 
 def _settle(threads: int | None) -> None:

@@ -157,8 +157,9 @@ def _continuing_notices(
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
         notices.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
-    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    # What a run's file does not say, an older version did not record yet.
+    differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
-        what = ", ".join(f"{name} {after.get(name)} instead of {before.get(name)}" for name in differing)
+        what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
         notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
     return tuple(notices)
