@@ -56,7 +56,8 @@ def run(
         watch = Watch(trainer, work, plan, progress, saver, observer, request)
         with _memory_errors_in_words(), _rescuing(saver, request):
             _fit(trainer, work, plan, progress, [watch, *callbacks, saver])
-    return watch.end(trainer)
+            saver.save()  # where a callback took the request to stop back
+    return watch.reason
 
 
 def _fit(trainer: Trainer, work: Work, plan: StepPlan, progress: Progress, callbacks: Sequence[Any]) -> None:

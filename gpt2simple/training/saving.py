@@ -16,7 +16,11 @@ _SECONDS_BETWEEN_SAVES = 600.0  # beside the saves at looks that are the best so
 
 
 class Saver(keras.callbacks.Callback):
-    """Saves the steps that are to be kept; comes after the user's callbacks."""
+    """Saves the steps that are to be kept.
+
+    After the user's callbacks: what they changed at the end of a stretch, such as the learning rate, a resumed run has
+    too.
+    """
 
     def __init__(self, plan: StepPlan, progress: Progress, keeper: Keeper, observer: Observer) -> None:
         super().__init__()
@@ -32,14 +36,21 @@ class Saver(keras.callbacks.Callback):
         """What ``progress`` says and what is in memory agree again; to be called once a step was counted."""
         self._in_step = False
 
-    def is_due(self, *, ends: bool) -> bool:
-        """Whether the step just made is to be saved. ``ends``: whether it is the last one."""
-        if self._saved_step == self._progress.step:
-            return False
-        if ends:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        stretch_ends = self.model.stop_training or self._plan.is_look(self._progress.step)
+        if not stretch_ends and self._is_due():
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._is_due():
+            self.save()
+
+    def _is_due(self) -> bool:
+        step = self._progress.step
+        if self.model.stop_training or self._progress.best_step == step:
             return True
         if self._plan.save_every is not None:
-            return self._progress.step % self._plan.save_every == 0
+            return step % self._plan.save_every == 0
         return time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES
 
     def save(self) -> None:

@@ -77,10 +77,10 @@ class Watch(keras.callbacks.Callback):
         if logs is not None and self._work.held_out:
             logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which come after this one
 
-    def end(self, trainer: Trainer) -> str:
-        """Save what is not saved yet, and say why the run ended."""
-        self._saver.save()
-        return self._reason or ("callback" if trainer.stop_training else "finished")
+    @property
+    def reason(self) -> str:
+        """Why the run ended."""
+        return self._reason or ("callback" if self._trainer.stop_training else "finished")
 
     @property
     def _epoch(self) -> float:
@@ -134,8 +134,6 @@ class Watch(keras.callbacks.Callback):
             self._stop("patience")
         if self._work.sample is not None and plan.sample_every and step % plan.sample_every == 0:
             self._observer.on_sample(SampleRecord(step=step, text=self._work.sample(step)))
-        if self._saver.is_due(ends=self._reason is not None):
-            self._saver.save()
 
     def _stop(self, reason: str) -> None:
         self._reason = reason
@@ -159,5 +157,3 @@ class Watch(keras.callbacks.Callback):
                 seconds=time.perf_counter() - started,
             )
         )
-        if is_best and self._progress.step > 0:
-            self._saver.save()
