@@ -79,6 +79,7 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         import tf_keras as keras
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
         raise _missing(error) from error
@@ -93,6 +94,11 @@ def library_versions() -> dict[str, str]:
 def in_xla() -> bool:
     """Whether the graph that is being made will be compiled by XLA as a whole."""
     return not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def uses_onednn() -> bool:
+    """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and not told TF_ENABLE_ONEDNN_OPTS=0."""
+    return bool(IsMklEnabled())
 
 
 def loaded_keras3() -> ModuleType | None:
@@ -112,6 +118,7 @@ __all__ = [
     "loaded_keras3",
     "quiet_stderr",
     "tf",
+    "uses_onednn",
     "xla_dynamic_update_slice",
     "xla_optimization_barrier",
 ]

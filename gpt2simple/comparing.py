@@ -20,7 +20,7 @@ from gpt2simple.evaluation.compare import CompareResult, CompareRow, comparison_
 from gpt2simple.evaluation.memorisation import TrainingText, marked
 from gpt2simple.evaluation.texts import texts_of
 from gpt2simple.evaluation.verdict import judge
-from gpt2simple.locate import canonical_name, model_folder
+from gpt2simple.locate import canonical_name, folder_shape, model_folder
 from gpt2simple.memory_peak import PeakMemory
 from gpt2simple.observers import metrics
 from gpt2simple.runs.folder import RunFolder
@@ -29,7 +29,6 @@ from gpt2simple.settings import CompareSettings, TextSettings, to_json
 from gpt2simple.shape import ModelShape
 from gpt2simple.storage import atomic_write, make_folder
 from gpt2simple.tokenizer import Tokenizer
-from gpt2simple.weights.detect import open_checkpoint
 
 _PASSES = 4  # over the text, where no budget is given
 _LONGEST_WINDOW = 256
@@ -85,7 +84,7 @@ def compare_models(
             '["tiny", "124M", "355M"].'
         )
     folders = {model: model_folder(model, place.model_dir, place.notify) for model in names}
-    shapes = {model: _shape(folder) for model, folder in folders.items()}
+    shapes = {model: folder_shape(folder) for model, folder in folders.items()}
     comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
     training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
     rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
@@ -94,11 +93,6 @@ def compare_models(
 
 def _slug(model: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(model).name)
-
-
-def _shape(folder: Path) -> ModelShape:
-    with open_checkpoint(folder) as source:
-        return source.shape
 
 
 def _prepared(

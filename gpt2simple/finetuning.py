@@ -69,15 +69,18 @@ def finetune_run(
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
     Args:
-        request: what to do. loaded: whose variables are trained.
+        request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
         run: where checkpoints go. observer: is told what happens.
         sample: step -> what the model writes.
         notify: receives remarks for the user.
         reading: title -> a context in which a function of bytes read and all bytes shows how far the text is encoded.
     """
+    for notice in request.notices:
+        notify(notice)
     material = read_material(request, loaded, notify, reading)
     plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
-    description = _description(request, material, loaded)
+    checkpointing, remark = _checkpointing(request, loaded, material)
+    description = _description(request, material, loaded, checkpointing=checkpointing)
     start = decide_start(run, description, total_steps=plan.last_step)
     for notice in start.notices:
         notify(notice)
@@ -86,7 +89,10 @@ def finetune_run(
         progress = Progress.from_json(start.checkpoint.state["progress"])
         _load_best(run, loaded)
         return _result(run.path, progress, "done")
-    trainer, progress = _prepare(request, loaded, run, start, description, plan, material, notify)
+    if remark:
+        notify(remark)
+    _notify_before_start(request, loaded, plan, material, notify)
+    trainer, progress = _prepare(request, loaded, run, start, description, plan, checkpointing=checkpointing)
     work = Work(
         batch=material.windows.batch,
         epoch_at=material.windows.epoch_at,
@@ -180,7 +186,14 @@ def _rows(batches: Sequence[Any]) -> int:
     return sum(len(batch[0]) for batch in batches)
 
 
-def _description(request: Request, material: Material, loaded: LoadedModel) -> RunDescription:
+def _checkpointing(request: Request, loaded: LoadedModel, material: Material) -> tuple[bool, str | None]:
+    """Whether blocks are computed twice, and a remark; how much memory a GPU has free is not known."""
+    free = None if devices.has_gpu() else free_memory()
+    dtype_bytes = tf.as_dtype(request.precision).size
+    return choose_checkpointing(loaded.shape, request.settings, material.windows.window, dtype_bytes, free)
+
+
+def _description(request: Request, material: Material, loaded: LoadedModel, *, checkpointing: bool) -> RunDescription:
     validation = material.validation
     return RunDescription(
         model_name=request.model_name,
@@ -191,7 +204,13 @@ def _description(request: Request, material: Material, loaded: LoadedModel) -> R
         data_summary=material.summary.to_json(),
         tokenizer_fingerprint=loaded.tokenizer.fingerprint,
         seed=request.seed,
-        environment={**library_versions(), "precision": request.precision, "device": devices.device_name()},
+        environment={
+            **library_versions(),
+            "precision": request.precision,
+            "device": devices.device_name(),
+            "gradient_checkpointing": "on" if checkpointing else "off",
+            **devices.thread_counts(),
+        },
     )
 
 
@@ -202,25 +221,18 @@ def _prepare(
     start: Start,
     description: RunDescription,
     plan: StepPlan,
-    material: Material,
-    notify: Callable[[str], None],
+    *,
+    checkpointing: bool,
 ) -> tuple[Any, Progress]:
     """The trainer with the weights, moments and figures that the run starts from, and the folder made ready."""
-    source = start.checkpoint.path if start.checkpoint is not None else start.weights_from
-    if source is not None:
-        loaded.refill(source)
-    dtype = tf.as_dtype(request.precision)
-    window = material.windows.window
-    checkpointing, remark = choose_checkpointing(
-        loaded.shape, request.settings, window, dtype.size, None if devices.has_gpu() else free_memory()
-    )
-    _notify_before_start(request, loaded, plan, material, remark, notify)
+    if start.checkpoint is not None:
+        loaded.refill(start.checkpoint.path)
     trainer = build_trainer(
         loaded.model,
         loaded.variables,
         loaded.shape,
         request.settings,
-        dtype=dtype,
+        dtype=tf.as_dtype(request.precision),
         seed=request.seed,
         last_step=plan.last_step,
         checkpointing=checkpointing,
@@ -237,15 +249,8 @@ def _prepare(
 
 
 def _notify_before_start(
-    request: Request,
-    loaded: LoadedModel,
-    plan: StepPlan,
-    material: Material,
-    remark: str | None,
-    notify: Callable[[str], None],
+    request: Request, loaded: LoadedModel, plan: StepPlan, material: Material, notify: Callable[[str], None]
 ) -> None:
-    if remark:
-        notify(remark)
     seconds = estimate_seconds_per_step(
         loaded.shape, request.settings, material.windows.window, devices.product_rate(request.precision)
     )

@@ -150,6 +150,7 @@ class Session:
                 of_text,
                 keras_callbacks,
                 model_name=self._model_name,
+                model_dir=self._model_dir,
                 precision=self._precision.training,
                 keeps_precision=self._precision_asked not in ("auto", "int8"),
                 next_seed=self._next_seed,
@@ -178,13 +179,12 @@ class Session:
         return standard_observers(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
-        """A model of the right shape; its weights are the base model's where the run begins anew."""
-        restore_from = request.settings.restore_from
-        goes_on = continues(run, restore_from)
-        if not goes_on and restore_from in ("latest", "best") and run.legacy_step is not None:
-            self._forget()
+        """A model of the right shape; where the run begins anew, with the weights that it begins with."""
+        if request.weights_from is not None:
+            self._forget()  # before another is in memory
             self._model_name = request.model_name
-            return self._hold(LoadedModel.load(self.run_dir))  # gpt-2-simple's folder says which size it is
+            return self._hold(LoadedModel.load(request.weights_from))
+        goes_on = continues(run, request.settings.restore_from)
         if goes_on and request.model_name == run.info.description.model_name:
             return self._hold(self._loaded or LoadedModel.load(self.run_dir))
         self._opens_run = False

@@ -19,9 +19,11 @@ from weight_layouts import random_weights, write_tf1
 
 import gpt2simple.compat as gpt2
 from gpt2simple.compat.tables import text_settings
+from gpt2simple.compat.train import _beginning
 from gpt2simple.compat.watch import PrintedLines
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.runs import RunInfo
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.shape import ModelShape
 from gpt2simple.weights.detect import open_checkpoint
 
@@ -282,6 +284,15 @@ def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixtur
     told = capsys.readouterr().err
     assert "The session holds run 'told', which writes now; run 'trained' is not loaded." in told
     assert "sample_dir has no effect on generate" in told
+
+
+def test_a_folder_to_begin_with_needs_no_base_model(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naming it downloaded 124M, the default of model_name, before the folder was opened."""
+    monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    run = RunFolder(Path("checkpoint/new"), pytest.fail)
+    folder = Path("checkpoint/trained")
+    assert _beginning(run, "124M", Path("models"), str(folder)) == (None, folder, 0)
+    assert _beginning(run, "small", Path("models"), str(folder)) == ("small", folder, 0)
 
 
 def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:

@@ -178,6 +178,32 @@ def test_another_environment_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_what_an_older_run_did_not_record_is_no_difference(tmp_path: Path) -> None:
+    """Its file has no threads: "2 instead of None" would be said of every run."""
+    begin(tmp_path / "run1", 3)
+    chosen = {"gpt2simple": "1.0.0", "precision": "float32", "gradient_checkpointing": "on", "intra_op_threads": "2"}
+    start = decide(tmp_path / "run1", environment=chosen)
+    assert (start.kind, start.notices) == ("continue", (f"Continuing {tmp_path / 'run1'} from step 3.",))
+    run = run_in(tmp_path / "run1")
+    with run.lock():
+        run.describe(description(environment=chosen), 3, {})
+    start = decide(tmp_path / "run1", environment={**chosen, "gradient_checkpointing": "off", "intra_op_threads": "8"})
+    assert start.notices[1] == (
+        "The run goes on with gradient_checkpointing off instead of on, intra_op_threads 8 instead of 2; "
+        "it may differ in the last digits from one that kept them."
+    )
+
+
+def test_a_setting_that_is_changed_is_not_told_a_second_time_as_the_environment(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run1")
+    with run.lock():
+        run.create(description(environment={"gradient_checkpointing": "off"}), MODEL_FILES)
+        save(run, 3)
+    start = decide(tmp_path / "run1", environment={"gradient_checkpointing": "on"}, gradient_checkpointing=True)
+    assert len(start.notices) == 2
+    assert start.notices[1].startswith("From step 3 on: gradient_checkpointing True instead of None. ")
+
+
 def test_every_setting_has_one_rule() -> None:
     """A new setting is refused by default when it changes; whoever adds one decides here."""
     fixed = {"batch_size", "accumulate_gradients", "window", "optimizer", "only_train_transformer_layers",

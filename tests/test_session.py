@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import session_case
 from session_case import QUICK, weights_of
+from weight_layouts import random_weights, write_tf1
 
 import gpt2simple
+from gpt2simple import devices, testing
+from gpt2simple._backend import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
+from gpt2simple.loaded import LoadedModel
+from gpt2simple.model import read_weight
+from gpt2simple.runs import RunInfo
 from gpt2simple.session import Session
 
 
@@ -123,6 +130,61 @@ def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
     assert data["held_out_share"] == data["held_out_tokens"] / (data["train_tokens"] + data["held_out_tokens"])
     assert data["tokens_per_parameter"] == data["train_tokens"] / data["parameters"]
     assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
+
+
+def test_the_run_records_what_was_chosen_for_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(name: str) -> dict[str, str]:
+        return json.loads((place / "runs" / name / "run.json").read_text(encoding="utf-8"))["environment"]
+
+    assert chosen("done") == library_versions() | devices.thread_counts() | {
+        "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
+    }  # fmt: skip
+    monkeypatch.setattr("gpt2simple.finetuning.free_memory", lambda: 1)
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=1, **text_settings(place))
+        assert any("GB are free: it may be stopped by the system" in remark for remark in session.remarks)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "off", "what a run goes on with is recorded too"
+
+
+def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base model was loaded first (124M, a download, where none was named), and refused the other shape."""
+    loaded: list[Path] = []
+    load = LoadedModel.load
+    monkeypatch.setattr(LoadedModel, "load", lambda folder: [loaded.append(folder), load(folder)][1])
+    monkeypatch.setattr("gpt2simple.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    begun_with = place / "runs" / "done"
+    settings = text_settings(place) | {"learning_rate": 1e-30}  # a step that moves no float32 weight
+    with open_session(place, run_name="from-folder") as session:
+        session.finetune(place / "text.txt", steps=1, restore_from=str(begun_with), **settings)
+        assert loaded == [begun_with]
+        held = weights_of(session.model)
+        assert session.model_name == "small"
+    with open_session(place, run_name="done") as session:
+        assert held == weights_of(session.model)
+    assert RunInfo.read(place / "runs" / "from-folder").description.model_name == "small"
+
+
+def test_a_run_of_gpt_2_simple_begins_with_its_weights_whatever_their_size(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    weights = random_weights(testing.SMALL_SHAPE)
+    write_tf1(old, weights, testing.SMALL_SHAPE, name="model-7")
+    testing.byte_tokenizer().save(tmp_path / "vocabulary")
+    for ours, theirs in (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")):
+        (tmp_path / "vocabulary" / ours).rename(old / theirs)
+    monkeypatch.setattr("gpt2simple.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    settings = text_settings(place) | {"learning_rate": 1e-30}
+    with open_session(place, run_name="old", checkpoint_dir=tmp_path) as session:
+        session.finetune(place / "text.txt", steps=1, **settings)
+        np.testing.assert_array_equal(read_weight(session.model, "wpe.weight"), weights["wpe.weight"])
+        assert any("Continuing gpt-2-simple's checkpoint of step 7" in remark for remark in session.remarks)
 
 
 def test_a_text_that_cannot_be_read_leaves_no_run_behind(place: Path) -> None:

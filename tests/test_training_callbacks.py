@@ -6,6 +6,8 @@ import tf_keras
 from training_runs import write_model, write_text
 
 import gpt2simple
+from gpt2simple.observers.metrics import read as read_metrics
+from gpt2simple.runs.folder import RunFolder
 
 STEPS_BETWEEN_LOOKS = 2
 
@@ -64,10 +66,19 @@ def test_a_subclass_of_keras_3_sees_every_step_and_may_stop(session):
     assert callback.looks[1] == pytest.approx(result.best_loss, abs=0.2)
 
 
-def test_a_callback_that_fails_is_not_swallowed(session):
+def test_a_callback_that_fails_is_not_swallowed_and_the_run_goes_on_from_the_step_before(session):
     class Fail(tf_keras.callbacks.Callback):
+        steps = 0
+
         def on_train_batch_end(self, batch, logs=None):
-            raise ZeroDivisionError("in my callback")
+            self.steps += 1
+            if self.steps == 3:
+                raise ZeroDivisionError("in my callback")
 
     with pytest.raises(ZeroDivisionError, match="in my callback"):
         finetune(session, "failing", Fail())
+    info = RunFolder(session.run_dir, pytest.fail).info
+    assert (info.latest_step, info.ended) == (3, "failed")
+    result = finetune(session, "failing", [])
+    assert (result.reason, result.steps) == ("finished", 20)
+    assert [record.step for record in read_metrics(session.run_dir).steps] == list(range(1, 21))

@@ -3,10 +3,12 @@
 import math
 import os
 import signal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from training_case import (
+    KeptSteps,
     assert_equal,
     batch_of,
     plan_of,
@@ -17,7 +19,7 @@ from training_case import (
 )
 
 from gpt2simple._backend import keras, tf
-from gpt2simple.errors import TrainingError
+from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
 
 FAST = FinetuneSettings(learning_rate=1e-2)
@@ -166,13 +168,127 @@ def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
     run_small(plan_of(), trainer=(trainer, variables), expect=pytest.raises(TrainingError, match=expected))
 
 
+class BugError(Exception):
+    """What a callback of the user's, or an observer, may raise."""
+
+
+class RaiseIn(keras.callbacks.Callback):
+    """Raises in one of its methods, the so-manieth time that it is called."""
+
+    def __init__(self, method, call):
+        super().__init__()
+        self.error, self.left = BugError("mine"), call
+        setattr(self, method, self.fail)
+
+    def fail(self, *_):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "saved"),
+    [
+        ("on_train_batch_begin", 4, [3]),
+        ("on_train_batch_end", 3, [3]),
+        ("on_epoch_end", 1, [5]),
+        ("on_train_batch_end", 5, [5]),  # the step was a look, and is saved
+        ("on_train_begin", 1, []),
+    ],
+)
+def test_what_a_callback_raises_goes_through_unchanged_and_the_last_complete_step_is_saved(method, call, saved):
+    trainer, variables = small_trainer(FAST)
+    callback = RaiseIn(method, call)
+    outcome = run_small(
+        plan_of(last_step=20), trainer=(trainer, variables), callbacks=[callback], expect=pytest.raises(BugError)
+    )
+    assert outcome.error is callback.error
+    assert outcome.error.__context__ is None
+    assert outcome.keeper.steps == saved
+    if saved:
+        assert_equal(outcome.keeper.weights, values_of(variables))
+
+
+def test_what_an_observer_or_the_sampling_raises_saves_too():
+    def fail(step):
+        raise BugError
+
+    outcome = run_small(
+        plan_of(last_step=20, sample_every=3), work_of(sample=fail), FAST, expect=pytest.raises(BugError)
+    )
+    assert outcome.keeper.steps == [3]
+
+
+def test_an_error_within_a_step_saves_nothing_of_it(monkeypatch):
+    """Some weights may be new and others old then."""
+    trainer, variables = small_trainer(FAST)
+
+    def fail(data):
+        variables["wte.weight"].assign(variables["wte.weight"] * 2)
+        tf.debugging.assert_less(trainer.optimizer.iterations, tf.constant(3, tf.int64), message="broken kernel")
+        return type(trainer).train_step(trainer, data)
+
+    monkeypatch.setattr(trainer, "train_step", fail)
+    outcome = run_small(
+        plan_of(last_step=20, eval_every=2), trainer=(trainer, variables),
+        expect=pytest.raises(tf.errors.InvalidArgumentError, match="broken kernel"),
+    )  # fmt: skip
+    assert (outcome.progress.step, outcome.keeper.steps) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("saved_before", "told"),
+    [
+        ((), "Step 3 could not be saved (OSError: gone); the run has no checkpoint to go on from."),
+        ((2,), "Step 3 could not be saved (OSError: gone); the run goes on from step 2."),
+    ],
+)
+def test_a_save_that_fails_too_does_not_hide_the_error(saved_before, told, monkeypatch):
+    def save(keeper, progress):
+        if progress.step not in saved_before:
+            raise OSError("gone")
+
+    monkeypatch.setattr(KeptSteps, "save", save)
+    outcome = run_small(
+        plan_of(last_step=20, save_every=2 if saved_before else None), work_of(held_out=()), FAST,
+        callbacks=[RaiseIn("on_train_batch_end", 3)], expect=pytest.raises(BugError, match="mine"),
+    )  # fmt: skip
+    assert outcome.seen.notices == [told]
+
+
+def test_a_disk_that_did_not_take_a_checkpoint_is_not_tried_again(monkeypatch):
+    tried = []
+
+    def save(keeper, progress):
+        tried.append(progress.step)
+        raise StorageError("full")
+
+    monkeypatch.setattr(KeptSteps, "save", save)
+    run_small(plan_of(last_step=20, save_every=2), work_of(held_out=()), expect=pytest.raises(StorageError))
+    assert tried == [2]
+
+
+def test_a_second_ctrl_c_is_obeyed_at_once():
+    def twice(model):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = run_small(
+        plan_of(last_step=20), work_of(held_out=()), callbacks=[AtStep(3, twice)],
+        expect=pytest.raises(KeyboardInterrupt),
+    )  # fmt: skip
+    assert outcome.keeper.steps == []
+
+
 def test_the_data_goes_on_at_the_step_where_the_run_does():
     """Micro-batches are numbered through the run: step s has numbers s x A to s x A + A - 1."""
     from gpt2simple.training.loop import _dataset
 
-    first = next(iter(_dataset(work_of(accumulate=3), 4)))
-    expected = [batch_of(number)[0] for number in (12, 13, 14)]
-    np.testing.assert_array_equal(first[0], np.stack(expected))
+    done = [4, 1]  # asked anew for each reading
+    data = _dataset(work_of(accumulate=3), lambda: done.pop(0))
+    for numbers in ((12, 13, 14), (3, 4, 5)):
+        first = next(iter(data))
+        np.testing.assert_array_equal(first[0], np.stack([batch_of(number)[0] for number in numbers]))
     assert [part.dtype for part in first] == [tf.int32, tf.int32, tf.float32]
 
 
@@ -180,18 +296,73 @@ def test_nothing_of_the_pipeline_is_tuned():
     """The tuning thread sleeps for up to a minute at a time, and the end of a run would wait for it to wake."""
     from gpt2simple.training.loop import _dataset
 
-    assert _dataset(work_of(), 0).options().autotune.enabled is False
+    assert _dataset(work_of(), int).options().autotune.enabled is False
 
 
-def test_a_keras_epoch_is_the_stretch_between_two_looks():
-    losses = []
+class Told(keras.callbacks.Callback):
+    """What a callback of the user's is told."""
 
-    class Recorder(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.calls, self.losses = [], []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("begin")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"{epoch} ended")
+        self.losses.append(logs["val_loss"])
+
+    def on_train_end(self, logs=None):
+        self.calls.append("end")
+        self.losses.append(logs["val_loss"])
+
+
+@pytest.mark.parametrize("every", [5, Fraction(9, 2)])
+def test_a_keras_epoch_is_the_stretch_between_two_looks(every):
+    told = Told()
+    outcome = run_small(plan_of(last_step=12, eval_every=every), callbacks=[told])
+    looks = outcome.seen.of("EvaluationRecord")
+    assert [look.step for look in looks] == [0, *([5, 10] if every == 5 else [5, 9]), 12]
+    assert told.calls == ["begin", 0, "0 ended", 1, "1 ended", 2, "2 ended", "end"]
+    assert told.losses == [look.loss for look in [*looks[1:], looks[-1]]]
+    assert told.params == {"verbose": 0, "epochs": 2, "steps": 5}
+
+
+def test_keras_epochs_of_a_run_that_goes_on_are_counted_from_its_beginning():
+    told = Told()
+    outcome = run_small(plan_of(last_step=12, eval_every=5), callbacks=[told], step=7)
+    assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [10, 12]
+    assert told.calls == ["begin", 1, "1 ended", 2, "2 ended", "end"]
+
+
+def test_passes_that_end_within_the_batches_of_a_step_are_looked_at_as_they_end():
+    """Seven windows, three in a step: the interval was rounded up, and each look was later than the last."""
+    outcome = run_small(
+        plan_of(last_step=20, eval_every=Fraction(7, 3)), work_of(epoch_at=lambda number: number * 3 / 7), FAST
+    )
+    looks, passes = outcome.seen.of("EvaluationRecord"), outcome.seen.of("EpochRecord")
+    assert [look.step for look in looks[1:-1]] == [record.step for record in passes] == [3, 5, 7, 10, 12, 14, 17, 19]
+
+
+def test_a_callback_that_stops_at_the_end_of_a_keras_epoch_stops_the_run():
+    told = Told()
+
+    class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            losses.append(logs["val_loss"])
+            self.model.stop_training = epoch == 1
 
-    outcome = run_small(plan_of(last_step=12, eval_every=5), callbacks=[Recorder()])
-    assert losses == [look.loss for look in outcome.seen.of("EvaluationRecord")[1:]]
+    outcome = run_small(plan_of(last_step=20, eval_every=Fraction(9, 2)), callbacks=[Stop(), told])
+    assert (outcome.reason, outcome.progress.step) == ("callback", 9)
+    assert told.calls[-2:] == ["1 ended", "end"]
+
+
+def test_keras_does_not_complain_that_looks_take_longer_than_steps(caplog):
+    run_small(plan_of(last_step=24, eval_every=2), work_of(held_out=[batch_of(n) for n in range(30)]))
+    assert caplog.messages == []
 
 
 def test_held_out_text_is_measured_in_float32_in_any_precision():

@@ -5,6 +5,7 @@ import pytest
 
 from gpt2simple._backend import keras, tf
 from gpt2simple.training.optimizer import FusedOptimizer
+from gpt2simple.training.rate import LearningRate
 from gpt2simple.training.schedule import WarmUpSchedule
 
 MATRIX, BIAS, NORM = "h.0.mlp.c_fc.weight", "h.0.mlp.c_fc.bias", "ln_f.weight"
@@ -47,7 +48,9 @@ def reference(kind, clip_norm, steps):
 
 def optimizer_of(kind, clip_norm=0.0, rate=RATE):
     variables = {name: tf.Variable(value) for name, value in start().items()}
-    return variables, FusedOptimizer(variables, kind=kind, learning_rate=rate, weight_decay=DECAY, clip_norm=clip_norm)
+    schedule = rate if isinstance(rate, WarmUpSchedule) else WarmUpSchedule(rate, 0, "constant", None)
+    rate = LearningRate(schedule)
+    return variables, FusedOptimizer(variables, kind=kind, rate=rate, weight_decay=DECAY, clip_norm=clip_norm)
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adam", "sgd"])
@@ -174,10 +177,48 @@ def test_a_callback_that_halves_the_rate_halves_what_the_schedule_gives_from_the
     for change in (by_variable, by_attribute):
         rates, optimizer = rates_told(change)
         np.testing.assert_allclose(rates, [1.0, 0.9, 0.4, 0.35, 0.3], rtol=1e-6)
-        assert float(optimizer.rate_factor) == 0.5
+        assert float(optimizer.rate.factor()) == 0.5
 
 
 def test_without_a_callback_the_rate_is_exactly_the_schedules():
     rates, optimizer = rates_told(lambda _: None)
-    assert float(optimizer.rate_factor) == 1.0
+    assert float(optimizer.rate.factor()) == 1.0
     np.testing.assert_allclose(rates, [1.0, 0.9, 0.8, 0.7, 0.6], rtol=1e-6)
+
+
+def steps_with(optimizer, count):
+    """The rates of so many steps."""
+    rates = []
+    for _ in range(count):
+        rates.append(float(optimizer.rate_of_next_step()))
+        optimizer.step({name: tf.zeros(shape) for name, shape in SHAPES.items()}, tf.constant(1.0))
+    return rates
+
+
+def test_a_rate_assigned_during_the_warm_up_is_meant_for_after_it():
+    """LearningRateScheduler assigns the rate that it wants before the first step: taken over that of the first of ten
+    steps of warm-up, it was ten times too high from then on."""
+    for assigned, factor in ((RATE, 1.0), (RATE / 2, 0.5)):
+        _, optimizer = optimizer_of("sgd", rate=WarmUpSchedule(RATE, 4, "constant", None))
+        assert float(optimizer.learning_rate) == pytest.approx(RATE)
+        optimizer.learning_rate = assigned
+        expected = np.array([0.25, 0.5, 0.75, 1.0, 1.0]) * factor * RATE
+        np.testing.assert_allclose(steps_with(optimizer, 5), expected, rtol=1e-6)
+        assert float(optimizer.learning_rate) == pytest.approx(assigned)
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+@pytest.mark.parametrize("before", [0, 2, 6])
+def test_a_factor_asked_for_after_the_last_step_goes_on_with_the_run(warmup, before):
+    """A checkpoint written between the assignment and the next step lost it."""
+    schedule = WarmUpSchedule(RATE, warmup, "linear", 10)
+    _, straight = optimizer_of("sgd", rate=schedule)
+    steps_with(straight, before)
+    straight.learning_rate = float(straight.learning_rate) * 0.3
+    kept = float(straight.rate.factor())
+    assert kept == pytest.approx(0.3)
+    _, resumed = optimizer_of("sgd", rate=schedule)
+    resumed.iterations.assign(before)
+    resumed.rate.go_on(before, kept)
+    assert float(resumed.learning_rate) == pytest.approx(float(straight.learning_rate)), "callbacks read it"
+    assert steps_with(resumed, 4) == steps_with(straight, 4)

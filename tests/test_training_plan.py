@@ -1,9 +1,11 @@
 """From settings to numbers of steps, each expected number worked out by hand."""
 
+from fractions import Fraction
+
 import pytest
 
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.plan import plan_steps
+from gpt2simple.training.plan import ENDLESS, StepPlan, plan_steps
 
 
 def plan(windows=1000, held_out=10, **settings):
@@ -38,12 +40,71 @@ def test_where_the_run_ends(settings, windows, held_out, last_step):
         ({"batch_size": 4}, 400, 64, 64),
         ({"eval_every": 3}, 400, 64, 3),
         ({"eval_every": "epoch"}, 403, 10, 403),
-        ({"eval_every": "epoch", "batch_size": 4}, 403, 10, 101),
-        ({"eval_every": "epoch", "batch_size": 400}, 3, 1, 1),
+        ({"eval_every": "epoch", "batch_size": 4}, 403, 10, Fraction(403, 4)),
+        ({"eval_every": "epoch", "batch_size": 5, "accumulate_gradients": 4}, 3, 1, Fraction(3, 20)),
     ],
 )
 def test_how_often_it_looks(settings, windows, held_out, every):
     assert plan(windows, held_out, **settings).eval_every == every
+
+
+def looks_of(every, until, **changes):
+    made = StepPlan(
+        last_step=until, eval_every=every, save_every=None, sample_every=0, patience=3, steps_per_epoch=1.0, **changes
+    )
+    return made, [step for step in range(until + 1) if made.is_look(step)]
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [
+        (5, [5, 10, 15, 20]),
+        (1, list(range(1, 21))),
+        (25, []),
+        (Fraction(5, 2), [3, 5, 8, 10, 13, 15, 18, 20]),  # five windows, two in a step
+        (Fraction(7, 3), [3, 5, 7, 10, 12, 14, 17, 19]),  # in floats, three times 7/3 are a little more than 7
+        (Fraction(20, 3), [7, 14, 20]),
+        (Fraction(3, 4), list(range(1, 21))),  # every step ends a pass, or two
+        (Fraction(6, 1), [6, 12, 18]),
+    ],
+)
+def test_the_steps_that_end_in_a_look(every, expected):
+    made, looks = looks_of(every, 20)
+    assert looks == expected
+    assert [made.looks_until(step) for step in range(21)] == [sum(look <= step for look in looks) for step in range(21)]
+
+
+@pytest.mark.parametrize("windows", [7, 10, 403, 1000])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7])
+def test_each_pass_over_the_text_ends_in_a_look_without_drifting(windows, batch_size):
+    made = plan(windows, eval_every="epoch", batch_size=batch_size)
+    passes = [step * batch_size // windows for step in range(3000)]
+    ends = [step for step in range(1, 3000) if passes[step] > passes[step - 1]]
+    assert [step for step in range(3000) if made.is_look(step)] == ends
+
+
+@pytest.mark.parametrize(
+    ("every", "step", "end", "expected"),
+    [
+        (5, 0, 20, [(5, 4)]),
+        (5, 0, 12, [(5, 2), (2, 1)]),
+        (5, 3, 22, [(2, 1), (5, 3), (2, 1)]),  # resumed between two looks
+        (5, 3, 4, [(1, 1)]),
+        (50, 0, 12, [(12, 1)]),
+        (5, 12, 12, []),
+        (Fraction(5, 2), 0, 9, [(3, 1), (2, 1), (3, 1), (1, 1)]),
+        (Fraction(5, 2), 4, 8, [(1, 1), (3, 1)]),
+    ],
+)
+def test_stretches_lead_from_look_to_look(every, step, end, expected):
+    made, _ = looks_of(every, end)
+    assert list(made.stretches(step)) == expected
+
+
+def test_a_run_without_an_end_is_one_stretch_after_the_other():
+    made = plan(eval_every=4)
+    assert made.last_step is None
+    assert list(made.stretches(8)) == [(4, (ENDLESS - 8) // 4)]
 
 
 def test_the_rest():

@@ -32,10 +32,11 @@ class InterruptIn(keras.callbacks.Callback):
 
     def __init__(self, number):
         super().__init__()
-        self.number = number
+        self.left = number
 
     def on_train_batch_begin(self, batch, logs=None):
-        if batch == self.number:
+        self.left -= 1
+        if self.left == -1:
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -96,6 +96,10 @@ class Seen(Observer):
     """Every record, in order."""
 
     records: list = field(default_factory=list)
+    notices: list = field(default_factory=list)
+
+    def on_notice(self, text):
+        self.notices.append(text)
 
     def on_step(self, record):
         self.records.append(record)
@@ -114,15 +118,16 @@ class Outcome:
     progress: Progress
     keeper: KeptSteps
     seen: Seen
+    error: BaseException | None = None
 
 
-def run_small(plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, **trainer_options):
-    """Train a small model by the loop itself; with ``expect`` (pytest.raises) the run has to fail."""
+def run_small(plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, **trainer_options):
+    """Train a small model by the loop itself, from a step on; with ``expect`` (pytest.raises) the run has to fail."""
     trainer, variables = trainer or small_trainer(settings, last_step=plan.last_step, **trainer_options)
-    progress, keeper, seen = Progress(), KeptSteps(trainer, variables), Seen()
+    progress, keeper, seen = Progress(step=step), KeptSteps(trainer, variables), Seen()
     arguments = (trainer, work or work_of(), plan, progress, keeper, seen, callbacks)
     if expect is not None:
-        with expect:
+        with expect as caught:
             run(*arguments)
-        return Outcome(None, progress, keeper, seen)
+        return Outcome(None, progress, keeper, seen, caught.value)
     return Outcome(run(*arguments), progress, keeper, seen)

@@ -61,7 +61,8 @@ def finetune(
     Args:
         sess: from ``start_tf_sess``. dataset: a file, folder or pattern, or any other source of this package.
         steps: optimizer steps that this call adds; 0 or less: until Ctrl-C.
-        model_name: a model, downloaded if it is missing; where a run goes on, the default stands for the run's own.
+        model_name: a model, downloaded if it is missing; where a run goes on or begins with a folder, the default
+            stands for the model that is there.
         model_dir, checkpoint_dir: folders of the models and of the runs.
         combine: no effect here, see ``encode_dataset``; a remark says so.
         batch_size: windows per micro-batch. accumulate_gradients: micro-batches per step.
@@ -129,17 +130,18 @@ def _restore_from(value: str) -> str:
 
 
 def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: str) -> tuple[str | None, Path, int]:
-    """The model's name (None: the run's own), where its weights are taken from, and the steps already done."""
+    """The model's name (None: that of what it starts from), where its weights lie, and the steps already done."""
+    # Whoever starts from something trained may leave the name out, and that cannot be told from naming the default.
+    name = None if canonical_name(model_name) == DEFAULT_MODEL else model_name
+    if restore_from not in ("latest", "fresh"):
+        return name, Path(restore_from), 0
     if restore_from == "latest":
         newest, legacy = run.latest(), run.legacy_step
-        # Whoever goes on may leave the name out, and that cannot be told from naming the default.
-        name = None if canonical_name(model_name) == DEFAULT_MODEL else model_name
         if newest is not None:
             return name, newest.path, newest.step
         if legacy is not None:
             return name, run.path / f"model-{legacy}", 0
-    folder = model_folder(model_name, model_dir, tell)
-    return model_name, folder if restore_from in ("latest", "fresh") else Path(restore_from), 0
+    return model_name, model_folder(model_name, model_dir, tell), 0
 
 
 def _remark(*, combine: int, multi_gpu: bool, overwrite: bool, restore_from: str) -> None:

@@ -5,7 +5,7 @@ Takes and gives NumPy arrays by name and loads no TensorFlow; knows nothing of w
 
 from gpt2simple.runs.checkpoint import StepCheckpoint, tensor_of
 from gpt2simple.runs.continuing import with_recorded
-from gpt2simple.runs.decision import Start, continues, decide_start
+from gpt2simple.runs.decision import Start, begins_with, continues, decide_start
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.directory import RunDirectory
 from gpt2simple.runs.layout import existing_run_path, list_runs, run_path
@@ -18,6 +18,7 @@ __all__ = [
     "RunInfo",
     "Start",
     "StepCheckpoint",
+    "begins_with",
     "continues",
     "decide_start",
     "existing_run_path",

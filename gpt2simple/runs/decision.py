@@ -28,7 +28,7 @@ class Start:
             ``checkpoint``; "done": the run is as long as was asked for.
         step: optimizer steps done before the first one of this call.
         checkpoint: what to restore; None for "fresh" and "legacy".
-        weights_from: a model folder to take the weights from; None: the model that the session has.
+        weights_from: the model folder that a new run begins with; None: the model that was named.
         changes: settings that now change the course of training: name to (before, now).
         notices: sentences for the user, in order.
     """
@@ -59,19 +59,44 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
         RunError: the folder holds another text, another model, or settings that cannot change half-way; or
             ``restore_from`` does not fit what is there.
     """
-    restore_from, overwrite = wanted.settings.restore_from, wanted.settings.overwrite
-    has_checkpoints = bool(run.checkpoints())
+    restore_from = wanted.settings.restore_from
+    if continues(run, restore_from):
+        return _continued(run, wanted, total_steps)
+    folder = begins_with(run, restore_from, overwrite=wanted.settings.overwrite)
+    if restore_from not in ("latest", "best") or folder is None:
+        return Start(kind="fresh", weights_from=folder)
+    legacy = run.legacy_step
+    assert legacy is not None, folder
+    notice = (
+        f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
+        "its files stay as they are, ours go beside them."
+    )
+    return Start(kind="legacy", step=legacy, weights_from=folder, notices=(notice,))
+
+
+def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
+    """The model folder whose weights a new run begins with; None: those of the model that was named.
+
+    Args:
+        run: where the run will lie. It does not continue what is there, see ``continues``.
+
+    Raises:
+        RunError: ``restore_from`` does not fit what is there, or names no folder.
+    """
     if restore_from in ("latest", "best"):
-        if has_checkpoints:
-            return _continued(run, wanted, total_steps)
-        return _without_checkpoints(run, restore_from)
-    if has_checkpoints and not overwrite:
+        if run.legacy_step is None and restore_from == "best":
+            raise RunError(
+                f'restore_from is "best", and {run.path} has no checkpoint to continue from. '
+                "Leave restore_from out to start a run, or name the run_name of one that exists."
+            )
+        return None if run.legacy_step is None else run.path
+    if run.checkpoints() and not overwrite:
         raise RunError(
             f"{run.path} holds a run already, at step {run.checkpoints()[-1].step}, and restore_from={restore_from!r} "
             "would replace it. Add overwrite=True to do so, leave restore_from out to continue it, "
             "or choose another run_name."
         )
-    return Start(kind="fresh", weights_from=None if restore_from == "fresh" else _model_folder(run, Path(restore_from)))
+    return None if restore_from == "fresh" else _model_folder(run, Path(restore_from))
 
 
 def _model_folder(run: RunFolder, path: Path) -> Path:
@@ -86,22 +111,6 @@ def _model_folder(run: RunFolder, path: Path) -> Path:
             "Choose another run_name for the run that starts from it."
         )
     return path
-
-
-def _without_checkpoints(run: RunFolder, restore_from: str) -> Start:
-    legacy = run.legacy_step
-    if legacy is not None:
-        notice = (
-            f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
-            "its files stay as they are, ours go beside them."
-        )
-        return Start(kind="legacy", step=legacy, weights_from=run.path, notices=(notice,))
-    if restore_from == "best":
-        raise RunError(
-            f'restore_from is "best", and {run.path} has no checkpoint to continue from. '
-            "Leave restore_from out to start a run, or name the run_name of one that exists."
-        )
-    return Start(kind="fresh")
 
 
 def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) -> Start:
@@ -148,8 +157,9 @@ def _continuing_notices(
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
         notices.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
-    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    # What a run's file does not say, an older version did not record yet.
+    differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
-        what = ", ".join(f"{name} {after.get(name)} instead of {before.get(name)}" for name in differing)
+        what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
         notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
     return tuple(notices)

@@ -37,7 +37,9 @@ class RunDescription:
     data_summary: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_fingerprint: str
     seed: int
-    environment: Mapping[str, str] = field(default_factory=dict)  # versions, precision, threads, device
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # versions, and what was chosen: precision, threads ...
     validation_fingerprint: str | None = None  # of validation_file's text; None without one, or from before it was kept
 
 

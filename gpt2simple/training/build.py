@@ -9,6 +9,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.shape import ModelShape
 from gpt2simple.training.optimizer import FusedOptimizer
+from gpt2simple.training.rate import LearningRate
 from gpt2simple.training.schedule import WarmUpSchedule
 from gpt2simple.training.step import Gradients
 from gpt2simple.training.trainer import Trainer
@@ -40,11 +41,11 @@ def build_trainer(
         variables, trained, shape, dtype, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
     )
     trainer = Trainer(model, gradients, dtype, shape, variables)
-    rate = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
+    schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},
         kind=settings.optimizer,
-        learning_rate=rate,
+        rate=LearningRate(schedule),
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )

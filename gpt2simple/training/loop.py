@@ -6,8 +6,9 @@ neither files nor text.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ import numpy as np
 from gpt2simple._backend import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.records import Observer
+from gpt2simple.training.hooks import Hooks
 from gpt2simple.training.plan import ENDLESS, StepPlan
 from gpt2simple.training.progress import Progress
-from gpt2simple.training.signals import stop_on_signals
+from gpt2simple.training.saving import Saver
+from gpt2simple.training.signals import StopRequest, stop_on_signals
 from gpt2simple.training.trainer import Trainer
 from gpt2simple.training.watch import Watch
 from gpt2simple.training.work import Batch, Keeper, Work
@@ -38,42 +41,75 @@ def run(
         trainer: compiled, its variables and optimizer as they were at ``progress.step``.
         work, plan: what to train on, how often to do what. progress: updated in place.
         keeper, observer: receive checkpoints and records.
-        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks.
+        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks, counted from the
+            beginning of the run.
 
     Returns:
         "finished", "patience", "interrupted" or "callback".
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice. The last good
-            weights have been saved.
+        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
+        Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
     """
-    remaining = ENDLESS if plan.last_step is None else plan.last_step - progress.step
-    per_epoch = min(plan.eval_every, remaining)
     with stop_on_signals() as request:
-        watch = Watch(trainer, work, plan, progress, keeper, observer, request)
-        try:
-            trainer.fit(
-                _dataset(work, progress.step),
-                steps_per_epoch=per_epoch,
-                epochs=math.ceil(remaining / per_epoch),
-                verbose=0,
-                callbacks=[watch, *callbacks],
-            )
-        except tf.errors.ResourceExhaustedError as error:
-            raise TrainingError(
-                "The device's memory does not suffice for this training step. Lower batch_size or window, set "
-                "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
-            ) from error
-    return watch.end(trainer)
+        saver = Saver(plan, progress, keeper, observer)
+        watch = Watch(trainer, work, plan, progress, saver, observer, request)
+        with _memory_errors_in_words(), _rescuing(saver, request):
+            _fit(trainer, work, plan, progress, [watch, *callbacks, saver])
+            saver.save()  # where a callback took the request to stop back
+    return watch.reason
 
 
-def _dataset(work: Work, first_step: int) -> Any:
-    """The steps' batches [A, B, T] from a step on, made ahead of time while the device computes."""
+def _fit(trainer: Trainer, work: Work, plan: StepPlan, progress: Progress, callbacks: Sequence[Any]) -> None:
+    data = _dataset(work, lambda: progress.step)
+    epoch = plan.looks_until(progress.step)
+    hooks = Hooks(
+        callbacks,
+        trainer,
+        epochs=plan.looks_until(ENDLESS if plan.last_step is None else plan.last_step),
+        steps=math.ceil(plan.eval_every),
+    )
+    for steps, count in plan.stretches(progress.step):
+        trainer.fit(data, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0, callbacks=hooks)
+        epoch += count
+        if trainer.stop_training:
+            break
+    hooks.end_training()
+
+
+@contextlib.contextmanager
+def _rescuing(saver: Saver, request: StopRequest) -> Iterator[None]:
+    """Save the last complete step before an error goes on its way, but for the second Ctrl-C of somebody in a hurry."""
+    try:
+        yield
+    except BaseException as error:
+        if not (request and isinstance(error, KeyboardInterrupt)):
+            saver.rescue(error)
+        raise
+
+
+@contextlib.contextmanager
+def _memory_errors_in_words() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "The device's memory does not suffice for this training step. Lower batch_size or window, set "
+            "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
+        ) from error
+
+
+def _dataset(work: Work, steps_done: Callable[[], int]) -> Any:
+    """The steps' batches [A, B, T], made ahead of time while the device computes.
+
+    Args:
+        steps_done: asked whenever reading begins anew, as each `fit` does.
+    """
     example = work.batch(0)
     shape = (work.accumulate, *example[0].shape)
 
     def steps() -> Iterator[Batch]:
-        step = first_step
+        step = steps_done()
         while True:
             parts = [work.batch(step * work.accumulate + number) for number in range(work.accumulate)]
             inputs, targets, weights = (np.stack(arrays) for arrays in zip(*parts, strict=True))

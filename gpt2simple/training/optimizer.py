@@ -14,6 +14,7 @@ from typing import Any
 from gpt2simple._backend import keras, tf
 from gpt2simple.network import is_matrix
 from gpt2simple.network.fusion import fused
+from gpt2simple.training.rate import LearningRate
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _MOMENTS = {"adamw": ("m", "v"), "adam": ("m", "v"), "sgd": ()}
@@ -25,19 +26,16 @@ class FusedOptimizer(keras.optimizers.Optimizer):
     Args:
         variables: the variables to train.
         kind: "adamw", "adam" or "sgd".
-        learning_rate: a number or a Keras schedule.
+        rate: the learning rate, by steps.
         weight_decay: for adamw, per unit of learning rate, on matrices only.
         clip_norm: longest gradient over all variables; 0 does not clip.
     """
 
     def __init__(
-        self, variables: Mapping[str, Any], *, kind: str, learning_rate: Any, weight_decay: float, clip_norm: float
+        self, variables: Mapping[str, Any], *, kind: str, rate: LearningRate, weight_decay: float, clip_norm: float
     ) -> None:
         super().__init__(name=kind)
-        self._schedule = learning_rate if callable(learning_rate) else lambda _: tf.constant(learning_rate, tf.float32)
-        self._factor = tf.Variable(1.0, trainable=False, name="rate_factor")
-        self._current_learning_rate = tf.Variable(self._schedule(0), trainable=False, name="learning_rate")
-        self._expected_rate = tf.Variable(self._current_learning_rate, trainable=False, name="expected_rate")
+        self.rate = rate
         self._kind = kind
         self._decay = weight_decay if kind == "adamw" else 0.0
         self._clip_norm = clip_norm
@@ -52,19 +50,12 @@ class FusedOptimizer(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The rate of the last step, a variable. What a callback assigns, over what stood there, is a factor from then
-        on: a schedule goes on in its shape.
-        """
-        return self._current_learning_rate
+        """What callbacks read and assign, a variable; see `LearningRate`."""
+        return self.rate.shown
 
     @learning_rate.setter
     def learning_rate(self, rate: Any) -> None:
-        self._current_learning_rate.assign(rate)
-
-    @property
-    def rate_factor(self) -> Any:
-        """What callbacks have multiplied the schedule by so far, a variable: part of a checkpoint."""
-        return self._factor
+        self.rate.shown.assign(rate)
 
     def state(self) -> dict[str, Any]:
         """The moments by name, such as ``m/wte.weight``: what a checkpoint holds beside ``iterations``."""
@@ -89,20 +80,13 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         factor = 1.0 / scale
         if self._clip_norm > 0.0:
             factor *= tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
-        rate = self.rate_of_next_step()
-        self._factor.assign(self._asked_factor())
-        self._current_learning_rate.assign(rate)
-        self._expected_rate.assign(rate)
+        rate = self.rate.take(self.iterations)
         tf.cond(finite, lambda: self._update_all(gradients, factor, rate), lambda: tf.no_op())
         return norm, finite
 
     def rate_of_next_step(self) -> Any:
         """The learning rate, float32 scalar, that the next step will have."""
-        return self._schedule(self.iterations) * self._asked_factor()
-
-    def _asked_factor(self) -> Any:
-        expected = self._expected_rate
-        return self._factor * tf.where(expected > 0.0, self._current_learning_rate / expected, 1.0)
+        return self.rate.after(self.iterations)
 
     def _update_all(self, gradients: Mapping[str, Any], factor: Any, rate: Any) -> Any:
         count = tf.cast(self.iterations, tf.float32) + 1.0

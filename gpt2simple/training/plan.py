@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gpt2simple.settings import FinetuneSettings
 
@@ -23,13 +25,14 @@ class StepPlan:
 
     Attributes:
         last_step: where the run ends; None: when held-out loss has stopped falling.
-        eval_every, save_every, sample_every: intervals; save_every None: at looks; sample_every 0: never.
+        eval_every: from look to look; a fraction where each pass over the text ends in a look, see ``next_look``.
+        save_every, sample_every: intervals; save_every None: at looks; sample_every 0: never.
         patience: looks without a better one before a run without an end stops.
         steps_per_epoch: windows of a pass over the windows of a step; not always whole.
     """
 
     last_step: int | None
-    eval_every: int
+    eval_every: int | Fraction
     save_every: int | None
     sample_every: int
     patience: int
@@ -39,6 +42,31 @@ class StepPlan:
     def endless(self) -> bool:
         """Whether only the user ends the run."""
         return self.last_step is not None and self.last_step >= ENDLESS
+
+    def next_look(self, step: int) -> int:
+        """The first step after ``step`` that ends in a look at the held-out text.
+
+        With ``eval_every`` 5/2 (five windows, two in a step) these are 3, 5, 8, 10: where a pass has just ended.
+        """
+        every = Fraction(self.eval_every)
+        return math.ceil((step // every + 1) * every)
+
+    def is_look(self, step: int) -> bool:
+        """Whether a step ends in a look."""
+        return step > 0 and self.next_look(step - 1) == step
+
+    def looks_until(self, step: int) -> int:
+        """How many steps up to this one end in a look."""
+        return min(math.floor(step / Fraction(self.eval_every)), step)
+
+    def stretches(self, step: int) -> Iterator[tuple[int, int]]:
+        """From ``step`` to the end of the run, the stretches between looks: steps of one, and how many such follow."""
+        end = ENDLESS if self.last_step is None else self.last_step
+        while step < end:
+            length = min(self.next_look(step), end) - step
+            count = (end - step) // length if length == self.eval_every else 1
+            yield length, count
+            step += length * count
 
 
 def plan_steps(settings: FinetuneSettings, windows_per_epoch: int, held_out_windows: int) -> StepPlan:
@@ -58,7 +86,7 @@ def plan_steps(settings: FinetuneSettings, windows_per_epoch: int, held_out_wind
         last_step = _STEPS_WITHOUT_HELD_OUT
     return StepPlan(
         last_step=last_step,
-        eval_every=_eval_every(settings, steps_per_epoch, held_out_windows / per_step),
+        eval_every=_eval_every(settings, Fraction(windows_per_epoch, per_step), held_out_windows / per_step),
         save_every=settings.save_every,
         sample_every=_SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
         patience=settings.early_stopping_patience,
@@ -66,10 +94,10 @@ def plan_steps(settings: FinetuneSettings, windows_per_epoch: int, held_out_wind
     )
 
 
-def _eval_every(settings: FinetuneSettings, steps_per_epoch: float, steps_per_look: float) -> int:
+def _eval_every(settings: FinetuneSettings, steps_per_epoch: Fraction, steps_per_look: float) -> int | Fraction:
     if settings.eval_every == "epoch":
-        return max(math.ceil(steps_per_epoch), 1)
+        return steps_per_epoch
     if settings.eval_every is not None:
         return int(settings.eval_every)
-    wanted = min(max(steps_per_epoch / _LOOKS_PER_EPOCH, _FEWEST_STEPS_BETWEEN_LOOKS), _MOST_STEPS_BETWEEN_LOOKS)
+    wanted = min(max(float(steps_per_epoch) / _LOOKS_PER_EPOCH, _FEWEST_STEPS_BETWEEN_LOOKS), _MOST_STEPS_BETWEEN_LOOKS)
     return max(math.ceil(wanted), math.ceil(_LOOK_TO_TRAINING * steps_per_look))

@@ -23,9 +23,15 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """The rate, float32 scalar, of the step after ``step`` done ones."""
-        done = tf.cast(step, tf.float32)
-        rise = tf.minimum((done + 1.0) / max(self.warmup_steps, 1), 1.0)
-        return self.peak * rise * self._fall(done)
+        return self.without_warm_up(step) * self.rise(step)
+
+    def without_warm_up(self, step: Any) -> Any:
+        """The rate as if there were no warm-up: what callbacks see and change."""
+        return self.peak * self._fall(tf.cast(step, tf.float32))
+
+    def rise(self, step: Any) -> Any:
+        """The share of it that the warm-up allows, up to 1."""
+        return tf.minimum((tf.cast(step, tf.float32) + 1.0) / max(self.warmup_steps, 1), 1.0)
 
     def _fall(self, done: Any) -> Any:
         if self.shape == "constant" or self.last_step is None:

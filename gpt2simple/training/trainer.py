@@ -73,7 +73,7 @@ class Trainer(keras.Model):
             "iterations": int(self.optimizer.iterations.numpy()),
             "loss_scale": float(self.loss_scale.numpy()),
             "good_steps": int(self.good_steps.numpy()),
-            "rate_factor": float(self.optimizer.rate_factor.numpy()),
+            "rate_factor": float(self.optimizer.rate.factor()),
         }
 
     def set_counters(self, values: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Trainer(keras.Model):
         self.optimizer.iterations.assign(values["iterations"])
         self.loss_scale.assign(values["loss_scale"])
         self.good_steps.assign(values["good_steps"])
-        self.optimizer.rate_factor.assign(values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
+        self.optimizer.rate.go_on(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Logits of the language model, for user callbacks that ask the model something."""

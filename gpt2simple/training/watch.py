@@ -1,4 +1,4 @@
-"""The one Keras callback that looks at the held-out text, saves, samples and stops."""
+"""The Keras callback that counts steps, looks at the held-out text, samples and stops."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gpt2simple.errors import TrainingError
 from gpt2simple.records import EpochRecord, EvaluationRecord, Observer, SampleRecord, StepRecord, bits_per_byte
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.progress import Progress
+from gpt2simple.training.saving import Saver
 from gpt2simple.training.signals import StopRequest
 from gpt2simple.training.trainer import Trainer
-from gpt2simple.training.work import Keeper, Work
+from gpt2simple.training.work import Work
 
-_SECONDS_BETWEEN_SAVES = 600.0  # beside the saves at looks that are the best so far
 _MOST_SKIPPED_IN_A_ROW = 50  # float16 steps whose gradients overflow before the run is given up
 
 
@@ -28,18 +28,16 @@ class Watch(keras.callbacks.Callback):
         work: Work,
         plan: StepPlan,
         progress: Progress,
-        keeper: Keeper,
+        saver: Saver,
         observer: Observer,
         request: StopRequest,
     ) -> None:
         super().__init__()
         self._trainer, self._work, self._plan = trainer, work, plan
-        self._progress, self._keeper, self._observer = progress, keeper, observer
+        self._progress, self._saver, self._observer = progress, saver, observer
         self._request = request
         self._reason: str | None = None
         self._held_out_loss = math.nan
-        self._saved_step = progress.step
-        self._saved_at = time.monotonic()
         self._skipped_in_a_row = 0
         self._steps_timed = 0
         self._seconds_timed = 0.0
@@ -49,6 +47,8 @@ class Watch(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         if self._progress.step == 0 and self._work.held_out:
             self._look()  # where the model stood before it learned anything
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._resumed_at = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -57,24 +57,30 @@ class Watch(keras.callbacks.Callback):
         self._check_finite(logs)
         epochs_before = math.floor(self._epoch)
         self._progress.add_step(float(logs["nats"]), float(logs["tokens"]), seconds)
+        epoch_loss = self._progress.end_epoch() if math.floor(self._epoch) > epochs_before else None
+        self._saver.step_is_complete()
         self._observer.on_step(self._step_record(logs, seconds))
-        if math.floor(self._epoch) > epochs_before:
-            loss = self._progress.end_epoch()
+        if epoch_loss is not None:
             self._observer.on_epoch(
-                EpochRecord(step=self._progress.step, epoch=math.floor(self._epoch), train_loss=loss)
+                EpochRecord(step=self._progress.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
             )
         self._do_what_is_due()
         self._resumed_at = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._add_held_out_loss(logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._add_held_out_loss(logs)
+
+    def _add_held_out_loss(self, logs: Any) -> None:
         if logs is not None and self._work.held_out:
             logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which come after this one
 
-    def end(self, trainer: Trainer) -> str:
-        """Save what is not saved yet, and say why the run ended."""
-        if self._saved_step != self._progress.step:
-            self._save()
-        return self._reason or ("callback" if trainer.stop_training else "finished")
+    @property
+    def reason(self) -> str:
+        """Why the run ended."""
+        return self._reason or ("callback" if self._trainer.stop_training else "finished")
 
     @property
     def _epoch(self) -> float:
@@ -88,8 +94,7 @@ class Watch(keras.callbacks.Callback):
         overflow_of_scaling = self._trainer.scales_loss and self._skipped_in_a_row < _MOST_SKIPPED_IN_A_ROW
         if overflow_of_scaling and math.isfinite(float(logs["loss"])):
             return
-        if self._saved_step != self._progress.step:
-            self._save()
+        self._saver.save()
         raise TrainingError(
             f"Step {self._progress.step + 1} gave a loss of {float(logs['loss'])} and a gradient of length "
             f"{float(logs['gradient_norm'])}: not finite. That step was not taken; step {self._progress.step} is "
@@ -119,7 +124,7 @@ class Watch(keras.callbacks.Callback):
     def _do_what_is_due(self) -> None:
         step, plan = self._progress.step, self._plan
         finished = step == plan.last_step
-        if self._work.held_out and (finished or step % plan.eval_every == 0):
+        if self._work.held_out and (finished or plan.is_look(step)):
             self._look()
         if finished:
             self._stop("finished")
@@ -129,25 +134,10 @@ class Watch(keras.callbacks.Callback):
             self._stop("patience")
         if self._work.sample is not None and plan.sample_every and step % plan.sample_every == 0:
             self._observer.on_sample(SampleRecord(step=step, text=self._work.sample(step)))
-        if self._save_is_due():
-            self._save()
 
     def _stop(self, reason: str) -> None:
         self._reason = reason
         self._trainer.stop_training = True
-
-    def _save_is_due(self) -> bool:
-        if self._saved_step == self._progress.step:
-            return False
-        if self._reason is not None:
-            return True
-        if self._plan.save_every is not None:
-            return self._progress.step % self._plan.save_every == 0
-        return time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES
-
-    def _save(self) -> None:
-        self._keeper.save(self._progress)
-        self._saved_step, self._saved_at = self._progress.step, time.monotonic()
 
     def _look(self) -> None:
         started = time.perf_counter()
@@ -167,5 +157,3 @@ class Watch(keras.callbacks.Callback):
                 seconds=time.perf_counter() - started,
             )
         )
-        if is_best and self._progress.step > 0:
-            self._save()

@@ -1,0 +1,87 @@
+"""In which precision a session works, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpt2simple._backend import uses_onednn
+from gpt2simple.devices.gpus import found_gpus
+from gpt2simple.devices.processor import BFLOAT16_UNITS, read_flags
+from gpt2simple.devices.speed import best_in_turns, timed_product
+from gpt2simple.errors import SettingsError
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+_WORTHWHILE = 1.3  # times faster than float32, for 16 bits to be chosen on a CPU
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A precision for training and generating, and why it was chosen.
+
+    Attributes:
+        training: dtype name of the matrix products. generating: the same, or "int8".
+        reason: one clause for the user.
+    """
+
+    training: str
+    generating: str
+    reason: str
+
+
+def choose_precision(requested: str) -> Precision:
+    """The precision that a session works in.
+
+    Args:
+        requested: "auto", "float32", "bfloat16", "float16", or "int8" (for generating; training is then as "auto").
+
+    Raises:
+        SettingsError: there is no such precision.
+    """
+    if requested not in PRECISIONS:
+        raise SettingsError(f"precision is {requested!r}; expected one of {', '.join(PRECISIONS)}.")
+    if requested not in ("auto", "int8"):
+        return Precision(requested, requested, "as asked for")
+    gpus = found_gpus()
+    chosen, reason = precision_for_capability(gpus[0].capability) if gpus else _for_this_processor()
+    return Precision(chosen, "int8" if requested == "int8" else chosen, reason)
+
+
+def precision_for_capability(capability: tuple[int, int] | None) -> tuple[str, str]:
+    """The precision for a GPU of this CUDA compute capability, and why."""
+    if capability is None:
+        return "float32", "the GPU does not say what it can do"
+    label = f"a GPU of compute capability {capability[0]}.{capability[1]}"
+    if capability >= (8, 0):
+        return "bfloat16", f"{label} has bfloat16 units"
+    if capability >= (7, 0):
+        return "float16", f"{label} has float16 units; the loss is scaled"
+    return "float32", f"{label} has no units for 16 bits"
+
+
+def _for_this_processor() -> tuple[str, str]:
+    # Only oneDNN multiplies with the units that the flags name; TF_ENABLE_ONEDNN_OPTS=0 turns it off.
+    return precision_for_processor(read_flags() if uses_onednn() else None, _measured_gain)
+
+
+def precision_for_processor(flags: frozenset[str] | None, measured_gain: Callable[[], float]) -> tuple[str, str]:
+    """The precision for a CPU, and why: by its flags, which no other program can change, before any measurement.
+
+    Args:
+        flags: of the processor; None: unknown, or of no use.
+        measured_gain: how many times faster bfloat16 products are than those in float32; asked only without flags.
+    """
+    if flags is not None:
+        units = next((name for name in BFLOAT16_UNITS if name in flags), None)
+        if units is None:
+            return "float32", "this processor has no bfloat16 units"
+        return "bfloat16", f"this processor has bfloat16 units ({units})"
+    gain = measured_gain()
+    if gain >= _WORTHWHILE:
+        return "bfloat16", f"measured here, its products are {gain:.1f} times as fast as those in float32"
+    return "float32", f"measured here, products in bfloat16 are only {gain:.1f} times as fast"
+
+
+def _measured_gain() -> float:
+    single, half = best_in_turns([timed_product("float32"), timed_product("bfloat16")])
+    return single / half
