@@ -230,10 +230,9 @@ class Session:
 
     def _generate_settings(self, settings: Mapping[str, Any]) -> GenerateSettings:
         (given,) = split_by_class(settings, GenerateSettings, function="generate", also=("prefix", "run_name"))
-        lists: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-        if lists.get("seed") is None:
-            lists["seed"] = self._next_seed()
-        return GenerateSettings(**lists)
+        if given.get("seed") is None:
+            given["seed"] = self._next_seed()
+        return GenerateSettings(**given)
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:

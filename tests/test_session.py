@@ -236,3 +236,17 @@ def test_ten_cycles_of_loading_and_generating_do_not_grow(place: Path) -> None:
 def test_no_prefix_may_be_said_as_none_too(place: Path) -> None:
     with open_session(place, "small") as session:
         assert session.generate(None, length=4, seed=1) == session.generate("", length=4, seed=1)
+
+
+def test_one_stop_string_needs_no_list(place: Path) -> None:
+    """It is one string, not three letters, each of which would end the text sooner."""
+    with open_session(place, "small") as session:
+
+        def text(**settings: Any) -> str:
+            return session.generate("The ", length=200, seed=1, temperature=2.0, **settings)[0]
+
+        whole = text()
+        stop = whole[12:15]
+        assert text(stop=stop) == text(stop=[stop]) == whole[: whole.index(stop, 4)]
+        assert text(stop=list(stop)) != text(stop=stop)
+        assert text(bad_words=stop) == text(bad_words=[stop]) != text(bad_words=list(stop))
