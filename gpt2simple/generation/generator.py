@@ -6,7 +6,6 @@ Knows no files, no run folders and no terminal.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gpt2simple._backend import tf
@@ -63,14 +62,13 @@ class Generator:
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
-        started = time.perf_counter()
         pieces: dict[int, list[Piece]] = {}
         finished: dict[int, Sample] = {}
         for piece in self.stream(prefixes, settings):
             pieces.setdefault(piece.sample, []).append(piece)
             if piece.finish_reason is not None:
                 prefix = prefixes[piece.sample // settings.nsamples]
-                finished[piece.sample] = join(pieces.pop(piece.sample), prefix, time.perf_counter() - started)
+                finished[piece.sample] = join(pieces.pop(piece.sample), prefix)
         return [finished[number] for number in sorted(finished)]
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
