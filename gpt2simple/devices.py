@@ -21,16 +21,33 @@ _PRODUCT_SIZE = 1024  # of the square matrices that are multiplied to measure: 2
 
 @dataclass(frozen=True)
 class Precision:
-    """A precision for training and generating, and why it was chosen.
+    """A precision for training, generating and measuring, and why it was chosen.
 
     Attributes:
-        training: dtype name of the matrix products. generating: the same, or "int8".
-        reason: one clause for the user.
+        training: dtype name of the matrix products. generating: the same, or "int8". measuring: the same where it was
+            asked for by name, else float32, in which published figures are.
+        named: whether the user asked for that of training by name.
+        reason: of the choice for training, one clause for the user.
     """
 
     training: str
     generating: str
     reason: str
+    named: bool
+
+    @property
+    def measuring(self) -> str:
+        return self.training if self.named else "float32"
+
+    @property
+    def in_words(self) -> str:
+        """What is used and why, to stand behind "Computing on ..."."""
+        if self.generating == self.training:
+            return f"in {self.training}: {self.reason}"
+        return (
+            f"with {self.generating} weights where text is written, as asked for, and in {self.training} where a model "
+            f"is trained: {self.reason}"
+        )
 
 
 _settled_threads: int | str | None = "not started"
@@ -109,9 +126,9 @@ def choose_precision(requested: str) -> Precision:
     if requested not in PRECISIONS:
         raise SettingsError(f"precision is {requested!r}; expected one of {', '.join(PRECISIONS)}.")
     if requested not in ("auto", "int8"):
-        return Precision(requested, requested, "as asked for")
+        return Precision(requested, requested, "as asked for", named=True)
     chosen, reason = _for_gpu() if has_gpu() else _for_cpu()
-    return Precision(chosen, "int8" if requested == "int8" else chosen, reason)
+    return Precision(chosen, "int8" if requested == "int8" else chosen, reason, named=False)
 
 
 def _for_gpu() -> tuple[str, str]:

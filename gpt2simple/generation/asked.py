@@ -1,0 +1,26 @@
+"""What a call of generation asks for: its prefixes and its settings, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gpt2simple.settings import GenerateSettings
+from gpt2simple.settings.fields import split_by_class
+
+
+def prefixes_of(prefix: str | Sequence[str] | None) -> list[str]:
+    """The prefixes of a call; None is an empty one."""
+    return [prefix or ""] if prefix is None or isinstance(prefix, str) else list(prefix)
+
+
+def settings_of(given: Mapping[str, Any], next_seed: Callable[[], int]) -> GenerateSettings:
+    """The settings of a call, by name; where no seed was given, a drawn one.
+
+    Raises:
+        SettingsError: one is unknown or out of range.
+    """
+    (settings,) = split_by_class(given, GenerateSettings, function="generate", also=("prefix", "run_name"))
+    if settings.get("seed") is None:
+        settings["seed"] = next_seed()
+    return GenerateSettings(**settings)
