@@ -6,14 +6,14 @@ type depends on an argument.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.errors import SettingsError
 from gpt2simple.opened import in_session, require_one_source, with_weights
+from gpt2simple.outflow import new_file, new_file_in, write_samples
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import (
@@ -22,7 +22,6 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
 )
-from gpt2simple.storage import make_folder, storage_errors
 
 SAMPLE_DELIM = "=" * 20 + "\n"
 
@@ -139,12 +138,13 @@ def generate(
         RunError: there is no such run; the message names those that exist.
         SettingsError: a setting is out of range, both names were given, or the file exists.
     """
-    if destination_path is not None:
-        _require_new(Path(destination_path))
     names = {"model_name": model_name, "run_name": run_name}
-    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
-        if destination_path is not None:
-            _write_samples(Path(destination_path), used.generate(prefix, **settings), sample_delim)
+    with (
+        contextlib.nullcontext() if destination_path is None else new_file(Path(destination_path)) as file,
+        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+    ):
+        if file is not None:
+            write_samples(used.generate(prefix, **settings), sample_delim, file)
             return None
         if return_as_list:
             return used.generate(prefix, **settings)
@@ -175,23 +175,13 @@ def generate_to_file(
 
     The other arguments and errors are those of ``generate``.
     """
-    path = Path(destination_path) if destination_path is not None else new_sample_file(Path("samples"))
-    _require_new(path)
-    generate(
-        session=session,
-        run_name=run_name,
-        model_name=model_name,
-        model_dir=model_dir,
-        checkpoint_dir=checkpoint_dir,
-        checkpoint=checkpoint,
-        precision=precision,
-        threads=threads,
-        prefix=prefix,
-        sample_delim=sample_delim,
-        destination_path=path,
-        **settings,
-    )
-    return path
+    names = {"model_name": model_name, "run_name": run_name}
+    with (
+        new_file_in(Path("samples")) if destination_path is None else new_file(Path(destination_path)) as file,
+        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+    ):
+        write_samples(used.generate(prefix, **settings), sample_delim, file)
+    return file.path
 
 
 def load_gpt2(
@@ -238,22 +228,3 @@ def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
-
-
-def new_sample_file(folder: Path) -> Path:
-    """A path in a folder that is there afterwards, with a name that no file has."""
-    make_folder(folder)
-    stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
-    names = (f"gpt2simple_{stamp}" + (f"_{number}" if number else "") + ".txt" for number in range(1_000_000))
-    return next(folder / name for name in names if not (folder / name).exists())
-
-
-def _require_new(path: Path) -> None:
-    if path.exists():
-        raise SettingsError(f"{path} exists, and is not overwritten. Name another destination_path, or move it away.")
-
-
-def _write_samples(path: Path, texts: list[str], delim: str) -> None:
-    _require_new(path)
-    with storage_errors(path), path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write("".join(f"{text}\n{delim if len(texts) > 1 else ''}" for text in texts))

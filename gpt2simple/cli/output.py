@@ -50,14 +50,10 @@ def _write_files(
     session: Session, folder: Path, n_files: int, prefix: str | list[str], delim: str, settings: dict[str, Any]
 ) -> None:
     """``n_files`` new files, their names on standard output. With a seed, each file has the next one."""
-    from gpt2simple.api import new_sample_file
+    from gpt2simple.outflow import new_file_in, write_samples
 
     for number in range(n_files):
         seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
-        click.echo(_write(session, new_sample_file(folder), prefix, delim, settings | seed))
-
-
-def _write(session: Session, path: str | Path, prefix: str | list[str], delim: str, settings: dict[str, Any]) -> Path:
-    from gpt2simple.api import generate_to_file
-
-    return generate_to_file(path, session=session, prefix=prefix, sample_delim=delim, **settings)
+        with new_file_in(folder) as file:
+            write_samples(session.generate(prefix, **(settings | seed)), delim, file)
+        click.echo(file.path)
