@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.generation.asked import prefixes_of
+from gpt2simple.generation.samples import Piece
 from gpt2simple.opened import in_session, require_one_source, with_weights
-from gpt2simple.outflow import new_file, new_file_in, write_samples
+from gpt2simple.outflow import new_file, new_file_in, save, show
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import (
@@ -22,6 +24,8 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
 )
+from gpt2simple.storage import GrowingFile
+from gpt2simple.telling import tell
 
 SAMPLE_DELIM = "=" * 20 + "\n"
 
@@ -129,7 +133,7 @@ def generate(
         model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
         checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
         prefix: what the texts start with; several prefixes give ``nsamples`` each.
-        sample_delim: printed or written between samples.
+        sample_delim: printed or written behind each sample where there are several.
         destination_path: a file to write instead of printing; it must not exist.
         return_as_list: return the texts and print nothing.
         settings: see below.
@@ -144,11 +148,11 @@ def generate(
         with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
     ):
         if file is not None:
-            write_samples(used.generate(prefix, **settings), sample_delim, file)
+            save_samples(used, prefix, sample_delim, settings, file)
             return None
         if return_as_list:
             return used.generate(prefix, **settings)
-        print_samples(used, prefix, sample_delim, settings)
+        show_samples(used, prefix, sample_delim, settings)
         return None
 
 
@@ -168,7 +172,7 @@ def generate_to_file(
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
 ) -> Path:
-    """The path of a file with the texts that ``generate`` would print.
+    """The path of a file with the texts that ``generate`` would print, each written as soon as its turn has come.
 
     Args:
         destination_path: a file that does not exist yet; None makes one in ``samples/`` with a name of its own.
@@ -180,7 +184,7 @@ def generate_to_file(
         new_file_in(Path("samples")) if destination_path is None else new_file(Path(destination_path)) as file,
         with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
     ):
-        write_samples(used.generate(prefix, **settings), sample_delim, file)
+        save_samples(used, prefix, sample_delim, settings, file)
     return file.path
 
 
@@ -213,14 +217,24 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-def print_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
-    """Print texts to stdout, a single one while it is written."""
-    if isinstance(prefix, str) and settings.get("nsamples", 1) == 1:
-        for piece in session.stream(prefix, **settings):
-            _write(piece)
-        _write("\n")
-        return
-    _write("".join(f"{text}\n{delim}" for text in session.generate(prefix, **settings)))
+def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
+    """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
+    show(*_pieces(session, prefix, settings), delim, _write, tell)
+
+
+def save_samples(
+    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any], file: GrowingFile
+) -> None:
+    """Write samples to a file, each as soon as those before it are done."""
+    save(*_pieces(session, prefix, settings), delim, file, tell)
+
+
+def _pieces(
+    session: Session, prefix: str | Sequence[str] | None, settings: dict[str, Any]
+) -> tuple[Iterator[Piece], int]:
+    """The pieces of the samples asked for, and how many samples these are."""
+    prefixes = prefixes_of(prefix)
+    return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1)
 
 
 def _write(text: str) -> None:

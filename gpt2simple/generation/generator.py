@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from gpt2simple._backend import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import RowBatch
-from gpt2simple.generation.samples import Piece, Sample, join
+from gpt2simple.generation.samples import Collector, Piece, Sample
 from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.generation.weights import DecodeWeights, decode_weights
@@ -62,14 +62,10 @@ class Generator:
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
-        pieces: dict[int, list[Piece]] = {}
-        finished: dict[int, Sample] = {}
+        collector = Collector(prefixes, settings.nsamples)
         for piece in self.stream(prefixes, settings):
-            pieces.setdefault(piece.sample, []).append(piece)
-            if piece.finish_reason is not None:
-                prefix = prefixes[piece.sample // settings.nsamples]
-                finished[piece.sample] = join(pieces.pop(piece.sample), prefix)
-        return [finished[number] for number in sorted(finished)]
+            collector.add(piece)
+        return collector.samples
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
         """Text as it is written, the pieces of several samples in turn.

@@ -68,3 +68,30 @@ def join(pieces: Sequence[Piece], prefix: str) -> Sample:
         logprobs=logprobs,
         seconds=last.seconds,
     )
+
+
+class Collector:
+    """Samples out of the pieces of a call.
+
+    Args:
+        prefixes: those of the call. nsamples: samples of each.
+    """
+
+    def __init__(self, prefixes: Sequence[str], nsamples: int) -> None:
+        self._prefixes = prefixes
+        self._nsamples = nsamples
+        self._growing: dict[int, list[Piece]] = {}
+        self._finished: dict[int, Sample] = {}
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        pieces = self._growing.setdefault(piece.sample, [])
+        pieces.append(piece)
+        if piece.finish_reason is not None:
+            self._finished[piece.sample] = join(pieces, self._prefixes[piece.sample // self._nsamples])
+            del self._growing[piece.sample]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Those that are done, in the order of their numbers."""
+        return [self._finished[number] for number in sorted(self._finished)]
