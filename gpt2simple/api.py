@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.generation.asked import prefixes_of
+from gpt2simple.generation.asked import prefixes_of, refuse_logprobs
 from gpt2simple.generation.samples import Piece
 from gpt2simple.opened import in_session, require_one_source, with_weights
 from gpt2simple.outflow import new_file, new_file_in, save, show
@@ -233,6 +233,7 @@ def _pieces(
     session: Session, prefix: str | Sequence[str] | None, settings: dict[str, Any]
 ) -> tuple[Iterator[Piece], int]:
     """The pieces of the samples asked for, and how many samples these are."""
+    refuse_logprobs(settings)
     prefixes = prefixes_of(prefix)
     return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1)
 

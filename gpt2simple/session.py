@@ -20,7 +20,7 @@ from gpt2simple.evaluating import evaluate_text, score_with
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.score import TextScore
 from gpt2simple.finetuning import finetune_run, training_sampler
-from gpt2simple.generation.asked import prefixes_of, settings_of
+from gpt2simple.generation.asked import prefixes_of, refuse_logprobs, settings_of
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece, Sample
 from gpt2simple.loaded import LoadedModel
@@ -205,8 +205,9 @@ class Session:
             settings: see below.
 
         Raises:
-            SettingsError: a setting is out of range.
+            SettingsError: a setting is out of range, or logprobs, which texts alone cannot carry.
         """
+        refuse_logprobs(settings)
         return [sample.text for sample in self.samples(prefix, **settings)]
 
     @accepts(GenerateSettings)
@@ -218,6 +219,7 @@ class Session:
     @accepts(GenerateSettings)
     def stream(self, prefix: str = "", **settings: Any) -> Iterator[str]:
         """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
+        refuse_logprobs(settings)
         wanted = settings_of(settings, self._next_seed)
         if wanted.nsamples != 1:
             raise SettingsError(

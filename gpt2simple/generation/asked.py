@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gpt2simple.errors import SettingsError
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.settings.fields import split_by_class
 
@@ -24,3 +25,12 @@ def settings_of(given: Mapping[str, Any], next_seed: Callable[[], int]) -> Gener
     if settings.get("seed") is None:
         settings["seed"] = next_seed()
     return GenerateSettings(**settings)
+
+
+def refuse_logprobs(given: Mapping[str, Any]) -> None:
+    """Raise SettingsError where a call that gives texts alone is asked for what they cannot carry."""
+    if given.get("logprobs"):
+        raise SettingsError(
+            "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
+            "log-probabilities of its tokens, and so does gpt2simple generate --json."
+        )

@@ -36,7 +36,9 @@ class GenerateSettings:
     nsamples: int = setting(1, "Number of samples.", minimum=1)
     batch_size: int | None = setting(None, "Samples written at the same time; None chooses.", minimum=1)
     seed: int | None = setting(None, "Makes the draws repeatable; None draws anew each time.", minimum=0)
-    logprobs: bool = setting(False, "Also return the log-probability (nats) of each token.")
+    logprobs: bool = setting(
+        False, "Also give the log-probability (nats) of each token, in samples(), pieces() and --json."
+    )
 
     def __post_init__(self) -> None:
         for name in _LISTS:
