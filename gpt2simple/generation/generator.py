@@ -6,13 +6,12 @@ Knows no files, no run folders and no terminal.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gpt2simple._backend import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import RowBatch
-from gpt2simple.generation.samples import Piece, Sample, join
+from gpt2simple.generation.samples import Collector, Piece, Sample
 from gpt2simple.generation.sampling import Chain, forbid, highest_needed, sampling_chain
 from gpt2simple.generation.shortlist import Shortlist
 from gpt2simple.generation.text import BadWords, TextStream
@@ -65,15 +64,10 @@ class Generator:
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
-        started = time.perf_counter()
-        pieces: dict[int, list[Piece]] = {}
-        finished: dict[int, Sample] = {}
+        collector = Collector(prefixes, settings.nsamples)
         for piece in self.stream(prefixes, settings):
-            pieces.setdefault(piece.sample, []).append(piece)
-            if piece.finish_reason is not None:
-                prefix = prefixes[piece.sample // settings.nsamples]
-                finished[piece.sample] = join(pieces.pop(piece.sample), prefix, time.perf_counter() - started)
-        return [finished[number] for number in sorted(finished)]
+            collector.add(piece)
+        return collector.samples
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
         """Text as it is written, the pieces of several samples in turn.

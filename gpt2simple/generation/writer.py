@@ -6,6 +6,7 @@ Puts the parts of this package together. Knows no files, no run folders and no t
 from __future__ import annotations
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Growing:
     prefix: str
     prompt: list[int]
     text: TextStream
+    started: float = 0.0  # on the clock of time.perf_counter, when the prompt was first read
     new: list[int] = field(default_factory=list)  # tokens drawn
     finish_reason: str | None = None
     unsent: list[int] = field(default_factory=list)  # tokens drawn since the last piece
@@ -84,6 +86,7 @@ class Writer:
         free = [row for row in range(self._batch.rows) if row not in self._live]
         while free and self._waiting:
             row, grown = free.pop(0), self._waiting.popleft()
+            grown.started = time.perf_counter()
             yield from self._take(grown, self._batch.read(row, grown.prompt))
             if grown.finish_reason is None:
                 self._live[row] = grown
@@ -139,6 +142,7 @@ class Writer:
             logprobs=tuple(grown.unsent_logprobs) if self._settings.logprobs else None,
             prompt_tokens=len(grown.prompt),
             finish_reason=grown.finish_reason,
+            seconds=None if grown.finish_reason is None else time.perf_counter() - grown.started,
         )
         grown.unsent.clear()
         grown.unsent_logprobs.clear()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gpt2simple.settings.fields import check, setting
+
+_LISTS = ("bad_words", "stop")  # settings that hold several strings, and take one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +29,34 @@ class GenerateSettings:
     )
     repetition_penalty: float = setting(1.0, "Above 1 makes tokens that already stand less likely.", above=0.0)
     no_repeat_ngram_size: int = setting(0, "No sequence of this many tokens stands twice; 0: no such rule.", minimum=0)
-    bad_words: tuple[str, ...] = setting((), "Words or phrases that are never written.")
-    stop: tuple[str, ...] = setting((), "Strings that end a sample; they are not part of it.")
+    bad_words: tuple[str, ...] = setting((), "A word or phrase that is never written, or several.")
+    stop: tuple[str, ...] = setting((), "A string that ends a sample and is not part of it, or several.")
     truncate: str | None = setting(None, "Cut a finished sample at the first occurrence of this string.")
     include_prefix: bool = setting(True, "Whether a sample starts with the prefix.")
     nsamples: int = setting(1, "Number of samples.", minimum=1)
     batch_size: int | None = setting(None, "Samples written at the same time; None chooses.", minimum=1)
     seed: int | None = setting(None, "Makes the draws repeatable; None draws anew each time.", minimum=0)
-    logprobs: bool = setting(False, "Also return the log-probability (nats) of each token.")
+    logprobs: bool = setting(
+        False, "Also give the log-probability (nats) of each token, in samples(), pieces() and --json."
+    )
 
     def __post_init__(self) -> None:
-        check(self, self._contradictions())
+        for name in _LISTS:
+            object.__setattr__(self, name, _as_tuple(getattr(self, name)))  # frozen: for everybody but itself
+        check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
         found = []
         if self.min_length > self.length:
             found.append(f"min_length is {self.min_length}, more than length, {self.length}; lower it or raise length.")
-        for name in ("bad_words", "stop"):
+        for name in _LISTS:
             if any(not isinstance(word, str) or not word for word in getattr(self, name)):
                 found.append(f"{name} is {getattr(self, name)!r}; expected strings that are not empty.")
         return found
+
+
+def _as_tuple(value: Any) -> Any:
+    """One string as a tuple of it: taken for a sequence, it would be its letters. What is no text is left as it is."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value

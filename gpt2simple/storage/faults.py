@@ -15,6 +15,7 @@ _NEXT_STEP = {
     errno.EROFS: "it lies on a read-only disk. Choose a folder that can be written.",
     errno.EACCES: "there is no permission. Choose a folder of your own, or close the program that holds the file open.",
     errno.EIO: "the device reported a failure. Check the disk, or choose a folder on another one.",
+    errno.EFBIG: "it would be larger than this disk or your account allows. Choose a folder on another disk.",
     errno.ENOTDIR: "a part of the path is a file, where a folder is needed. Choose another folder.",
     errno.EISDIR: "it is a folder, where a file is needed. Choose another name.",
     errno.ENAMETOOLONG: "the name is too long for this disk. Choose a shorter one.",
