@@ -61,7 +61,14 @@ def test_ctrl_c_leaves_whole_samples_in_the_file_and_says_how_many(place: Path) 
     words = [*SMALL, "--nsamples", "100000", "--length", "9", "--prefix", "The ", "--destination-path", path.name]
     command = [sys.executable, "-m", "gpt2simple", *words]
     with subprocess.Popen(
-        command, cwd=place, env=environment(place), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=environment(place),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Shells start what stands before "&" with Ctrl-C switched off, and a test run from there would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as child:
         while child.poll() is None and not (path.exists() and path.stat().st_size > 2000):
             time.sleep(0.02)

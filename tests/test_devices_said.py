@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import session_case
 
-from gpt2simple import devices
+from gpt2simple.devices import precision
 from gpt2simple.session import Session
 
-UNITS = ("bfloat16", "this processor multiplies it 3.0 times faster than float32")
+UNITS = ("bfloat16", "this processor has bfloat16 units (avx512_bf16)")
 
 
 @pytest.fixture(autouse=True)
 def _a_processor_with_units_for_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_gpu", lambda: False)
-    monkeypatch.setattr(devices, "_for_cpu", lambda: UNITS)
+    monkeypatch.setattr(precision, "found_gpus", list)
+    monkeypatch.setattr(precision, "_for_this_processor", lambda: UNITS)
 
 
 @pytest.fixture(scope="module")
