@@ -88,6 +88,41 @@ def test_with_save_every_it_saves_then_too():
     assert outcome.seen.of("EvaluationRecord") == []
 
 
+class SlowSteps(keras.callbacks.Callback):
+    """A clock by which each step takes some seconds."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.now = seconds, 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.now += self.seconds
+
+
+@pytest.mark.parametrize(
+    ("plan", "held_out", "saved"),
+    [
+        ({"eval_every": 100}, False, [4, 8, 10]),  # 800 s after the start, 800 s after that, and the end
+        ({"eval_every": 3}, True, [3, 6, 9, 10]),  # each look is the best so far, and saved: ten minutes never pass
+        ({"eval_every": 100, "save_every": 5}, False, [5, 10]),
+    ],
+)
+def test_it_saves_when_ten_minutes_have_passed_since_the_last_save(plan, held_out, saved):
+    slow = SlowSteps(200.0)
+    work = work_of() if held_out else work_of(held_out=())
+    outcome = run_small(plan_of(last_step=10, **plan), work, FAST, callbacks=[slow], clock=slow)
+    assert outcome.keeper.steps == saved
+
+
+def test_between_looks_that_are_not_the_best_it_saves_every_ten_minutes_too():
+    slow = SlowSteps(601.0)
+    outcome = run_small(plan_of(last_step=10, eval_every=5), overfitting_work(), FAST, callbacks=[slow], clock=slow)
+    assert outcome.keeper.steps == list(range(1, 11))
+
+
 def overfitting_work():
     """What is held out is noise: it gets worse while the text is learned."""
     inputs, targets, weights = batch_of(0)

@@ -1,5 +1,6 @@
 """A small model in training, without files: what the tests of the training engine share."""
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -121,13 +122,16 @@ class Outcome:
     error: BaseException | None = None
 
 
-def run_small(plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, **trainer_options):
+def run_small(
+    plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, clock=time.monotonic,
+    **trainer_options,
+):  # fmt: skip
     """Train a small model by the loop itself, from a step on; with ``expect`` (pytest.raises) the run has to fail."""
     trainer, variables = trainer or small_trainer(settings, last_step=plan.last_step, **trainer_options)
     progress, keeper, seen = Progress(step=step), KeptSteps(trainer, variables), Seen()
     arguments = (trainer, work or work_of(), plan, progress, keeper, seen, callbacks)
     if expect is not None:
         with expect as caught:
-            run(*arguments)
+            run(*arguments, clock=clock)
         return Outcome(None, progress, keeper, seen, caught.value)
-    return Outcome(run(*arguments), progress, keeper, seen)
+    return Outcome(run(*arguments, clock=clock), progress, keeper, seen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ def run(
     keeper: Keeper,
     observer: Observer,
     callbacks: Sequence[Any] = (),
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Train from ``progress.step`` to the end of the plan and say why it ended.
 
@@ -43,6 +46,7 @@ def run(
         keeper, observer: receive checkpoints and records.
         callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks, counted from the
             beginning of the run.
+        clock: seconds that only grow, for the saves between looks.
 
     Returns:
         "finished", "patience", "interrupted" or "callback".
@@ -52,7 +56,7 @@ def run(
         Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
     """
     with stop_on_signals() as request:
-        saver = Saver(plan, progress, keeper, observer)
+        saver = Saver(plan, progress, keeper, observer, clock)
         watch = Watch(trainer, work, plan, progress, saver, observer, request)
         with _memory_errors_in_words(), _rescuing(saver, request):
             _fit(trainer, work, plan, progress, [watch, *callbacks, saver])

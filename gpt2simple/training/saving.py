@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 from gpt2simple._backend import keras
@@ -20,13 +20,19 @@ class Saver(keras.callbacks.Callback):
 
     After the user's callbacks: what they changed at the end of a stretch, such as the learning rate, a resumed run has
     too.
+
+    Args:
+        clock: seconds that only grow.
     """
 
-    def __init__(self, plan: StepPlan, progress: Progress, keeper: Keeper, observer: Observer) -> None:
+    def __init__(
+        self, plan: StepPlan, progress: Progress, keeper: Keeper, observer: Observer, clock: Callable[[], float]
+    ) -> None:
         super().__init__()
         self._plan, self._progress, self._keeper, self._observer = plan, progress, keeper, observer
         self._saved_step = progress.step
-        self._saved_at = time.monotonic()
+        self._clock = clock
+        self._saved_at = clock()
         self._in_step = False
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -51,14 +57,14 @@ class Saver(keras.callbacks.Callback):
             return True
         if self._plan.save_every is not None:
             return step % self._plan.save_every == 0
-        return time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES
+        return self._clock() - self._saved_at > _SECONDS_BETWEEN_SAVES
 
     def save(self) -> None:
         """Keep the step just made, unless it is kept already."""
         if self._saved_step == self._progress.step:
             return
         self._keeper.save(self._progress)
-        self._saved_step, self._saved_at = self._progress.step, time.monotonic()
+        self._saved_step, self._saved_at = self._progress.step, self._clock()
 
     def rescue(self, error: BaseException) -> None:
         """Save the last complete step before an error ends the run; raises nothing that could hide the error.
