@@ -59,20 +59,23 @@ def test_each_line_is_on_the_file_before_the_next_step(tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3"]
 
 
-def test_the_table_has_a_row_for_each_step_and_look_at_the_held_out_text(tmp_path: Path) -> None:
+def test_the_table_has_a_row_for_each_step_pass_and_look_at_the_held_out_text(tmp_path: Path) -> None:
     files = MetricsFiles(tmp_path)
     files.on_start(plan(tmp_path))
     files.on_step(step(1, loss=3.5, smoothed=3.75))
     files.on_sample(sample(1))
     files.on_evaluation(evaluation(1, 3.25, is_best=True, train_loss=3.75))
+    files.on_epoch(EPOCH)
     files.on_end(end(1))
-    first, second = rows(tmp_path)
+    first, second, third = rows(tmp_path)
     assert (first["kind"], first["train_loss"], first["smoothed_train_loss"]) == ("step", "3.5", "3.75")
     assert (first["held_out_loss"], first["tokens_per_second"]) == ("", "512")
     assert (second["kind"], second["train_loss"], second["smoothed_train_loss"]) == ("evaluation", "", "3.75")
     assert (second["held_out_loss"], second["is_best"]) == ("3.25", "True")
     assert (first["seconds"], second["seconds"]) == ("0.5", "")
     assert float(second["bits_per_byte"]) == pytest.approx(3.25 / math.log(2) / 4, rel=1e-5)
+    filled = {name: value for name, value in third.items() if value}
+    assert filled == {"kind": "epoch", "step": "2", "epoch": "1", "train_loss": "3.25"}
 
 
 def test_a_resumed_run_drops_what_it_will_repeat_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -84,6 +87,17 @@ def test_a_resumed_run_drops_what_it_will_repeat_and_keeps_the_rest(tmp_path: Pa
     lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 9 + 2 + 1  # steps, starts and the end: nothing twice
     assert [row["step"] for row in rows(tmp_path)] == [str(number) for number in range(1, 10)]
+
+
+def test_the_row_of_a_pass_that_is_repeated_is_dropped_too(tmp_path: Path) -> None:
+    files = MetricsFiles(tmp_path)
+    files.on_start(plan(tmp_path))
+    for number in (1, 2):
+        files.on_step(step(number))
+    files.on_epoch(EPOCH)
+    for first_step, kinds in ((2, ["step", "step", "epoch"]), (1, ["step"])):
+        MetricsFiles(tmp_path).on_start(plan(tmp_path, first_step=first_step))
+        assert [row["kind"] for row in rows(tmp_path)] == kinds
 
 
 def test_a_run_started_afresh_keeps_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from observer_records import end, evaluation, plan, sample, step
 
 from gpt2simple._backend import tf
 from gpt2simple.observers.tensorboard import TensorBoardEvents
+from gpt2simple.records import EpochRecord
 
 
 def values(folder: Path) -> dict[str, list[tuple[int, object]]]:
@@ -26,12 +27,14 @@ def test_curves_and_samples_are_there_under_their_names(tmp_path: Path) -> None:
     events.on_start(plan(tmp_path, print_every=1))
     events.on_step(step(1, loss=3.5, smoothed=3.75))
     events.on_step(step(2, loss=3.25))
+    events.on_epoch(EpochRecord(step=2, epoch=1, train_loss=3.375))
     events.on_evaluation(evaluation(2, 3.0, is_best=True))
     events.on_sample(sample(2, "# HAMLET\nTo be."))
     events.on_end(end(2))
     read = values(tmp_path / "tensorboard")
     assert read["train/loss"] == [(1, 3.5), (2, 3.25)]
     assert read["train/smoothed_loss"][0] == (1, 3.75)
+    assert read["train/epoch_loss"] == [(2, 3.375)]
     assert read["held_out/loss"] == [(2, 3.0)]
     assert read["held_out/bits_per_byte"] == [(2, pytest.approx(1.08202, rel=1e-4))]
     assert read["learning_rate"] == [(1, pytest.approx(1e-4)), (2, pytest.approx(1e-4))]

@@ -38,6 +38,7 @@ _KINDS: dict[str, type] = {
     "end": EndRecord,
 }
 
+# Of each step, each look at the held-out text, and each pass over the text, as "kind" says.
 _COLUMNS = (
     "kind", "step", "epoch", "train_loss", "smoothed_train_loss", "held_out_loss", "perplexity", "bits_per_byte",
     "is_best", "learning_rate", "gradient_norm", "tokens", "tokens_per_second", "seconds",
@@ -188,12 +189,14 @@ def _table(lines: Iterable[dict[str, Any]]) -> str:
 
 
 def _row(line: dict[str, Any]) -> list[Any] | None:
-    """A step's or an evaluation's values in the order of the columns; None for the other kinds."""
+    """A step's, a pass's or an evaluation's values in the order of the columns; None for the other kinds."""
     if line["kind"] == "step":
         renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
     elif line["kind"] == "evaluation":
         renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
         renamed["seconds"] = None  # of a look they say how long it took, of a step when it was: not one column
+    elif line["kind"] == "epoch":
+        renamed = {}  # its training loss is the mean over the pass that has just ended
     else:
         return None
     return [_cell({**line, **renamed}.get(column)) for column in _COLUMNS]

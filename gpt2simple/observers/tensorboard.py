@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple._backend import tf
-from gpt2simple.records import EndRecord, EvaluationRecord, Observer, RunPlan, SampleRecord, StepRecord
+from gpt2simple.records import EndRecord, EpochRecord, EvaluationRecord, Observer, RunPlan, SampleRecord, StepRecord
 
 FOLDER_NAME = "tensorboard"
 
@@ -46,6 +46,9 @@ class TensorBoardEvents(Observer):
                 "tokens_per_second": record.tokens_per_second,
             },
         )
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._scalars(record.step, {"train/epoch_loss": record.train_loss})
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         values = {"held_out/loss": record.loss, "held_out/bits_per_byte": record.bits_per_byte}
