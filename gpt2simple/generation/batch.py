@@ -46,8 +46,8 @@ class RowBatch:
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
-        shortlist: finds the highest logits of a single row; None: the head is read whole.
-        highest: how many of the highest logits `step` must give where there is a shortlist.
+        highest: how many of the highest logits are enough; 0: all are needed.
+        shortlist: gives what finds these without reading all of the head, if anything; asked when there is one row.
     """
 
     def __init__(
@@ -58,10 +58,11 @@ class RowBatch:
         rows: int,
         longest: int,
         notify: Callable[[str], None],
-        shortlist: Shortlist | None = None,
         highest: int = 0,
+        shortlist: Callable[[], Shortlist | None] = lambda: None,
     ) -> None:
-        self._shortlist = shortlist
+        self._find_shortlist = shortlist
+        self._shortlist: Shortlist | None = None
         self._highest = highest
         self._weights = weights
         self._shape = shape
@@ -127,13 +128,14 @@ class RowBatch:
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
-        if self._shortlist is not None and self.rows == 1:
+        if self._shortlist is not None:
             return {0: self._shortlist.highest(logits[0], vectors.numpy()[0], self._highest)}
         return {row: Scores(logits[row]) for row in tokens}
 
     def _bound_step(self) -> Callable[..., tf.Tensor]:
         weights = self._weights
-        if self._shortlist is not None and self.rows == 1:
+        self._shortlist = self._find_shortlist() if self._highest and self.rows == 1 else None
+        if self._shortlist is not None:
             weights = weights._replace(head=self._shortlist.rough)
         return token_step(self._shape, weights.form, self.rows, self._slots).bind(weights, self._caches)
 

@@ -7,6 +7,7 @@ Knows no files, no run folders and no terminal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from gpt2simple._backend import tf
 from gpt2simple.errors import SettingsError
@@ -91,8 +92,8 @@ class Generator:
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
             notify=self._notify,
-            shortlist=self._shortlist_of(self._weights.head.values) if highest else None,
             highest=highest or 0,
+            shortlist=partial(self._shortlist_of, self._weights.head.values),
         )
         return Writer(
             batch,
