@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.generation.asked import prefixes_of, refuse_logprobs
+from gpt2simple.errors import SettingsError
+from gpt2simple.generation.asked import prefixes_of, refuse_logprobs, require_delim
 from gpt2simple.generation.samples import Piece
 from gpt2simple.opened import in_session, require_one_source, with_weights
 from gpt2simple.outflow import new_file, new_file_in, save, show
@@ -140,11 +141,14 @@ def generate(
 
     Raises:
         RunError: there is no such run; the message names those that exist.
-        SettingsError: a setting is out of range, both names were given, or the file exists.
+        SettingsError: a setting is out of range, the file exists, or two things were given that exclude each other.
+        StorageError: the file or standard output cannot be written.
     """
+    if return_as_list and destination_path is not None:
+        raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
     names = {"model_name": model_name, "run_name": run_name}
     with (
-        contextlib.nullcontext() if destination_path is None else new_file(Path(destination_path)) as file,
+        contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
         with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
     ):
         if file is not None:
@@ -181,7 +185,7 @@ def generate_to_file(
     """
     names = {"model_name": model_name, "run_name": run_name}
     with (
-        new_file_in(Path("samples")) if destination_path is None else new_file(Path(destination_path)) as file,
+        new_file_in(Path("samples")) if destination_path is None else new_file(destination_path) as file,
         with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
     ):
         save_samples(used, prefix, sample_delim, settings, file)
@@ -219,23 +223,24 @@ def reset_session(session: Session) -> Session:
 
 def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
     """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
-    show(*_pieces(session, prefix, settings), delim, _write, tell)
+    show(*_pieces(session, prefix, delim, settings), _write, tell)
 
 
 def save_samples(
     session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any], file: GrowingFile
 ) -> None:
     """Write samples to a file, each as soon as those before it are done."""
-    save(*_pieces(session, prefix, settings), delim, file, tell)
+    save(*_pieces(session, prefix, delim, settings), file, tell)
 
 
 def _pieces(
-    session: Session, prefix: str | Sequence[str] | None, settings: dict[str, Any]
-) -> tuple[Iterator[Piece], int]:
-    """The pieces of the samples asked for, and how many samples these are."""
+    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]
+) -> tuple[Iterator[Piece], int, str]:
+    """The pieces of the samples asked for, how many samples these are, and what stands behind each."""
     refuse_logprobs(settings)
+    require_delim(delim)
     prefixes = prefixes_of(prefix)
-    return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1)
+    return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1), delim
 
 
 def _write(text: str) -> None:

@@ -16,14 +16,18 @@ from gpt2simple.generation.turns import Turns
 from gpt2simple.storage import GrowingFile
 
 
-def new_file(path: Path) -> GrowingFile:
+def new_file(path: str | Path) -> GrowingFile:
     """A file for samples under a name that the user chose.
 
     Raises:
-        SettingsError: something has that name. StorageError: the file cannot be made.
+        SettingsError: something has that name, or it is none. StorageError: the file cannot be made.
     """
     try:
-        return GrowingFile(path)
+        if not str(path):
+            raise ValueError
+        return GrowingFile(Path(path))
+    except (TypeError, ValueError):  # what pathlib and the system say of what is no name
+        raise SettingsError(f"destination_path is {path!r}; expected the name of a file.") from None
     except FileExistsError:
         raise SettingsError(
             f"{path} exists, and is not overwritten. Name another destination_path, or move it away."

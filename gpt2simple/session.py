@@ -20,7 +20,7 @@ from gpt2simple.evaluating import evaluate_text, score_with
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.score import TextScore
 from gpt2simple.finetuning import finetune_run, training_sampler
-from gpt2simple.generation.asked import prefixes_of, refuse_logprobs, settings_of
+from gpt2simple.generation.asked import asked_for, asked_for_one, refuse_logprobs
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece, Sample
 from gpt2simple.loaded import LoadedModel
@@ -213,25 +213,20 @@ class Session:
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
         """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
-        wanted = settings_of(settings, self._next_seed)
-        return self._writer().generate(prefixes_of(prefix), wanted)
+        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
+        return self._writer().generate(prefixes, wanted)
 
     @accepts(GenerateSettings)
-    def stream(self, prefix: str = "", **settings: Any) -> Iterator[str]:
+    def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
         """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
-        refuse_logprobs(settings)
-        wanted = settings_of(settings, self._next_seed)
-        if wanted.nsamples != 1:
-            raise SettingsError(
-                f"nsamples is {wanted.nsamples}; stream() writes one text. Use generate(nsamples={wanted.nsamples})."
-            )
-        return (piece.text for piece in self._writer().stream([prefix], wanted) if piece.text)
+        prefixes, wanted = asked_for_one(prefix, settings, self._next_seed)
+        return (piece.text for piece in self._writer().stream(prefixes, wanted) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
         """The pieces of several texts in turn, each with its sample's number."""
-        wanted = settings_of(settings, self._next_seed)
-        return self._writer().stream(prefixes_of(prefix), wanted)
+        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
+        return self._writer().stream(prefixes, wanted)
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:

@@ -66,6 +66,17 @@ def problems_of(settings: Any) -> list[str]:
     return found
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value is a string that UTF-8 can hold, as one with half a surrogate pair is not."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) -> None:
     """Raise one SettingsError that lists every problem together, or return quietly.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2simple.settings.fields import check, setting
+from gpt2simple.settings.fields import check, is_text, setting
+
+# Logits divided or multiplied by more than this leave the range of float32.
+_SMALLEST, _LARGEST = 1e-6, 1e6
 
 _LISTS = ("bad_words", "stop")  # settings that hold several strings, and take one
 
@@ -16,7 +19,9 @@ class GenerateSettings:
 
     length: int = setting(200, "Most new tokens to write, per sample (the prefix is not counted).", minimum=1)
     min_length: int = setting(0, "Fewest new tokens before a sample may end.", minimum=0)
-    temperature: float = setting(0.7, "Randomness: 0 always takes the likeliest token, 1 follows it.", minimum=0.0)
+    temperature: float = setting(
+        0.7, "Randomness: 0 always takes the likeliest token, 1 follows it.", minimum=0.0, maximum=_LARGEST
+    )
     top_k: int = setting(0, "Draw only among this many likeliest tokens; 0: among all.", minimum=0)
     top_p: float = setting(
         0.0,
@@ -27,11 +32,13 @@ class GenerateSettings:
     min_p: float = setting(
         0.0, "Leave out tokens less likely than this share of the likeliest one; 0: none.", minimum=0.0, maximum=1.0
     )
-    repetition_penalty: float = setting(1.0, "Above 1 makes tokens that already stand less likely.", above=0.0)
+    repetition_penalty: float = setting(
+        1.0, "Above 1 makes tokens that already stand less likely.", minimum=_SMALLEST, maximum=_LARGEST
+    )
     no_repeat_ngram_size: int = setting(0, "No sequence of this many tokens stands twice; 0: no such rule.", minimum=0)
     bad_words: tuple[str, ...] = setting((), "A word or phrase that is never written, or several.")
     stop: tuple[str, ...] = setting((), "A string that ends a sample and is not part of it, or several.")
-    truncate: str | None = setting(None, "Cut a finished sample at the first occurrence of this string.")
+    truncate: str | None = setting(None, "Cut a sample at the first occurrence of this string behind the prefix.")
     include_prefix: bool = setting(True, "Whether a sample starts with the prefix.")
     nsamples: int = setting(1, "Number of samples.", minimum=1)
     batch_size: int | None = setting(None, "Samples written at the same time; None chooses.", minimum=1)
@@ -47,11 +54,17 @@ class GenerateSettings:
 
     def _contradictions(self) -> list[str]:
         found = []
+        if 0 < self.temperature < _SMALLEST:
+            found.append(f"temperature is {self.temperature!r}; expected 0 or at least {_SMALLEST}.")
         if self.min_length > self.length:
             found.append(f"min_length is {self.min_length}, more than length, {self.length}; lower it or raise length.")
         for name in _LISTS:
-            if any(not isinstance(word, str) or not word for word in getattr(self, name)):
-                found.append(f"{name} is {getattr(self, name)!r}; expected strings that are not empty.")
+            if not all(word and is_text(word) for word in getattr(self, name)):
+                found.append(
+                    f"{name} is {getattr(self, name)!r}; expected strings of valid Unicode, none of them empty."
+                )
+        if self.truncate is not None and not (self.truncate and is_text(self.truncate)):
+            found.append(f"truncate is {self.truncate!r}; expected a string of valid Unicode that is not empty.")
         return found
 
 

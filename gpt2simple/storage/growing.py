@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from types import TracebackType
 
-from gpt2simple.storage.faults import make_folder, storage_errors
+from gpt2simple.storage.faults import absent_as_storage_error, make_folder, storage_errors
 
 
 class GrowingFile:
@@ -26,7 +26,7 @@ class GrowingFile:
             FileExistsError: something has that name. StorageError: the disk does not allow it.
         """
         make_folder(path.parent)
-        with storage_errors(path):
+        with storage_errors(path), absent_as_storage_error(path):
             # x: two processes that choose one name at the same moment must not both get it.
             self._file = path.open("xb", buffering=0)
         self.path, self.parts, self._bytes = path, 0, 0
