@@ -18,12 +18,12 @@ from gpt2simple.generation.sampling import (
     apply_top_k,
     apply_top_p,
     draw,
+    draw_key,
     forbid,
     forbid_repeated_ngrams,
     log_probability,
     sampling_chain,
     take_likeliest,
-    uniform,
 )
 from gpt2simple.generation.text import BadWords
 from gpt2simple.settings import GenerateSettings
@@ -125,8 +125,8 @@ def test_no_filter_changes_what_it_is_given() -> None:
 def test_a_text_with_every_token_forbidden_has_nothing_to_draw() -> None:
     chain = sampling_chain(GenerateSettings(top_k=2, top_p=0.5, min_p=0.1), END, lambda _: np.arange(5))
     nothing = chain(HALVES, [], 0)
-    assert draw(nothing, 0.5) is None
-    assert take_likeliest(nothing, 0.5) is None
+    assert draw(nothing, 5) is None
+    assert take_likeliest(nothing, 5) is None
 
 
 @settings(deadline=None)
@@ -193,7 +193,7 @@ def test_min_p_equals_the_formula_of_transformers() -> None:
 
 def test_drawn_frequencies_follow_the_distribution() -> None:
     """Chi-square over 20,000 draws with 4 degrees of freedom; above 33.4 with probability 1e-6 (and seeded)."""
-    counts = np.bincount([draw(HALVES, uniform(1, 0, i)) for i in range(20_000)], minlength=5)
+    counts = np.bincount([draw(HALVES, draw_key(1, 0, i)) for i in range(20_000)], minlength=5)
     expected = 20_000 * np.exp(HALVES.astype(np.float64))
     assert ((counts - expected) ** 2 / expected).sum() < 33.4
 
@@ -201,37 +201,67 @@ def test_drawn_frequencies_follow_the_distribution() -> None:
 def test_draws_along_samples_and_seeds_follow_the_distribution_too() -> None:
     """As above; a generator that depends on the position alone, or whose streams overlap, would fail."""
     expected = 20_000 * np.exp(HALVES.astype(np.float64))
-    for numbers in ([uniform(1, i, 0) for i in range(20_000)], [uniform(i, 0, 0) for i in range(20_000)]):
-        counts = np.bincount([draw(HALVES, number) for number in numbers], minlength=5)
+    for keys in ([draw_key(1, i, 0) for i in range(20_000)], [draw_key(i, 0, 0) for i in range(20_000)]):
+        counts = np.bincount([draw(HALVES, key) for key in keys], minlength=5)
         assert ((counts - expected) ** 2 / expected).sum() < 33.4
 
 
-def test_the_ends_of_the_interval_draw_tokens_that_are_allowed() -> None:
+def test_draws_from_a_large_vocabulary_follow_the_distribution() -> None:
+    """Chi-square over 20,000 draws from 5,000 tokens in 50 groups; above 122 with probability 1e-6 (and seeded)."""
+    logits = np.random.default_rng(0).standard_normal(5000).astype(np.float32) * 3
+    shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
+    group = np.searchsorted(np.cumsum(shares[np.argsort(logits)]), np.linspace(0, 1, 51)[1:-1])
+    of_token = np.empty(5000, int)
+    of_token[np.argsort(logits)] = np.searchsorted(group, np.arange(5000), side="right")
+    counts = np.bincount([of_token[draw(logits, draw_key(5, 0, i))] for i in range(20_000)], minlength=50)
+    expected = 20_000 * np.bincount(of_token, weights=shares, minlength=50)
+    kept_groups = expected > 5
+    assert ((counts - expected)[kept_groups] ** 2 / expected[kept_groups]).sum() < 122
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**63, 2**64 - 1])
+def test_only_tokens_that_are_allowed_are_drawn(key: int) -> None:
     logits = np.array([NEVER, 1.0, NEVER, 1.0, NEVER], np.float32)
-    assert draw(logits, 0.0) == 1
-    assert draw(logits, 0.49999) == 1
-    assert draw(logits, 0.5) == 3
-    assert draw(logits, 1 - 2**-53) == 3
+    assert draw(logits, key) in (1, 3)
+    assert draw(np.array([NEVER, -300.0, NEVER], np.float32), key) == 1
+
+
+def test_nearly_equal_logits_nearly_always_draw_the_same_token() -> None:
+    """What a draft lives from. Tokens laid side by side by their ids would differ in half of these draws."""
+    generator = np.random.default_rng(0)
+    logits = generator.standard_normal(50_257).astype(np.float32)
+    near = logits + 0.01 * generator.standard_normal(50_257).astype(np.float32)
+    same = [draw(logits, draw_key(0, 0, i)) == draw(near, draw_key(0, 0, i)) for i in range(300)]
+    assert np.mean(same) > 0.97
+    other = [draw(logits, draw_key(0, 0, i)) == draw(near, draw_key(0, 1, i)) for i in range(300)]
+    assert np.mean(other) < 0.03, "another sample has noise of its own"
 
 
 @pytest.mark.parametrize("k", [1, 3, 4, 40, 999, 1000])
-def test_large_vocabularies_give_what_small_steps_give(k: int) -> None:
-    """1,000 logits fill three blocks and part of a fourth; compared with sorting and one running sum."""
+def test_top_k_of_large_vocabularies_gives_what_sorting_gives(k: int) -> None:
+    """1,000 logits fill three blocks and part of a fourth."""
     logits = np.round(np.random.default_rng(k).standard_normal(1000) * 3, 1).astype(np.float32)  # with ties
     filtered = apply_top_k(logits, k)
     assert kept(filtered) == sorted(np.lexsort((np.arange(1000), -logits))[:k].tolist())
-    shares = np.cumsum(np.exp(filtered.astype(np.float64)))
-    for number in np.linspace(0.0005, 0.9995, 500):
-        assert draw(filtered, number) == int(np.searchsorted(shares, number * shares[-1], side="right"))
-    assert draw(filtered, 1 - 2**-53) == kept(filtered)[-1]
 
 
-def test_numbers_depend_on_nothing_but_their_place_in_a_fresh_process() -> None:
-    here = [uniform(0, 3, 5), uniform(2**62, 0, 199)]
-    code = "from gpt2simple.generation.sampling import uniform; print([uniform(0, 3, 5), uniform(2**62, 0, 199)])"
+def test_top_k_of_logits_that_are_mostly_forbidden_already() -> None:
+    logits = np.full(50_000, NEVER, np.float32)
+    logits[[7, 30_000, 49_999]] = [1.0, 3.0, 2.0]
+    np.testing.assert_array_equal(apply_top_k(logits, 40), logits)
+    assert kept(apply_top_k(logits, 2)) == [30_000, 49_999]
+
+
+def test_draws_depend_on_nothing_but_their_place_in_a_fresh_process() -> None:
+    code = (
+        "import numpy as np; from gpt2simple.generation.sampling import draw, draw_key\n"
+        "print([draw(np.zeros(1000, np.float32), draw_key(*place)) for place in [(0, 3, 5), (2**62, 0, 199)]])"
+    )
+    here = [draw(np.zeros(1000, np.float32), draw_key(*place)) for place in [(0, 3, 5), (2**62, 0, 199)]]
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert there.strip() == str(here)
-    assert uniform(12, 3, 4) != uniform(1, 23, 4)
+    assert here == [410, 0], "golden"
+    assert draw_key(12, 3, 4) != draw_key(1, 23, 4)
 
 
 def test_log_probability_is_a_log_softmax() -> None:

@@ -19,10 +19,11 @@ from gpt2simple.generation.decode import (
     prompt_reader,
     row_writer,
     select_rows,
+    text_step,
     token_step,
 )
-from gpt2simple.generation.sampling import Scores
-from gpt2simple.generation.shortlist import Shortlist
+from gpt2simple.generation.draft import AHEAD
+from gpt2simple.generation.sampling import Logits
 from gpt2simple.generation.weights import DecodeWeights
 from gpt2simple.shape import ModelShape
 
@@ -46,8 +47,7 @@ class RowBatch:
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
-        highest: how many of the highest logits are enough; 0: all are needed.
-        shortlist: gives what finds these without reading all of the head, if anything; asked when there is one row.
+        draft: gives weights that guess what the others will say, if there are such; asked when there is one row.
     """
 
     def __init__(
@@ -58,12 +58,9 @@ class RowBatch:
         rows: int,
         longest: int,
         notify: Callable[[str], None],
-        highest: int = 0,
-        shortlist: Callable[[], Shortlist | None] = lambda: None,
+        draft: Callable[[], DecodeWeights | None] = lambda: None,
     ) -> None:
-        self._find_shortlist = shortlist
-        self._shortlist: Shortlist | None = None
-        self._highest = highest
+        self._find_draft = draft
         self._weights = weights
         self._shape = shape
         self._notify = notify
@@ -72,12 +69,12 @@ class RowBatch:
         self.rows = rows
         self._slots = cache_bucket(min(longest, shape.n_ctx), shape.n_ctx)
         self._caches = new_caches(shape, rows, self._slots)
-        self._step = self._bound_step()
+        self._bind()
         self._counts = np.zeros(rows, dtype=np.int32)  # tokens that each row's cache holds; 0: not in use
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], np.ndarray, list[KeysValues]] | None = None
 
-    def read(self, row: int, tokens: Sequence[int]) -> Scores:
+    def read(self, row: int, tokens: Sequence[int]) -> Logits:
         """Fill a row with the last tokens of a text, at most a window of them; the logits of what follows."""
         window = tuple(tokens[-self._shape.n_ctx :])
         length = prompt_bucket(len(window), self._shape.n_ctx)
@@ -89,17 +86,19 @@ class RowBatch:
             # Several samples of one prefix come one after another: they share one reading.
             self._last_prompt = (window, logits.numpy(), keys_values)
         _, logits, keys_values = self._last_prompt
+        if self.rows == 1:
+            self._slot = len(window)  # a row that is alone begins with the ring
         first = (self._slot - len(window)) % self._slots
         writer = row_writer(self._shape, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
-        return Scores(logits)
+        return logits
 
     def is_full(self, row: int) -> bool:
         """Whether a row has no room for another token."""
         return bool(self._counts[row] >= self._shape.n_ctx)
 
-    def slide(self, row: int, tokens: Sequence[int]) -> Scores:
+    def slide(self, row: int, tokens: Sequence[int]) -> Logits:
         """Make room in a full row by re-reading the newer half of its text; the logits of what follows.
 
         Args:
@@ -114,7 +113,7 @@ class RowBatch:
             )
         return self.read(row, tokens[-max(1, self._shape.n_ctx // 2) :])
 
-    def step(self, tokens: dict[int, int]) -> dict[int, Scores]:
+    def step(self, tokens: dict[int, int]) -> dict[int, Logits]:
         """Feed one token to each of some rows; the logits of what follows, by row.
 
         Rows that are not named lose what they hold.
@@ -122,22 +121,59 @@ class RowBatch:
         fed = np.zeros(self.rows, dtype=np.int32)
         for row, token in tokens.items():
             fed[row] = token
-        numbers = tf.constant(np.concatenate([fed, self._counts, [self._slot]], dtype=np.int32))
-        logits, vectors = self._step(numbers)
-        logits = logits.numpy()
+        logits = self._step(_numbers(fed, self._counts, self._slot)).numpy()
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
-        if self._shortlist is not None:
-            return {0: self._shortlist.highest(logits[0], vectors.numpy()[0], self._highest)}
-        return {row: Scores(logits[row]) for row in tokens}
+        return {row: logits[row] for row in tokens}
 
-    def _bound_step(self) -> Callable[..., tf.Tensor]:
-        weights = self._weights
-        self._shortlist = self._find_shortlist() if self._highest and self.rows == 1 else None
-        if self._shortlist is not None:
-            weights = weights._replace(head=self._shortlist.rough)
-        return token_step(self._shape, weights.form, self.rows, self._slots).bind(weights, self._caches)
+    @property
+    def has_draft(self) -> bool:
+        """Whether `guess`, `check` and `keep` may be used in place of `step`."""
+        return self._guess is not None
+
+    @property
+    def most_guesses(self) -> int:
+        """How many tokens may be guessed before the next check; few where the window is nearly full."""
+        return min(AHEAD, self._shape.n_ctx - int(self._counts[0]) - 1)
+
+    def guess(self, token: int, place: int) -> Logits:
+        """What the draft expects after a token, which is fed for a moment to the row that is alone.
+
+        Args:
+            token: what follows the row's text and the `place` tokens that this was given before, since the last check.
+            place: how many these are.
+        """
+        assert self._guess is not None
+        count = self._counts[0] + place
+        return self._guess(_numbers([token], [count], count)).numpy()[0]
+
+    def check(self, tokens: Sequence[int]) -> Logits:
+        """What the exact weights expect after each of some tokens [N], fed at once to the row that is alone.
+
+        `keep` then says how many of them stand.
+
+        Returns:
+            Logits [N, V].
+        """
+        fed = np.zeros(1 + AHEAD, dtype=np.int32)
+        fed[: len(tokens)] = tokens
+        return self._check(_numbers(fed, self._counts)).numpy()[: len(tokens)]
+
+    def keep(self, count: int) -> None:
+        """Let the first of the tokens that were checked stand in the row, and forget the others."""
+        self._counts[0] += count
+        self._slot = int(self._counts[0])
+
+    def _bind(self) -> None:
+        """Choose the compiled functions for as many rows as there are."""
+        weights, slots = self._weights, self._slots
+        self._step = token_step(self._shape, weights.form, self.rows, slots).bind(weights, self._caches)
+        draft = self._find_draft() if self.rows == 1 else None
+        self._guess = None
+        if draft is not None:
+            self._guess = token_step(self._shape, draft.form, 1, slots).bind(draft, self._caches)
+            self._check = text_step(self._shape, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""
@@ -160,8 +196,14 @@ class RowBatch:
         if size >= self.rows or remaining < _WORTH_SHRINKING:
             return None
         chosen = (list(in_use) + [0] * size)[:size]
-        self._caches = select_rows(self._caches, chosen, self._shape)
-        self._counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)
-        self.rows = size
-        self._step = self._bound_step()
+        counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)
+        slot = int(counts[0]) if size == 1 else self._slot  # a row that is alone begins with the ring
+        self._caches = select_rows(self._caches, chosen, self._shape, turn=slot - self._slot)
+        self._counts, self._slot, self.rows = counts, slot, size
+        self._bind()
         return {old: new for new, old in enumerate(in_use)}
+
+
+def _numbers(*parts: int | Sequence[int] | np.ndarray) -> tf.Tensor:
+    """Some whole numbers in one array."""
+    return tf.constant(np.concatenate([np.atleast_1d(part) for part in parts], dtype=np.int32))

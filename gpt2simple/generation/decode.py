@@ -24,6 +24,7 @@ KeysValues = tuple[tf.Tensor, tf.Tensor]
 Caches = Sequence[tuple[tf.Variable, tf.Variable]]  # by layer
 Attend = Callable[[int, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
+SPARE_SLOTS = 16  # beyond the window: what is fed and taken back again may reach past it
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256
 _MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
@@ -41,11 +42,11 @@ def prompt_bucket(tokens: int, n_ctx: int) -> int:
 
 
 def cache_bucket(tokens: int, n_ctx: int) -> int:
-    """The slots of a cache that holds some tokens: a power of two from 256, at most the window."""
+    """The slots of a cache that holds some tokens, and some to spare: a power of two from 256, at most the window's."""
     bucket = _SHORTEST_CACHE
-    while bucket < tokens:
+    while bucket < tokens + SPARE_SLOTS:
         bucket *= 2
-    return min(bucket, n_ctx)
+    return min(bucket, n_ctx + SPARE_SLOTS)
 
 
 def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
@@ -57,10 +58,18 @@ def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variab
     return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(shape.n_layer)]
 
 
-def select_rows(caches: Caches, rows: Sequence[int], shape: ModelShape) -> list[tuple[tf.Variable, tf.Variable]]:
-    """New caches that hold some rows of others."""
+def select_rows(
+    caches: Caches, rows: Sequence[int], shape: ModelShape, *, turn: int = 0
+) -> list[tuple[tf.Variable, tf.Variable]]:
+    """New caches that hold some rows of others, their rings turned by a number of slots."""
     heads = [row * shape.n_head + head for row in rows for head in range(shape.n_head)]
-    return [(tf.Variable(tf.gather(keys, heads)), tf.Variable(tf.gather(values, heads))) for keys, values in caches]
+    return [
+        (
+            tf.Variable(tf.roll(tf.gather(keys, heads), turn, axis=1)),
+            tf.Variable(tf.roll(tf.gather(values, heads), turn, axis=1)),
+        )
+        for keys, values in caches
+    ]
 
 
 @functools.cache
@@ -101,15 +110,14 @@ def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compile
 
 @functools.cache
 def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
-    """A function (weights, caches, numbers [2 B + 1]) -> (logits [B, V], what the head made them of [B, E]).
+    """A function (weights, caches, numbers [2 B + 1]) -> logits [B, V] that feeds one token to each row.
 
-    It feeds one token to each row.
     The numbers are in one array, which costs less than three: the B tokens; for each row the tokens that stand before
     it, which is also its position; the ring's slot that takes the new keys and values. A row that is not in use may be
     given any token and position 0.
     """
 
-    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
         traces["step", shape, form, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]
         age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
@@ -118,15 +126,44 @@ def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
             q, k, v = (tf.reshape(part, [rows * shape.n_head, 1, -1]) for part in (q, k, v))  # [B H, 1, D]
             keys, values = (
-                cache.assign(_set_slot(cache, new, slot), read_value=True)
+                cache.assign(_set_slots(cache, new, slot), read_value=True)
                 for cache, new in zip(caches[layer], (k, v), strict=True)
             )
             mixed, total = _attention(q, keys, values, visible)  # [B H, 1, D], [B H, 1, 1]
             totals = tf.repeat(tf.reshape(total, [rows, shape.n_head]), mixed.shape[-1], axis=1)
             return tf.reshape(mixed, [rows, shape.n_embd]) / totals
 
-        x = _final_norm(_layers(_embed(weights, tokens, counts), weights, shape, attend), weights, shape)
-        return _project(x, weights.head), x
+        x = _layers(_embed(weights, tokens, counts), weights, shape, attend)
+        return _project(_final_norm(x, weights, shape), weights.head)
+
+    return Compiled(step)
+
+
+@functools.cache
+def text_step(shape: ModelShape, form: str, length: int, slots: int) -> Compiled:
+    """A function (weights, caches of one row, numbers [length + 1]) -> logits [length, V] after each token.
+
+    It feeds several tokens at once to a row that is alone and begins with the ring: each sees those before it.
+    The numbers: the tokens, and how many stand before the first of them. What stands in slots beyond the row's tokens
+    is never seen, so what was fed may be taken back by counting less.
+    """
+
+    def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
+        traces["text", shape, form, length, slots] += 1
+        tokens, count = numbers[:length], numbers[length]
+        places = count + tf.range(length)
+        visible = tf.range(slots)[None, :] <= places[:, None]  # [length, slots]
+
+        def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+            q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
+            keys, values = (
+                cache.assign(_set_slots(cache, new, count), read_value=True)
+                for cache, new in zip(caches[layer], (k, v), strict=True)
+            )
+            return _joined(*_attention(q, keys, values, visible), shape)
+
+        x = _layers(_embed(weights, tokens, tf.minimum(places, shape.n_ctx - 1)), weights, shape, attend)
+        return _project(_final_norm(x, weights, shape), weights.head)
 
     return Compiled(step)
 
@@ -140,8 +177,7 @@ def _read(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tuple
     def attend(_: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, T, D]
         kept.append((k, v))
-        mixed, total = _attention(q, k, v, causal)
-        return tf.reshape(tf.transpose(mixed / total, [1, 0, 2]), [-1, shape.n_embd])
+        return _joined(*_attention(q, k, v, causal), shape)
 
     return _layers(_embed(weights, tokens, places), weights, shape, attend), kept
 
@@ -202,7 +238,7 @@ def _product(w: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     two again where a transposition follows at once, hence the maximum, which changes nothing.
     """
     product = tf.matmul(w, x, transpose_b=True)
-    return tf.transpose(tf.maximum(product, product.dtype.min))
+    return tf.linalg.matrix_transpose(tf.maximum(product, product.dtype.min))
 
 
 def _most_vectors(dtype: tf.DType) -> int:
@@ -228,13 +264,19 @@ def _attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, visible: tf.Tensor) -> 
     Returns:
         Weighted sums of the values [..., to, D], and the sums of their weights [..., to, 1] to divide these by.
     """
-    scores = tf.matmul(q, k, transpose_b=True) * (int(q.shape[-1]) ** -0.5)
+    scores = _product(k, q) * (int(q.shape[-1]) ** -0.5)
     scores = tf.where(visible, scores, _MASKED)
     weights = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))
     return tf.matmul(weights, v), tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 
-def _set_slot(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
-    """The cache [B H, slots, D] with one slot of every row replaced by [B H, 1, D], in place."""
+def _joined(mixed: tf.Tensor, total: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+    """What attention gives, [H, T, D] and [H, T, 1], as [T, E]; divided last, see `_layers`."""
+    totals = tf.repeat(tf.transpose(total[:, :, 0]), mixed.shape[-1], axis=1)
+    return tf.reshape(tf.transpose(mixed, [1, 0, 2]), [-1, shape.n_embd]) / totals
+
+
+def _set_slots(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
+    """The cache [B H, slots, D] with what follows from a slot on replaced by [B H, T, D] in every row, in place."""
     zero = tf.zeros_like(slot)
     return xla_dynamic_update_slice(cache, new, tf.stack([zero, slot, zero]))

@@ -7,14 +7,13 @@ Knows no files, no run folders and no terminal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 
 from gpt2simple._backend import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import RowBatch
+from gpt2simple.generation.draft import draft_of, draft_pays
 from gpt2simple.generation.samples import Collector, Piece, Sample
-from gpt2simple.generation.sampling import Chain, forbid, highest_needed, sampling_chain
-from gpt2simple.generation.shortlist import Shortlist
+from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.generation.weights import DecodeWeights, decode_weights
 from gpt2simple.generation.writer import Growing, Writer
@@ -51,7 +50,7 @@ class Generator:
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
-        self._shortlist: Shortlist | None = None
+        self._draft: DecodeWeights | None = None
         self._shape = shape
         self._tokenizer = tokenizer
         self._notify = notify
@@ -61,7 +60,7 @@ class Generator:
 
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator writes no more."""
-        self._weights = self._shortlist = None
+        self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
@@ -85,15 +84,13 @@ class Generator:
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
-        highest = highest_needed(settings) if self._drawable == self._shape.n_vocab else None
         batch = RowBatch(
             self._weights,
             self._shape,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
             notify=self._notify,
-            highest=highest or 0,
-            shortlist=partial(self._shortlist_of, self._weights.head.values),
+            draft=self._found_draft,
         )
         return Writer(
             batch,
@@ -104,11 +101,11 @@ class Generator:
             token_bytes=self._token_bytes.__getitem__,
         ).pieces()
 
-    def _shortlist_of(self, head: tf.Tensor) -> Shortlist | None:
+    def _found_draft(self) -> DecodeWeights | None:
         """Made when it is first of use: it takes memory, and a moment."""
-        if self._shortlist is None and head.dtype == tf.float32 and Shortlist.pays(head):
-            self._shortlist = Shortlist(head)
-        return self._shortlist
+        if self._draft is None and self._weights is not None and draft_pays(self._weights):
+            self._draft = draft_of(self._weights)
+        return self._draft
 
     def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Growing]:
         stops = settings.stop if settings.truncate is None else (*settings.stop, settings.truncate)

@@ -3,7 +3,7 @@
 A filter takes the logits of one row [V] (float32, natural log, up to a constant) and the tokens that stand so far, and
 returns new logits, with minus infinity for what must not be drawn. The chain is composed once from the settings. Works
 on one row at a time in NumPy, so a row's result cannot depend on the rows beside it. Knows no model, no text and no
-random state: a draw takes a number between 0 and 1.
+random state: a draw takes the key of a table of numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,20 +21,8 @@ Logits = np.ndarray[Any, np.dtype[np.float32]]
 Chain = Callable[[Logits, Sequence[int], int], Logits]
 
 
-class Scores(NamedTuple):
-    """The logits of some tokens, from which one is drawn."""
-
-    logits: Logits  # [N]
-    tokens: np.ndarray | None = None  # [N], ascending ids; None: all tokens
-
-    def token(self, place: int) -> int:
-        """The token whose logit stands in a place."""
-        return place if self.tokens is None else int(self.tokens[place])
-
-
 _NEVER = np.float32(-np.inf)
 _BLOCK = 256  # logits looked at together where all of them would take long
-_FEW = 4096  # up to as many that may be drawn are looked at by themselves
 
 
 def apply_temperature(logits: Logits, temperature: float) -> Logits:
@@ -46,7 +34,7 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     """Keep exactly the k highest logits; of equal ones those with the lower ids."""
     if k >= logits.size:
         return logits
-    lowest = reached_by_highest(logits, k)
+    lowest = _reached_by_highest(logits, k)
     candidates = np.flatnonzero(logits >= lowest if lowest > _NEVER else logits > _NEVER)
     if candidates.size < k:
         return logits
@@ -57,15 +45,6 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     result = np.full_like(logits, _NEVER)
     result[kept] = logits[kept]
     return result
-
-
-def reached_by_highest(logits: Logits, k: int) -> float:
-    """A value that the k highest logits reach, and few others; k below their number.
-
-    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, and sooner found.
-    """
-    whole = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
-    return float(np.partition(logits if k > len(whole) else whole.max(axis=1), -k)[-k])
 
 
 def apply_top_p(logits: Logits, p: float) -> Logits:
@@ -114,40 +93,34 @@ def forbid(logits: Logits, tokens: Sequence[int] | np.ndarray) -> Logits:
     return changed
 
 
-def draw(logits: Logits, number: float) -> int | None:
-    """The token whose share of the probability, tokens laid side by side by id, contains a number.
+def draw(logits: Logits, key: int) -> int | None:
+    """A token drawn by its probability: the highest sum of a logit and Gumbel noise that the key gives to its token.
+
+    As each token has noise of its own, nearly equal logits nearly always draw the same token with the same key, which
+    is what makes guessing ahead worth it (see `writer`).
+    Source: Maddison, Tarlow and Minka 2014, section 3 (the maximum); Daliri et al. 2024 (equal draws for a draft).
 
     Args:
         logits: [V], filtered.
-        number: at least 0, below 1.
+        key: 0 to 2^64 - 1, new for each draw.
 
     Returns:
         A token id; None where every token is forbidden.
     """
-    kept = np.flatnonzero(logits > _NEVER)
-    if not kept.size:
+    tokens = np.flatnonzero(logits > _NEVER)
+    if not tokens.size:
         return None
-    if kept.size <= _FEW:
-        ends = np.cumsum(_weights(logits[kept]), dtype=np.float64)
-        return int(kept[_first_beyond(ends, number * ends[-1])])
-    weights = _weights(logits)
-    # First the block, then the place in it: a running sum over 50,257 numbers takes longer than all the rest.
-    starts = range(0, weights.size, _BLOCK)
-    ends = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
-    wanted = number * ends[-1]
-    block = _first_beyond(ends, wanted)
-    within = np.cumsum(weights[starts[block] : starts[block] + _BLOCK], dtype=np.float64)
-    return starts[block] + _first_beyond(within, wanted - (ends[block - 1] if block else 0.0))
+    return int(tokens[np.argmax(logits[tokens] - np.log(-np.log(_uniform(key, tokens))))])
 
 
-def take_likeliest(logits: Logits, number: float) -> int | None:
-    """The token with the highest logit, of equal ones the lowest id; the number is not used."""
+def take_likeliest(logits: Logits, key: int) -> int | None:
+    """The token with the highest logit, of equal ones the lowest id; the key is not used."""
     best = int(np.argmax(logits))
     return best if logits[best] > _NEVER else None
 
 
-def uniform(seed: int, sample: int, position: int) -> float:
-    """A number in [0, 1) that depends on its arguments alone: on any machine, in any order, in any batch.
+def draw_key(seed: int, sample: int, position: int) -> int:
+    """A key for `draw` that depends on its arguments alone: on any machine, in any order, in any batch.
 
     Args:
         seed: 0 or more.
@@ -155,7 +128,7 @@ def uniform(seed: int, sample: int, position: int) -> float:
         position: tokens of the sample that stand before the one to be drawn.
     """
     digest = hashlib.blake2b(f"{seed} {sample} {position}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) / float(1 << 53)
+    return int.from_bytes(digest, "little")
 
 
 def log_probability(logits: Logits, token: int) -> float:
@@ -192,16 +165,6 @@ def sampling_chain(
     return chain
 
 
-def highest_needed(settings: GenerateSettings) -> int | None:
-    """How many of the highest logits alone decide what is drawn; None where others can.
-
-    Filters that look at the text, and log-probabilities, may need any.
-    """
-    if settings.logprobs or _filters_by_text(settings, 0, (lambda _: np.array([])) if settings.bad_words else None):
-        return None
-    return (settings.top_k or None) if settings.temperature > 0 else 1
-
-
 def _filters_by_text(
     settings: GenerateSettings, end_of_text: int, forbidden: Callable[[Sequence[int]], np.ndarray] | None
 ) -> list[Chain]:
@@ -230,12 +193,26 @@ def _filters_by_shape(settings: GenerateSettings) -> list[Callable[[Logits], Log
     return chosen
 
 
-def _weights(logits: Logits) -> Logits:
-    """Probabilities up to a common factor."""
-    return np.exp(logits - logits.max())
+def _reached_by_highest(logits: Logits, k: int) -> float:
+    """A value that the k highest logits reach, and few others; k below their number.
+
+    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, and sooner found.
+    """
+    whole = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    return float(np.partition(logits if k > len(whole) else whole.max(axis=1), -k)[-k])
 
 
-def _first_beyond(ends: np.ndarray, number: float) -> int:
-    """The first place whose running sum exceeds a number; where rounding leaves none, the last that adds anything."""
-    place = int(np.searchsorted(ends, number, side="right"))
-    return place if place < ends.size else int(np.searchsorted(ends, ends[-1]))
+def _uniform(key: int, tokens: np.ndarray) -> np.ndarray:
+    """Numbers strictly between 0 and 1, float64, that depend on the key and each token [N] alone.
+
+    Source: Steele, Lea and Flood 2014, SplitMix64: its sequence from the key on, at the tokens' places.
+    """
+    bits = tokens.astype(np.uint64)
+    bits *= np.uint64(0x9E3779B97F4A7C15)
+    bits += np.uint64(key)
+    bits ^= bits >> np.uint64(30)
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

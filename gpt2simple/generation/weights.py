@@ -32,7 +32,7 @@ class DecodeWeights(NamedTuple):
     """Everything a decode step reads."""
 
     wte: Matrix  # [V, E], the embedding
-    head: Matrix  # [V, E], the same unless a step is given a rough one
+    head: Matrix  # [V, E], the same but in a draft
     wpe: tf.Tensor  # [T, E] float32, centred
     biases: tf.Tensor  # [L, 9 E] float32, see BIASES
     final_norm: tf.Tensor  # [2, E] float32: weight, bias
@@ -41,7 +41,8 @@ class DecodeWeights(NamedTuple):
     @property
     def form(self) -> str:
         """The types of the weights: what a compiled step depends on beside the model's shape."""
-        return f"{self.wte.values.dtype.name}, head {self.head.values.dtype.name}"
+        layers = [layer[0].values.dtype.name for layer in self.matrices]
+        return ", ".join([self.wte.values.dtype.name, self.head.values.dtype.name, *layers])
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
@@ -65,9 +66,9 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
     biases = []
     for layer in range(shape.n_layer):
         folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
-        matrices.append([_matrix(weight, precision) for weight, _ in folded])
+        matrices.append([to_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))
-    wte = _matrix(values["wte.weight"], precision)
+    wte = to_matrix(values["wte.weight"], precision)
     return DecodeWeights(
         wte=wte,
         head=wte,
@@ -98,7 +99,7 @@ def _centred(x: tf.Tensor) -> tf.Tensor:
     return x - tf.reduce_mean(x, axis=-1, keepdims=True)
 
 
-def _matrix(rows: tf.Tensor, precision: str) -> Matrix:
+def to_matrix(rows: tf.Tensor, precision: str) -> Matrix:
     """A float32 matrix [out, in] in another precision."""
     if precision != "int8":
         return Matrix(tf.cast(rows, precision), tf.zeros([0]))

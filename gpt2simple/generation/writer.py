@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gpt2simple.generation.batch import RowBatch
 from gpt2simple.generation.samples import Piece
-from gpt2simple.generation.sampling import Chain, Scores, draw, log_probability, take_likeliest, uniform
+from gpt2simple.generation.sampling import Chain, Logits, draw, draw_key, log_probability, take_likeliest
 from gpt2simple.generation.text import TextStream
 from gpt2simple.settings import GenerateSettings
 
@@ -95,17 +95,47 @@ class Writer:
                 free.insert(0, row)
 
     def _advance(self) -> Iterator[Piece]:
-        """One more token for every live row."""
+        """One more token for every live row; several at once for a row that is alone and has a draft."""
         full = [row for row in self._live if self._batch.is_full(row)]
+        if self._batch.has_draft and not full:
+            yield from self._advance_by_guesses()
+            return
         fed = {row: grown.new[-1] for row, grown in self._live.items() if row not in full}
-        scores = self._batch.step(fed) if fed else {}
+        logits = self._batch.step(fed) if fed else {}
         # After the step: it writes a slot of every row, which would part a re-read row from its next token.
-        scores |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
+        logits |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
         for row, grown in list(self._live.items()):
-            yield from self._take(grown, scores[row])
-            if grown.finish_reason is not None:
-                del self._live[row]
-                self._batch.release(row)
+            yield from self._take(grown, logits[row])
+            self._end(row)
+
+    def _advance_by_guesses(self) -> Iterator[Piece]:
+        """The tokens that the draft guesses right and one more, all drawn from the exact logits as without a draft."""
+        ((row, grown),) = self._live.items()
+        certain, guesses = grown.new[-1], self._guesses(grown)
+        taken = 0
+        for logits, guess in zip(self._batch.check([certain, *guesses]), [*guesses, None], strict=True):
+            yield from self._take(grown, logits)
+            taken += 1
+            if grown.finish_reason is not None or grown.new[-1] != guess:
+                break
+        self._batch.keep(taken)
+        self._end(row)
+
+    def _guesses(self, grown: Growing) -> list[int]:
+        """The tokens that the draft would write next, drawn as `_take` will draw them."""
+        guesses: list[int] = []
+        token = grown.new[-1]
+        most = min(self._batch.most_guesses, self._settings.length - len(grown.new) - 1)
+        while len(guesses) < most and token != self._end_of_text:
+            token = self._drawn(grown, self._batch.guess(token, len(guesses)), guesses)
+            guesses.append(token)
+        return guesses
+
+    def _end(self, row: int) -> None:
+        """Free a row whose sample has ended."""
+        if self._live[row].finish_reason is not None:
+            del self._live[row]
+            self._batch.release(row)
 
     def _shrink(self) -> None:
         if self._waiting or not self._live:
@@ -114,16 +144,21 @@ class Writer:
         if (moved := self._batch.shrink(list(self._live), remaining)) is not None:
             self._live = {moved[row]: grown for row, grown in self._live.items()}
 
-    def _take(self, grown: Growing, scores: Scores) -> Iterator[Piece]:
+    def _drawn(self, grown: Growing, logits: Logits, guesses: Sequence[int] = ()) -> int:
+        """The token that follows a sample's text and some guesses."""
+        new = len(grown.new) + len(guesses)
+        filtered = self._chain(logits, [*grown.tokens, *guesses], new)
+        token = self._choose(filtered, draw_key(self._seed, grown.sample, new))
+        return self._end_of_text if token is None else token  # where all are forbidden, the sample ends
+
+    def _take(self, grown: Growing, logits: Logits) -> Iterator[Piece]:
         """Draw a sample's next token and give out what text becomes certain by it."""
         settings = self._settings
-        filtered = self._chain(scores.logits, grown.tokens, len(grown.new))
-        place = self._choose(filtered, uniform(self._seed, grown.sample, len(grown.new)))
-        token = self._end_of_text if place is None else scores.token(place)  # where all are forbidden, the sample ends
+        token = self._drawn(grown, logits)
         grown.new.append(token)
         grown.unsent.append(token)
         if settings.logprobs:
-            grown.unsent_logprobs.append(log_probability(scores.logits, token))
+            grown.unsent_logprobs.append(log_probability(logits, token))
         ended, full = token == self._end_of_text, len(grown.new) >= settings.length
         data = b"" if ended else self._token_bytes(token)
         text = grown.text.add(data, may_stop=len(grown.new) >= settings.min_length, last=ended or full)
