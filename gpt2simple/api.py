@@ -7,7 +7,6 @@ type depends on an argument.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gpt2simple.generation.asked import prefixes_of, refuse_logprobs, require_de
 from gpt2simple.generation.samples import Piece
 from gpt2simple.opened import in_session, require_one_source, with_weights
 from gpt2simple.outflow import new_file, new_file_in, save, show
+from gpt2simple.printing import StandardOutput
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import (
@@ -223,7 +223,7 @@ def reset_session(session: Session) -> Session:
 
 def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
     """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
-    show(*_pieces(session, prefix, delim, settings), _write, tell)
+    show(*_pieces(session, prefix, delim, settings), StandardOutput(tell), tell)
 
 
 def save_samples(
@@ -241,10 +241,3 @@ def _pieces(
     require_delim(delim)
     prefixes = prefixes_of(prefix)
     return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1), delim
-
-
-def _write(text: str) -> None:
-    """To stdout at once; a character that its encoding lacks (a pipe's on Windows) as a question mark."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()

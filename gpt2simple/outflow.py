@@ -64,12 +64,12 @@ def show(
         out.run(pieces)
     except BrokenPipeError:  # whoever reads has seen enough
         raise
-    except BaseException:
-        if total == 1:
-            notify("Stopped: the text is cut short.")
-        else:
+    except BaseException as error:
+        if total > 1:
             cut = f"; number {out.cut} is cut short." if out.cut else "."
             notify(f"Stopped with {out.finished} of {total} samples finished{cut}")
+        elif not isinstance(error, OSError):  # which says by itself that the text could not be written
+            notify("Stopped: the text is cut short.")
         raise
 
 

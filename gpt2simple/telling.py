@@ -15,8 +15,9 @@ _SECONDS_BEFORE_A_BAR = 1.0
 
 
 def tell(text: str) -> None:
-    """A remark for the user on stderr, above a running progress bar rather than into it."""
-    tqdm.write(text, file=sys.stderr)
+    """A remark for the user on stderr, above a running progress bar rather than into it; where that is closed, none."""
+    if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
+        tqdm.write(text, file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
         unit="B",
         unit_scale=True,
         file=sys.stderr,
-        disable=None,  # where stderr is no terminal
+        disable=True if sys.stderr is None else None,  # None: where it is no terminal
         delay=_SECONDS_BEFORE_A_BAR,
         leave=False,
     )

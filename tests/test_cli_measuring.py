@@ -75,7 +75,10 @@ def test_a_part_that_is_not_there_is_an_error():
 def test_score_prints_json_or_a_view():
     (values,) = json.loads(shown("score", "-", "--model-name", "small", text="ab"))
     assert [token["text"] for token in values["tokens"]] == ["a", "b"]
-    assert "<span" in shown("score", "a", "b", "--model-name", "small", "--html")
+    page = shown("score", "a", "€", "--model-name", "small", "--html")
+    assert "<span" in page
+    assert "&#8364;" in page
+    assert page.isascii()  # it says that it is UTF-8, and a file that it is sent to may be made in another encoding
 
 
 def test_report_writes_a_page(place):

@@ -159,6 +159,18 @@ def test_nothing_more_is_written_to_what_takes_no_more(tmp_path: Path) -> None:
     assert said == [f"Stopped with 1 of 3 samples finished; they are in {path}."]
 
 
+def test_a_text_that_could_not_be_written_is_told_by_the_error_alone() -> None:
+    screen, said = Screen(at=1, error=StorageError("full")), []
+    with pytest.raises(StorageError):
+        show(pieces("0a 0b."), 1, "--\n", screen, said.append)
+    assert (screen.writes, said) == (["a"], [])
+
+    screen = Screen(at=3, error=StorageError("full"))
+    with pytest.raises(StorageError):
+        show(pieces("0a 0b. 1c. 2d."), 3, "--\n", screen, said.append)
+    assert said == ["Stopped with 2 of 3 samples finished."]
+
+
 def full_after(write: Callable[[bytes], None], times: int) -> Callable[[bytes], None]:
     left = [None] * times
 

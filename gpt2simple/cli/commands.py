@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,26 @@ from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
 
 
 def show_json(value: Any) -> None:
-    """One JSON value on standard output, readable by programs and people."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    """One JSON value on standard output, readable by programs and people.
+
+    Raises:
+        StorageError: that is closed, or goes to a disk that takes no more.
+    """
+    show_result(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def show_result(text: str) -> None:
+    """A line on standard output, or several, for which the command was called; raises as ``show_json`` does."""
+    from gpt2simple.printing import StandardOutput
+    from gpt2simple.telling import tell
+
+    StandardOutput(tell)(f"{text}\n")
+
+
+def show_line(text: str) -> None:
+    """A line on standard output that says how it went: where that is closed, as on Windows without a console, none."""
+    if sys.stdout is not None:
+        show_result(text)
 
 
 @click.command()
@@ -34,7 +53,7 @@ def download(model_name: str, model_dir: str, source: str, base_url: str | None,
     from gpt2simple.download import download_gpt2
 
     folder = download_gpt2(model_name, model_dir, source=source, base_url=base_url)
-    show_json({"model_name": model_name, "folder": str(folder)}) if as_json else click.echo(folder)
+    show_json({"model_name": model_name, "folder": str(folder)}) if as_json else show_line(str(folder))
 
 
 @click.command()
@@ -57,7 +76,7 @@ def finetune(context: click.Context, dataset: tuple[str, ...], as_json: bool, **
 
     settings = given(context, FinetuneSettings, TextSettings)
     result = api.finetune(_one_or_all(dataset), **session_arguments(context), **settings)
-    show_json(result.to_json()) if as_json else click.echo(result.summary())
+    show_json(result.to_json()) if as_json else show_line(result.summary())
     if result.reason == "interrupted":
         context.exit(INTERRUPTED)
 
@@ -83,11 +102,13 @@ def generate(context: click.Context, as_json: bool, **options: Any) -> None:
       gpt2simple generate --model-name tiny --folder samples --nfiles 10
       echo "Dear diary," | gpt2simple generate --prefix - --json
     """
-    from gpt2simple.cli.output import show_texts
-
     _refuse_mixtures(options, as_json)
     prefix = read_prefix(options["prefix"], options["prefix_file"])
-    show_texts(context, prefix, given(context, GenerateSettings), as_json=as_json)
+    settings = given(context, GenerateSettings)
+    GenerateSettings(**settings)  # complains before TensorFlow is loaded, which takes seconds
+    from gpt2simple.cli.output import show_texts
+
+    show_texts(context, prefix, settings, as_json=as_json)
 
 
 @click.command()
@@ -104,7 +125,7 @@ def info(model_dir: str, checkpoint_dir: str, as_json: bool) -> None:
     from gpt2simple.overview import look_around
 
     overview = look_around(Path(model_dir), Path(checkpoint_dir))
-    show_json(overview.to_json()) if as_json else click.echo(overview.summary())
+    show_json(overview.to_json()) if as_json else show_line(overview.summary())
 
 
 def _one_or_all(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:

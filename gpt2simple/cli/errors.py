@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -36,13 +38,27 @@ class ErrorsInOneLine(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except Gpt2SimpleError as error:
-            if ctx.meta.get(_DEBUG):
-                raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-            ctx.exit(2 if isinstance(error, SettingsError) else 1)
+        except (Gpt2SimpleError, OSError) as error:  # OSError: of the system, where nobody expected one
+            if ctx.meta.get(_DEBUG) or isinstance(error, BrokenPipeError):
+                raise  # of the latter click makes a silent end: whoever reads has seen enough
+            _end_with(ctx, f"Error: {' '.join(str(error).split())}", 2 if isinstance(error, SettingsError) else 1)
         except KeyboardInterrupt:
             if ctx.meta.get(_DEBUG):
                 raise
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+            _end_with(ctx, "Interrupted.", INTERRUPTED)
+
+
+def _end_with(context: click.Context, line: str, code: int) -> NoReturn:
+    _drop_what_stdout_refused()
+    click.echo(line, err=True)
+    context.exit(code)
+
+
+def _drop_what_stdout_refused() -> None:
+    """Python would try to write it again at exit, complain a second time, and change the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # ValueError: it is closed
+        with contextlib.suppress(OSError):
+            sys.stdout.close()

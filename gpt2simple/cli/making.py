@@ -26,12 +26,12 @@ def encode(context: click.Context, dataset: tuple[str, ...], as_json: bool, **op
       gpt2simple encode book.txt --out-path book.npz
       gpt2simple finetune book.npz
     """
-    from gpt2simple.cli.commands import _one_or_all, show_json
+    from gpt2simple.cli.commands import _one_or_all, show_json, show_line
     from gpt2simple.preparing import encode_dataset
 
     names = {name: options[name] for name in ("out_path", "model_name", "model_dir", "combine")}
     encoded = encode_dataset(_one_or_all(dataset), **names, **given(context, TextSettings))
-    show_json(encoded.to_json()) if as_json else click.echo(encoded.summary())
+    show_json(encoded.to_json()) if as_json else show_line(encoded.summary())
 
 
 @click.command()
@@ -53,9 +53,9 @@ def tokenizer(context: click.Context, dataset: tuple[str, ...], as_json: bool, *
       gpt2simple tokenizer kalevala.txt --vocab-size 8000 --n-layer 6 --n-embd 256 --n-head 8 --folder models/suomi
       gpt2simple finetune kalevala.txt --model-name suomi --steps 2000 --learning-rate 1e-3
     """
-    from gpt2simple.cli.commands import _one_or_all, show_json
+    from gpt2simple.cli.commands import _one_or_all, show_json, show_line
     from gpt2simple.preparing import make_tokenizer
 
     names = {name: options[name] for name in ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx", "seed")}
     made = make_tokenizer(_one_or_all(dataset), options["folder"], **names, **given(context, TextSettings))
-    show_json(made.to_json()) if as_json else click.echo(made.summary())
+    show_json(made.to_json()) if as_json else show_line(made.summary())

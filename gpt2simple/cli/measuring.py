@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gpt2simple.cli.commands import _one_or_all, show_json
+from gpt2simple.cli.commands import _one_or_all, show_json, show_line, show_result
 from gpt2simple.cli.options import (
     CommandT,
     compute_options,
@@ -44,7 +44,7 @@ def evaluate(context: click.Context, dataset: tuple[str, ...], checkpoint: str, 
 
     settings = given(context, EvaluateSettings, TextSettings)
     result = measuring.evaluate(_one_or_all(dataset), checkpoint=checkpoint, **session_arguments(context), **settings)
-    show_json(result.to_json()) if as_json else click.echo(result.summary())
+    show_json(result.to_json()) if as_json else show_line(result.summary())
 
 
 @click.command()
@@ -65,8 +65,9 @@ def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_htm
     texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
     scores = measuring.score(texts, checkpoint=checkpoint, **session_arguments(context))
     if as_html:
-        click.echo('<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>')
-        click.echo("\n".join(found.to_html() for found in scores))
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>'
+        page = "\n".join([head, *(found.to_html() for found in scores)])
+        show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding
     else:
         show_json([found.to_json() for found in scores])
 
@@ -92,7 +93,7 @@ def compare(context: click.Context, dataset: tuple[str, ...], as_json: bool, **o
     places = {name: options[name] for name in ("name", "model_dir", "checkpoint_dir", "precision", "threads")}
     settings = given(context, CompareSettings, TextSettings)
     result = measuring.compare(_one_or_all(dataset), options["model_name"], **places, **settings)
-    show_json(result.to_json()) if as_json else click.echo(result.summary())
+    show_json(result.to_json()) if as_json else show_line(result.summary())
 
 
 @click.command()
@@ -120,4 +121,4 @@ def report(
     result = measuring.report(
         run_name, dataset=source, destination_path=destination_path, checkpoint_dir=checkpoint_dir
     )
-    show_json(result.to_json()) if as_json else click.echo(result.summary())
+    show_json(result.to_json()) if as_json else show_line(result.summary())

@@ -1,16 +1,20 @@
-"""The three places where generated text goes: the terminal, files, JSON."""
+"""The three places where generated text goes: the terminal, files, JSON. Loads TensorFlow, so no help needs it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from gpt2simple import api
+from gpt2simple.cli.commands import show_json, show_line
 from gpt2simple.cli.options import session_arguments
-
-if TYPE_CHECKING:
-    from gpt2simple.session import Session
+from gpt2simple.generation.asked import prefixes_of
+from gpt2simple.generation.samples import Collector
+from gpt2simple.outflow import new_file_in
+from gpt2simple.session import Session
+from gpt2simple.telling import tell
 
 
 def show_texts(context: click.Context, prefix: str | list[str], settings: dict[str, Any], *, as_json: bool) -> None:
@@ -19,8 +23,6 @@ def show_texts(context: click.Context, prefix: str | list[str], settings: dict[s
     Args:
         settings: those of ``GenerateSettings`` that the user gave.
     """
-    from gpt2simple import api
-
     options = context.params
     delim = api.SAMPLE_DELIM if options["sample_delim"] is None else options["sample_delim"]
     with api.start_session(**session_arguments(context)) as session:
@@ -32,20 +34,14 @@ def show_texts(context: click.Context, prefix: str | list[str], settings: dict[s
             _write_files(session, options["folder"], options["nfiles"] or 1, prefix, delim, settings)
         elif options["destination_path"] is not None:
             destination = options["destination_path"]
-            click.echo(
-                api.generate_to_file(destination, session=session, prefix=prefix, sample_delim=delim, **settings)
-            )
+            path = api.generate_to_file(destination, session=session, prefix=prefix, sample_delim=delim, **settings)
+            show_line(str(path))
         else:
             api.generate(session=session, prefix=prefix, sample_delim=delim, **settings)
 
 
 def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:
     """One JSON value; where this is stopped, with the samples that were finished."""
-    from gpt2simple.cli.commands import show_json
-    from gpt2simple.generation.asked import prefixes_of
-    from gpt2simple.generation.samples import Collector
-    from gpt2simple.telling import tell
-
     prefixes, nsamples = prefixes_of(prefix), settings.get("nsamples", 1)
     pieces = session.pieces(prefixes, **settings)
     collector = Collector(prefixes, nsamples)
@@ -63,11 +59,8 @@ def _write_files(
     session: Session, folder: Path, n_files: int, prefix: str | list[str], delim: str, settings: dict[str, Any]
 ) -> None:
     """``n_files`` new files, their names on standard output. With a seed, each file has the next one."""
-    from gpt2simple.api import save_samples
-    from gpt2simple.outflow import new_file_in
-
     for number in range(n_files):
         seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
         with new_file_in(folder) as file:
-            save_samples(session, prefix, delim, settings | seed, file)
-        click.echo(file.path)
+            api.save_samples(session, prefix, delim, settings | seed, file)
+        show_line(str(file.path))

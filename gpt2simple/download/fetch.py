@@ -146,7 +146,7 @@ class Fetcher:
             initial=start,
             unit="B",
             unit_scale=True,
-            disable=not self._progress,
+            disable=not self._progress or sys.stderr is None,
             file=sys.stderr,
             mininterval=0.1 if sys.stderr is not None and sys.stderr.isatty() else 5.0,  # a log file needs fewer lines
         )

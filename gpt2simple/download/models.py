@@ -6,13 +6,10 @@ Knows the order of things (look, lock, check the disk, fetch file by file, weigh
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-
-from tqdm import tqdm
 
 from gpt2simple.download.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.download.folders import holds_hub_model, holds_model, holds_openai_model
@@ -20,6 +17,7 @@ from gpt2simple.download.sources import Download, downloads_of
 from gpt2simple.errors import CheckpointError, DownloadError
 from gpt2simple.registry import KnownModel, resolve
 from gpt2simple.storage import locked, make_folder, remove_leftovers, require_space
+from gpt2simple.telling import tell
 
 
 def download_gpt2(
@@ -65,7 +63,7 @@ def download_gpt2(
         source=source,
         base_url=base_url,
         progress=progress,
-        notify=notify or _remark,
+        notify=notify or tell,
     )
 
 
@@ -162,7 +160,3 @@ def _built_in_folder(known: KnownModel) -> Path:
             "Run `pip install --force-reinstall gpt2simple`."
         )
     return folder
-
-
-def _remark(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)  # above a running bar rather than into it

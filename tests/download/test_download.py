@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_the_public_call_takes_names_mirror_variable_and_shows_a_bar_on_stderr(
     shown = capsys.readouterr()
     assert "124M model.safetensors: 100%" in shown.err
     assert shown.out == ""
+
+
+def test_without_stderr_a_model_is_downloaded_without_a_bar(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(registry.KNOWN_MODELS, "124M", small_model())
+    monkeypatch.setattr(sys, "stderr", None)
+    assert gpt2simple.download_gpt2("124M", tmp_path, base_url=server.address) == tmp_path / "124M"
+    assert capsys.readouterr().out == ""
 
 
 def test_the_openai_source_has_a_mirror_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
