@@ -141,7 +141,7 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
     for name in ("float32", "bfloat16", "float16"):
         assert devices.choose_precision(name) == devices.Precision(name, name, "as asked for", named=True)
     of_processor = "this processor has bfloat16 units (amx_bf16)"
-    assert devices.choose_precision("auto") == devices.Precision("bfloat16", "bfloat16", of_processor)
+    assert devices.choose_precision("auto") == devices.Precision("bfloat16", "float32", of_processor)
     assert devices.choose_precision("int8") == devices.Precision("bfloat16", "int8", of_processor)
     with pytest.raises(SettingsError, match=r"precision is 'half'; expected one of auto, float32, bfloat16, float16, "):
         devices.choose_precision("half")
@@ -149,7 +149,7 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
 
 def test_the_session_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags, line in (
-        ({"avx512_bf16"}, "in bfloat16: this processor has bfloat16 units (avx512_bf16)."),
+        ({"avx512_bf16"}, " in bfloat16 where a model is trained: this processor has bfloat16 units (avx512_bf16)."),
         ({"avx2"}, "in float32: this processor has no bfloat16 units."),
     ):
         monkeypatch.setattr(precision, "found_gpus", list)

@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("auto", f"in bfloat16: {UNITS[1]}"),
+        ("auto", f"in float32 where text is written and in bfloat16 where a model is trained: {UNITS[1]}"),
         ("float32", "in float32: as asked for"),
         ("bfloat16", "in bfloat16: as asked for"),
         ("float16", "in float16: as asked for"),
@@ -63,7 +63,7 @@ def test_a_session_says_once_what_it_computes_in_and_does_so(
         session.generate("The ", length=2)
     assert len(remarks) == 1
     assert re.fullmatch(rf"Computing on [^,]+(, no GPU found)?, {re.escape(said)}\.", remarks[0])
-    assert used == ["bfloat16" if asked == "auto" else asked]
+    assert used == ["float32" if asked == "auto" else asked]
 
 
 @pytest.mark.parametrize("asked", ["auto", "int8", "bfloat16"])
@@ -84,5 +84,5 @@ def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place:
         session.finetune(place / "text.txt", steps=2, **settings)
     with Session(checkpoint_dir=place / "runs", notify=remarks.append) as session:
         session.finetune(place / "text.txt", steps=3)
-    assert remarks[0].endswith(f"in bfloat16: {UNITS[1]}.")
+    assert remarks[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
     assert remarks.count("Training in float32, as this run was begun.") == 1
