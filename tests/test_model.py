@@ -1,7 +1,9 @@
 """Building TFGPT2LMHeadModel, naming its variables, filling and reading it."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from gpt2simple.model import (
     read_weight,
     read_weights,
 )
+from gpt2simple.shape import ModelShape
 from gpt2simple.testing import SMALL_SHAPE, small_model
 from gpt2simple.weights.detect import open_checkpoint
 from gpt2simple.weights.names import canonical_shapes
@@ -97,6 +100,46 @@ def test_a_process_that_builds_its_first_model_writes_nothing_to_stderr():
     program = "from gpt2simple.testing import small_model; small_model()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+GROWTH_PROGRAM = """
+import sys
+from pathlib import Path
+import psutil
+from gpt2simple.model import build_model, load_model
+from gpt2simple.shape import ModelShape
+from gpt2simple.testing import small_model
+small_model()  # what a process needs for any model
+before = psutil.Process().memory_info().rss
+shape = ModelShape(**eval(sys.argv[1]))
+model = build_model(shape, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
+print((psutil.Process().memory_info().rss - before) / (4 * shape.parameters))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "stored"])
+def test_building_leaves_little_beside_the_weights(tmp_path, kind):
+    """The allocator keeps what it held once. Weights of 179 MB, 103 of them in one matrix, as with GPT-2 itself: each
+    array that is made beside it would show."""
+    sizes = {"n_vocab": 50257, "n_ctx": 256, "n_embd": 512, "n_head": 4, "n_layer": 6}
+    if kind == "stored":
+        shape = ModelShape(**sizes)
+        write_pytorch(tmp_path, random_weights(shape), shape)
+    program = [sys.executable, "-c", GROWTH_PROGRAM, repr(sizes), "random" if kind == "random" else str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert 0.95 < float(done.stdout) < 1.3
+
+
+def test_a_model_lets_go_of_the_checkpoint_it_was_made_from(tmp_path, monkeypatch):
+    write_pytorch(tmp_path, random_weights())
+    sources = [open_checkpoint(tmp_path)]
+    source = weakref.ref(sources[0])
+    monkeypatch.setattr("gpt2simple.model.open_checkpoint", lambda folder: sources.pop())
+    model = load_model(tmp_path)
+    gc.collect()
+    assert source() is None, "what it holds of its files would stay in memory"
+    assert model_shape(model) == PARITY_SHAPE
 
 
 def test_assigned_weights_are_read_back_in_canonical_shape():
