@@ -6,14 +6,17 @@ type depends on an argument.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import SettingsError
+from gpt2simple.generation.asked import prefixes_of, refuse_logprobs, require_delim
+from gpt2simple.generation.samples import Piece
 from gpt2simple.opened import in_session, require_one_source, with_weights
+from gpt2simple.outflow import new_file, new_file_in, save, show
 from gpt2simple.results import FinetuneResult
 from gpt2simple.session import Session
 from gpt2simple.settings import (
@@ -22,7 +25,8 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
 )
-from gpt2simple.storage import make_folder, storage_errors
+from gpt2simple.storage import GrowingFile
+from gpt2simple.telling import tell
 
 SAMPLE_DELIM = "=" * 20 + "\n"
 
@@ -130,25 +134,29 @@ def generate(
         model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
         checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
         prefix: what the texts start with; several prefixes give ``nsamples`` each.
-        sample_delim: printed or written between samples.
+        sample_delim: printed or written behind each sample where there are several.
         destination_path: a file to write instead of printing; it must not exist.
         return_as_list: return the texts and print nothing.
         settings: see below.
 
     Raises:
         RunError: there is no such run; the message names those that exist.
-        SettingsError: a setting is out of range, both names were given, or the file exists.
+        SettingsError: a setting is out of range, the file exists, or two things were given that exclude each other.
+        StorageError: the file or standard output cannot be written.
     """
-    if destination_path is not None:
-        _require_new(Path(destination_path))
+    if return_as_list and destination_path is not None:
+        raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
     names = {"model_name": model_name, "run_name": run_name}
-    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
-        if destination_path is not None:
-            _write_samples(Path(destination_path), used.generate(prefix, **settings), sample_delim)
+    with (
+        contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
+        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+    ):
+        if file is not None:
+            save_samples(used, prefix, sample_delim, settings, file)
             return None
         if return_as_list:
             return used.generate(prefix, **settings)
-        print_samples(used, prefix, sample_delim, settings)
+        show_samples(used, prefix, sample_delim, settings)
         return None
 
 
@@ -168,30 +176,20 @@ def generate_to_file(
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
 ) -> Path:
-    """The path of a file with the texts that ``generate`` would print.
+    """The path of a file with the texts that ``generate`` would print, each written as soon as its turn has come.
 
     Args:
         destination_path: a file that does not exist yet; None makes one in ``samples/`` with a name of its own.
 
     The other arguments and errors are those of ``generate``.
     """
-    path = Path(destination_path) if destination_path is not None else new_sample_file(Path("samples"))
-    _require_new(path)
-    generate(
-        session=session,
-        run_name=run_name,
-        model_name=model_name,
-        model_dir=model_dir,
-        checkpoint_dir=checkpoint_dir,
-        checkpoint=checkpoint,
-        precision=precision,
-        threads=threads,
-        prefix=prefix,
-        sample_delim=sample_delim,
-        destination_path=path,
-        **settings,
-    )
-    return path
+    names = {"model_name": model_name, "run_name": run_name}
+    with (
+        new_file_in(Path("samples")) if destination_path is None else new_file(destination_path) as file,
+        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+    ):
+        save_samples(used, prefix, sample_delim, settings, file)
+    return file.path
 
 
 def load_gpt2(
@@ -223,14 +221,26 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-def print_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
-    """Print texts to stdout, a single one while it is written."""
-    if isinstance(prefix, str) and settings.get("nsamples", 1) == 1:
-        for piece in session.stream(prefix, **settings):
-            _write(piece)
-        _write("\n")
-        return
-    _write("".join(f"{text}\n{delim}" for text in session.generate(prefix, **settings)))
+def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
+    """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
+    show(*_pieces(session, prefix, delim, settings), _write, tell)
+
+
+def save_samples(
+    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any], file: GrowingFile
+) -> None:
+    """Write samples to a file, each as soon as those before it are done."""
+    save(*_pieces(session, prefix, delim, settings), file, tell)
+
+
+def _pieces(
+    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]
+) -> tuple[Iterator[Piece], int, str]:
+    """The pieces of the samples asked for, how many samples these are, and what stands behind each."""
+    refuse_logprobs(settings)
+    require_delim(delim)
+    prefixes = prefixes_of(prefix)
+    return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1), delim
 
 
 def _write(text: str) -> None:
@@ -238,22 +248,3 @@ def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
-
-
-def new_sample_file(folder: Path) -> Path:
-    """A path in a folder that is there afterwards, with a name that no file has."""
-    make_folder(folder)
-    stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
-    names = (f"gpt2simple_{stamp}" + (f"_{number}" if number else "") + ".txt" for number in range(1_000_000))
-    return next(folder / name for name in names if not (folder / name).exists())
-
-
-def _require_new(path: Path) -> None:
-    if path.exists():
-        raise SettingsError(f"{path} exists, and is not overwritten. Name another destination_path, or move it away.")
-
-
-def _write_samples(path: Path, texts: list[str], delim: str) -> None:
-    _require_new(path)
-    with storage_errors(path), path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write("".join(f"{text}\n{delim if len(texts) > 1 else ''}" for text in texts))

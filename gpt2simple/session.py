@@ -6,7 +6,7 @@ Owns the model, its tokenizer, the run's name and folder, precision and the sour
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ from gpt2simple.evaluating import evaluate_text, score_with
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.score import TextScore
 from gpt2simple.finetuning import finetune_run, training_sampler
+from gpt2simple.generation.asked import asked_for, asked_for_one, refuse_logprobs
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece, Sample
 from gpt2simple.loaded import LoadedModel
@@ -80,7 +81,6 @@ class Session:
             "notify": notify,
         }
         device = devices.start(threads)
-        self._precision_asked = precision
         self._precision = devices.choose_precision(precision)
         self._model_name = canonical_name(model_name) if model_name is not None else None
         self.run_name = run_name if run_name is not None else DEFAULT_RUN
@@ -92,7 +92,8 @@ class Session:
         self._loaded: LoadedModel | None = None
         self._generator: Generator | None = None
         self._closed = False
-        notify(f"Computing on {device}, in {self._precision.training}: {self._precision.reason}.")
+        self._told: set[str] = set()
+        notify(f"Computing on {device}, {self._precision.in_words}.")
 
     @property
     def run_dir(self) -> Path:
@@ -152,9 +153,11 @@ class Session:
                 model_name=self._model_name,
                 model_dir=self._model_dir,
                 precision=self._precision.training,
-                keeps_precision=self._precision_asked not in ("auto", "int8"),
+                keeps_precision=self._precision.named,
                 next_seed=self._next_seed,
             )
+            if request.precision != self._precision.training:
+                self._tell_once(f"Training in {request.precision}, as this run was begun.")
             return self._train(run, request)
 
     def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
@@ -202,38 +205,28 @@ class Session:
             settings: see below.
 
         Raises:
-            SettingsError: a setting is out of range.
+            SettingsError: a setting is out of range, or logprobs, which texts alone cannot carry.
         """
+        refuse_logprobs(settings)
         return [sample.text for sample in self.samples(prefix, **settings)]
 
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
         """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
-        wanted = self._generate_settings(settings)
-        return self._writer().generate(_prefixes(prefix), wanted)
+        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
+        return self._writer().generate(prefixes, wanted)
 
     @accepts(GenerateSettings)
-    def stream(self, prefix: str = "", **settings: Any) -> Iterator[str]:
+    def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
         """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
-        wanted = self._generate_settings(settings)
-        if wanted.nsamples != 1:
-            raise SettingsError(
-                f"nsamples is {wanted.nsamples}; stream() writes one text. Use generate(nsamples={wanted.nsamples})."
-            )
-        return (piece.text for piece in self._writer().stream([prefix], wanted) if piece.text)
+        prefixes, wanted = asked_for_one(prefix, settings, self._next_seed)
+        return (piece.text for piece in self._writer().stream(prefixes, wanted) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
         """The pieces of several texts in turn, each with its sample's number."""
-        wanted = self._generate_settings(settings)
-        return self._writer().stream(_prefixes(prefix), wanted)
-
-    def _generate_settings(self, settings: Mapping[str, Any]) -> GenerateSettings:
-        (given,) = split_by_class(settings, GenerateSettings, function="generate", also=("prefix", "run_name"))
-        lists: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-        if lists.get("seed") is None:
-            lists["seed"] = self._next_seed()
-        return GenerateSettings(**lists)
+        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
+        return self._writer().stream(prefixes, wanted)
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
@@ -252,7 +245,7 @@ class Session:
         wanted, _ = EvaluateSettings(**of_evaluation), TextSettings(**of_text)  # complain before anything is loaded
         loaded = self._load()
         return evaluate_text(
-            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision,
+            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
             run=None if self._holds_base else self._run_folder(), notify=self._notify,
         )  # fmt: skip
 
@@ -266,11 +259,12 @@ class Session:
             DataError: a text is empty.
         """
         given = [texts] if isinstance(texts, str) else texts
-        return score_with(self._load(), given, precision=self._measuring_precision)
+        return score_with(self._load(), given, precision=self._measuring_precision())
 
-    @property
     def _measuring_precision(self) -> str:
-        return "float32" if self._precision_asked in ("auto", "int8") else self._precision.training
+        if self._precision.measuring != self._precision.training:
+            self._tell_once("Measuring in float32, to compare with published figures; precision chooses another.")
+        return self._precision.measuring
 
     def load(self, checkpoint: str = "best") -> None:
         """Take the weights of the session's run.
@@ -391,10 +385,11 @@ class Session:
     def _next_seed(self) -> int:
         return drawn_seed() if self._seeds is None else int(self._seeds.integers(2**31))
 
+    def _tell_once(self, remark: str) -> None:
+        if remark not in self._told:
+            self._told.add(remark)
+            self._notify(remark)
+
     def _require_open(self) -> None:
         if self._closed:
             raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
-
-
-def _prefixes(prefix: str | Sequence[str] | None) -> list[str]:
-    return [prefix or ""] if prefix is None or isinstance(prefix, str) else list(prefix)

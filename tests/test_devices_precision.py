@@ -139,7 +139,7 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
     monkeypatch.setattr(precision, "read_flags", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(precision, "uses_onednn", lambda: True)
     for name in ("float32", "bfloat16", "float16"):
-        assert devices.choose_precision(name) == devices.Precision(name, name, "as asked for")
+        assert devices.choose_precision(name) == devices.Precision(name, name, "as asked for", named=True)
     of_processor = "this processor has bfloat16 units (amx_bf16)"
     assert devices.choose_precision("auto") == devices.Precision("bfloat16", "bfloat16", of_processor)
     assert devices.choose_precision("int8") == devices.Precision("bfloat16", "int8", of_processor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,21 @@ def test_first_tokens_follow_the_models_distribution(model: TFGPT2LMHeadModel, g
     expected = 3000 * np.exp(logits[best]) / np.exp(logits[best]).sum()
     assert counts.sum() == counts[best].sum()
     assert ((counts[best] - expected) ** 2 / expected).sum() < 40.5  # 7 degrees of freedom, 1e-6
+
+
+def test_the_time_of_a_sample_is_that_of_its_writing(generator: Generator) -> None:
+    """The time that it waited for a row was once counted too: the last of six seemed six times slower."""
+    started = time.perf_counter()
+    samples = generator.generate(["ab"], GenerateSettings(length=20, min_length=20, nsamples=6, batch_size=1))
+    assert 0 < sum(sample.seconds for sample in samples) <= time.perf_counter() - started
+    settings = GenerateSettings(length=20, min_length=20, nsamples=6, batch_size=6)
+    generator.generate(["ab"], settings)  # compiles
+    started = time.perf_counter()
+    together = generator.generate(["ab"], settings)
+    whole = time.perf_counter() - started
+    assert all(sample.seconds <= whole for sample in together)
+    assert sum(sample.seconds for sample in together) > whole, "six that are written side by side share the time"
+    assert [sample.tokens_per_second for sample in together] == [20 / sample.seconds for sample in together]
 
 
 def by_sample(pieces: Iterator[Piece]) -> dict[int, list[Piece]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,33 @@ def test_wrong_settings_are_refused_before_anything_is_written(place: Path) -> N
         assert not session.run_dir.exists()
 
 
+def test_log_probabilities_are_given_where_they_can_be_and_refused_elsewhere(place: Path, tmp_path: Path) -> None:
+    """generate() and stream() once computed and dropped them."""
+    with open_session(place, "small") as session:
+        (sample,) = session.samples("The ", length=5, seed=1, logprobs=True)
+        assert sample.logprobs is not None
+        assert len(sample.logprobs) == 5
+        assert sample.to_json()["logprobs"] == list(sample.logprobs)
+        pieces = session.pieces("The ", length=5, seed=1, logprobs=True)
+        assert [value for piece in pieces for value in piece.logprobs or ()] == list(sample.logprobs)
+        texts_alone: list[Callable[..., object]] = [
+            session.generate,
+            session.stream,
+            partial(gpt2simple.generate, session=session),
+            partial(gpt2simple.generate, session=session, return_as_list=True),
+            partial(gpt2simple.generate, session=session, destination_path=tmp_path / "a.txt"),
+            partial(gpt2simple.generate_to_file, tmp_path / "a.txt", session=session),
+        ]
+        for call in texts_alone:
+            with pytest.raises(
+                SettingsError,
+                match=r"^logprobs is True, and this call gives texts alone\. session\.samples\(\.\.\.\) gives each "
+                r"text with the log-probabilities of its tokens, and so does gpt2simple generate --json\.$",
+            ):
+                call(logprobs=True)
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_stream_and_pieces_join_to_the_list_form(place: Path) -> None:
     with open_session(place, "small") as session:
         text = session.generate("The ", length=10, seed=4)[0]
@@ -298,3 +327,17 @@ def test_ten_cycles_of_loading_and_generating_do_not_grow(place: Path) -> None:
 def test_no_prefix_may_be_said_as_none_too(place: Path) -> None:
     with open_session(place, "small") as session:
         assert session.generate(None, length=4, seed=1) == session.generate("", length=4, seed=1)
+
+
+def test_one_stop_string_needs_no_list(place: Path) -> None:
+    """It is one string, not three letters, each of which would end the text sooner."""
+    with open_session(place, "small") as session:
+
+        def text(**settings: Any) -> str:
+            return session.generate("The ", length=200, seed=1, temperature=2.0, **settings)[0]
+
+        whole = text()
+        stop = whole[12:15]
+        assert text(stop=stop) == text(stop=[stop]) == whole[: whole.index(stop, 4)]
+        assert text(stop=list(stop)) != text(stop=stop)
+        assert text(bad_words=stop) == text(bad_words=[stop]) != text(bad_words=list(stop))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import click
 
 from gpt2simple.cli.errors import INTERRUPTED
 from gpt2simple.cli.options import given, json_option, session_arguments, session_options, settings_options
+from gpt2simple.cli.prefix import read_prefix
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
 
 
@@ -66,8 +65,8 @@ def finetune(context: click.Context, dataset: tuple[str, ...], as_json: bool, **
 @click.command()
 @session_options
 @click.option("--checkpoint", type=click.Choice(["best", "latest"]), default="best", help="Which weights of the run.")
-@click.option("--prefix", multiple=True, help="What texts start with; - reads it. May be given several times.")
-@click.option("--prefix-file", type=click.Path(path_type=Path), help="A UTF-8 file with the prefix.")
+@click.option("--prefix", multiple=True, help="What texts start with; - reads stdin. May be given several times.")
+@click.option("--prefix-file", type=click.Path(path_type=Path), help="A UTF-8 file with the prefix; - reads stdin.")
 @click.option("--destination-path", type=click.Path(), help="A new file to write instead of printing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Write files into this folder instead of printing.")
 @click.option("--nfiles", type=click.IntRange(min=1), help="With --folder: how many files, each with its own samples.")
@@ -87,7 +86,7 @@ def generate(context: click.Context, as_json: bool, **options: Any) -> None:
     from gpt2simple.cli.output import show_texts
 
     _refuse_mixtures(options, as_json)
-    prefix = _prefix(options["prefix"], options["prefix_file"])
+    prefix = read_prefix(options["prefix"], options["prefix_file"])
     show_texts(context, prefix, given(context, GenerateSettings), as_json=as_json)
 
 
@@ -113,20 +112,6 @@ def _one_or_all(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
     from gpt2simple.data.names import Names
 
     return names[0] if len(names) == 1 else Names(names)
-
-
-def _prefix(given_texts: tuple[str, ...], path: Path | None) -> str | list[str]:
-    if path is not None:
-        return _read_prefix(f"--prefix-file {path}", path.read_bytes)
-    texts = [_read_prefix("--prefix -", sys.stdin.buffer.read) if t == "-" else t for t in given_texts]
-    return texts if len(texts) > 1 else "".join(texts)
-
-
-def _read_prefix(name: str, read: Callable[[], bytes]) -> str:
-    try:
-        return read().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{name} cannot be read ({error}); expected a text in UTF-8.") from None
 
 
 def _refuse_mixtures(options: dict[str, Any], as_json: bool) -> None:

@@ -40,24 +40,34 @@ def show_texts(context: click.Context, prefix: str | list[str], settings: dict[s
 
 
 def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:
+    """One JSON value; where this is stopped, with the samples that were finished."""
     from gpt2simple.cli.commands import show_json
+    from gpt2simple.generation.asked import prefixes_of
+    from gpt2simple.generation.samples import Collector
+    from gpt2simple.telling import tell
 
-    samples = session.samples(prefix, **settings)
-    show_json({"model_name": session.model_name, "samples": [sample.to_json() for sample in samples]})
+    prefixes, nsamples = prefixes_of(prefix), settings.get("nsamples", 1)
+    pieces = session.pieces(prefixes, **settings)
+    collector = Collector(prefixes, nsamples)
+    try:
+        for piece in pieces:
+            collector.add(piece)
+    except BaseException:
+        tell(f"Stopped with {len(collector.samples)} of {len(prefixes) * nsamples} samples finished.")
+        raise
+    finally:
+        show_json({"model_name": session.model_name, "samples": [sample.to_json() for sample in collector.samples]})
 
 
 def _write_files(
     session: Session, folder: Path, n_files: int, prefix: str | list[str], delim: str, settings: dict[str, Any]
 ) -> None:
     """``n_files`` new files, their names on standard output. With a seed, each file has the next one."""
-    from gpt2simple.api import new_sample_file
+    from gpt2simple.api import save_samples
+    from gpt2simple.outflow import new_file_in
 
     for number in range(n_files):
         seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
-        click.echo(_write(session, new_sample_file(folder), prefix, delim, settings | seed))
-
-
-def _write(session: Session, path: str | Path, prefix: str | list[str], delim: str, settings: dict[str, Any]) -> Path:
-    from gpt2simple.api import generate_to_file
-
-    return generate_to_file(path, session=session, prefix=prefix, sample_delim=delim, **settings)
+        with new_file_in(folder) as file:
+            save_samples(session, prefix, delim, settings | seed, file)
+        click.echo(file.path)

@@ -17,16 +17,33 @@ _WORTHWHILE = 1.3  # times faster than float32, for 16 bits to be chosen on a CP
 
 @dataclass(frozen=True)
 class Precision:
-    """A precision for training and generating, and why it was chosen.
+    """A precision for training, generating and measuring, and why it was chosen.
 
     Attributes:
-        training: dtype name of the matrix products. generating: the same, or "int8".
-        reason: one clause for the user.
+        training: dtype name of the matrix products. generating: the same, or "int8". measuring: the same where it was
+            asked for by name, else float32, in which published figures are.
+        reason: of the choice for training, one clause for the user.
+        named: whether the user asked for that of training by name.
     """
 
     training: str
     generating: str
     reason: str
+    named: bool = False
+
+    @property
+    def measuring(self) -> str:
+        return self.training if self.named else "float32"
+
+    @property
+    def in_words(self) -> str:
+        """What is used and why, to stand behind "Computing on ..."."""
+        if self.generating == self.training:
+            return f"in {self.training}: {self.reason}"
+        return (
+            f"with {self.generating} weights where text is written, as asked for, and in {self.training} where a model "
+            f"is trained: {self.reason}"
+        )
 
 
 def choose_precision(requested: str) -> Precision:
@@ -41,7 +58,7 @@ def choose_precision(requested: str) -> Precision:
     if requested not in PRECISIONS:
         raise SettingsError(f"precision is {requested!r}; expected one of {', '.join(PRECISIONS)}.")
     if requested not in ("auto", "int8"):
-        return Precision(requested, requested, "as asked for")
+        return Precision(requested, requested, "as asked for", named=True)
     gpus = found_gpus()
     chosen, reason = precision_for_capability(gpus[0].capability) if gpus else _for_this_processor()
     return Precision(chosen, "int8" if requested == "int8" else chosen, reason)

@@ -21,6 +21,8 @@ from gpt2simple.generation.decode import (
     select_rows,
     token_step,
 )
+from gpt2simple.generation.sampling import Scores
+from gpt2simple.generation.shortlist import Shortlist
 from gpt2simple.generation.weights import DecodeWeights
 from gpt2simple.shape import ModelShape
 
@@ -44,6 +46,8 @@ class RowBatch:
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
+        highest: how many of the highest logits are enough; 0: all are needed.
+        shortlist: gives what finds these without reading all of the head, if anything; asked when there is one row.
     """
 
     def __init__(
@@ -54,8 +58,12 @@ class RowBatch:
         rows: int,
         longest: int,
         notify: Callable[[str], None],
+        highest: int = 0,
+        shortlist: Callable[[], Shortlist | None] = lambda: None,
     ) -> None:
-        weights.lay_out(rows)
+        self._find_shortlist = shortlist
+        self._shortlist: Shortlist | None = None
+        self._highest = highest
         self._weights = weights
         self._shape = shape
         self._notify = notify
@@ -69,8 +77,8 @@ class RowBatch:
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], np.ndarray, list[KeysValues]] | None = None
 
-    def read(self, row: int, tokens: Sequence[int]) -> np.ndarray:
-        """Fill a row with the last tokens of a text, at most a window of them; the logits [V] of what follows."""
+    def read(self, row: int, tokens: Sequence[int]) -> Scores:
+        """Fill a row with the last tokens of a text, at most a window of them; the logits of what follows."""
         window = tuple(tokens[-self._shape.n_ctx :])
         length = prompt_bucket(len(window), self._shape.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:
@@ -85,14 +93,14 @@ class RowBatch:
         writer = row_writer(self._shape, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
-        return logits
+        return Scores(logits)
 
     def is_full(self, row: int) -> bool:
         """Whether a row has no room for another token."""
         return bool(self._counts[row] >= self._shape.n_ctx)
 
-    def slide(self, row: int, tokens: Sequence[int]) -> np.ndarray:
-        """Make room in a full row by re-reading the newer half of its text; the logits [V] of what follows.
+    def slide(self, row: int, tokens: Sequence[int]) -> Scores:
+        """Make room in a full row by re-reading the newer half of its text; the logits of what follows.
 
         Args:
             row: the row.
@@ -106,22 +114,30 @@ class RowBatch:
             )
         return self.read(row, tokens[-max(1, self._shape.n_ctx // 2) :])
 
-    def step(self, tokens: dict[int, int]) -> dict[int, np.ndarray]:
-        """Feed one token to each of some rows; the logits [V] of what follows, by row.
+    def step(self, tokens: dict[int, int]) -> dict[int, Scores]:
+        """Feed one token to each of some rows; the logits of what follows, by row.
 
         Rows that are not named lose what they hold.
         """
         fed = np.zeros(self.rows, dtype=np.int32)
         for row, token in tokens.items():
             fed[row] = token
-        logits = self._step(tf.constant(np.concatenate([fed, self._counts, [self._slot]], dtype=np.int32))).numpy()
+        numbers = tf.constant(np.concatenate([fed, self._counts, [self._slot]], dtype=np.int32))
+        logits, vectors = self._step(numbers)
+        logits = logits.numpy()
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
-        return {row: logits[row] for row in tokens}
+        if self._shortlist is not None:
+            return {0: self._shortlist.highest(logits[0], vectors.numpy()[0], self._highest)}
+        return {row: Scores(logits[row]) for row in tokens}
 
     def _bound_step(self) -> Callable[..., tf.Tensor]:
-        return token_step(self._shape, self._weights.form, self.rows, self._slots).bind(self._weights, self._caches)
+        weights = self._weights
+        self._shortlist = self._find_shortlist() if self._highest and self.rows == 1 else None
+        if self._shortlist is not None:
+            weights = weights._replace(head=self._shortlist.rough)
+        return token_step(self._shape, weights.form, self.rows, self._slots).bind(weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""

@@ -6,14 +6,15 @@ Knows no files, no run folders and no terminal.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from gpt2simple._backend import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import RowBatch
-from gpt2simple.generation.samples import Piece, Sample, join
-from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
+from gpt2simple.generation.samples import Collector, Piece, Sample
+from gpt2simple.generation.sampling import Chain, forbid, highest_needed, sampling_chain
+from gpt2simple.generation.shortlist import Shortlist
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.generation.weights import DecodeWeights, decode_weights
 from gpt2simple.generation.writer import Growing, Writer
@@ -50,6 +51,7 @@ class Generator:
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
+        self._shortlist: Shortlist | None = None
         self._shape = shape
         self._tokenizer = tokenizer
         self._notify = notify
@@ -59,19 +61,14 @@ class Generator:
 
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator writes no more."""
-        self._weights = None
+        self._weights = self._shortlist = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
-        started = time.perf_counter()
-        pieces: dict[int, list[Piece]] = {}
-        finished: dict[int, Sample] = {}
+        collector = Collector(prefixes, settings.nsamples)
         for piece in self.stream(prefixes, settings):
-            pieces.setdefault(piece.sample, []).append(piece)
-            if piece.finish_reason is not None:
-                prefix = prefixes[piece.sample // settings.nsamples]
-                finished[piece.sample] = join(pieces.pop(piece.sample), prefix, time.perf_counter() - started)
-        return [finished[number] for number in sorted(finished)]
+            collector.add(piece)
+        return collector.samples
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
         """Text as it is written, the pieces of several samples in turn.
@@ -88,12 +85,15 @@ class Generator:
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
+        highest = highest_needed(settings) if self._drawable == self._shape.n_vocab else None
         batch = RowBatch(
             self._weights,
             self._shape,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
             notify=self._notify,
+            highest=highest or 0,
+            shortlist=partial(self._shortlist_of, self._weights.head.values),
         )
         return Writer(
             batch,
@@ -103,6 +103,12 @@ class Generator:
             end_of_text=self._tokenizer.end_of_text,
             token_bytes=self._token_bytes.__getitem__,
         ).pieces()
+
+    def _shortlist_of(self, head: tf.Tensor) -> Shortlist | None:
+        """Made when it is first of use: it takes memory, and a moment."""
+        if self._shortlist is None and head.dtype == tf.float32 and Shortlist.pays(head):
+            self._shortlist = Shortlist(head)
+        return self._shortlist
 
     def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Growing]:
         stops = settings.stop if settings.truncate is None else (*settings.stop, settings.truncate)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,18 @@ from gpt2simple.settings import GenerateSettings
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Chain = Callable[[Logits, Sequence[int], int], Logits]
+
+
+class Scores(NamedTuple):
+    """The logits of some tokens, from which one is drawn."""
+
+    logits: Logits  # [N]
+    tokens: np.ndarray | None = None  # [N], ascending ids; None: all tokens
+
+    def token(self, place: int) -> int:
+        """The token whose logit stands in a place."""
+        return place if self.tokens is None else int(self.tokens[place])
+
 
 _NEVER = np.float32(-np.inf)
 _BLOCK = 256  # logits looked at together where all of them would take long
@@ -34,7 +46,10 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     """Keep exactly the k highest logits; of equal ones those with the lower ids."""
     if k >= logits.size:
         return logits
-    candidates = _candidates(logits, k)
+    lowest = reached_by_highest(logits, k)
+    candidates = np.flatnonzero(logits >= lowest if lowest > _NEVER else logits > _NEVER)
+    if candidates.size < k:
+        return logits
     values = logits[candidates]
     threshold = np.partition(values, -k)[-k]
     above, ties = candidates[values > threshold], candidates[values == threshold]
@@ -42,6 +57,15 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     result = np.full_like(logits, _NEVER)
     result[kept] = logits[kept]
     return result
+
+
+def reached_by_highest(logits: Logits, k: int) -> float:
+    """A value that the k highest logits reach, and few others; k below their number.
+
+    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, and sooner found.
+    """
+    whole = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    return float(np.partition(logits if k > len(whole) else whole.max(axis=1), -k)[-k])
 
 
 def apply_top_p(logits: Logits, p: float) -> Logits:
@@ -168,6 +192,16 @@ def sampling_chain(
     return chain
 
 
+def highest_needed(settings: GenerateSettings) -> int | None:
+    """How many of the highest logits alone decide what is drawn; None where others can.
+
+    Filters that look at the text, and log-probabilities, may need any.
+    """
+    if settings.logprobs or _filters_by_text(settings, 0, (lambda _: np.array([])) if settings.bad_words else None):
+        return None
+    return (settings.top_k or None) if settings.temperature > 0 else 1
+
+
 def _filters_by_text(
     settings: GenerateSettings, end_of_text: int, forbidden: Callable[[Sequence[int]], np.ndarray] | None
 ) -> list[Chain]:
@@ -194,18 +228,6 @@ def _filters_by_shape(settings: GenerateSettings) -> list[Callable[[Logits], Log
     if settings.min_p > 0.0:
         chosen.append(partial(apply_min_p, share=settings.min_p))
     return chosen
-
-
-def _candidates(logits: Logits, k: int) -> np.ndarray:
-    """Ids, ascending, of some logits among which the k highest are, with all that equal the lowest of these.
-
-    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, so what lies below it need
-    not be looked at.
-    """
-    whole = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
-    if k > len(whole):
-        return np.arange(logits.size)
-    return np.flatnonzero(logits >= np.partition(whole.max(axis=1), -k)[-k])
 
 
 def _weights(logits: Logits) -> Logits:

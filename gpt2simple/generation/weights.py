@@ -1,8 +1,7 @@
 """The decode copy of a model's weights: another precision, laid out for one token at a time.
 
-Decoding is limited by memory, and XLA's products reach its limit in one layout only: with a vector where each output
-reads one unbroken row, [out, in]; with several rows where the weights lie as the model has them, [in, out]. One copy
-exists, in the layout that the present call wants. Knows nothing of caches or sampling.
+Decoding is limited by memory, and XLA's products come near its limit where each output reads one unbroken row: the
+matrices are [out, in], and stand first in a product (see `decode`). Knows nothing of caches or sampling.
 """
 
 from __future__ import annotations
@@ -22,54 +21,27 @@ BIASES = (("attn.c_attn", 3), ("attn.c_proj", 1), ("mlp.c_fc", 4), ("mlp.c_proj"
 _INT8_LARGEST = 127.0
 
 
-class ByOutput(NamedTuple):
-    """A weight matrix [out, in] and, in int8, what each output is to be multiplied by: [out], else [0]."""
+class Matrix(NamedTuple):
+    """A weight matrix [out, in] and, if of whole numbers, what each output is to be multiplied by: [out], else [0]."""
 
     values: tf.Tensor
     scale: tf.Tensor
-
-
-class ByInput(NamedTuple):
-    """A weight matrix [in, out] and, in int8, what each output is to be multiplied by: [out], else [0]."""
-
-    values: tf.Tensor
-    scale: tf.Tensor
-
-
-Matrix = ByOutput | ByInput
 
 
 class DecodeWeights(NamedTuple):
     """Everything a decode step reads."""
 
-    wte: ByOutput  # [V, E], the embedding and the tied head
+    wte: Matrix  # [V, E], the embedding
+    head: Matrix  # [V, E], the same unless a step is given a rough one
     wpe: tf.Tensor  # [T, E] float32, centred
     biases: tf.Tensor  # [L, 9 E] float32, see BIASES
     final_norm: tf.Tensor  # [2, E] float32: weight, bias
-    matrices: list[list[Matrix]]  # [L][4] in the order of BIASES, all of one layout
+    matrices: list[list[Matrix]]  # [L][4] in the order of BIASES
 
     @property
     def form(self) -> str:
-        """Precision and layout in words: what a compiled step depends on beside the model's shape."""
-        return f"{self.wte.values.dtype.name} {type(self.matrices[0][0]).__name__}"
-
-    def lay_out(self, rows: int) -> None:
-        """Turn the matrices, one at a time, to the layout that is fast for a batch of some rows."""
-        wanted = ByOutput if rows <= most_rows_by_output(self.wte.values.dtype) else ByInput
-        for layer in self.matrices:
-            for number, matrix in enumerate(layer):
-                if not isinstance(matrix, wanted):
-                    layer[number] = wanted(tf.transpose(matrix.values), matrix.scale)
-
-
-def most_rows_by_output(dtype: tf.DType) -> int:
-    """Up to how many rows at a time the layout [out, in] is the faster one; measured for GPT-2 124M on two cores.
-
-    Eight rows in int8 take 40 ms a step this way and 63 ms as one product, for which XLA makes a float32 copy.
-    """
-    if tf.config.list_logical_devices("GPU"):
-        return 0
-    return 1 if dtype == tf.float32 else 8
+        """The types of the weights: what a compiled step depends on beside the model's shape."""
+        return f"{self.wte.values.dtype.name}, head {self.head.values.dtype.name}"
 
 
 def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
@@ -95,8 +67,10 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
         folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
         matrices.append([_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))
+    wte = _matrix(values["wte.weight"], precision)
     return DecodeWeights(
-        wte=_matrix(values["wte.weight"], precision),
+        wte=wte,
+        head=wte,
         wpe=_centred(values["wpe.weight"]),
         biases=tf.stack(biases),
         final_norm=tf.stack([values["ln_f.weight"], values["ln_f.bias"]]),
@@ -124,10 +98,10 @@ def _centred(x: tf.Tensor) -> tf.Tensor:
     return x - tf.reduce_mean(x, axis=-1, keepdims=True)
 
 
-def _matrix(rows: tf.Tensor, precision: str) -> ByOutput:
+def _matrix(rows: tf.Tensor, precision: str) -> Matrix:
     """A float32 matrix [out, in] in another precision."""
     if precision != "int8":
-        return ByOutput(tf.cast(rows, precision), tf.zeros([0]))
+        return Matrix(tf.cast(rows, precision), tf.zeros([0]))
     largest = tf.reduce_max(tf.abs(rows), axis=1)  # [out]
     scale = tf.where(largest > 0, largest / _INT8_LARGEST, tf.ones_like(largest))
-    return ByOutput(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)
+    return Matrix(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)

@@ -6,15 +6,14 @@ Puts the parts of this package together. Knows no files, no run folders and no t
 from __future__ import annotations
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from gpt2simple.generation.batch import RowBatch
 from gpt2simple.generation.samples import Piece
-from gpt2simple.generation.sampling import Chain, draw, log_probability, take_likeliest, uniform
+from gpt2simple.generation.sampling import Chain, Scores, draw, log_probability, take_likeliest, uniform
 from gpt2simple.generation.text import TextStream
 from gpt2simple.settings import GenerateSettings
 
@@ -27,6 +26,7 @@ class Growing:
     prefix: str
     prompt: list[int]
     text: TextStream
+    started: float = 0.0  # on the clock of time.perf_counter, when the prompt was first read
     new: list[int] = field(default_factory=list)  # tokens drawn
     finish_reason: str | None = None
     unsent: list[int] = field(default_factory=list)  # tokens drawn since the last piece
@@ -86,6 +86,7 @@ class Writer:
         free = [row for row in range(self._batch.rows) if row not in self._live]
         while free and self._waiting:
             row, grown = free.pop(0), self._waiting.popleft()
+            grown.started = time.perf_counter()
             yield from self._take(grown, self._batch.read(row, grown.prompt))
             if grown.finish_reason is None:
                 self._live[row] = grown
@@ -97,11 +98,11 @@ class Writer:
         """One more token for every live row."""
         full = [row for row in self._live if self._batch.is_full(row)]
         fed = {row: grown.new[-1] for row, grown in self._live.items() if row not in full}
-        logits = self._batch.step(fed) if fed else {}
+        scores = self._batch.step(fed) if fed else {}
         # After the step: it writes a slot of every row, which would part a re-read row from its next token.
-        logits |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
+        scores |= {row: self._batch.slide(row, self._live[row].tokens) for row in full}
         for row, grown in list(self._live.items()):
-            yield from self._take(grown, logits[row])
+            yield from self._take(grown, scores[row])
             if grown.finish_reason is not None:
                 del self._live[row]
                 self._batch.release(row)
@@ -113,16 +114,16 @@ class Writer:
         if (moved := self._batch.shrink(list(self._live), remaining)) is not None:
             self._live = {moved[row]: grown for row, grown in self._live.items()}
 
-    def _take(self, grown: Growing, logits: np.ndarray) -> Iterator[Piece]:
+    def _take(self, grown: Growing, scores: Scores) -> Iterator[Piece]:
         """Draw a sample's next token and give out what text becomes certain by it."""
         settings = self._settings
-        filtered = self._chain(logits, grown.tokens, len(grown.new))
-        chosen = self._choose(filtered, uniform(self._seed, grown.sample, len(grown.new)))
-        token = self._end_of_text if chosen is None else chosen  # where every token is forbidden, the sample ends
+        filtered = self._chain(scores.logits, grown.tokens, len(grown.new))
+        place = self._choose(filtered, uniform(self._seed, grown.sample, len(grown.new)))
+        token = self._end_of_text if place is None else scores.token(place)  # where all are forbidden, the sample ends
         grown.new.append(token)
         grown.unsent.append(token)
         if settings.logprobs:
-            grown.unsent_logprobs.append(log_probability(logits, token))
+            grown.unsent_logprobs.append(log_probability(scores.logits, token))
         ended, full = token == self._end_of_text, len(grown.new) >= settings.length
         data = b"" if ended else self._token_bytes(token)
         text = grown.text.add(data, may_stop=len(grown.new) >= settings.min_length, last=ended or full)
@@ -141,6 +142,7 @@ class Writer:
             logprobs=tuple(grown.unsent_logprobs) if self._settings.logprobs else None,
             prompt_tokens=len(grown.prompt),
             finish_reason=grown.finish_reason,
+            seconds=None if grown.finish_reason is None else time.perf_counter() - grown.started,
         )
         grown.unsent.clear()
         grown.unsent_logprobs.clear()

@@ -24,7 +24,7 @@ class EvaluateSettings:
     per_document: bool = setting(False, "Also return the figures of each document.")
 
     def __post_init__(self) -> None:
-        check(self, self._contradictions())
+        check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
         if self.window is not None and self.stride is not None and self.stride > self.window:

@@ -19,6 +19,9 @@ from gpt2simple.errors import SettingsError
 SettingsT = TypeVar("SettingsT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+# What a message calls a class whose name says too little.
+_IN_WORDS: dict[type, str] = {tuple: "a string or a list of strings"}
+
 
 def setting(
     default: Any,
@@ -63,14 +66,26 @@ def problems_of(settings: Any) -> list[str]:
     return found
 
 
-def check(settings: Any, more: Iterable[str] = ()) -> None:
+def is_text(value: Any) -> bool:
+    """Whether a value is a string that UTF-8 can hold, as one with half a surrogate pair is not."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) -> None:
     """Raise one SettingsError that lists every problem together, or return quietly.
 
     Args:
-        settings: a settings dataclass; its declared ranges are checked.
-        more: sentences about fields that contradict each other.
+        settings: a settings dataclass; its declared types and ranges are checked.
+        contradictions: gives sentences about fields that contradict each other; asked where each is fine by itself, so
+            that it may compare them.
     """
-    found = [*problems_of(settings), *more]
+    found = problems_of(settings) or [*contradictions()]
     if found:
         raise SettingsError("\n".join(found))
 
@@ -78,7 +93,7 @@ def check(settings: Any, more: Iterable[str] = ()) -> None:
 def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
     accepted = _plain_types(hint)
     if not _fits(value, accepted):
-        names = " or ".join(sorted(t.__name__ for t in accepted))
+        names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
         return f"{field.name} is {value!r}; expected {names}."
     rule = field.metadata
     choices = rule.get("choices")

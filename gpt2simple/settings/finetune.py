@@ -54,7 +54,7 @@ class FinetuneSettings:
     overwrite: bool = setting(False, 'With restore_from="fresh": replace a run that exists.')
 
     def __post_init__(self) -> None:
-        check(self, self._contradictions())
+        check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
         found = []

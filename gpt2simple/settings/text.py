@@ -29,7 +29,7 @@ class TextSettings:
         for name in ("validation_file", "cache_dir"):  # a path is as good as its name, which run.json can hold
             if isinstance(value := getattr(self, name), os.PathLike):
                 object.__setattr__(self, name, os.fspath(value))
-        check(self, self._contradictions())
+        check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
         if self.column is not None and self.template is not None:

@@ -14,11 +14,13 @@ from gpt2simple.storage.files import (
     remove_folder,
     rename_folder,
 )
+from gpt2simple.storage.growing import GrowingFile
 from gpt2simple.storage.locks import locked
 from gpt2simple.storage.space import readable_size, require_space
 from gpt2simple.storage.temporary import remove_leftovers
 
 __all__ = [
+    "GrowingFile",
     "HashingWriter",
     "atomic_file",
     "atomic_folder",

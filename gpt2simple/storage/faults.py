@@ -15,6 +15,7 @@ _NEXT_STEP = {
     errno.EROFS: "it lies on a read-only disk. Choose a folder that can be written.",
     errno.EACCES: "there is no permission. Choose a folder of your own, or close the program that holds the file open.",
     errno.EIO: "the device reported a failure. Check the disk, or choose a folder on another one.",
+    errno.EFBIG: "it would be larger than this disk or your account allows. Choose a folder on another disk.",
     errno.ENOTDIR: "a part of the path is a file, where a folder is needed. Choose another folder.",
     errno.EISDIR: "it is a folder, where a file is needed. Choose another name.",
     errno.ENAMETOOLONG: "the name is too long for this disk. Choose a shorter one.",
@@ -51,13 +52,25 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise clear from error
 
 
+@contextlib.contextmanager
+def absent_as_storage_error(path: Path) -> Iterator[None]:
+    """Turn the error of making something where nothing can be made into a StorageError.
+
+    A drive that is not there, or /proc: the system says of what is to be made that it does not exist.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(f"Cannot make {path}: there is no disk that takes it. Choose another folder.") from error
+
+
 def make_folder(path: Path) -> Path:
     """Create a folder and its parents where missing, and return it.
 
     Raises:
         StorageError: it cannot be created, or a file has its name.
     """
-    with storage_errors(path):
+    with storage_errors(path), absent_as_storage_error(path):
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:

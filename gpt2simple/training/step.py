@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpt2simple._backend import tf
+from gpt2simple._backend import in_xla, tf
 from gpt2simple.network import (
     DropoutKey,
     LossGradients,
@@ -17,7 +17,6 @@ from gpt2simple.network import (
     hidden_states,
     loss_gradients,
 )
-from gpt2simple.network.fusion import fused
 from gpt2simple.shape import ModelShape
 
 # (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
@@ -124,18 +123,28 @@ def _flat_shape(variable: Any) -> Any:
 def _sum(of_body: Any, of_head: Any) -> Any:
     """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
     if isinstance(of_body, tf.IndexedSlices):
-        dense = tf.zeros(of_body.dense_shape) if of_head is None else of_head
-        rows = tf.reshape(of_body.indices, [-1, 1])
-        return _with_rows(dense, rows, tf.reshape(of_body.values, [-1, dense.shape[-1]]))
+        if of_head is None:
+            return tf.convert_to_tensor(of_body)
+        values = tf.reshape(of_body.values, [-1, of_head.shape[-1]])
+        return (_with_rows_compiled if in_xla() else _with_rows)(of_head, tf.reshape(of_body.indices, [-1]), values)
     if of_body is None or of_head is None:  # only one of the two uses this weight
         return of_head if of_body is None else of_body
     return of_body + tf.cast(of_head, of_body.dtype)
 
 
-@fused
 def _with_rows(dense: Any, rows: Any, values: Any) -> Any:
-    """Values [n, E] added to rows [n, 1] of an array, in float32, in which they can be added exactly.
+    """Values [n, E] added to rows [n] of an array [V, E] of few bytes: those of one row in float32, then once rounded.
 
-    Compiled, so that there is one float32 array and not a second one with the sums.
+    TensorFlow writes the changed rows to the array itself, which nobody else uses; every other way takes another array
+    of this size, when memory is fullest.
     """
-    return tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows, tf.cast(values, tf.float32))
+    changed, places = tf.unique(rows)
+    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), places, tf.size(changed))
+    sums += tf.cast(tf.gather(dense, changed), tf.float32)
+    return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))
+
+
+def _with_rows_compiled(dense: Any, rows: Any, values: Any) -> Any:
+    """The same within XLA, which knows no `unique`."""
+    sums = tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows[:, None], tf.cast(values, tf.float32))
+    return tf.cast(sums, dense.dtype)
