@@ -4,9 +4,9 @@
                                   [--folder defaults-runs] [--label WORDS]
 
 TEXT is one plain text without marks of documents. A run stops by itself as the default does, but for those that name
-`steps`: they are as long as the default's run or half as long, and are held against what that one had reached by then
-(the same seed means the same windows in the same order). The first seed runs every case, the others only those on which
-most depends, to see how far seeds differ.
+`steps`: they are as long as the default's run, half or a quarter of it, and are held against what that one had reached
+by then (the same seed means the same windows in the same order). The first seed runs every case, the others only those
+on which most depends, to see how far seeds differ.
 
 Two figures of each run's best step, in bits per byte: on the part that the run itself held out; and on the last 4 % of
 the text, which no run learns, in windows of the model's longest: that one compares runs which held out another share or
@@ -70,7 +70,7 @@ def cases_beside(steps: int, every: int, window: int) -> list[Case]:
         steps: after which the run with the defaults stopped. every: its steps from look to look.
         window: the model's longest.
     """
-    half = every * max(steps // every // 2, 1)
+    half, quarter = (every * max(steps // every // parts, 1) for parts in (2, 4))
     return [
         Case("learning_rate", {"learning_rate": 3e-4}, every_seed=True),
         Case("learning_rate", {"learning_rate": 1e-3}),
@@ -82,16 +82,15 @@ def cases_beside(steps: int, every: int, window: int) -> list[Case]:
         Case("schedule", {"schedule": "cosine", "steps": half}),
         Case("window", {"window": window // 4}),
         Case("validation_split", {"validation_split": 0.05}),
-        Case("validation_split", {"validation_split": 0.2}),
-        Case("warmup_steps", {"warmup_steps": 0, "steps": half}),
-        Case("warmup_steps", {"warmup_steps": 100, "steps": half}),
-        Case("clip_norm", {"clip_norm": 0.0, "steps": half}),
-        Case("weight_decay", {"weight_decay": 0.1, "steps": half}),
-        Case("optimizer", {"optimizer": "adam", "steps": half}),
-        Case("optimizer", {"optimizer": "sgd", "learning_rate": 0.1, "steps": half}),
-        Case("accumulate_gradients", {"accumulate_gradients": 4, "steps": max(half // 4, 1)}),
-        Case("only_train_transformer_layers", {"only_train_transformer_layers": True, "steps": half}),
-        Case("train_last_n_layers", {"train_last_n_layers": 2, "steps": half}),
+        Case("warmup_steps", {"warmup_steps": 0, "steps": quarter}),
+        Case("warmup_steps", {"warmup_steps": 100, "steps": quarter}),
+        Case("clip_norm", {"clip_norm": 0.0, "steps": quarter}),
+        Case("weight_decay", {"weight_decay": 0.1, "steps": quarter}),
+        Case("optimizer", {"optimizer": "adam", "steps": quarter}),
+        Case("optimizer", {"optimizer": "sgd", "learning_rate": 0.1, "steps": quarter}),
+        Case("accumulate_gradients", {"accumulate_gradients": 4, "steps": max(quarter // 4, 1)}),
+        Case("only_train_transformer_layers", {"only_train_transformer_layers": True, "steps": quarter}),
+        Case("train_last_n_layers", {"train_last_n_layers": 2, "steps": quarter}),
     ]
 
 
