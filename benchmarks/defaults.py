@@ -39,6 +39,7 @@ from gpt2simple.tokenizer.vocabulary import END_OF_TEXT
 
 SHARE_AT_END = 0.04  # below the smallest validation_split among the cases
 STOPPING = "stopping"
+NOT_STEP_BY_STEP = {"batch_size", "accumulate_gradients", "window", "validation_split"}  # other steps, or other text
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,13 @@ def run_all(bench: Bench, seeds: Sequence[int], only: Sequence[str]) -> list[dic
     return [bench.result(case, seed) for seed in seeds for case in chosen if seed == seeds[0] or case.every_seed]
 
 
-def by_then(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> float:
-    """The best held-out bits per byte that the defaults with the same seed had reached after as many steps."""
+def by_then(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> float | None:
+    """The best held-out bits per byte that the defaults with the same seed had reached after as many steps.
+
+    None where steps are of another size, or other text is held out.
+    """
+    if run["about"] in NOT_STEP_BY_STEP:
+        return None
     (default,) = (other for other in runs if other["about"] == DEFAULTS.about and other["seed"] == run["seed"])
     return min(bits for step, bits in default["bits_per_byte_at_step"].items() if int(step) <= run["steps"])
 
@@ -178,7 +184,7 @@ def markdown(runs: Sequence[dict[str, Any]]) -> str:
         same = [run for run in runs if run["case"] == name]
         columns = [
             [f"{run['held_out_bits_per_byte']:.3f}" for run in same],
-            [f"{by_then(run, runs):.3f}" for run in same],
+            [f"{figure:.3f}" for run in same if (figure := by_then(run, runs)) is not None],
             [f"{run['end_bits_per_byte']:.3f}" for run in same],
             [f"{run['best_step']}" for run in same],
             [f"{run['steps']}" for run in same],

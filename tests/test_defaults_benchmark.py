@@ -98,11 +98,13 @@ def test_a_run_is_held_against_what_the_defaults_with_its_seed_had_reached_by_th
         run("the defaults", 2, 20, {"0": 3.0, "10": 2.4, "20": 2.6}),
         run("dropout=0.1", 1, 10, {"0": 3.0, "10": 2.7}),
         run("dropout=0.1", 2, 90, {"0": 3.0, "90": 2.1}),
+        run("batch_size=4", 1, 10, {"0": 3.0, "10": 2.1}) | {"about": "batch_size"},
     ]
-    assert [defaults.by_then(each, runs) for each in runs] == [2.2, 2.4, 2.5, 2.4]
+    assert [defaults.by_then(each, runs) for each in runs] == [2.2, 2.4, 2.5, 2.4, None]
     assert defaults.markdown(runs).splitlines()[2:] == [
         "| the defaults | 2.200, 2.400 | 2.200, 2.400 | 2.000, 2.000 | 20, 10 | 30, 20 | 10, 10 |",
         "| dropout=0.1 | 2.700, 2.100 | 2.500, 2.400 | 2.000, 2.000 | 10, 90 | 10, 90 | 10, 10 |",
+        "| batch_size=4 | 2.100 |  | 2.000 | 10 | 10 | 10 |",
     ]
 
 
