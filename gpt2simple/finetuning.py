@@ -35,6 +35,7 @@ from gpt2simple.training.loop import run as run_loop
 from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_per_step, free_memory
 from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.progress import Progress
+from gpt2simple.training.signals import stop_on_signals
 from gpt2simple.training.work import Work
 
 ReadingBar = Callable[[str], AbstractContextManager[Reading]]
@@ -103,14 +104,19 @@ def finetune_run(
     )
     keeper = RunKeeper(run, loaded, trainer, observer, keep=request.settings.max_checkpoints)
     observer.on_start(_announced(request, run.path, progress, plan, material, loaded))
-    reason = "failed"
-    try:
-        reason = run_loop(trainer, work, plan, progress, keeper, observer, request.callbacks)
-    finally:
-        run.mark_ended(reason)
-        hint = _resume_hint(request, run.path, reason, progress)
-        observer.on_end(EndRecord(step=progress.step, reason=reason, best_step=progress.best_step, resume_hint=hint))
-    _load_best(run, loaded)
+    # Beyond the loop, which has its own: Ctrl-C in the moment after the last step must not leave a run that is done
+    # without its mark, or the session without a model.
+    with stop_on_signals():
+        reason = "failed"
+        try:
+            reason = run_loop(trainer, work, plan, progress, keeper, observer, request.callbacks)
+        finally:
+            run.mark_ended(reason)
+            hint = _resume_hint(request, run.path, reason, progress)
+            observer.on_end(
+                EndRecord(step=progress.step, reason=reason, best_step=progress.best_step, resume_hint=hint)
+            )
+        _load_best(run, loaded)
     return _result(run.path, progress, reason)
 
 

@@ -157,6 +157,33 @@ def test_a_signal_finishes_the_step_saves_and_says_so(number):
     assert outcome.keeper.steps == [outcome.progress.step]
 
 
+class InterruptIn(keras.callbacks.Callback):
+    """Presses Ctrl-C as a step (from 1) begins."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_in_the_last_step_ends_a_run_that_is_finished():
+    outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(4)])
+    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("finished", 4, [4])
+    assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [0, 4]
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_end"])
+def test_ctrl_c_after_the_last_step_too(moment):
+    """While callbacks have their say, and the last step is saved."""
+    press = keras.callbacks.LambdaCallback(**{moment: lambda *_: os.kill(os.getpid(), signal.SIGINT)})
+    outcome = run_small(plan_of(last_step=4), callbacks=[press])
+    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("finished", 4, [4])
+
+
 def test_a_callback_may_stop_the_run():
     stop = AtStep(3, lambda model: setattr(model, "stop_training", True))
     outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[stop])

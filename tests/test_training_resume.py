@@ -9,6 +9,8 @@ import pytest
 from training_runs import differing, last_state, write_model, write_text
 
 from gpt2simple._backend import keras
+from gpt2simple.loaded import LoadedModel
+from gpt2simple.runs import RunDirectory
 from gpt2simple.session import Session
 
 SETTINGS = {
@@ -82,6 +84,33 @@ def test_stopped_by_ctrl_c_and_resumed(place, precision, stops):
     assert (result.reason, result.steps) == ("finished", 6)
     assert len(state(place, straight)["recorded"]) == 6
     assert differing(state(place, stopped), state(place, straight)) == []
+
+
+@pytest.mark.parametrize("moment", ["in the last step", "at the end", "while the best weights are loaded"])
+def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place, monkeypatch, moment):
+    """After the loop, Ctrl-C broke off what was left to do: no mark of why it ended, no model in the session."""
+
+    def press(usual):
+        return lambda *arguments: [os.kill(os.getpid(), signal.SIGINT), usual(*arguments)][1]
+
+    callback = InterruptIn(1) if moment == "in the last step" else None
+    name = f"last-{moment.replace(' ', '-')}"
+    if moment == "at the end":
+        monkeypatch.setattr(RunDirectory, "mark_ended", press(RunDirectory.mark_ended))
+    elif moment == "while the best weights are loaded":
+        monkeypatch.setattr(LoadedModel, "refill", press(LoadedModel.refill))
+    with open_session(place, name, "float32") as session:
+        try:
+            result = finetune(place, name, "float32", session=session, callbacks=callback, steps=2)
+        except KeyboardInterrupt:  # which would end the tests too
+            pytest.fail("Ctrl-C broke off what was left to do")
+        assert (result.reason, result.steps) == ("finished", 2)
+        assert "finished at step 2" in result.summary()
+        monkeypatch.undo()
+        assert session.generate("The ", length=2)[0].startswith("The ")
+    run = RunDirectory(place / "checkpoint" / name, pytest.fail)
+    assert (run.info.ended, run.info.latest_step) == ("finished", 2)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_comparison_would_notice_another_seed(place):
