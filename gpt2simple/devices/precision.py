@@ -63,7 +63,7 @@ def choose_precision(requested: str) -> Precision:
         return Precision(requested, requested, "as asked for", named=True)
     gpus = found_gpus()
     chosen, reason = precision_for_capability(gpus[0].capability) if gpus else _for_this_processor()
-    # On a CPU float32 is about as fast as 16 bits for one text, by its draft, and faster for several; and it is exact.
+    # On a CPU float32 is exact, faster than 16 bits for several texts, and for one, by its draft, not much slower.
     generating = "int8" if requested == "int8" else chosen if gpus else "float32"
     return Precision(chosen, generating, reason)
 

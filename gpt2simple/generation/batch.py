@@ -47,7 +47,7 @@ class RowBatch:
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
-        draft: gives weights that guess what the others will say, if there are such; asked when there is one row.
+        draft: gives weights that guess what the others will say, if there are such.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class RowBatch:
         draft: Callable[[], DecodeWeights | None] = lambda: None,
     ) -> None:
         self._find_draft = draft
+        self._guess: Callable[..., tf.Tensor] | None = None
         self._weights = weights
         self._shape = shape
         self._notify = notify
@@ -127,9 +128,15 @@ class RowBatch:
             self._counts[row] += 1
         return {row: logits[row] for row in tokens}
 
-    @property
-    def has_draft(self) -> bool:
-        """Whether `guess`, `check` and `keep` may be used in place of `step`."""
+    def can_guess(self) -> bool:
+        """Whether `guess`, `check` and `keep` may be used in place of `step`: there is one row, and a draft.
+
+        The draft is asked for by the first call, when a first token has been shown: making it takes a moment.
+        """
+        if self.rows == 1 and self._guess is None and (draft := self._find_draft()) is not None:
+            weights, slots = self._weights, self._slots
+            self._guess = token_step(self._shape, draft.form, 1, slots).bind(draft, self._caches)
+            self._check = text_step(self._shape, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
         return self._guess is not None
 
     @property
@@ -166,14 +173,10 @@ class RowBatch:
         self._slot = int(self._counts[0])
 
     def _bind(self) -> None:
-        """Choose the compiled functions for as many rows as there are."""
-        weights, slots = self._weights, self._slots
-        self._step = token_step(self._shape, weights.form, self.rows, slots).bind(weights, self._caches)
-        draft = self._find_draft() if self.rows == 1 else None
+        """Choose the compiled step for as many rows as there are."""
+        weights = self._weights
+        self._step = token_step(self._shape, weights.form, self.rows, self._slots).bind(weights, self._caches)
         self._guess = None
-        if draft is not None:
-            self._guess = token_step(self._shape, draft.form, 1, slots).bind(draft, self._caches)
-            self._check = text_step(self._shape, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
 
     def release(self, row: int) -> None:
         """Say that a row is no longer in use."""

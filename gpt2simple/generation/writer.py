@@ -97,7 +97,7 @@ class Writer:
     def _advance(self) -> Iterator[Piece]:
         """One more token for every live row; several at once for a row that is alone and has a draft."""
         full = [row for row in self._live if self._batch.is_full(row)]
-        if self._batch.has_draft and not full:
+        if not full and self._batch.can_guess():
             yield from self._advance_by_guesses()
             return
         fed = {row: grown.new[-1] for row, grown in self._live.items() if row not in full}
