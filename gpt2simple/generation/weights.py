@@ -19,6 +19,7 @@ PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 BIASES = (("attn.c_attn", 3), ("attn.c_proj", 1), ("mlp.c_fc", 4), ("mlp.c_proj", 1))
 
 _INT8_LARGEST = 127.0
+_ROWS_AT_A_TIME = 4096  # are rounded: TensorFlow keeps on a CPU what it needed for a moment, for an embedding 0.3 GB
 
 
 class Matrix(NamedTuple):
@@ -103,6 +104,13 @@ def to_matrix(rows: tf.Tensor, precision: str) -> Matrix:
     """A float32 matrix [out, in] in another precision."""
     if precision != "int8":
         return Matrix(tf.cast(rows, precision), tf.zeros([0]))
+    parts = [_whole_numbers(rows[at : at + _ROWS_AT_A_TIME]) for at in range(0, rows.shape[0], _ROWS_AT_A_TIME)]
+    values, scales = zip(*parts, strict=True)
+    return Matrix(tf.concat(values, axis=0), tf.concat(scales, axis=0))
+
+
+def _whole_numbers(rows: tf.Tensor) -> Matrix:
+    """Each row as whole numbers up to 127 times a scale of its own."""
     largest = tf.reduce_max(tf.abs(rows), axis=1)  # [out]
     scale = tf.where(largest > 0, largest / _INT8_LARGEST, tf.ones_like(largest))
     return Matrix(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)
