@@ -10,7 +10,7 @@ import pytest
 import gpt2simple
 from gpt2simple._backend import tf
 from gpt2simple.generation.decode import next_token_logits
-from gpt2simple.generation.weights import decode_weights
+from gpt2simple.generation.weights import decode_weights, to_matrix
 from gpt2simple.model import load_model, model_shape, named_variables
 from gpt2simple.testing import sample_text
 from gpt2simple.tokenizer import Tokenizer
@@ -42,3 +42,13 @@ def test_reduced_precisions_cost_next_to_no_loss(windows: np.ndarray, precision:
     exact = loss(TINY, windows, "float32")
     assert exact < 0.8 * np.log(windows.max() + 1), "a model that learned nothing loses nothing by rounding"
     assert loss(TINY, windows, precision) == pytest.approx(exact, rel=share)
+
+
+def test_each_row_is_rounded_by_itself_though_many_are_rounded_at_a_time() -> None:
+    rows = np.random.default_rng(0).normal(size=(9000, 5)).astype(np.float32) * np.geomspace(1e-3, 1e3, 9000)[:, None]
+    rows[4321] = 0.0
+    matrix = to_matrix(tf.constant(rows, tf.float32), "int8")
+    expected = np.where(rows.any(axis=1), np.abs(rows).max(axis=1) / 127, 1.0)
+    np.testing.assert_allclose(matrix.scale.numpy(), expected, rtol=1e-6)
+    error = np.abs(matrix.values.numpy() * matrix.scale.numpy()[:, None] - rows).max(axis=1)
+    assert (error <= 0.5001 * expected).all()
