@@ -71,6 +71,7 @@ def test_a_rate_reduced_before_a_kill_is_in_the_checkpoint_of_that_look(place):
     np.testing.assert_allclose(finetune(place, "killed", 6), [1, 1, 1, 1, 0.5, 0.5], rtol=1e-6)
 
 
+@pytest.mark.slow  # half a minute: two passes over a text
 def test_a_scheduler_by_epochs_goes_on_with_the_epoch_of_the_run(place):
     """Stopped within an epoch, and during the warm-up, whose share is of what the scheduler says."""
     expected = np.array([1 / 3, 2 / 3, 0.5, 0.5, 0.2, 0.2, 0.1, 0.1])
