@@ -15,36 +15,26 @@ from gpt2simple.generation.weights import DecodeWeights, Matrix, to_matrix
 AHEAD = 7  # tokens guessed at a time: with the one that is certain, eight rows, which fill XLA's products
 _PRECISION = "int8"
 _WORTH_IT = 1 << 23  # numbers in the embedding from which memory, not the host, is what decoding waits for
-_LEAST_SHARE = 1 / 3  # of the layers: with fewer, guessing takes nearly as long as writing
 
 
 def draft_pays(weights: DecodeWeights) -> bool:
-    """Whether a draft of some weights makes writing faster: of large float32 ones on a CPU; a GPU's memory is fast."""
-    large = weights.wte.values.dtype == tf.float32 and int(tf.size(weights.wte.values)) >= _WORTH_IT
-    return (
-        large
-        and not tf.config.list_logical_devices("GPU")
-        and _layers_within_one_copy(weights) >= _LEAST_SHARE * len(weights.matrices)
-    )
+    """Whether a draft of some weights makes writing faster: of large float32 ones on a CPU; a GPU's memory is fast.
+
+    It must leave the copies that decoding makes within one copy of the model, which it does for GPT-2 124M and not for
+    355M. A draft of as many layers as may be copied there, half of them, was no faster than none.
+    """
+    if weights.wte.values.dtype != tf.float32 or tf.config.list_logical_devices("GPU"):
+        return False
+    embedding = _numbers(weights.wte)
+    layers = sum(_numbers(matrix) for layer in weights.matrices for matrix in layer)
+    # A float32 number has four bytes, one of the draft's one; of the model decoding itself shares the embedding alone.
+    return embedding >= _WORTH_IT and layers + embedding <= 4 * embedding
 
 
 def draft_of(weights: DecodeWeights) -> DecodeWeights:
-    """The draft of float32 weights, which shares with them all that it does not keep in 8 bits.
-
-    Only as many layers are, the last ones, as leave the copies that decoding makes within one copy of the model: all of
-    GPT-2 124M, half of those of 355M.
-    """
-    exact = len(weights.matrices) - _layers_within_one_copy(weights)
-    layers = [[to_matrix(matrix.values, _PRECISION) for matrix in layer] for layer in weights.matrices[exact:]]
-    head = to_matrix(weights.head.values, _PRECISION)
-    return weights._replace(head=head, matrices=weights.matrices[:exact] + layers)
-
-
-def _layers_within_one_copy(weights: DecodeWeights) -> int:
-    """How many layers a draft may copy: the embedding is the only thing that decoding itself shares with the model."""
-    layer = sum(_numbers(matrix) for matrix in weights.matrices[0])
-    spared = 4 * _numbers(weights.wte)  # bytes, a float32 number having four and one of the draft's one
-    return min(len(weights.matrices), max(0, (spared - _numbers(weights.head)) // layer))
+    """The draft of float32 weights, which shares with them all but matrices and head."""
+    matrices = [[to_matrix(matrix.values, _PRECISION) for matrix in layer] for layer in weights.matrices]
+    return weights._replace(head=to_matrix(weights.head.values, _PRECISION), matrices=matrices)
 
 
 def _numbers(matrix: Matrix) -> int:
