@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from training_case import (
+    InterruptIn,
     KeptSteps,
     assert_equal,
     batch_of,
@@ -157,21 +158,8 @@ def test_a_signal_finishes_the_step_saves_and_says_so(number):
     assert outcome.keeper.steps == [outcome.progress.step]
 
 
-class InterruptIn(keras.callbacks.Callback):
-    """Presses Ctrl-C as a step (from 1) begins."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_ctrl_c_in_the_last_step_ends_a_run_that_is_finished():
-    outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(4)])
+    outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(3)])
     assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("finished", 4, [4])
     assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [0, 4]
 

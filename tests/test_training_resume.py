@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from training_case import InterruptIn
 from training_runs import differing, last_state, write_model, write_text
 
-from gpt2simple._backend import keras
 from gpt2simple.loaded import LoadedModel
 from gpt2simple.runs import RunDirectory
 from gpt2simple.session import Session
@@ -27,19 +27,6 @@ SETTINGS = {
     "sample_every": 3,  # sampling between steps must draw nothing that training draws
     "sample_length": 5,
 }
-
-
-class InterruptIn(keras.callbacks.Callback):
-    """Presses Ctrl-C during a step of the session (from 0)."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.left = number
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left == -1:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.fixture(scope="module")

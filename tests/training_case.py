@@ -1,11 +1,13 @@
 """A small model in training, without files: what the tests of the training engine share."""
 
+import os
+import signal
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from gpt2simple._backend import tf
+from gpt2simple._backend import keras, tf
 from gpt2simple.model import build_model, named_variables
 from gpt2simple.records import Observer
 from gpt2simple.settings import FinetuneSettings
@@ -135,3 +137,16 @@ def run_small(
             run(*arguments, clock=clock)
         return Outcome(None, progress, keeper, seen, caught.value)
     return Outcome(run(*arguments, clock=clock), progress, keeper, seen)
+
+
+class InterruptIn(keras.callbacks.Callback):
+    """Presses Ctrl-C as a step of the session (from 0) begins."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.left = number
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.left -= 1
+        if self.left == -1:
+            os.kill(os.getpid(), signal.SIGINT)

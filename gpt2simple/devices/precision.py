@@ -41,11 +41,10 @@ class Precision:
         """What is used and why, to stand behind "Computing on ..."."""
         if self.generating == self.training:
             return f"in {self.training}: {self.reason}"
-        asked = (
-            " weights where text is written, as asked for," if self.generating == "int8" else " where text is written"
-        )
-        how = "with" if self.generating == "int8" else "in"
-        return f"{how} {self.generating}{asked} and in {self.training} where a model is trained: {self.reason}"
+        writing = f"in {self.generating} where text is written"
+        if self.generating == "int8":
+            writing = "with int8 weights where text is written, as asked for,"
+        return f"{writing} and in {self.training} where a model is trained: {self.reason}"
 
 
 def choose_precision(requested: str) -> Precision:

@@ -24,7 +24,7 @@ KeysValues = tuple[tf.Tensor, tf.Tensor]
 Caches = Sequence[tuple[tf.Variable, tf.Variable]]  # by layer
 Attend = Callable[[int, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-SPARE_SLOTS = 16  # beyond the window: what is fed and taken back again may reach past it
+_SPARE_SLOTS = 16  # beyond the window: what is fed and taken back again may reach past it
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256
 _MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
@@ -44,9 +44,9 @@ def prompt_bucket(tokens: int, n_ctx: int) -> int:
 def cache_bucket(tokens: int, n_ctx: int) -> int:
     """The slots of a cache that holds some tokens, and some to spare: a power of two from 256, at most the window's."""
     bucket = _SHORTEST_CACHE
-    while bucket < tokens + SPARE_SLOTS:
+    while bucket < tokens + _SPARE_SLOTS:
         bucket *= 2
-    return min(bucket, n_ctx + SPARE_SLOTS)
+    return min(bucket, n_ctx + _SPARE_SLOTS)
 
 
 def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
@@ -63,13 +63,11 @@ def select_rows(
 ) -> list[tuple[tf.Variable, tf.Variable]]:
     """New caches that hold some rows of others, their rings turned by a number of slots."""
     heads = [row * shape.n_head + head for row in rows for head in range(shape.n_head)]
-    return [
-        (
-            tf.Variable(tf.roll(tf.gather(keys, heads), turn, axis=1)),
-            tf.Variable(tf.roll(tf.gather(values, heads), turn, axis=1)),
-        )
-        for keys, values in caches
-    ]
+
+    def selected(cache: tf.Variable) -> tf.Variable:
+        return tf.Variable(tf.roll(tf.gather(cache, heads), turn, axis=1))
+
+    return [(selected(keys), selected(values)) for keys, values in caches]
 
 
 @functools.cache
@@ -125,10 +123,7 @@ def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
 
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
             q, k, v = (tf.reshape(part, [rows * shape.n_head, 1, -1]) for part in (q, k, v))  # [B H, 1, D]
-            keys, values = (
-                cache.assign(_set_slots(cache, new, slot), read_value=True)
-                for cache, new in zip(caches[layer], (k, v), strict=True)
-            )
+            keys, values = (_set_slots(cache, new, slot) for cache, new in zip(caches[layer], (k, v), strict=True))
             mixed, total = _attention(q, keys, values, visible)  # [B H, 1, D], [B H, 1, 1]
             totals = tf.repeat(tf.reshape(total, [rows, shape.n_head]), mixed.shape[-1], axis=1)
             return tf.reshape(mixed, [rows, shape.n_embd]) / totals
@@ -156,10 +151,7 @@ def text_step(shape: ModelShape, form: str, length: int, slots: int) -> Compiled
 
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
             q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
-            keys, values = (
-                cache.assign(_set_slots(cache, new, count), read_value=True)
-                for cache, new in zip(caches[layer], (k, v), strict=True)
-            )
+            keys, values = (_set_slots(cache, new, count) for cache, new in zip(caches[layer], (k, v), strict=True))
             return _joined(*_attention(q, keys, values, visible), shape)
 
         x = _layers(_embed(weights, tokens, tf.minimum(places, shape.n_ctx - 1)), weights, shape, attend)
@@ -277,6 +269,6 @@ def _joined(mixed: tf.Tensor, total: tf.Tensor, shape: ModelShape) -> tf.Tensor:
 
 
 def _set_slots(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
-    """The cache [B H, slots, D] with what follows from a slot on replaced by [B H, T, D] in every row, in place."""
+    """Replace what follows from a slot on by [B H, T, D] in every row; the cache [B H, slots, D] as it is then."""
     zero = tf.zeros_like(slot)
-    return xla_dynamic_update_slice(cache, new, tf.stack([zero, slot, zero]))
+    return cache.assign(xla_dynamic_update_slice(cache, new, tf.stack([zero, slot, zero])), read_value=True)

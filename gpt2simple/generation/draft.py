@@ -38,4 +38,4 @@ def draft_of(weights: DecodeWeights) -> DecodeWeights:
 
 
 def _numbers(matrix: Matrix) -> int:
-    return int(tf.size(matrix.values))
+    return int(matrix.values.shape.num_elements())

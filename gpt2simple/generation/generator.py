@@ -50,6 +50,7 @@ class Generator:
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
+        self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
         self._shape = shape
         self._tokenizer = tokenizer
@@ -103,7 +104,7 @@ class Generator:
 
     def _found_draft(self) -> DecodeWeights | None:
         """Made when it is first of use: it takes memory, and a moment."""
-        if self._draft is None and self._weights is not None and draft_pays(self._weights):
+        if self._draft is None and self._may_draft and self._weights is not None:
             self._draft = draft_of(self._weights)
         return self._draft
 
