@@ -10,8 +10,8 @@ from gpt2simple.network import DropoutKey, flat_weights, head_matrix, hidden_sta
 from gpt2simple.shape import ModelShape
 from gpt2simple.testing import SMALL_SHAPE
 
-# Attention takes queries in blocks of 128: 300 is two whole blocks and a part of one.
-LONG_SHAPE = ModelShape(n_vocab=257, n_ctx=300, n_embd=16, n_head=2, n_layer=2)
+# Attention takes queries in blocks of 256: 600 is two whole blocks and a part of one.
+LONG_SHAPE = ModelShape(n_vocab=257, n_ctx=600, n_embd=16, n_head=2, n_layer=2)
 
 
 @lru_cache
@@ -40,7 +40,7 @@ def our_logits(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32):
     """[B, T, V]"""
     states = our_states(model, tokens, shape, dtype)
     matrix = head_matrix(named_variables(model)["wte.weight"], dtype)
-    return tf.reshape(logits(states, matrix), [*tokens.shape, shape.n_vocab]).numpy()
+    return tf.reshape(logits(states, matrix)[:, : shape.n_vocab], [*tokens.shape, shape.n_vocab]).numpy()
 
 
 def plain_loss_and_gradients(model, inputs, targets, weights):

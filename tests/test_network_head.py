@@ -55,6 +55,27 @@ def test_the_embedding_may_be_left_out(case):
     assert_close(result[:2], plain(*case, 0.25)[:2])
 
 
+def test_rows_below_the_vocabulary_are_no_tokens(case):
+    """The matrix as 16 bits have it, with rows of zeros, in float32 so that the figures can be compared closely."""
+    states, embedding, targets, weights = case
+    matrix = tf.pad(embedding, [[0, 384 - VOCABULARY], [0, 0]])
+    nats, d_states, d_matrix = loss_gradients(
+        states, matrix, targets, weights, tf.constant(0.25), vocabulary=VOCABULARY
+    )
+    assert_close([nats, d_states, d_matrix[:VOCABULARY]], plain(*case, 0.25))
+    assert not d_matrix.numpy()[VOCABULARY:].any()
+    assert_close([summed_loss(states, matrix, targets, weights, vocabulary=VOCABULARY)], [nats])
+
+
+def test_in_16_bits_the_matrix_ends_in_rows_of_zeros(case):
+    matrix = tf.cast(head_matrix(case[1], tf.bfloat16), tf.float32).numpy()
+    assert matrix.shape == (384, WIDTH)
+    assert not matrix[VOCABULARY:].any()
+    np.testing.assert_allclose(matrix[:VOCABULARY], case[1] - tf.reduce_mean(case[1], axis=0), rtol=2**-7, atol=1e-6)
+    aligned = case[1][:256]
+    assert head_matrix(aligned, tf.bfloat16).shape == (256, WIDTH)
+
+
 def test_padding_does_not_count(case):
     states, embedding, targets, weights = case
     counted = weights.numpy() > 0
@@ -83,7 +104,8 @@ def test_in_16_bits_the_mean_row_is_taken_off_and_costs_digits_where_it_is_not(c
     embedding = tf.concat([embedding[:, 1:], -100.0 + embedding[:, :1]], axis=1)
     exact = float(summed_loss(states, embedding, targets, weights))
     small = tf.cast(states, tf.bfloat16)
-    centred = float(summed_loss(small, head_matrix(embedding, tf.bfloat16), targets, weights))
+    matrix = head_matrix(embedding, tf.bfloat16)
+    centred = float(summed_loss(small, matrix, targets, weights, vocabulary=VOCABULARY))
     plainly_cast = float(summed_loss(small, tf.cast(embedding, tf.bfloat16), targets, weights))
     assert abs(centred - exact) / exact < 0.005
     assert abs(plainly_cast - exact) > 3 * abs(centred - exact)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpt2simple._backend import tf
-from gpt2simple.network.attention import causal_attention, joined_heads, split_heads
+from gpt2simple.network.attention import causal_attention, split_heads
 from gpt2simple.network.checkpointing import recomputed
 from gpt2simple.network.dropout import DropoutKey, drop
 from gpt2simple.network.layers import bias_gelu, biased, layer_norm, product
@@ -65,8 +65,7 @@ def _block(
 
     normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype)
     heads = split_heads(product(normed, w["attn.c_attn.weight"]), w["attn.c_attn.bias"], batch, shape.n_head)
-    mixed = joined_heads(causal_attention(*heads, dropout, place))
-    attended = biased(product(mixed, w["attn.c_proj.weight"]), w["attn.c_proj.bias"])
+    attended = biased(product(causal_attention(*heads, dropout, place), w["attn.c_proj.weight"]), w["attn.c_proj.bias"])
     x = x + drop(attended, dropout, place + 1)
 
     normed = layer_norm(x, w["ln_2.weight"], w["ln_2.bias"], epsilon, dtype)

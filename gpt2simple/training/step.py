@@ -20,7 +20,7 @@ from gpt2simple.network import (
 from gpt2simple.shape import ModelShape
 
 # (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
-# of the head by weight name
+# of the head by weight name, that of the embedding with or without rows of padding at its end
 HeadLoss = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
@@ -28,8 +28,11 @@ def language_model_loss(
     variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any, *, with_embedding: bool = True
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Cross-entropy of the next token through the tied head."""
-    matrix = head_matrix(variables["wte.weight"], states.dtype)
-    result: LossGradients = loss_gradients(states, matrix, targets, weights, scale, with_embedding=with_embedding)
+    embedding = variables["wte.weight"]
+    matrix = head_matrix(embedding, states.dtype)
+    result: LossGradients = loss_gradients(
+        states, matrix, targets, weights, scale, vocabulary=embedding.shape[0], with_embedding=with_embedding
+    )
     return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
 
 
@@ -112,7 +115,10 @@ class Gradients:
         )
         found = tape.gradient(states, list(wanted.values()), output_gradients=d_states)
         of_body = dict(zip(wanted, found, strict=True))
-        return nats, {name: _sum(of_body[name], of_head.get(name)) for name in wanted}
+        sums = {name: _sum(of_body[name], of_head.get(name)) for name in wanted}
+        if "wte.weight" in of_head:  # the head's may end in padding; sharing the memory, these rows are no copy
+            sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self._variables["wte.weight"].shape)
+        return nats, sums
 
 
 def _flat_shape(variable: Any) -> Any:
