@@ -10,7 +10,7 @@ from gpt2simple.network import DropoutKey, flat_weights, head_matrix, hidden_sta
 from gpt2simple.shape import ModelShape
 from gpt2simple.testing import SMALL_SHAPE
 
-# Attention takes queries in blocks of 256: 600 is two whole blocks and a part of one.
+# Attention takes queries in blocks of 128 or, in 16 bits, 256: 600 is some whole blocks and a part of one.
 LONG_SHAPE = ModelShape(n_vocab=257, n_ctx=600, n_embd=16, n_head=2, n_layer=2)
 
 

@@ -84,6 +84,6 @@ def test_dropout_applies_in_each_of_its_places():
         patch.setattr(dropout, "keep_mask", record)
         patch.setattr(attention, "keep_mask", record)
         our_states(model_of(LONG_SHAPE), random_tokens(1, 600), LONG_SHAPE, dropout=dropout_key())
-    blocks, layers = 3, LONG_SHAPE.n_layer
+    blocks, layers = 5, LONG_SHAPE.n_layer  # 600 = 4 x 128 + 88
     assert len(places) == 1 + layers * (blocks + 2)
     assert len(set(places)) == len(places), "two dropouts share a mask"
