@@ -4,8 +4,10 @@
 
 GPT-2 124M with random weights, steps of 1 x 1,024 tokens, default settings. Every tool runs in a process of its own
 that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the machine's moods meet
-both alike; after this package's turn a third process multiplies two 4,096 x 4,096 matrices in its precision: the
-ceiling. A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with lowest and highest.
+both alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices in its precision: the
+ceiling, the products timed together as the steps are. (The fastest product would meet no neighbours, the steps do; the
+share of that is given too.) A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with
+lowest and highest.
 Compilation is apart: each process's first job, one step, is reported and not counted.
 
 Cases: "speed" (beside each peer); "large" (peak memory of 355M with gradient checkpointing, two steps); "outside" (the
@@ -23,7 +25,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import environment, finish, median_and_spread
 from peers import Peer, Worker, available, workers
@@ -31,6 +33,7 @@ from peers import Peer, Worker, available, workers
 SCRIPTS = Path(__file__).parent / "training_peers"
 TOKENS_PER_STEP = 1024
 OPERATIONS_PER_STEP = 880e9  # 124M: 6 a parameter and token, and the whole square of attention
+PRODUCTS = 6  # before and after a turn: of 0.3 s each in bfloat16
 _ORIGINAL, _TORCH, _KERAS_HUB = (
     f"GPT2SIMPLE_BENCH_{tool}_PYTHON" for tool in ("ORIGINAL", "TORCH", "KERAS_HUB")
 )  # variables that name interpreters
@@ -67,16 +70,16 @@ def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
             third["products"].run(products=1)
             turns = [_turn(mine, theirs, third["products"], steps) for _ in range(rounds)]
         our_memory, their_memory = (mine.run(steps=1)["peak_bytes"], theirs.run(steps=1)["peak_bytes"])
-    speeds = [steps * TOKENS_PER_STEP / mine for mine, _, _ in turns]
+    speeds = [steps * TOKENS_PER_STEP / turn.mine for turn in turns]
+    operations = [steps * OPERATIONS_PER_STEP / turn.mine for turn in turns]
     measured = {
         "precision": first["gpt2simple"]["precision"],
         "tokens_per_second": median_and_spread(speeds),
-        "peer_tokens_per_second": median_and_spread([steps * TOKENS_PER_STEP / theirs for _, theirs, _ in turns]),
-        "ratio": median_and_spread([theirs / mine for mine, theirs, _ in turns]),
-        "ceiling_operations_per_second": median_and_spread([ceiling for _, _, ceiling in turns]),
-        "share_of_ceiling": median_and_spread(
-            [steps * OPERATIONS_PER_STEP / mine / ceiling for mine, _, ceiling in turns]
-        ),
+        "peer_tokens_per_second": median_and_spread([steps * TOKENS_PER_STEP / turn.theirs for turn in turns]),
+        "ratio": median_and_spread([turn.theirs / turn.mine for turn in turns]),
+        "ceiling_operations_per_second": median_and_spread([turn.ceiling for turn in turns]),
+        "share_of_ceiling": _shares(operations, [turn.ceiling for turn in turns]),
+        "share_of_fastest_product": _shares(operations, [turn.fastest for turn in turns]),
         "peak_bytes": our_memory,
         "peer_peak_bytes": their_memory,
         "memory_ratio": our_memory / their_memory,
@@ -87,11 +90,28 @@ def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
     return measured
 
 
-def _turn(mine: Worker, theirs: Worker, products: Worker, steps: int) -> tuple[float, float, float]:
-    """Seconds of a job here and there, and the ceiling right after ours, in operations per second."""
+class Turn(NamedTuple):
+    """Seconds of a job here and there, and the ceiling around ours, in operations per second."""
+
+    mine: float
+    theirs: float
+    ceiling: float
+    fastest: float
+
+
+def _turn(mine: Worker, theirs: Worker, products: Worker, steps: int) -> Turn:
+    before = products.run(products=PRODUCTS)
     our_seconds = mine.run(steps=steps)["seconds"]
-    ceiling = products.run(products=3)["operations_per_second"]
-    return our_seconds, theirs.run(steps=steps)["seconds"], ceiling
+    after = products.run(products=PRODUCTS)
+    their_seconds = theirs.run(steps=steps)["seconds"]
+    # The mean of the times, not of the speeds.
+    ceiling = 2.0 / sum(1.0 / half["operations_per_second"] for half in (before, after))
+    fastest = max(half["fastest_operations_per_second"] for half in (before, after))
+    return Turn(our_seconds, their_seconds, ceiling, fastest)
+
+
+def _shares(ours: list[float], ceilings: list[float]) -> dict[str, Any]:
+    return median_and_spread([mine / ceiling for mine, ceiling in zip(ours, ceilings, strict=True)])
 
 
 def _show(name: str, measured: dict[str, Any]) -> None:
@@ -106,6 +126,7 @@ def _show(name: str, measured: dict[str, Any]) -> None:
     line("ratio", "ratio", digits=2)
     line("matrix products, GFLOP/s", "ceiling_operations_per_second", 1e9)
     line("share of that, %", "share_of_ceiling", 0.01, 1)
+    line("share of the fastest of them, %", "share_of_fastest_product", 0.01, 1)
     print(
         f"  peak memory, GB                    {measured['peak_bytes'] / 1e9:.2f} to "
         f"{measured['peer_peak_bytes'] / 1e9:.2f}: x {measured['memory_ratio']:.2f}"

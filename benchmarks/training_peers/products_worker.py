@@ -21,13 +21,17 @@ def load() -> Job:
     multiply = tf.function(lambda: tf.reduce_sum(tf.cast(tf.matmul(matrix, matrix)[0], tf.float32)))
 
     def work(products: int) -> dict[str, Any]:
-        """The best of some products."""
+        """The speed of some products: on the whole, as steps are timed, and of the fastest."""
         seconds = []
         for _ in range(products):
             started = time.perf_counter()
             float(multiply())
             seconds.append(time.perf_counter() - started)
-        return {"operations_per_second": 2.0 * _SIZE**3 / min(seconds)}
+        operations = 2.0 * _SIZE**3
+        return {
+            "operations_per_second": operations * products / sum(seconds),
+            "fastest_operations_per_second": operations / min(seconds),
+        }
 
     return work
 
