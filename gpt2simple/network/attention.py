@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gpt2simple._backend import tf
+from gpt2simple._backend import in_xla, tf, uses_onednn
 from gpt2simple.network.dropout import DropoutKey, keep_mask, keep_scale
 from gpt2simple.network.fusion import fused
 from gpt2simple.network.ordering import after
@@ -115,11 +115,22 @@ def _weights(queries: Any, keys: Any) -> Any:
     """softmax(q . k / sqrt(D)), [B, H, S, T'], for S queries that are the last of T' positions.
 
     Written so that TensorFlow's optimizer hands product, factor and mask to oneDNN as one operation: it wants a scalar
-    and an array of four dimensions, in this order.
+    and an array of four dimensions, in this order. oneDNN's softmax computes in float32 whatever it is given; others
+    compute in what they are given, so they are given float32.
     """
-    scale = tf.constant(queries.shape[-1] ** -0.5, queries.dtype)
-    scores = tf.matmul(queries, keys, transpose_b=True) * scale
-    return tf.nn.softmax(scores + _mask(queries.shape[-2], keys.shape[-2], queries.dtype))
+    depth = queries.shape[-1]
+    products = tf.matmul(queries, keys, transpose_b=True)
+    if in_xla() or not uses_onednn():
+        return _softmax(products, tf.sqrt(float(depth)))
+    mask = _mask(queries.shape[-2], keys.shape[-2], queries.dtype)
+    return tf.nn.softmax(products * tf.constant(depth**-0.5, queries.dtype) + mask)
+
+
+@fused
+def _softmax(products: Any, root: Any) -> Any:
+    rows, columns = products.shape[-2:]
+    wide = tf.cast(products, tf.float32) / root + _mask(rows, columns, tf.float32)
+    return tf.cast(tf.nn.softmax(wide), products.dtype)
 
 
 def _mask(rows: int, columns: int, dtype: Any) -> Any:
