@@ -53,7 +53,7 @@ def causal_attention(queries: Any, keys: Any, values: Any, dropout: DropoutKey |
         results: list[Any] = []
         for start, end in _blocks(q):
             with tf.control_dependencies(results[-1:]):
-                part = q[:, :, start:end]  # (B, H, S, D)
+                part = q[:, :, start:end]  # (1, B*H, S, D)
             weights = _weights(part, k[:, :, :end])
             results.append(tf.matmul(masks.drop(weights, start), v[:, :, :end]))
         mixed = _joined_heads(tf.concat(results, axis=2), batch, heads)
@@ -112,7 +112,7 @@ def _blocks(queries: Any) -> Iterator[tuple[int, int]]:
 
 
 def _weights(queries: Any, keys: Any) -> Any:
-    """softmax(q . k / sqrt(D)), [B, H, S, T'], for S queries that are the last of T' positions.
+    """softmax(q . k / sqrt(D)), [1, B*H, S, T'], for S queries that are the last of T' positions.
 
     Written so that TensorFlow's optimizer hands product, factor and mask to oneDNN as one operation: it wants a scalar
     and an array of four dimensions, in this order. oneDNN's softmax computes in float32 whatever it is given; others
