@@ -29,11 +29,11 @@ from typing import Any
 import tokenizers
 from harness import environment, finish, median_and_spread
 
+from gpt2simple.data.batches import TrainingWindows
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import split
-from gpt2simple.data.windows import TrainingWindows
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.tokenizer import Tokenizer
 
 CASES = ("encoders", "windows", "memory")
 MEGABYTE = 1_000_000

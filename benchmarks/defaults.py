@@ -34,8 +34,8 @@ import stopping
 from harness import environment, finish
 
 import gpt2simple
-from gpt2simple.observers.metrics import read as read_metrics
-from gpt2simple.tokenizer.vocabulary import END_OF_TEXT
+from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
+from gpt2simple.runs.metrics import read as read_metrics
 
 SHARE_AT_END = 0.04  # below the smallest validation_split among the cases
 STOPPING = "stopping"

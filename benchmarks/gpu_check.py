@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="steps per training job")
     options = parser.parse_args()
-    from gpt2simple import devices
+    from gpt2simple.backend import devices
 
     if not devices.has_gpu():
         print(

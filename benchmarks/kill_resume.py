@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.observers.metrics import read as read_metrics
-from gpt2simple.runs import RunDirectory
+from gpt2simple.runs.metrics import read as read_metrics
+from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
@@ -73,8 +73,8 @@ def make_model(folder: Path) -> str:
     """Write a small random model with a byte tokenizer; its path is its name."""
     import numpy as np
 
-    from gpt2simple.weights.huggingface import write_model_folder
-    from gpt2simple.weights.names import canonical_shapes
+    from gpt2simple.gpt2.formats.huggingface import write_model_folder
+    from gpt2simple.gpt2.formats.names import canonical_shapes
 
     draw, shapes = np.random.default_rng(0), canonical_shapes(SMALL_SHAPE)
     write_model_folder(

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt2simple.shape import ModelShape
-from gpt2simple.weights.huggingface import PYTORCH_METADATA, config_files, weight_tensors
-from gpt2simple.weights.names import canonical_shapes
-from gpt2simple.weights.safetensors_file import write_safetensors
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.formats.huggingface import PYTORCH_METADATA, config_files, weight_tensors
+from gpt2simple.gpt2.formats.names import canonical_shapes
+from gpt2simple.gpt2.formats.safetensors_file import write_safetensors
 
 SHAPES = {
     "124M": ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),
@@ -46,8 +46,8 @@ def write_model(folder: Path, shape: ModelShape, layout: str) -> None:
 
     folder.mkdir()
     if layout == "tf1":
-        sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-        from weight_layouts import write_tf1
+        sys.path.insert(0, str(Path(__file__).parent.parent))
+        from tests.helpers.weight_layouts import write_tf1
 
         write_tf1(folder, {name: value(name) for name in dims}, shape)
         return
@@ -59,7 +59,7 @@ def write_model(folder: Path, shape: ModelShape, layout: str) -> None:
 
 def load_and_report(folder: Path) -> None:
     """In a process of its own: load, and print the peak."""
-    from gpt2simple.model import load_model
+    from gpt2simple.gpt2.model import load_model
 
     start = time.perf_counter()
     load_model(folder)

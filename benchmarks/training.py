@@ -151,7 +151,7 @@ def large() -> dict[str, Any]:
 
 def outside(steps: dict[str, int]) -> dict[str, Any]:
     """Share of a whole `finetune` outside the compiled step, by shape."""
-    from gpt2simple.preparing import make_tokenizer
+    from gpt2simple.api.prepare import make_tokenizer
     from gpt2simple.testing import sample_text
 
     measured: dict[str, Any] = {}

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line of this process and exit."""
     try:
-        from gpt2simple.cli import cli
+        from gpt2simple.cli.group import cli
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise

@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2simple.shape import ModelShape
+from gpt2simple.gpt2.config import ModelShape
 
 if TYPE_CHECKING:
-    from gpt2simple._backend import TFGPT2LMHeadModel
-    from gpt2simple.tokenizer import Tokenizer
+    from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
+    from gpt2simple.gpt2.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -30,14 +30,14 @@ def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
     The weights spread over 0.1 rather than GPT-2's 0.02: with 0.02 every position predicts nearly the same token, and
     a comparison of outputs would prove little.
     """
-    from gpt2simple.model import build_model  # here, so that importing this module loads no TensorFlow
+    from gpt2simple.gpt2.model import build_model  # here, so that importing this module loads no TensorFlow
 
     return build_model(SMALL_SHAPE, seed=seed, initializer_range=0.1)
 
 
 def byte_tokenizer() -> Tokenizer:
     """A tokenizer whose token ids are the bytes of the UTF-8 text, and 256 for `<|endoftext|>`."""
-    from gpt2simple.tokenizer import Tokenizer  # here: the Rust library takes a moment to load
+    from gpt2simple.gpt2.tokenizer import Tokenizer  # here: the Rust library takes a moment to load
 
     with tempfile.TemporaryDirectory() as folder:
         write_byte_vocabulary(Path(folder))
@@ -59,8 +59,11 @@ def _byte_symbols() -> list[str]:
 
 
 _WHO = ("the baker", "my neighbour", "a tired sailor", "the zoë-café cat", "old Marta", "the lighthouse keeper")
+
 _DOES = ("mends", "carries", "forgets", "paints", "sells", "looks for")
+
 _WHAT = ("a red umbrella", "the last lamp", "seven letters", "her brother's boat", "an empty cage", "£5 of salt")
+
 _WHEN = ("before dawn", "every winter", "when it rains", "at the harbour", "without a word", "in the long evening")
 
 

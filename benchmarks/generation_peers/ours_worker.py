@@ -22,11 +22,11 @@ class IdTokenizer:
 
 
 def load() -> Generate:
-    from gpt2simple.generation import decode
     from gpt2simple.generation.generator import Generator
-    from gpt2simple.model import build_model, named_variables
+    from gpt2simple.gpt2.config import ModelShape
+    from gpt2simple.gpt2.model import build_model, named_variables
+    from gpt2simple.gpt2.network import cached
     from gpt2simple.settings import GenerateSettings
-    from gpt2simple.shape import ModelShape
 
     shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER)
     model = build_model(shape, seed=0)
@@ -43,7 +43,7 @@ def load() -> Generate:
         )
         prefixes = [" ".join(map(str, prompt)) for prompt in prompts]
         tokens = sum(sample.new_tokens for sample in generator.generate(prefixes, settings))
-        return {"tokens": tokens, "traces": sum(decode.traces.values())}
+        return {"tokens": tokens, "traces": sum(cached.traces.values())}
 
     return generate
 

@@ -16,20 +16,21 @@ _PARITY_ROWS, _PARITY_STEPS, _PARITY_TOKENS = 64, 3, 40
 
 
 def load() -> Job:
-    from gpt2simple import devices
-    from gpt2simple._backend import tf
+    from gpt2simple.backend import devices, precision
+    from gpt2simple.backend.tensorflow import tf
     from gpt2simple.generation.generator import Generator
-    from gpt2simple.model import build_model, named_variables
-    from gpt2simple.network import flat_weights, head_matrix, hidden_states, logits
+    from gpt2simple.gpt2.config import ModelShape
+    from gpt2simple.gpt2.model import build_model, named_variables
+    from gpt2simple.gpt2.network.loss import head_matrix, logits
+    from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
     from gpt2simple.settings import FinetuneSettings, GenerateSettings
-    from gpt2simple.shape import ModelShape
     from gpt2simple.testing import byte_tokenizer
-    from gpt2simple.training.build import build_trainer
+    from gpt2simple.training.trainer import build_trainer
 
     layers, width, heads = SIZES[sys.argv[1]]
     shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
     device = devices.start(None)
-    precision = devices.choose_precision(sys.argv[2])
+    precision = precision.choose_precision(sys.argv[2])
     # Wide weights: with the usual 0.02 greedy text repeats a few tokens and proves little.
     model = build_model(shape, seed=0, initializer_range=0.1 if sys.argv[2] == "float32" else 0.02)
     variables = named_variables(model)

@@ -15,7 +15,7 @@ _SIZE = 4096
 
 
 def load() -> Job:
-    from gpt2simple._backend import tf
+    from gpt2simple.backend.tensorflow import tf
 
     matrix = tf.cast(tf.random.stateless_normal([_SIZE, _SIZE], seed=[0, 1]), sys.argv[1])
     multiply = tf.function(lambda: tf.reduce_sum(tf.cast(tf.matmul(matrix, matrix)[0], tf.float32)))

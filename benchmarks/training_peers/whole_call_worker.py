@@ -36,7 +36,7 @@ class Clock:
 
 def load() -> Job:
     from gpt2simple import start_session
-    from gpt2simple._backend import tf
+    from gpt2simple.backend.tensorflow import tf
     from gpt2simple.training.trainer import Trainer
 
     model, text = sys.argv[1:]

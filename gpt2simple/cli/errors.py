@@ -14,6 +14,7 @@ import click
 from gpt2simple.errors import Gpt2SimpleError, SettingsError
 
 _DEBUG = "gpt2simple.debug"
+
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gpt2simple._version import __version__
-from gpt2simple.cli import commands, making, measuring
+from gpt2simple.cli import commands
 from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
 
 
@@ -35,13 +35,14 @@ for command in (
     commands.finetune,
     commands.generate,
     commands.info,
-    measuring.evaluate,
-    measuring.score,
-    measuring.compare,
-    measuring.report,
-    making.encode,
-    making.tokenizer,
+    commands.evaluate,
+    commands.score,
+    commands.compare,
+    commands.report,
+    commands.encode,
+    commands.tokenizer,
 ):
     command.params.append(debug_option())
     cli.add_command(command)
+
 cli.params.append(debug_option())

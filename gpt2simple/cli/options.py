@@ -1,15 +1,18 @@
 """Command-line options made from the settings, so that each setting is an option by construction.
 
-Names, defaults, help, choices and types are the settings' own. Only what the user gave is passed on: a run that is
-continued keeps its own values for the rest.
+Names, defaults, help, choices and types are the settings' own. Only what the user gave is passed on, so that a run that
+is continued keeps its own values for the rest. The prefix of ``generate`` may also come from a file or standard input.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -103,7 +106,6 @@ _SESSION_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--threads", type=int, help="CPU threads. [default: all cores]"),
 )
 
-
 _COMPUTE_OPTIONS = _SESSION_OPTIONS[-2:]
 
 
@@ -128,3 +130,47 @@ def session_arguments(context: click.Context) -> dict[str, Any]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+
+def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
+    """The prefix that the options give, a list where there are several.
+
+    Args:
+        typed: the values of ``--prefix``; ``-`` is read from standard input.
+        path: that of ``--prefix-file``; ``-`` likewise.
+
+    Raises:
+        UsageError: it cannot be read, or standard input is asked for twice.
+    """
+    if path is not None:
+        name = f"--prefix-file {path}"
+        return _read(name, _standard_input if str(path) == "-" else path.read_bytes)
+    if typed.count("-") > 1:
+        raise click.UsageError(f"--prefix - was given {typed.count('-')} times; standard input can be read once.")
+    texts = [_read("--prefix -", _standard_input) if text == "-" else text for text in typed]
+    return texts if len(texts) > 1 else "".join(texts)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # closed by whoever started this process
+        raise OSError("standard input is closed")
+    return sys.stdin.buffer.read()
+
+
+def _read(name: str, read: Callable[[], bytes]) -> str:
+    try:
+        return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: a byte-order mark is no part of a text
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{name} cannot be read ({error}); expected a text in UTF-8.") from None
+
+
+def _without_last_line_end(text: str) -> str:
+    """Editors and ``echo`` end a text with a line end that nobody typed; a model would go on in a new line."""
+    return re.sub(r"\r?\n\Z", "", text)
+
+
+def _one_or_all(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
+    """The words of a command line as a dataset: names in any case, so that a misspelt one is an error and no text."""
+    from gpt2simple.data.files import Names
+
+    return names[0] if len(names) == 1 else Names(names)

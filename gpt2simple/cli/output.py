@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gpt2simple import api
-from gpt2simple.cli.commands import show_json, show_line
+from gpt2simple.api import functions
+from gpt2simple.api.console import tell
+from gpt2simple.api.output import new_file_in
+from gpt2simple.api.request import prefixes_of
+from gpt2simple.api.session import Session
 from gpt2simple.cli.options import session_arguments
-from gpt2simple.generation.asked import prefixes_of
 from gpt2simple.generation.samples import Collector
-from gpt2simple.outflow import new_file_in
-from gpt2simple.session import Session
-from gpt2simple.telling import tell
 
 
 def show_texts(context: click.Context, prefix: str | list[str], settings: dict[str, Any], *, as_json: bool) -> None:
@@ -24,8 +25,8 @@ def show_texts(context: click.Context, prefix: str | list[str], settings: dict[s
         settings: those of ``GenerateSettings`` that the user gave.
     """
     options = context.params
-    delim = api.SAMPLE_DELIM if options["sample_delim"] is None else options["sample_delim"]
-    with api.start_session(**session_arguments(context)) as session:
+    delim = functions.SAMPLE_DELIM if options["sample_delim"] is None else options["sample_delim"]
+    with functions.start_session(**session_arguments(context)) as session:
         if options["checkpoint"] != "best":
             session.load(options["checkpoint"])
         if as_json:
@@ -34,10 +35,12 @@ def show_texts(context: click.Context, prefix: str | list[str], settings: dict[s
             _write_files(session, options["folder"], options["nfiles"] or 1, prefix, delim, settings)
         elif options["destination_path"] is not None:
             destination = options["destination_path"]
-            path = api.generate_to_file(destination, session=session, prefix=prefix, sample_delim=delim, **settings)
+            path = functions.generate_to_file(
+                destination, session=session, prefix=prefix, sample_delim=delim, **settings
+            )
             show_line(str(path))
         else:
-            api.generate(session=session, prefix=prefix, sample_delim=delim, **settings)
+            functions.generate(session=session, prefix=prefix, sample_delim=delim, **settings)
 
 
 def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:
@@ -62,5 +65,27 @@ def _write_files(
     for number in range(n_files):
         seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
         with new_file_in(folder) as file:
-            api.save_samples(session, prefix, delim, settings | seed, file)
+            functions.save_samples(session, prefix, delim, settings | seed, file)
         show_line(str(file.path))
+
+
+def show_json(value: Any) -> None:
+    """One JSON value on standard output, readable by programs and people.
+
+    Raises:
+        StorageError: that is closed, or goes to a disk that takes no more.
+    """
+    show_result(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def show_result(text: str) -> None:
+    """A line on standard output, or several, for which the command was called; raises as ``show_json`` does."""
+    from gpt2simple.api.console import StandardOutput, tell
+
+    StandardOutput(tell)(f"{text}\n")
+
+
+def show_line(text: str) -> None:
+    """A line on standard output that says how it went: where that is closed, as on Windows without a console, none."""
+    if sys.stdout is not None:
+        show_result(text)

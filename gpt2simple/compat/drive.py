@@ -9,11 +9,12 @@ import tarfile
 from pathlib import Path
 
 from gpt2simple.errors import BackendError, DataError, RunError, StorageError
-from gpt2simple.runs import existing_run_path, run_path
-from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE
-from gpt2simple.storage import atomic_file, atomic_folder, storage_errors
+from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, existing_run_path, run_path
+from gpt2simple.storage.disk import storage_errors
+from gpt2simple.storage.files import atomic_file, atomic_folder
 
 _MOUNT = Path("/content/drive")
+
 _RUNS = Path("checkpoint")
 
 

@@ -1,18 +1,37 @@
-"""Downloading and encoding with gpt-2-simple's arguments."""
+"""Downloading and encoding with gpt-2-simple's arguments, and how it read tables.
+
+It took the first column of a table, below a header, and put its start mark before each row.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from gpt2simple import download, preparing
-from gpt2simple.compat.tables import text_settings
-from gpt2simple.download.fetch import Fetcher
-from gpt2simple.download.folders import holds_model
-from gpt2simple.download.sources import Download
+from gpt2simple.api import prepare
+from gpt2simple.api.console import tell
+from gpt2simple.data.export import START_MARK
 from gpt2simple.errors import SettingsError
-from gpt2simple.registry import PublishedFile
-from gpt2simple.storage import make_folder
-from gpt2simple.telling import tell
+from gpt2simple.gpt2.hub import download
+from gpt2simple.gpt2.hub.download import holds_model
+from gpt2simple.gpt2.hub.fetch import Fetcher
+from gpt2simple.gpt2.hub.registry import Download, PublishedFile
+from gpt2simple.storage.disk import make_folder
+
+
+def text_settings(dataset: Any) -> dict[str, Any]:
+    """The settings with which a dataset is read as gpt-2-simple read it; none where it holds no CSV file."""
+    if not _holds_csv(dataset):
+        return {}
+    return {"template": START_MARK + "{0}", "header": True}
+
+
+def _holds_csv(dataset: Any) -> bool:
+    if not isinstance(dataset, (str, Path)):
+        return False
+    if Path(dataset).is_dir():
+        return any(path.suffix.lower() == ".csv" for path in Path(dataset).rglob("*"))
+    return str(dataset).lower().endswith(".csv")
 
 
 def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
@@ -63,7 +82,7 @@ def encode_csv(
     Raises:
         DataError: the file is missing or is no table. StorageError: ``out_path`` cannot be written.
     """
-    preparing.encode_csv(csv_path, out_path, header=header, start_token=start_token, end_token=end_token)
+    prepare.encode_csv(csv_path, out_path, header=header, start_token=start_token, end_token=end_token)
 
 
 def encode_dataset(
@@ -83,7 +102,7 @@ def encode_dataset(
         DataError: there is no text. StorageError: the file cannot be written.
     """
     print("Reading files", flush=True)
-    preparing.encode_dataset(
+    prepare.encode_dataset(
         file_path, out_path, model_name=model_name, model_dir=model_dir, combine=combine, **text_settings(file_path)
     )
     print("Writing", out_path, flush=True)

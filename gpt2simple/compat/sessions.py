@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpt2simple._backend import tf
+from gpt2simple.api.session import Session
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
-from gpt2simple.session import Session
 
 
 class NotebookSession:

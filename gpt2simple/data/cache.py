@@ -26,11 +26,14 @@ import numpy as np
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.errors import DataError, StorageError
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage import atomic_write, make_folder, remove_folder, remove_leftovers, rename_folder, storage_errors
-from gpt2simple.storage.temporary import temporary_name
+from gpt2simple.storage.disk import make_folder, storage_errors
+from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
+from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
+
 _SCHEMA = 1
+
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
 
 

@@ -22,19 +22,21 @@ import numpy as np
 
 from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
 from gpt2simple.data.corpus import Corpus
-from gpt2simple.data.cuts import parts_of
-from gpt2simple.data.pieces import Piece, documents
-from gpt2simple.data.plain import check_encoding
+from gpt2simple.data.documents import Piece, documents, parts_of
+from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import Source, open_source
 from gpt2simple.errors import DataError, RunLockedError
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage import locked, require_space
-from gpt2simple.tokenizer import Tokenizer
+from gpt2simple.storage.disk import require_space
+from gpt2simple.storage.locks import locked
 
 Progress = Callable[[int, int | None], None]
+
 """Told now and then: bytes of the source read so far, and of how many, where that is known."""
 
 _TASK_CHARACTERS = 1 << 17
+
 _RULES = 1  # counted up when the same source would give another text
 
 

@@ -13,14 +13,14 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.documents import END_MARK
 from gpt2simple.data.encode import Progress, encode_corpus
 from gpt2simple.data.files import Meter, clear_errors, find_files, members
-from gpt2simple.data.pieces import END_MARK
-from gpt2simple.data.tables import read_table
+from gpt2simple.data.readers.tables import read_table
 from gpt2simple.errors import DataError
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage import atomic_file
-from gpt2simple.tokenizer import Tokenizer
+from gpt2simple.storage.files import atomic_file
 
 START_MARK = "<|startoftext|>"
 

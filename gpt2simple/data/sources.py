@@ -14,21 +14,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpt2simple.data.files import Member, Meter, clear_errors, find_files, members
-from gpt2simple.data.jsons import read_json, read_json_lines
-from gpt2simple.data.names import CATALOGUE, STDIN, are_names
-from gpt2simple.data.npz import read_npz
-from gpt2simple.data.parquet import read_parquet
-from gpt2simple.data.pieces import Piece
-from gpt2simple.data.plain import read_plain
-from gpt2simple.data.tables import read_table
+from gpt2simple.data.documents import Piece
+from gpt2simple.data.files import CATALOGUE, STDIN, Member, Meter, are_names, clear_errors, find_files, members
+from gpt2simple.data.readers.json_lines import read_json, read_json_lines
+from gpt2simple.data.readers.npz import read_npz
+from gpt2simple.data.readers.parquet import read_parquet
+from gpt2simple.data.readers.plain import read_plain
+from gpt2simple.data.readers.tables import read_table
 from gpt2simple.errors import DataError
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage import sha256_of
-from gpt2simple.tokenizer import Tokenizer
+from gpt2simple.storage.files import sha256_of
 
 Notify = Callable[[str], None]
+
 _SHOWN_STDIN = "standard input"
+
 _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
 
 
@@ -63,7 +64,7 @@ def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSetting
     if isinstance(dataset, (str, Path)):
         return _from_names([dataset], tokenizer, settings, notify)
     if type(dataset).__module__.split(".")[0] == "tensorflow" and hasattr(dataset, "as_numpy_iterator"):
-        from gpt2simple.data.tensorflow_sources import read_tf_data  # here: loads TensorFlow
+        from gpt2simple.data.readers.tensorflow import read_tf_data  # here: loads TensorFlow
 
         return _Stream("a tf.data.Dataset", lambda: read_tf_data(dataset, settings, notify))
     if isinstance(dataset, (list, tuple)):
@@ -185,7 +186,7 @@ class _Catalogue(_Stream):
     """A dataset of tensorflow-datasets."""
 
     def __init__(self, name: str, settings: TextSettings, notify: Notify) -> None:
-        from gpt2simple.data.tensorflow_sources import CatalogueText  # here: loads TensorFlow
+        from gpt2simple.data.readers.tensorflow import CatalogueText  # here: loads TensorFlow
 
         self._text = CatalogueText(name, settings, notify)
         super().__init__(name, self._text.pieces)

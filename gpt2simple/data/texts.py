@@ -1,14 +1,17 @@
-"""The text of a dataset without encoding it: for training a tokenizer, and for whoever wants to look at it."""
+"""The text of a dataset without encoding it, and the documents of an encoded one as strings again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gpt2simple.data.cuts import parts_of
-from gpt2simple.data.pieces import documents
-from gpt2simple.data.plain import check_encoding
+import numpy as np
+
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.data.documents import documents, parts_of
+from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import open_source
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 
 _PART_CHARACTERS = 1 << 17
@@ -38,3 +41,11 @@ def read_texts(
         yield part.text
         if progress is not None:
             progress(source.bytes_read(), source.total_bytes())
+
+
+def texts_of(tokens: TokenSet, tokenizer: Tokenizer) -> list[str]:
+    """The documents of a part of a text, in order; a document of which it has only the tail gives that tail."""
+    ids = tokens.read(0, tokens.tokens)
+    cuts = np.flatnonzero(ids == tokenizer.end_of_text).tolist()
+    starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(ids)]
+    return [tokenizer.decode(ids[start:end].tolist()) for start, end in zip(starts, ends, strict=True) if start < end]

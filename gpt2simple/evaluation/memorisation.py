@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.errors import DataError
-from gpt2simple.evaluation.copies import WORDS_PER_GRAM, CopyIndex, Match
-from gpt2simple.evaluation.words import Vocabulary, WordSequence
+from gpt2simple.evaluation.ngrams import WORDS_PER_GRAM, CopyIndex, Match, Vocabulary, WordSequence
 
 # Copying is called memorisation where it is this much above what the held-out text does by nature: the overlaps of
 # texts by one author differ by a few hundredths.

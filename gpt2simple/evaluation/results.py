@@ -6,10 +6,10 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2simple.evaluation.measure import Measurement
-from gpt2simple.evaluation.tally import Tally
+from gpt2simple.evaluation.measure import Measurement, Tally
 
 _DOCUMENTS_SHOWN = 20
+
 _DOCUMENT_HEADS = ("document", "tokens", "nats/token", "perplexity", "bits per byte", "accuracy")
 
 

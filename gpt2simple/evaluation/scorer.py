@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpt2simple._backend import tf
-from gpt2simple.network import flat_weights, head_matrix, hidden_states, logits
-from gpt2simple.shape import ModelShape
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.network.loss import head_matrix, logits
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
 _SLICE_BYTES = 1 << 27  # of float32 logits at a time
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.observers.curves import Curves
-from gpt2simple.observers.metrics import Metrics
-from gpt2simple.observers.trend import LOOKS_WITHOUT_GAIN
-from gpt2simple.records import RunPlan
+from gpt2simple.runs.curves import LOOKS_WITHOUT_GAIN, Curves
+from gpt2simple.runs.metrics import Metrics
+from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
 
 # A run is called overfitted where held-out loss ends this share above its best, three looks or more after it, or

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpt2simple._backend import tf
-from gpt2simple.generation.decode import (
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.generation.sampling import Logits
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.network.cached import (
     KeysValues,
     cache_bucket,
     new_caches,
@@ -22,12 +24,10 @@ from gpt2simple.generation.decode import (
     text_step,
     token_step,
 )
-from gpt2simple.generation.draft import AHEAD
-from gpt2simple.generation.sampling import Logits
-from gpt2simple.generation.weights import DecodeWeights
-from gpt2simple.shape import ModelShape
+from gpt2simple.gpt2.network.decode_weights import AHEAD, DecodeWeights
 
 MOST_SIZES = 4  # compiled batch sizes per call
+
 _WORTH_SHRINKING = 32  # tokens that must remain to be written for a smaller batch to be worth moving to
 
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from gpt2simple._backend import tf
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import RowBatch
-from gpt2simple.generation.draft import draft_of, draft_pays
 from gpt2simple.generation.samples import Collector, Piece, Sample
 from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
+from gpt2simple.generation.scheduler import Growing, Writer
 from gpt2simple.generation.text import BadWords, TextStream
-from gpt2simple.generation.weights import DecodeWeights, decode_weights
-from gpt2simple.generation.writer import Growing, Writer
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.network.decode_weights import DecodeWeights, decode_weights, draft_of, draft_pays
+from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.shape import ModelShape
-from gpt2simple.tokenizer import Tokenizer
 
 # Rows written at the same time when the user does not choose.
 _ROWS_ON_CPU = 8
+
 _ROWS_ON_GPU = 32
 
 

@@ -18,10 +18,11 @@ import numpy as np
 from gpt2simple.settings import GenerateSettings
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
+
 Chain = Callable[[Logits, Sequence[int], int], Logits]
 
-
 _NEVER = np.float32(-np.inf)
+
 _BLOCK = 256  # logits looked at together where all of them would take long
 
 

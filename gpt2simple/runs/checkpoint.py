@@ -15,13 +15,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from gpt2simple.errors import RunError
-from gpt2simple.runs.description import plain_number
+from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile, Tensor, write_safetensors
+from gpt2simple.runs.description import BestMark, FileRecord, Manifest, plain_number
 from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE
-from gpt2simple.runs.manifest import BestMark, FileRecord, Manifest
-from gpt2simple.storage import HashingWriter
-from gpt2simple.weights.safetensors_file import SafetensorsFile, Tensor, write_safetensors
+from gpt2simple.storage.files import HashingWriter
 
 _PYTORCH = {"format": "pt"}  # without it transformers takes the file for TensorFlow's
+
 _SAFETENSORS_DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL",

@@ -13,10 +13,10 @@ from typing import Literal
 from gpt2simple.errors import RunError
 from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint
-from gpt2simple.runs.description import RunInfo
-from gpt2simple.runs.manifest import BestMark
+from gpt2simple.runs.description import BestMark, RunInfo
 
 Notify = Callable[[str], None]
+
 Which = Literal["best", "latest"]
 
 

@@ -11,11 +11,17 @@ from pathlib import Path
 from gpt2simple.errors import RunError, SettingsError
 
 RUN_FILE = "run.json"
+
 MODEL_FILE = "model.safetensors"
+
 OPTIMIZER_FILE = "optimizer.safetensors"
+
 STATE_FILE = "state.json"
+
 MANIFEST_FILE = "manifest.json"
+
 LOCK_FILE = ".lock"
+
 LOCK_OWNER_FILE = ".lock-owner.json"
 
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
@@ -30,14 +36,18 @@ MODEL_SIDE_FILES = (
 
 # What observers write into a run's folder; named here because whoever replaces a run removes them.
 OBSERVERS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+
 OBSERVERS_FOLDERS = ("samples", "tensorboard")
 
 # A checkpoint that replaces one of the same step stands whole under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
 
 _STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
+
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
+
 _LEGACY_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?model-(\d+)"', re.MULTILINE)
+
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
 
 

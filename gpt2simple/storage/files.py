@@ -1,24 +1,56 @@
-"""Files and folders that are whole or absent.
+"""Files and folders that are whole or absent, files that grow by whole parts, and the sha256 of either.
 
 Everything is written under a temporary name beside its target and renamed, so that neither a crash nor a full disk
-leaves half a file under a name that somebody will read.
+leaves half a file under its final name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 from gpt2simple.errors import StorageError
-from gpt2simple.storage.faults import make_folder, storage_errors
+from gpt2simple.storage.disk import absent_as_storage_error, make_folder, storage_errors
 from gpt2simple.storage.temporary import temporary_name
+
+
+class HashingWriter:
+    """A file opened for writing that also knows the sha256 and the length of what went through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.bytes_written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data`` and return its length in bytes."""
+        self._file.write(data)
+        self._digest.update(data)
+        self.bytes_written += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def hexdigest(self) -> str:
+        """The sha256 of everything written so far, as 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 # Windows refuses to rename a file that a virus scanner or an indexer has open for a moment.
 _RENAME_PATIENCE_SECONDS = 2.0 if sys.platform == "win32" else 0.0
@@ -181,3 +213,60 @@ def _sync(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system without fsync
             raise
+
+
+class GrowingFile:
+    """A text file in UTF-8 that is made here and now, under a name that nothing had. Use it with ``with``.
+
+    A part is in the file when ``append`` returns; one that cannot be written whole is taken back. A file that was given
+    none is removed in the end.
+
+    Attributes:
+        path: the file. parts: how many it holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the file, and its parent folders where missing.
+
+        Raises:
+            FileExistsError: something has that name. StorageError: the disk does not allow it.
+        """
+        make_folder(path.parent)
+        with storage_errors(path), absent_as_storage_error(path):
+            # x: two processes that choose one name at the same moment must not both get it.
+            self._file = path.open("xb", buffering=0)
+        self.path, self.parts, self._bytes = path, 0, 0
+
+    def append(self, text: str) -> None:
+        """Write a part to the end.
+
+        Raises:
+            StorageError: it cannot be written; the parts before it stay.
+        """
+        data = text.encode("utf-8")
+        with storage_errors(self.path):
+            try:
+                self._write(data)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._bytes)
+                    self._file.seek(self._bytes)
+                raise
+        self.parts += 1
+        self._bytes += len(data)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]  # a disk that is nearly full takes a part, then says so
+
+    def __enter__(self) -> GrowingFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if not self.parts:
+            with contextlib.suppress(OSError):
+                self.path.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from gpt2simple.errors import Gpt2SimpleError, RunLockedError
-from gpt2simple.storage.faults import make_folder, storage_errors
+from gpt2simple.storage.disk import make_folder, storage_errors
 
 
 @contextlib.contextmanager

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
+from gpt2simple.gpt2.config import ModelShape
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.shape import ModelShape
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
+
 _GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
+
 _SLICE_BYTES = 1 << 27  # of logits at a time, see network.head
+
 _LOSS_ROWS = 128  # see network.head
+
 _MARGIN = 0.9  # share of the free memory that a run may plan with
+
 _EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
 
 
@@ -61,14 +64,6 @@ def estimate_memory(
         head += 4 * parameters
     slots = 0 if settings.optimizer == "sgd" else 2
     return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head)
-
-
-def free_memory() -> int:
-    """Bytes that this process may hold without pushing others out: those free, and those it holds already.
-
-    The model is in memory when a run is planned, and the estimates count it.
-    """
-    return int(psutil.virtual_memory().available) + int(psutil.Process().memory_info().rss)
 
 
 def choose_checkpointing(

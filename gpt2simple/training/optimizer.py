@@ -1,4 +1,4 @@
-"""Adam, AdamW and SGD over variables by canonical name, in as few passes over memory as there can be.
+"""Adam, AdamW and SGD over variables by canonical name, in few passes over memory, and the learning rate's schedule.
 
 For 124 M parameters the update is limited by memory. Gradients arrive in the dtype that the products gave, and XLA does
 the rest in one pass, in place: unscale, clip, decay, moments, weight. The arithmetic, epsilon's place included, is that
@@ -11,12 +11,98 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gpt2simple._backend import keras, tf
-from gpt2simple.network import is_matrix
-from gpt2simple.network.fusion import fused
-from gpt2simple.training.rate import LearningRate
+from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.gpt2.network.transformer import is_matrix
+from gpt2simple.gpt2.network.xla import fused
+
+
+class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise, then a constant, linearly falling or cosine-shaped rate (to 0 at the last step).
+
+    Args:
+        peak: highest rate.
+        warmup_steps: steps over which it rises; the first step already has ``peak / warmup_steps``.
+        shape: "constant", "linear" or "cosine".
+        last_step: where linear and cosine reach 0; None for constant.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, shape: str, last_step: int | None) -> None:
+        self.peak, self.warmup_steps, self.shape, self.last_step = peak, warmup_steps, shape, last_step
+
+    def __call__(self, step: Any) -> Any:
+        """The rate, float32 scalar, of the step after ``step`` done ones."""
+        return self.without_warm_up(step) * self.rise(step)
+
+    def without_warm_up(self, step: Any) -> Any:
+        """The rate as if there were no warm-up: what callbacks see and change."""
+        return self.peak * self._fall(tf.cast(step, tf.float32))
+
+    def rise(self, step: Any) -> Any:
+        """The share of it that the warm-up allows, up to 1."""
+        return tf.minimum((tf.cast(step, tf.float32) + 1.0) / max(self.warmup_steps, 1), 1.0)
+
+    def _fall(self, done: Any) -> Any:
+        if self.shape == "constant" or self.last_step is None:
+            return tf.ones([])
+        span = max(self.last_step - self.warmup_steps, 1)
+        progress = tf.clip_by_value((done - self.warmup_steps) / span, 0.0, 1.0)
+        return 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + tf.cos(math.pi * progress))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "shape": self.shape,
+            "last_step": self.last_step,
+        }
+
+
+class LearningRate:
+    """A schedule times a factor that callbacks change by assigning another rate.
+
+    ``shown`` is the variable that callbacks read and assign: the rate of the last step as if there were no warm-up.
+    What one assigns, over what stood there, is a factor from then on, so that a schedule goes on in its shape; and a
+    rate assigned during the warm-up is not taken for several times that of so early a step.
+
+    Args:
+        schedule: the rate without callbacks.
+    """
+
+    def __init__(self, schedule: WarmUpSchedule) -> None:
+        self._schedule = schedule
+        self._factor = tf.Variable(1.0, trainable=False, name="rate_factor")
+        self.shown = tf.Variable(schedule.without_warm_up(0), trainable=False, name="learning_rate")
+        self._expected = tf.Variable(self.shown, trainable=False, name="expected_rate")  # what stood there
+
+    def factor(self) -> Any:
+        """What callbacks have multiplied the schedule by so far, float32 scalar: part of a checkpoint."""
+        return self._factor * tf.where(self._expected > 0.0, self.shown / self._expected, 1.0)
+
+    def after(self, step: Any) -> Any:
+        """The rate, float32 scalar, of the step after ``step`` done ones."""
+        return self._without_warm_up(step) * self._schedule.rise(step)
+
+    def take(self, step: Any) -> Any:
+        """The same for a step that is being made: what callbacks assigned before it becomes the factor."""
+        rate, shown = self.after(step), self._without_warm_up(step)
+        self._factor.assign(self.factor())
+        self.shown.assign(shown)
+        self._expected.assign(shown)
+        return rate
+
+    def go_on(self, step: Any, factor: float) -> None:
+        """Be as after ``step`` done ones, with the factor of then."""
+        self._factor.assign(factor)
+        shown = self._schedule.without_warm_up(tf.maximum(step - 1, 0)) * factor
+        self.shown.assign(shown)
+        self._expected.assign(shown)
+
+    def _without_warm_up(self, step: Any) -> Any:
+        return self._schedule.without_warm_up(step) * self.factor()
+
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+
 _MOMENTS = {"adamw": ("m", "v"), "adam": ("m", "v"), "sgd": ()}
 
 

@@ -1,19 +1,26 @@
-"""How often a run looks, saves and samples, and when it ends: settings turned into numbers of steps."""
+"""What a run trains on, how often it evaluates, saves and samples, and when it ends: settings as numbers of steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+
+import numpy as np
 
 from gpt2simple.settings import FinetuneSettings
 
 _MOST_STEPS_BETWEEN_LOOKS = 200
+
 _FEWEST_STEPS_BETWEEN_LOOKS = 10
+
 _LOOKS_PER_EPOCH = 4
+
 _LOOK_TO_TRAINING = 4  # windows trained per window looked at, at least: a look costs a third of a step's window
+
 _STEPS_WITHOUT_HELD_OUT = 100
+
 _SAMPLE_EVERY = 100
 
 ENDLESS = 1_000_000_000  # steps: more than anybody waits for
@@ -101,3 +108,27 @@ def _eval_every(settings: FinetuneSettings, steps_per_epoch: Fraction, steps_per
         return int(settings.eval_every)
     wanted = min(max(float(steps_per_epoch) / _LOOKS_PER_EPOCH, _FEWEST_STEPS_BETWEEN_LOOKS), _MOST_STEPS_BETWEEN_LOOKS)
     return max(math.ceil(wanted), math.ceil(_LOOK_TO_TRAINING * steps_per_look))
+
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs, targets, weights, each [B, T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a run trains on.
+
+    Attributes:
+        batch: number of a micro-batch since the run began -> arrays [B, T]; a pure function, so that a number is all
+            there is to a position in the data.
+        epoch_at: number of micro-batches taken -> passes over the text.
+        accumulate: micro-batches per step.
+        held_out: batches of one look; empty: nothing is held out. target_bytes: bytes that their targets spell.
+        sample: step -> what the model writes, or None.
+    """
+
+    batch: Callable[[int], Batch]
+    epoch_at: Callable[[int], float]
+    accumulate: int
+    held_out: Sequence[Batch]
+    target_bytes: int
+    sample: Callable[[int], str] | None

@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpt2simple._backend import in_xla, tf
-from gpt2simple.network import (
-    DropoutKey,
-    LossGradients,
-    flat_weights,
-    head_matrix,
-    hidden_states,
-    loss_gradients,
-)
-from gpt2simple.shape import ModelShape
+from gpt2simple.backend.tensorflow import in_xla, tf
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.network.dropout import DropoutKey
+from gpt2simple.gpt2.network.loss import LossGradients, head_matrix, loss_gradients
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
 # (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
 # of the head by weight name, that of the embedding with or without rows of padding at its end

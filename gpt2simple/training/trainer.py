@@ -1,19 +1,24 @@
-"""The Keras model that `fit` trains: a `TFGPT2LMHeadModel`'s variables with a train step of our own."""
+"""The Keras model that `fit` trains: the variables of a `TFGPT2LMHeadModel` with a train step of our own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from gpt2simple._backend import keras, tf
-from gpt2simple.network import flat_weights, head_matrix, hidden_states
-from gpt2simple.network.head import summed_loss
-from gpt2simple.training.optimizer import FusedOptimizer
+from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.errors import SettingsError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.network.loss import head_matrix, summed_loss
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
 from gpt2simple.training.step import Gradients
 
 _FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
+
 _GROWTH_STEPS = 2000
 
 
@@ -104,3 +109,61 @@ class Trainer(keras.Model):
         states = tf.cast(hidden_states(weights_of_body, inputs, self._shape, self._dtype_of_products), tf.float32)
         matrix = head_matrix(self._named["wte.weight"], tf.float32)
         return summed_loss(states, matrix, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]))
+
+
+def build_trainer(
+    model: Any,
+    variables: Mapping[str, Any],
+    shape: ModelShape,
+    settings: FinetuneSettings,
+    *,
+    dtype: Any,
+    seed: int,
+    last_step: int | None,
+    checkpointing: bool,
+    compile_whole_step: bool = False,
+) -> Trainer:
+    """A compiled trainer at step 0, its moments zero.
+
+    Args:
+        model: the `TFGPT2LMHeadModel`. variables: its variables by canonical name.
+        dtype: of the matrix products.
+        seed: of the dropout masks. last_step: where the learning rate's schedule ends, or None.
+        checkpointing: whether blocks are computed twice to save memory.
+        compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
+    """
+    trained = trained_names(variables, shape, settings)
+    gradients = Gradients(
+        variables, trained, shape, dtype, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
+    )
+    trainer = Trainer(model, gradients, dtype, shape, variables)
+    schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
+    optimizer = FusedOptimizer(
+        {name: variables[name] for name in sorted(trained)},
+        kind=settings.optimizer,
+        rate=LearningRate(schedule),
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+    )
+    trainer.compile(optimizer=optimizer, jit_compile=compile_whole_step)
+    return trainer
+
+
+def trained_names(variables: Mapping[str, Any], shape: ModelShape, settings: FinetuneSettings) -> frozenset[str]:
+    """The canonical names of the weights that these settings train.
+
+    Raises:
+        SettingsError: more layers are to be trained than there are.
+    """
+    names = frozenset(variables)
+    if settings.only_train_transformer_layers:
+        return names - {"wte.weight", "wpe.weight"}
+    count = settings.train_last_n_layers
+    if count is None:
+        return names
+    if count > shape.n_layer:
+        raise SettingsError(
+            f"train_last_n_layers is {count}; this model has {shape.n_layer} layers. Give up to {shape.n_layer}."
+        )
+    last = tuple(f"h.{number}." for number in range(shape.n_layer - count, shape.n_layer))
+    return frozenset(name for name in names if name.startswith((*last, "ln_f.")))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights
+
+from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights
 
 model = GPT2LMHeadModel(GPT2Config(**PARITY_SHAPE.to_config(PARITY_SHAPE.n_vocab - 1))).eval()
 state = {f"transformer.{name}": torch.from_numpy(value) for name, value in random_weights().items()}

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from pytorch_perplexity import strided_loss
 from transformers import GPT2Config, GPT2LMHeadModel
-from weight_layouts import PARITY_SHAPE, random_weights
+
+from tests.helpers.weight_layouts import PARITY_SHAPE, random_weights
 
 IDS = np.random.RandomState(2).randint(0, 257, 301)
 

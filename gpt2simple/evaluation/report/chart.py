@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WIDTH, _HEIGHT = 460, 300
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 40
+
 _MOST_POINTS = 400
 
 

@@ -10,12 +10,14 @@ from typing import Any
 from gpt2simple._version import __version__
 from gpt2simple.evaluation.memorisation import marked, shortened
 from gpt2simple.evaluation.report.chart import Line, Mark, chart
-from gpt2simple.evaluation.report.gather import RunReport
+from gpt2simple.evaluation.report.data import RunReport
 from gpt2simple.evaluation.report.style import STYLE
 from gpt2simple.settings import to_json
 
 _MOST_PASSAGES = 20
+
 _NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?( ?(%|s|GB))?")
+
 _SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 

@@ -1,5 +1,7 @@
 """The look of a report: light and dark, from a phone's width up."""
 
+from __future__ import annotations
+
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c1c1e; --soft: #5c5c66; --line: #d9d9df; --card: #f6f6f8;
   --train: #2f6fb0; --held: #c8401b; --best: #8a5a00; --mark: #ffd9c7; --link: #0b57a4; }

@@ -1,0 +1,267 @@
+"""Several models fine-tuned on the same text, one after the other, and measured alike; what is done is not done again.
+
+The text is parted once, with the first model's tokenizer, into two files that all models read: the split is the same
+whatever their vocabularies. Knows no arithmetic of training.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.api.session import Session
+from gpt2simple.backend.memory import PeakMemory
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.data.split import split
+from gpt2simple.data.texts import texts_of
+from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.memorisation import TrainingText, marked
+from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page, draw_comparison
+from gpt2simple.evaluation.verdict import judge
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.hub.locate import canonical_name, folder_shape, model_folder
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.runs import metrics
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.settings import CompareSettings, TextSettings, to_json
+from gpt2simple.storage.disk import make_folder
+from gpt2simple.storage.files import atomic_write
+
+_PASSES = 4  # over the text, where no budget is given
+
+_LONGEST_WINDOW = 256
+
+# What a comparison keeps of its texts is a digest, which tells people nothing.
+_TEXTS = {"text": "another text", "validation_file": "another validation_file"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where models and runs lie, and how to compute."""
+
+    model_dir: Path
+    checkpoint_dir: Path
+    precision: str
+    threads: int | None
+    notify: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What every model is given."""
+
+    name: str
+    train: Path
+    held_out: Path
+    train_tokens: int  # as the first model's tokenizer counts
+    window: int
+    steps: int
+    settings: CompareSettings
+    cache_dir: str | None  # of encoded texts
+    asked: dict[str, Any]  # what must be the same for the comparison to go on, as JSON values
+
+
+def compare_models(
+    dataset: Any, model_names: Sequence[str], settings: CompareSettings, text: TextSettings, name: str, place: Place
+) -> CompareResult:
+    """The models side by side. Called again with the same text and settings, it goes on where it stopped.
+
+    Args:
+        dataset: as for fine-tuning. name: of the comparison: its folder, and the beginning of its runs' names.
+
+    Raises:
+        SettingsError: fewer than two models, one named twice, or a window that one of them cannot read.
+        DataError: nothing can be held out. RunError: another text or other settings were compared under that name.
+        KeyboardInterrupt: a model's training was interrupted; called again, it goes on from there.
+    """
+    names = [canonical_name(model) for model in model_names]
+    runs = {model: f"{name}-{_slug(model)}" for model in names}
+    if len(set(runs.values())) != len(model_names) or len(names) < 2:
+        raise SettingsError(
+            f"model_names is {list(model_names)!r}; expected two or more different models, such as "
+            '["tiny", "124M", "355M"].'
+        )
+    folders = {model: model_folder(model, place.model_dir, place.notify) for model in names}
+    shapes = {model: folder_shape(folder) for model, folder in folders.items()}
+    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
+    training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
+    rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
+    return _written(rows, comparison, place.checkpoint_dir / name)
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", Path(model).name)
+
+
+def _prepared(
+    dataset: Any,
+    first: Path,
+    shapes: dict[str, ModelShape],
+    settings: CompareSettings,
+    text: TextSettings,
+    folder: Path,
+    place: Place,
+) -> Comparison:
+    shortest = min(shape.n_ctx for shape in shapes.values())
+    window = settings.window or min(shortest, _LONGEST_WINDOW)
+    if window > shortest:
+        raise SettingsError(f"window is {window}; one of the models reads at most {shortest}. Give up to {shortest}.")
+    tokenizer = Tokenizer.load(first)
+    corpus = encode_corpus(dataset, tokenizer, text, notify=place.notify)
+    validation = None
+    if text.validation_file is not None:
+        validation = encode_corpus(text.validation_file, tokenizer, text, notify=place.notify)
+    parts = split(corpus, text, window, validation=validation)
+    if parts.held_out is None:
+        reason = parts.notices[0] if parts.notices else "validation_split is 0."
+        raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
+    budget = settings.tokens or _PASSES * parts.train.tokens
+    asked = {
+        **to_json(settings),
+        "tokens": budget,
+        "window": window,
+        "validation_split": text.validation_split,
+        "precision": place.precision,
+        "text": corpus.fingerprint,
+        "validation_file": None if validation is None else validation.fingerprint,
+    }
+    make_folder(folder)
+    _require_the_same(folder, asked)
+    for path, tokens in ((folder / "train.jsonl", parts.train), (folder / "held-out.jsonl", parts.held_out)):
+        lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
+        if not path.is_file() or path.read_text(encoding="utf-8") != lines:
+            atomic_write(path, lines)
+    return Comparison(
+        name=folder.name,
+        train=folder / "train.jsonl",
+        held_out=folder / "held-out.jsonl",
+        train_tokens=parts.train.tokens,
+        window=window,
+        steps=max(round(budget / (window * settings.batch_size)), settings.looks),
+        settings=settings,
+        cache_dir=text.cache_dir,
+        asked=asked,
+    )
+
+
+def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
+    """Record what is asked of a comparison that begins; raise RunError where it began with something else."""
+    path = folder / "compare.json"
+    if not path.is_file():
+        atomic_write(path, json.dumps({"asked": asked}, indent=1) + "\n")
+        return
+    before = json.loads(path.read_text(encoding="utf-8")).get("asked", {})
+    changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
+    if changed:
+        told = [name for name in changed if name not in _TEXTS]
+        differences = [f"{_listed(before, told)}, and this call gives {_listed(asked, told)}"] if told else []
+        differences += [_TEXTS[name] for name in changed if name in _TEXTS]
+        raise RunError(
+            f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
+            f"those of this call. Ask for the same to go on with it, or give another name than {folder.name!r}."
+        )
+
+
+def _listed(values: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name}={values[name]!r}" for name in names)
+
+
+def _lines(path: Path) -> list[str]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _row(
+    model: str, run_name: str, shape: ModelShape, comparison: Comparison, training: TrainingText, place: Place
+) -> CompareRow:
+    """The figures of a model: read, where an earlier call has made them; else made, and kept."""
+    kept = comparison.train.parent / f"{run_name}.json"
+    key = {
+        "settings": to_json(comparison.settings),
+        "steps": comparison.steps,
+        "window": comparison.window,
+        "texts": [path.stat().st_mtime_ns for path in (comparison.train, comparison.held_out)],
+    }
+    if kept.is_file():
+        values = json.loads(kept.read_text(encoding="utf-8"))
+        if values["key"] == key:
+            place.notify(f"{model}: done before, figures taken from {kept}.")
+            return CompareRow.from_json(values["row"])
+    place.notify(f"{model}: {shape.parameters:,} parameters, {comparison.steps} steps.")
+    row = _measured(model, run_name, shape, comparison, training, place)
+    atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")
+    return row
+
+
+def _measured(
+    model: str, run_name: str, shape: ModelShape, comparison: Comparison, training: TrainingText, place: Place
+) -> CompareRow:
+    wanted = comparison.settings
+    arguments: dict[str, Any] = {
+        "run_name": run_name, "model_dir": place.model_dir, "checkpoint_dir": place.checkpoint_dir,
+        "precision": place.precision, "threads": place.threads, "seed": wanted.seed, "notify": place.notify,
+    }  # fmt: skip
+    every = max(comparison.steps // wanted.looks, 1)
+    with Session(model, **arguments) as session, PeakMemory() as memory:
+        result = session.finetune(
+            str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
+            window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
+            eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
+        )  # fmt: skip
+        if result.reason == "interrupted":  # the run is kept, and half-trained: it has no row yet
+            place.notify(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
+            raise KeyboardInterrupt
+        measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
+        texts = session.generate(
+            nsamples=wanted.nsamples, length=wanted.length, temperature=wanted.temperature, seed=wanted.seed
+        )
+        run_dir = session.run_dir
+    recorded = metrics.read(run_dir)
+    tokens_of = {record.step: record.tokens for record in recorded.steps}
+    verdict = judge(recorded, RunFolder(run_dir, place.notify).info.description.settings)
+    assert verdict is not None, run_dir
+    found = training.look_for(texts)
+    first = recorded.evaluations[0] if recorded.evaluations else None
+    return CompareRow(
+        model_name=model,
+        run_name=run_name,
+        parameters=shape.parameters,
+        tokens_per_parameter=verdict.tokens_per_parameter,
+        steps=result.steps,
+        best_step=result.best_step or 0,
+        bits_per_byte=measured.bits_per_byte,
+        loss=measured.loss,
+        standard_error=measured.standard_error,
+        base_bits_per_byte=first.bits_per_byte if first is not None and first.step == 0 else None,
+        gap=verdict.gap,
+        verdict=verdict.title,
+        copied_share=found.share,
+        natural_share=found.natural_share,
+        longest_copy=found.longest.words if found.longest else 0,
+        seconds=result.seconds,
+        memory_bytes=memory.bytes,
+        samples=found.samples,
+        marked_samples=tuple(marked(found, number) for number in range(len(texts))),
+        looks=tuple((float(tokens_of.get(look.step, 0)), look.bits_per_byte) for look in recorded.evaluations),
+    )
+
+
+def _written(rows: list[CompareRow], comparison: Comparison, folder: Path) -> CompareResult:
+    tokens = comparison.steps * comparison.window * comparison.settings.batch_size
+    result = CompareResult(
+        rows=tuple(rows),
+        text=f"Learned: {comparison.train_tokens:,} tokens as {rows[0].model_name} counts them, the same text for all.",
+        budget=f"Each model: {comparison.steps:,} steps of {comparison.settings.batch_size} windows of "
+        f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {comparison.settings.learning_rate:g}.",
+        path=folder / "compare.html",
+        json_path=folder / "compare.json",
+        picture=folder / "compare.png",
+        asked=comparison.asked,
+    )
+    atomic_write(result.path, comparison_page(result), durable=False)
+    atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)
+    draw_comparison(rows, result.picture)
+    return result

@@ -1,0 +1,128 @@
+"""What there is: versions, device and precision, the known models and which are here, the runs and how far they are.
+
+Reads only; downloads nothing and opens no weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.backend import devices
+from gpt2simple.backend.precision import choose_precision
+from gpt2simple.backend.tensorflow import library_versions
+from gpt2simple.errors import Gpt2SimpleError
+from gpt2simple.gpt2.hub.download import is_gpt2_downloaded
+from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import list_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A known model. ``parameters`` is None for the built-in one."""
+
+    name: str
+    parameters: int | None
+    is_downloaded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEntry:
+    """A run.
+
+    Attributes:
+        model_name, step, best_step, ended: None where the run does not say (gpt-2-simple's do not).
+        problem: why it cannot be read; None: it can.
+    """
+
+    name: str
+    model_name: str | None = None
+    step: int | None = None
+    best_step: int | None = None
+    ended: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """The answer of ``look_around``."""
+
+    versions: dict[str, str]
+    device: str
+    precision: str
+    precision_reason: str
+    models: tuple[ModelEntry, ...]
+    runs: tuple[RunEntry, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The overview as JSON values."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """The overview for people."""
+        lines = [
+            ", ".join(f"{name} {version}" for name, version in self.versions.items()),
+            f"Device: {self.device}",
+            f"Precision: {self.precision} ({self.precision_reason})",
+            "Models:",
+            *(f"  {model.name:6} {_state(model)}" for model in self.models),
+            "Runs:" if self.runs else "Runs: none here yet",
+            *(f"  {run.name}: {_progress(run)}" for run in self.runs),
+        ]
+        return "\n".join(lines)
+
+
+def look_around(model_dir: Path, checkpoint_dir: Path) -> Overview:
+    """An overview of this installation and these two folders."""
+    device = devices.start(None)
+    precision = choose_precision("auto")
+    return Overview(
+        versions=library_versions(),
+        device=device,
+        precision=precision.training,
+        precision_reason=precision.reason,
+        models=tuple(
+            ModelEntry(
+                name=known.name,
+                parameters=known.shape.parameters if known.shape else None,
+                is_downloaded=is_gpt2_downloaded(known.name, model_dir),
+            )
+            for known in KNOWN_MODELS.values()
+        ),
+        runs=tuple(_run(checkpoint_dir / name) for name in list_runs(checkpoint_dir)),
+    )
+
+
+def _run(path: Path) -> RunEntry:
+    run = RunFolder(path, lambda text: None)
+    if not run.exists:
+        return RunEntry(name=path.name, step=run.legacy_step, ended="by gpt-2-simple")
+    try:
+        info, mark = run.info, run.best_mark()
+    except Gpt2SimpleError as error:
+        return RunEntry(name=path.name, problem=str(error))
+    return RunEntry(
+        name=path.name,
+        model_name=info.description.model_name,
+        step=max((checkpoint.step for checkpoint in run.checkpoints()), default=0),
+        best_step=mark.step if mark is not None else None,
+        ended=info.ended,
+    )
+
+
+def _state(model: ModelEntry) -> str:
+    if model.parameters is None:
+        return "built in" if model.is_downloaded else "missing from this installation"
+    return f"{model.parameters / 1e6:,.0f} million parameters, {'here' if model.is_downloaded else 'not downloaded'}"
+
+
+def _progress(run: RunEntry) -> str:
+    if run.problem is not None:
+        return run.problem
+    parts = [f"step {run.step}"]
+    parts += [f"best at step {run.best_step}"] if run.best_step is not None else []
+    parts += [f"model {run.model_name}"] if run.model_name is not None else []
+    parts += [run.ended] if run.ended is not None else []
+    return ", ".join(parts)

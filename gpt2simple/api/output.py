@@ -1,0 +1,163 @@
+"""Where generated text goes: printed in the order of the samples as soon as possible; to new files only whole.
+
+Knows no session, and prints nothing by itself: the caller passes what to write with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from gpt2simple.errors import SettingsError
+from gpt2simple.generation.samples import Piece
+from gpt2simple.storage.files import GrowingFile
+
+
+class Turns:
+    """Holds back the pieces of a sample until all samples before it are done."""
+
+    def __init__(self) -> None:
+        self._turn = 0  # the first sample that is not done: its pieces are given out at once
+        self._held: dict[int, deque[Piece]] = {}  # by sample, in the order in which they came
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece of any sample."""
+        self._held.setdefault(piece.sample, deque()).append(piece)
+
+    def ready(self) -> Iterator[Piece]:
+        """The pieces whose turn it is; one that is not asked for is still held."""
+        while pieces := self._held.get(self._turn):
+            piece = pieces.popleft()
+            yield piece
+            if piece.finish_reason is not None:  # not before: whoever is stopped over this piece is still at its sample
+                del self._held[self._turn]
+                self._turn += 1
+
+    def finished_later(self) -> list[list[Piece]]:
+        """The pieces of each sample that is done and has to wait for one that is not; for when no more will come."""
+        later = [pieces for number, pieces in sorted(self._held.items()) if number > self._turn]
+        return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
+
+
+def new_file(path: str | Path) -> GrowingFile:
+    """A file for samples under a name that the user chose.
+
+    Raises:
+        SettingsError: something has that name, or it is none. StorageError: the file cannot be made.
+    """
+    try:
+        if not str(path):
+            raise ValueError
+        return GrowingFile(Path(path))
+    except (TypeError, ValueError):  # what pathlib and the system say of what is no name
+        raise SettingsError(f"destination_path is {path!r}; expected the name of a file.") from None
+    except FileExistsError:
+        raise SettingsError(
+            f"{path} exists, and is not overwritten. Name another destination_path, or move it away."
+        ) from None
+
+
+def new_file_in(folder: Path) -> GrowingFile:
+    """A file for samples in a folder, under a name that says when and that no file has, in any process.
+
+    Raises:
+        StorageError: the file cannot be made.
+    """
+    stem, number = f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}", 0
+    while True:
+        try:
+            return GrowingFile(folder / (f"{stem}_{number}.txt" if number else f"{stem}.txt"))
+        except FileExistsError:
+            number += 1
+
+
+def show(
+    pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str], None], notify: Callable[[str], None]
+) -> None:
+    """Write samples in their order, the first unfinished one while it grows.
+
+    Args:
+        pieces: those of `total` samples.
+        delim: stands behind each sample where there are several.
+        write: puts text out at once.
+        notify: is told, where this is stopped in the middle, what was finished.
+    """
+    out = _Outflow(total, delim, write, live=True)
+    try:
+        out.run(pieces)
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
+    except BaseException as error:
+        if total > 1:
+            cut = f"; number {out.cut} is cut short." if out.cut else "."
+            notify(f"Stopped with {out.finished} of {total} samples finished{cut}")
+        elif not isinstance(error, OSError):  # which says by itself that the text could not be written
+            notify("Stopped: the text is cut short.")
+        raise
+
+
+def save(pieces: Iterable[Piece], total: int, delim: str, file: GrowingFile, notify: Callable[[str], None]) -> None:
+    """Write samples to a file in their order, each as soon as it and those before it are finished; none by half.
+
+    The arguments are those of ``show``. Where this is stopped, finished samples that waited for an unfinished one are
+    written too.
+    """
+    try:
+        _Outflow(total, delim, file.append, live=False).run(pieces)
+    except BaseException:
+        kept = f"they are in {file.path}" if file.parts else f"{file.path} was not kept"
+        notify(f"Stopped with {file.parts} of {total} samples finished; {kept}.")
+        raise
+
+
+class _Outflow:
+    """Samples on their way out.
+
+    Attributes:
+        finished: samples that are out whole. cut: number, from 1, of the sample that is out by half and stays so.
+    """
+
+    def __init__(self, total: int, delim: str, write: Callable[[str], None], *, live: bool) -> None:
+        self._write = write
+        self._live = live
+        self._end = "\n" + (delim if total > 1 else "")
+        self._turns = Turns()
+        self._waiting = ""  # text of the sample whose turn it is, where only whole ones are written
+        self._begun = False  # whether a sample is out by half
+        self.finished = 0
+        self.cut: int | None = None
+
+    def run(self, pieces: Iterable[Piece]) -> None:
+        """Write all; where this is stopped, what is finished is written before the error goes on."""
+        try:
+            for piece in pieces:
+                self._turns.add(piece)
+                for ready in self._turns.ready():
+                    self._put(ready)
+        except OSError:  # what is written to takes no more
+            raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._put_finished()
+            raise
+
+    def _put(self, piece: Piece) -> None:
+        self._waiting += piece.text
+        done = piece.finish_reason is not None
+        if done or self._live:
+            text, self._waiting = self._waiting + (self._end if done else ""), ""
+            self._begun = self._live
+            self._write(text)
+            self._begun = not done
+            self.finished += done
+
+    def _put_finished(self) -> None:
+        if self._begun:
+            self.cut = self.finished + 1
+            self._write(self._end)
+        for pieces in self._turns.finished_later():
+            self._write("".join(piece.text for piece in pieces) + self._end)
+            self.finished += 1

@@ -1,0 +1,222 @@
+"""What is made before a run: encoded texts, a tokenizer of one's own, a model that has learned nothing yet.
+
+Loads TensorFlow only to draw a model's weights. Knows nothing of runs and sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.api.console import reading_bar, tell
+from gpt2simple.data import documents, export
+from gpt2simple.data.texts import read_texts
+from gpt2simple.errors import SettingsError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.hub.locate import model_folder
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.settings import TextSettings, accepts
+from gpt2simple.settings.fields import split_by_class
+from gpt2simple.storage.disk import make_folder
+
+_DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedText:
+    """A text as a file of token ids.
+
+    Attributes:
+        path: the file. tokens: all ids in it and between its documents.
+    """
+
+    path: Path
+    documents: int
+    characters: int
+    tokens: int
+
+    def summary(self) -> str:
+        return (
+            f"{self.path}: {self.characters:,} characters in {self.documents:,} document"
+            f"{'' if self.documents == 1 else 's'}, {self.tokens:,} tokens."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeModel:
+    """A new folder with a tokenizer, and with a model where one was asked for.
+
+    Attributes:
+        vocab_size: tokens of the vocabulary; fewer than asked for where the text has no more pairs to merge.
+        parameters: of the new model; None: the folder holds a tokenizer alone.
+    """
+
+    folder: Path
+    vocab_size: int
+    parameters: int | None
+
+    def summary(self) -> str:
+        if self.parameters is None:
+            return f"{self.folder}: a tokenizer of {self.vocab_size:,} tokens."
+        return (
+            f"{self.folder}: a tokenizer of {self.vocab_size:,} tokens and a model of {self.parameters:,} parameters "
+            f"that has learned nothing yet. Train it with --model-name {self.folder}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+@accepts(TextSettings)
+def encode_dataset(
+    dataset: Any,
+    out_path: str | Path = "text_encoded.npz",
+    *,
+    model_name: str = "124M",
+    model_dir: str | Path = "models",
+    combine: int = 50_000,
+    **settings: Any,
+) -> EncodedText:
+    """What was encoded into an .npz file, which ``finetune`` and gpt-2-simple read.
+
+    ``finetune`` keeps encoded texts by itself; the file is for carrying them elsewhere.
+
+    Args:
+        dataset: whatever ``finetune`` takes.
+        out_path: the file to write; one of that name is replaced.
+        model_name: whose tokenizer: a known model, downloaded if it is not there, or a folder.
+        combine: documents are gathered in one array until it holds this many bytes of text.
+        settings: see below.
+
+    Raises:
+        DataError: the dataset cannot be read or holds no text. StorageError: the file cannot be written.
+
+    Example:
+        >>> import gpt2simple
+        >>> gpt2simple.encode_dataset(["One text.", "Another."], "texts.npz", model_name="tiny").documents
+        2
+    """
+    (given,) = split_by_class(settings, TextSettings, function="encode_dataset")
+    tokenizer = Tokenizer.load(model_folder(model_name, Path(model_dir), tell))
+    with reading_bar("Encoding") as progress:
+        corpus = export.encode_dataset(
+            dataset,
+            tokenizer,
+            Path(out_path),
+            TextSettings(**given),
+            combine=combine,
+            notify=tell,
+            progress=progress,
+        )
+    return EncodedText(
+        path=Path(out_path), documents=corpus.documents, characters=corpus.characters, tokens=corpus.tokens
+    )
+
+
+def encode_csv(
+    csv_path: str | Path,
+    out_path: str | Path = "csv_encoded.txt",
+    *,
+    header: bool = True,
+    column: str | int = 0,
+    encoding: str = "utf-8",
+    start_token: str = export.START_MARK,
+    end_token: str = documents.END_MARK,
+) -> Path:
+    """A text file with the rows of a table, each between two marks on a line of its own, as gpt-2-simple makes it.
+
+    ``finetune`` reads tables by itself, with the real end-of-text token between rows; this file shows what is in it.
+
+    Args:
+        csv_path: a .csv or .tsv file. out_path: the file to write; one of that name is replaced.
+        header: whether the first line names the columns. column: the one with the text, by name or number from 0.
+        encoding: character encoding of the table; the new file is UTF-8.
+        start_token, end_token: what stands before and after each row.
+
+    Raises:
+        DataError: the file is missing, is no table, is not of the encoding, or has no such column. SettingsError: there
+            is no such encoding. StorageError: the file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("tales.csv").write_text("tale\\nOnce.\\nTwice.\\n")
+        >>> import gpt2simple
+        >>> gpt2simple.encode_csv("tales.csv").read_text().splitlines()
+        ['<|startoftext|>Once.<|endoftext|>', '<|startoftext|>Twice.<|endoftext|>']
+    """
+    settings = TextSettings(header=header, column=column, encoding=encoding)
+    export.encode_csv(
+        Path(csv_path), Path(out_path), settings, start_token=start_token, end_token=end_token, notify=tell
+    )
+    return Path(out_path)
+
+
+@accepts(TextSettings)
+def make_tokenizer(
+    dataset: Any,
+    folder: str | Path,
+    *,
+    vocab_size: int = 4096,
+    n_layer: int | None = None,
+    n_head: int | None = None,
+    n_embd: int | None = None,
+    n_ctx: int | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> MadeModel:
+    """A new folder with a byte-level BPE for texts like these, and a GPT-2 with random weights if its shape is given.
+
+    ``finetune(dataset, model_name=folder)`` then trains that model from nothing.
+
+    Args:
+        dataset: whatever ``finetune`` takes, but no encoded .npz.
+        folder: where to write; it must be new or empty.
+        vocab_size: most tokens of the vocabulary, at least 257.
+        n_layer, n_head, n_embd, n_ctx: layers (6), heads (6), width (192) and longest context in tokens (512) of the
+            new model; giving one of them makes it.
+        seed: draws its weights.
+        settings: see below.
+
+    Raises:
+        SettingsError: the folder is in use, or ``vocab_size`` too small. DataError: there is no text.
+        CheckpointError: the four numbers make no GPT-2.
+
+    Example:
+        >>> import gpt2simple
+        >>> gpt2simple.make_tokenizer(["yksi kaksi kolme"] * 9, "models/suomi", vocab_size=260, n_layer=1).parameters
+        593472
+    """
+    (given,) = split_by_class(settings, TextSettings, function="make_tokenizer")
+    wanted = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "n_ctx": n_ctx}
+    numbers = {name: value for name, value in wanted.items() if value is not None}
+    if numbers:  # complain before the text is read
+        ModelShape(n_vocab=vocab_size, **(_DEFAULT_SHAPE | numbers))
+    target = Path(folder)
+    if target.exists() and any(target.iterdir()):
+        raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
+    tokenizer = Tokenizer.train(_texts(dataset, TextSettings(**given)), vocab_size)
+    if not numbers:
+        make_folder(target)
+        tokenizer.save(target)
+        return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=None)
+    shape = ModelShape(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SHAPE | numbers))
+    _write_new_model(target, shape, tokenizer, seed)
+    return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=shape.parameters)
+
+
+def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
+    with reading_bar("Reading") as progress:
+        yield from read_texts(dataset, settings, notify=tell, progress=progress)
+
+
+def _write_new_model(folder: Path, shape: ModelShape, tokenizer: Tokenizer, seed: int) -> None:
+    from gpt2simple.gpt2.formats.huggingface import write_model_folder
+    from gpt2simple.gpt2.model import build_model, read_weight
+
+    model = build_model(shape, seed=seed)
+    write_model_folder(folder, shape, lambda name: read_weight(model, name), tokenizer)

@@ -1,0 +1,155 @@
+"""One report, from the names of runs to the files: reads what the runs recorded and finds the text they learned from.
+
+Knows files and their names; not how a page looks. Loads no weights.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.data.cache import TextCache, cache_folder
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.data.split import split
+from gpt2simple.data.texts import texts_of
+from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsError
+from gpt2simple.evaluation.memorisation import TrainingText
+from gpt2simple.evaluation.report.data import RunReport, gather
+from gpt2simple.evaluation.report.page import page
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.runs.description import RunInfo
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import existing_run_path
+from gpt2simple.storage.disk import make_folder
+from gpt2simple.storage.files import atomic_write
+from gpt2simple.training.callbacks.plot import draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportResult:
+    """A report that was written.
+
+    Attributes:
+        path: the page. json_path: every number of it. pictures: the curves of each run as PNG.
+        runs: what the page says.
+    """
+
+    path: Path
+    json_path: Path
+    pictures: tuple[Path, ...]
+    runs: tuple[RunReport, ...]
+
+    def summary(self) -> str:
+        """Each run's verdict in a few lines, and where the page is."""
+        parts = [f"{run.name}: {run.verdict.summary()}" for run in self.runs]
+        copied = [f"{run.name}: {run.memorisation.summary()}" for run in self.runs if run.memorisation is not None]
+        return "\n".join([*parts, *copied, f"Report: {self.path}; numbers: {self.json_path}."])
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "path": str(self.path),
+            "pictures": [str(path) for path in self.pictures],
+            "runs": [run.to_json() for run in self.runs],
+        }
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+
+def write_report(
+    run_names: Sequence[str],
+    *,
+    checkpoint_dir: Path,
+    dataset: Any,
+    destination: Path | None,
+    notify: Callable[[str], None],
+) -> ReportResult:
+    """The report of some runs, written as a page, a JSON file and a picture for each.
+
+    Args:
+        dataset: what the runs learned from; None: the encoded copy in the cache, or the sources that they recorded.
+        destination: the page; None: ``report.html`` in the run's folder, or beside the runs where there are several.
+            What a report wrote before is replaced.
+
+    Raises:
+        RunError: there is no such run, or it has taken no step. StorageError: the files cannot be written.
+    """
+    if not run_names:
+        raise SettingsError("No run was named. Name at least one, such as run1.")
+    folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
+    runs = [_gathered(folder, dataset, notify) for folder in folders]
+    target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
+    make_folder(target.parent)
+    atomic_write(target, page(runs), durable=False)
+    pictures = []
+    for run in runs:
+        name = f"{target.stem}.png" if len(runs) == 1 else f"{target.stem}-{run.name}.png"
+        title = f"{run.name}: {run.info.description.model_name}"
+        draw(run.curves, target.with_name(name), title=title, steps_per_epoch=run.steps_per_epoch)
+        pictures.append(target.with_name(name))
+    result = ReportResult(
+        path=target, json_path=target.with_suffix(".json"), pictures=tuple(pictures), runs=tuple(runs)
+    )
+    text = json.dumps(result.to_json(), indent=1, ensure_ascii=False)
+    atomic_write(result.json_path, text + "\n", durable=False)
+    return result
+
+
+def _gathered(folder: Path, dataset: Any, notify: Callable[[str], None]) -> RunReport:
+    run = RunFolder(folder, notify)
+    if not run.exists:
+        raise RunError(
+            f"{folder} was trained by gpt-2-simple, which records no curves, so there is nothing to report. Fine-tune "
+            "it further with this package to get some."
+        )
+    try:
+        return gather(folder, run.info, training_text(folder, run.info, dataset, notify))
+    except DataError as error:
+        return gather(folder, run.info, None, f"The training text is not to be had: {error}")
+
+
+def training_text(folder: Path, info: RunInfo, dataset: Any, notify: Callable[[str], None]) -> TrainingText:
+    """The text that a run learned from, indexed, with what it held out.
+
+    Args:
+        folder: the run's, which has its tokenizer. dataset: as for ``write_report``.
+
+    Raises:
+        DataError: it cannot be found, or is another text than the run's.
+    """
+    described, tokenizer = info.description, Tokenizer.load(folder)
+    corpus = _corpus(info, dataset, tokenizer, notify)
+    if corpus.fingerprint != described.data_fingerprint:
+        raise DataError("The dataset is not the text that the run learned from. Name that one.")
+    validation = None
+    if described.text_settings.validation_file is not None:
+        validation = encode_corpus(described.text_settings.validation_file, tokenizer, described.text_settings)
+    parts = split(corpus, described.text_settings, _window(folder, info), validation=validation)
+    held_out = texts_of(parts.held_out, tokenizer) if parts.held_out is not None else []
+    return TrainingText(texts_of(parts.train, tokenizer), held_out)
+
+
+def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer, notify: Callable[[str], None]) -> Corpus:
+    described = info.description
+    if dataset is not None:
+        return encode_corpus(dataset, tokenizer, described.text_settings, notify=notify)
+    sources = tuple(described.data_summary.get("sources", ()))
+    cached = TextCache(cache_folder(described.text_settings)).open(described.data_fingerprint, sources, 0)
+    if cached is not None:
+        return cached
+    try:
+        return encode_corpus(list(sources), tokenizer, described.text_settings, notify=notify)
+    except Gpt2SimpleError as error:
+        raise DataError(f"{error} Give the text as dataset (--dataset).") from error
+
+
+def _window(folder: Path, info: RunInfo) -> int:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return info.description.settings.window or ModelShape.from_config(config).n_ctx

@@ -1,0 +1,206 @@
+"""What a call asks for: fine-tuning settings completed by those of the run it continues, and generation settings.
+
+Everything here is checked before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.hub.locate import folder_shape, model_shape_of, name_of_shape
+from gpt2simple.runs.description import RunInfo
+from gpt2simple.runs.layout import RUN_FILE
+from gpt2simple.runs.resume import begins_with, continues, with_recorded
+from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings.fields import is_text, split_by_class
+
+DEFAULT_MODEL = "124M"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a call asks for, its settings completed by the run's where it continues one.
+
+    Attributes:
+        weights_from: the folder of the model that a new run begins with; None: the one that ``model_name`` names.
+    """
+
+    dataset: Any
+    model_name: str
+    weights_from: Path | None
+    settings: FinetuneSettings
+    text: TextSettings
+    precision: str  # dtype name of the products
+    seed: int
+    callbacks: Sequence[Any]  # tf_keras's
+    notices: tuple[str, ...] = ()  # sentences for the user
+
+
+def complete_request(
+    run: RunDirectory,
+    dataset: Any,
+    finetune: Mapping[str, Any],
+    text: Mapping[str, Any],
+    callbacks: Sequence[Any],
+    *,
+    model_name: str | None,
+    model_dir: Path,
+    precision: str,
+    keeps_precision: bool,
+    next_seed: Callable[[], int],
+) -> Request:
+    """The request that a call makes of a run.
+
+    Args:
+        run: the run's folder, which need not hold a run yet.
+        finetune, text: the settings that the user gave by name; the others are the run's, or the defaults.
+        model_name: None: the run's, that of the folder which ``restore_from`` names, or the default.
+        model_dir: where models lie.
+        precision: dtype name. keeps_precision: whether the user asked for it, so that the run's does not replace it.
+        next_seed: draws a seed for a new run that was given none.
+
+    Raises:
+        RunError: ``restore_from`` does not fit what is there. SettingsError: its model is not the one named.
+        CheckpointError: it holds none.
+    """
+    if continues(run, finetune.get("restore_from", "latest")):
+        recorded = run.info.description
+        begun_in = recorded.environment.get("precision", precision)
+        used = precision if keeps_precision else begun_in
+        return Request(
+            dataset=dataset,
+            model_name=model_name or recorded.model_name,
+            weights_from=None,
+            settings=with_recorded(recorded.settings, finetune),
+            text=with_recorded(recorded.text_settings, text),
+            precision=used,
+            seed=recorded.seed,
+            callbacks=callbacks,
+            notices=() if used == precision else (_stays_in(used, precision),),
+        )
+    settings = FinetuneSettings(**finetune)
+    folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
+    return Request(
+        dataset=dataset,
+        model_name=(model_name or DEFAULT_MODEL) if folder is None else _name_of(folder, model_name, model_dir),
+        weights_from=folder,
+        settings=settings,
+        text=TextSettings(**text),
+        precision=precision,
+        seed=settings.seed if settings.seed is not None else next_seed(),
+        callbacks=callbacks,
+    )
+
+
+def _name_of(folder: Path, model_name: str | None, model_dir: Path) -> str:
+    """The name under which a run records the model of a folder: as given, as recorded there, its size, or the folder.
+
+    Raises:
+        SettingsError: a model of another shape was named. CheckpointError: the folder holds none.
+    """
+    shape = folder_shape(folder)
+    if model_name is None:
+        return _recorded_name(folder) or name_of_shape(shape) or str(folder)
+    named = model_shape_of(model_name, model_dir)
+    if named != shape:
+        raise SettingsError(
+            f"{folder}, which the run is to begin with, holds a model of {_in_words(shape)}; model_name is "
+            f"{model_name!r}, a model of {_in_words(named)}. Leave model_name out, or name the model that the folder "
+            "comes from."
+        )
+    return model_name
+
+
+def _recorded_name(folder: Path) -> str | None:
+    with contextlib.suppress(RunError):  # a torn run.json: the model beside it may be whole
+        return RunInfo.read(folder).description.model_name if (folder / RUN_FILE).is_file() else None
+    return None
+
+
+def _in_words(shape: ModelShape) -> str:
+    return (
+        f"{shape.n_layer} layers of width {shape.n_embd} with {shape.n_head} heads, {shape.n_ctx} tokens of context "
+        f"and a vocabulary of {shape.n_vocab}"
+    )
+
+
+def _stays_in(used: str, chosen: str) -> str:
+    return f"The run was begun in {used} and goes on in it; precision={chosen!r}, said by name, would change that."
+
+
+def drawn_seed() -> int:
+    """A seed for whoever gave none."""
+    return secrets.randbelow(2**31)
+
+
+Seeds = Callable[[], int]  # draws a seed for a call that was given none
+
+
+def asked_for(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[list[str], GenerateSettings]:
+    """The prefixes and the settings of a call.
+
+    Args:
+        prefix: one or several; None is an empty one. given: the settings by name.
+
+    Raises:
+        SettingsError: the prefix is no text, or a setting is unknown or out of range.
+    """
+    prefixes = prefixes_of(prefix)
+    (settings,) = split_by_class(given, GenerateSettings, function="generate", also=("prefix", "run_name"))
+    if settings.get("seed") is None:
+        settings["seed"] = next_seed()
+    return prefixes, GenerateSettings(**settings)
+
+
+def asked_for_one(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[list[str], GenerateSettings]:
+    """The same for a call that writes one text and tells nothing of it.
+
+    Raises:
+        SettingsError: also where several texts are asked for, or logprobs.
+    """
+    refuse_logprobs(given)
+    prefixes, settings = asked_for(prefix, given, next_seed)
+    if settings.nsamples != 1:
+        raise SettingsError(
+            f"nsamples is {settings.nsamples}; stream() writes one text. Use generate(nsamples={settings.nsamples})."
+        )
+    if len(prefixes) != 1:
+        raise SettingsError(f"prefix holds {len(prefixes)} texts; stream() writes one text. Use pieces(prefix).")
+    return prefixes, settings
+
+
+def prefixes_of(prefix: Any) -> list[str]:
+    """The prefixes of a call.
+
+    Raises:
+        SettingsError: it is neither None, nor a string, nor several.
+    """
+    if prefix is None or isinstance(prefix, str):
+        return [prefix or ""]
+    prefixes = list(prefix) if isinstance(prefix, Iterable) else [prefix]
+    if not all(isinstance(text, str) for text in prefixes):
+        raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
+    return prefixes
+
+
+def refuse_logprobs(given: Mapping[str, Any]) -> None:
+    """Raise SettingsError where a call that gives texts alone is asked for what they cannot carry."""
+    if given.get("logprobs"):
+        raise SettingsError(
+            "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
+            "log-probabilities of its tokens, and so does gpt2simple generate --json."
+        )
+
+
+def require_delim(delim: Any) -> None:
+    """Raise SettingsError where what is to stand between samples is no text."""
+    if not is_text(delim):
+        raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")

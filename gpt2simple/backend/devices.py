@@ -1,0 +1,114 @@
+"""The GPUs that TensorFlow sees, and what is settled once per process: threads and memory growth."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gpt2simple.backend.tensorflow import quiet_stderr, tf
+from gpt2simple.errors import BackendError
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU.
+
+    Attributes:
+        name: as its maker calls it, or "GPU" where TensorFlow does not say.
+        capability: CUDA compute capability, such as (8, 0); None where TensorFlow does not say.
+    """
+
+    name: str
+    capability: tuple[int, int] | None
+
+
+def found_gpus() -> list[Gpu]:
+    """All GPUs that TensorFlow sees, the one that it computes on first."""
+    return [_described(device) for device in tf.config.list_physical_devices("GPU")]
+
+
+def _described(device: object) -> Gpu:
+    details = tf.config.experimental.get_device_details(device)
+    return Gpu(details.get("device_name", "GPU"), details.get("compute_capability"))
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def compiles_whole_step() -> bool:
+    """Whether XLA should compile a training step as one: on a GPU, where that saves launches and passes over memory.
+
+    On a CPU oneDNN multiplies 16-bit matrices several times faster than XLA does, so that only the element-wise parts
+    are compiled there (`network.fusion`).
+    """
+    return has_gpu()
+
+
+def device_name() -> str:
+    """What computes, in words."""
+    gpus = found_gpus()
+    if not gpus:
+        return "CPU, no GPU found"
+    return gpus[0].name + (f" (the first of {len(gpus)})" if len(gpus) > 1 else "")
+
+
+_settled_threads: int | str | None = "not started"
+
+
+def start(threads: int | None) -> str:
+    """Settle threads and memory growth once per process, and name the device.
+
+    Args:
+        threads: CPU threads for a computation; None: all cores.
+
+    Raises:
+        BackendError: an earlier session of this process settled another number.
+    """
+    global _settled_threads
+    if _settled_threads == "not started":
+        _settle(threads)
+        _settled_threads = threads
+    elif threads is not None and threads != _settled_threads:
+        raise BackendError(
+            f"threads is {threads}, but TensorFlow was started in this process with "
+            f"{'all cores' if _settled_threads is None else _settled_threads}, and keeps that until the process ends. "
+            f"Leave threads out, or restart Python."
+        )
+    return device_name()
+
+
+def thread_counts() -> dict[str, str]:
+    """How many CPU threads compute an operation, and how many operations at a time; for a run's file."""
+    threading = tf.config.threading
+    return {
+        "intra_op_threads": _in_use(threading.get_intra_op_parallelism_threads(), "TF_NUM_INTRAOP_THREADS"),
+        "inter_op_threads": _in_use(threading.get_inter_op_parallelism_threads(), "TF_NUM_INTEROP_THREADS"),
+    }
+
+
+def _in_use(settled: int, variable: str) -> str:
+    """What TensorFlow makes of 0 threads, its default: what an environment variable says, else all cores it may use."""
+    try:
+        asked = int(os.environ.get(variable, 0))
+    except ValueError:  # TensorFlow passes over it too
+        asked = 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return str(settled or asked or cores)
+
+
+def _settle(threads: int | None) -> None:
+    with quiet_stderr():  # the first look at the devices writes to descriptor 2
+        try:
+            if threads is not None:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError as error:
+            if threads is not None:
+                raise BackendError(
+                    f"threads is {threads}, but TensorFlow is running in this process already and cannot change. "
+                    "Call gpt2simple.start_session(threads=...) before anything else uses TensorFlow, or leave it out."
+                ) from error
+        tf.constant(0.0) + 0.0

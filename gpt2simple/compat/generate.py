@@ -1,0 +1,207 @@
+"""``load_gpt2``, ``generate`` and ``generate_to_file`` with gpt-2-simple's arguments and meanings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.api.console import tell
+from gpt2simple.api.session import Session
+from gpt2simple.compat.finetune import remark_on_gpus
+from gpt2simple.compat.sessions import NotebookSession, checked
+from gpt2simple.errors import SettingsError
+from gpt2simple.gpt2.hub.locate import model_folder
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import existing_run_path, step_folders
+from gpt2simple.storage.files import atomic_write
+
+_DEFAULT_LENGTH = 1023  # stands for "as long as the model allows"
+
+_DEFAULT_RUN = "run1"
+
+_STEP = re.compile(r"(?:model|step)-(\d+)")
+
+
+def load_gpt2(
+    sess: Any,
+    checkpoint: str = "latest",
+    run_name: str = "run1",
+    checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None,
+    model_dir: str = "models",
+    multi_gpu: bool = False,
+    reuse: bool = False,
+) -> None:
+    """Load a run, or a model itself, into the session.
+
+    Args:
+        sess: from ``start_tf_sess``. checkpoint: "latest", or a step of the run: "model-300" or "step-000300".
+        run_name, checkpoint_dir: which run. model_name, model_dir: a model to load instead, not fine-tuned.
+        multi_gpu, reuse: see the module's docstring.
+
+    Raises:
+        RunError: there is no such run. SettingsError: it has no such checkpoint. CheckpointError: it is no model.
+    """
+    session = checked(sess)
+    remark_on_gpus(multi_gpu)
+    if model_name:
+        folder = shown = model_folder(model_name, Path(model_dir), tell)
+        print("Loading pretrained model", shown, flush=True)
+    else:
+        folder, shown = _run_weights(existing_run_path(Path(checkpoint_dir), run_name), checkpoint)
+        print("Loading checkpoint", shown, flush=True)
+    session.empty()
+    engine = Session(str(folder.absolute()), threads=session.threads)
+    _ = engine.model  # loads it now, so that what is wrong with it shows here
+    session.hold(engine, f"model {model_name!r}" if model_name else f"run {run_name!r}")
+
+
+def _run_weights(run: Path, checkpoint: str) -> tuple[Path, Path]:
+    """The folder to load a run from, and what is loaded, as gpt-2-simple would name it."""
+    legacy = RunFolder(run, tell).legacy_step
+    steps = step_folders(run)
+    if checkpoint == "latest":
+        folder = RunFolder(run, tell).model_folder("latest")
+        return folder, run / f"model-{legacy}" if folder == run and legacy is not None else folder
+    match = _STEP.fullmatch(checkpoint)
+    wanted = int(match[1]) if match else None
+    if wanted in steps:
+        return steps[wanted], steps[wanted]
+    if not steps and wanted is not None and wanted == legacy:
+        return run, run / checkpoint
+    there = [f"step-{step:06d}" for step in steps] or [f"model-{legacy}"]
+    raise SettingsError(
+        f'checkpoint is {checkpoint!r}; {run} can be loaded at "latest" or at {", ".join(there)}. Name one of these.'
+    )
+
+
+def generate(
+    sess: Any,
+    run_name: str = "run1",
+    checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None,
+    model_dir: str = "models",
+    sample_dir: str = "samples",
+    return_as_list: bool = False,
+    truncate: str | None = None,
+    destination_path: str | None = None,
+    sample_delim: str = "=" * 20 + "\n",
+    prefix: str | None = None,
+    seed: int | None = None,
+    nsamples: int = 1,
+    batch_size: int | None = 1,
+    length: int = 1023,
+    temperature: float = 0.7,
+    top_k: int = 0,
+    top_p: float = 0.0,
+    include_prefix: bool = True,
+) -> list[str] | None:
+    """Print texts by the model in the session, write them to a file, or return them.
+
+    Args:
+        sess: from ``start_tf_sess``.
+        run_name, checkpoint_dir, model_name, model_dir: what to load where the session is empty.
+        sample_dir: has no effect, as it had none.
+        return_as_list: return the texts and print nothing.
+        truncate: a text ends before the first occurrence of this string.
+        destination_path: a file to write, replaced if it exists; nothing is printed then.
+        sample_delim: stands between several texts.
+        prefix: what each text starts with. include_prefix: whether it is part of the text.
+        seed: makes the texts repeatable. nsamples: how many. batch_size: how many at a time; None chooses.
+        length: new tokens, at most; with the prefix at most one less than the model's window.
+        temperature, top_k, top_p: how tokens are drawn; a ``top_p`` above 0 switches ``top_k`` off.
+
+    Raises:
+        RunError: the session is empty and there is no such run. SettingsError: an argument is out of range.
+    """
+    session = checked(sess)
+    _fill(session, run_name, checkpoint_dir, model_name, model_dir)
+    if sample_dir != "samples":
+        tell("sample_dir has no effect on generate; destination_path names a file to write.")
+    texts = session.engine.generate(
+        prefix or "",
+        length=_new_tokens(session.engine, prefix or "", length),
+        truncate=truncate or None,
+        include_prefix=include_prefix,
+        nsamples=nsamples,
+        batch_size=batch_size,
+        temperature=temperature,
+        top_k=0 if top_p > 0 else top_k,
+        top_p=top_p,
+        seed=seed,
+    )
+    texts = [text.lstrip("\n") for text in texts]
+    shown = "".join(f"{text}\n{sample_delim if nsamples > 1 else ''}" for text in texts)
+    if destination_path:
+        atomic_write(Path(destination_path), shown)
+    elif not return_as_list:
+        print(shown, end="", flush=True)
+    return texts if return_as_list else None
+
+
+def generate_to_file(
+    sess: Any,
+    run_name: str = "run1",
+    checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None,
+    model_dir: str = "models",
+    truncate: str | None = None,
+    destination_path: str = "gpt_2_gen_texts.txt",
+    sample_delim: str = "=" * 20 + "\n",
+    prefix: str | None = None,
+    seed: int | None = None,
+    nsamples: int = 1,
+    batch_size: int | None = 1,
+    length: int = 1023,
+    temperature: float = 0.7,
+    top_k: int = 0,
+    top_p: float = 0.0,
+    include_prefix: bool = True,
+) -> None:
+    """Write to ``destination_path`` what ``generate`` would print; a file of that name is replaced."""
+    generate(
+        sess,
+        run_name=run_name,
+        checkpoint_dir=checkpoint_dir,
+        model_name=model_name,
+        model_dir=model_dir,
+        truncate=truncate,
+        destination_path=destination_path,
+        sample_delim=sample_delim,
+        prefix=prefix,
+        seed=seed,
+        nsamples=nsamples,
+        batch_size=batch_size,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        include_prefix=include_prefix,
+    )
+
+
+def _fill(session: NotebookSession, run_name: str, checkpoint_dir: str, model_name: str | None, model_dir: str) -> None:
+    """Load what was named into an empty session; say so where a full one holds something else."""
+    if session.holds is None:
+        load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
+        return
+    asked = f"model {model_name!r}" if model_name else f"run {run_name!r}"
+    if asked != session.holds and (model_name or run_name != _DEFAULT_RUN):
+        tell(
+            f"The session holds {session.holds}, which writes now; {asked} is not loaded. "
+            "To load it: sess = gpt2.reset_session(sess), then gpt2.load_gpt2(sess, ...)."
+        )
+
+
+def _new_tokens(engine: Session, prefix: str, length: int) -> int:
+    """How many tokens to write behind a prefix."""
+    window, used = engine.model.config.n_positions, len(engine.tokenizer.encode(prefix))
+    room = window - 1 - used
+    if room < 1:
+        raise SettingsError(
+            f"prefix has {used} tokens, and a text has at most {window - 1} with its prefix. Shorten the prefix."
+        )
+    if length > room and length != _DEFAULT_LENGTH:
+        tell(f"length is {length}; {room} tokens are written, so that a text has {window - 1} with its prefix.")
+    return min(length, room)

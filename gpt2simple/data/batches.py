@@ -1,0 +1,125 @@
+"""The order in which a text is read in training and evaluation, as batches of fixed shape.
+
+Every batch is a pure function of the seed and its number, so the position of a run is one number. Packed: a window may
+hold the end of one document and the beginning of the next, with the end-of-text id between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.errors import DataError
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+"""inputs int32 [B, T], targets int32 [B, T], weights float32 [B, T]: 1 where a target counts, 0 where it is padding."""
+
+
+class TrainingWindows:
+    """Endless batches of windows: in every epoch each target token stands in exactly one of them.
+
+    An epoch reads the text from a random place to its end and on from its beginning, cut into windows, the windows in
+    random order. The next epoch cuts it elsewhere. Where reading goes on from the beginning, the window holds the
+    end-of-text id that opens the text as an input, so nothing is learned about what would follow the text's last token.
+    The last cut of an epoch is shorter in general; its row is padded. A batch may hold rows of two epochs.
+    """
+
+    def __init__(self, tokens: TokenSet, window: int, batch_size: int, seed: int) -> None:
+        """Windows of ``window`` tokens (fewer where the text is shorter), ``batch_size`` a batch, drawn from ``seed``.
+
+        Raises:
+            DataError: there are not even two tokens.
+        """
+        if not tokens.targets:
+            raise DataError("The text has fewer than two tokens, so nothing can be learned. Give a longer text.")
+        self._tokens = tokens
+        self._seed = seed
+        self._asked = window
+        self.window = min(window, tokens.targets)
+        self.batch_size = batch_size
+        self.tokens_per_epoch = tokens.targets
+        self.windows_per_epoch = -(-tokens.targets // self.window)
+        self._order = lru_cache(maxsize=2)(self._draw_order)  # two epochs: a batch may touch both
+
+    @property
+    def notice(self) -> str | None:
+        """A remark for the user where the window had to shrink."""
+        if self.window == self._asked:
+            return None
+        return f"The text is shorter than a window of {self._asked} tokens; windows of {self.window} are used."
+
+    def batch(self, index: int) -> Batch:
+        """The micro-batch of this number, counted from 0; the same for the same number, however often asked."""
+        inputs, targets, weights = _empty_batch(self.batch_size, self.window)
+        for row in range(self.batch_size):
+            start, length = self._place(index * self.batch_size + row)
+            places = [(start, min(length, self.tokens_per_epoch - start))]
+            if places[0][1] < length:  # on from the beginning
+                places.append((0, length - places[0][1]))
+            column = 0
+            for first, count in places:
+                _fill(self._tokens, first, count, (inputs[row], targets[row], weights[row]), column)
+                column += count
+        return inputs, targets, weights
+
+    def epoch_at(self, index: int) -> float:
+        """Passes over the text completed before the micro-batch of this number."""
+        return index * self.batch_size / self.windows_per_epoch
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Where the window of this number starts among the targets, and how many it holds."""
+        epoch, slot = divmod(number, self.windows_per_epoch)
+        offset, order = self._order(epoch)
+        piece = int(order[slot])
+        start = (offset + piece * self.window) % self.tokens_per_epoch
+        return start, min(self.window, self.tokens_per_epoch - piece * self.window)
+
+    def _draw_order(self, epoch: int) -> tuple[int, np.ndarray]:
+        generator = np.random.default_rng((self._seed, epoch))
+        offset = int(generator.integers(self.tokens_per_epoch))
+        return offset, generator.permutation(self.windows_per_epoch)
+
+
+def evaluation_batches(
+    tokens: TokenSet, window: int, batch_size: int, *, at_most: int | None = None
+) -> Iterator[Batch]:
+    """The text from its first to its last target in consecutive windows, each target in exactly one.
+
+    All batches have the shape [batch_size, min(window, targets)]; what the last one does not need has weight 0.
+
+    Args:
+        at_most: so many of the batches, evenly spread, where there are more; None: all.
+    """
+    window = min(window, tokens.targets)
+    starts = range(0, tokens.targets, window) if window else range(0)
+    count = -(-len(starts) // batch_size)
+    taken = count if at_most is None else min(at_most, count)
+    for number in range(taken):
+        first = number * count // taken * batch_size
+        yield _evaluation_batch(tokens, window, batch_size, starts[first : first + batch_size])
+
+
+def _evaluation_batch(tokens: TokenSet, window: int, batch_size: int, starts: range) -> Batch:
+    batch = _empty_batch(batch_size, window)
+    for row, start in enumerate(starts):
+        count = min(window, tokens.targets - start)
+        _fill(tokens, start, count, (batch[0][row], batch[1][row], batch[2][row]), 0)
+    return batch
+
+
+def _empty_batch(batch_size: int, window: int) -> Batch:
+    shape = (batch_size, window)
+    return np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+
+
+def _fill(tokens: TokenSet, first: int, count: int, rows: Batch, column: int) -> None:
+    """Write ``count`` targets, from the ``first`` on, and the tokens before them into rows [T], from ``column`` on."""
+    inputs, targets, weights = rows
+    read = tokens.read(first, first + count + 1)
+    inputs[column : column + count] = read[:-1]
+    targets[column : column + count] = read[1:]
+    weights[column : column + count] = 1.0

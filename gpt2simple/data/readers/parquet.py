@@ -1,0 +1,41 @@
+"""Parquet files: each row is a document. Needs pyarrow, which is imported when such a file is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from gpt2simple.data.documents import Piece
+from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.errors import DataError
+from gpt2simple.settings.text import TextSettings
+
+_ROWS_AT_ONCE = 1024
+
+
+def read_parquet(name: str, stream: BinaryIO, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
+    """One document for each row, read in bounded memory.
+
+    Raises:
+        DataError: pyarrow is not installed, the file is damaged, or it has no such column.
+    """
+    try:
+        from pyarrow import ArrowException, parquet  # here: an extra, which most users lack
+    except ImportError as error:
+        raise DataError(
+            f'{name} is a Parquet file, and reading it needs pyarrow. Run `pip install "gpt2simple[parquet]"`.'
+        ) from error
+    chooser = TextChooser(name, settings, notify)
+    try:
+        file = parquet.ParquetFile(stream)
+        columns = chooser.needed(file.schema_arrow.names)
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            yield from (_piece(row, chooser) for row in batch.to_pylist())
+    except (ArrowException, OSError) as error:
+        raise DataError(
+            f"{name} is no readable Parquet file ({error}). Get it anew from where it came from."
+        ) from error
+
+
+def _piece(row: dict[str, Any], chooser: TextChooser) -> Piece:
+    return Piece(chooser.text(row, "a row"), True)

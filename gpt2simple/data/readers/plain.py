@@ -1,0 +1,92 @@
+"""Plain text from a stream of bytes: encodings, byte-order marks, and errors that say where.
+
+Knows neither files' names beyond what a message needs nor documents beyond "the stream is one".
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from gpt2simple.data.documents import Piece
+from gpt2simple.errors import DataError, SettingsError
+
+_READ_BYTES = 1 << 20
+
+# Longest first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def check_encoding(encoding: str) -> None:
+    """Return if Python knows a character encoding of this name.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise SettingsError(
+            f"encoding is {encoding!r}; expected a character encoding that Python knows, such as 'utf-8', 'cp1252', "
+            "'latin-1', 'utf-16' or 'gb18030'."
+        ) from None
+
+
+def read_plain(name: str, stream: BinaryIO, encoding: str) -> Iterator[Piece]:
+    """One document: the whole stream.
+
+    Raises:
+        DataError: a byte is not of this encoding; the message names file, place and what to try.
+    """
+    for text in decoded(name, stream, encoding):
+        yield Piece(text, False)
+    yield Piece("", True)
+
+
+def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """The text of a stream in parts of about 1 MB, a byte-order mark honoured and left out."""
+    data = stream.read(_READ_BYTES)
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", encoding))
+    check_encoding(encoding)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    place, data = len(mark), data[len(mark) :]  # place: bytes that the decoder has been given
+    while True:
+        waiting = len(decoder.getstate()[0])  # the beginning of a character, given before
+        try:
+            yield decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            raise _undecodable(name, place - waiting + error.start, error, encoding) from error
+        except UnicodeError as error:  # of the whole rather than of a byte: UTF-16 and UTF-32 without a mark
+            raise _without_order(name, error, encoding) from error
+        if not data:
+            return
+        place += len(data)
+        data = stream.read(_READ_BYTES)
+
+
+def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:
+    if b"\0" in error.object[:4096]:
+        return DataError(
+            f"{name} is no plain text: it holds zero bytes, and byte {place} is not {encoding}. "
+            "Save it as plain text, or give its encoding (encoding='utf-16-le', --encoding utf-16-le)."
+        )
+    value = error.object[error.start]
+    return DataError(
+        f"{name}: byte {place} (0x{value:02x}) is not {encoding} ({error.reason}). Give the file's encoding: "
+        "encoding='cp1252' (--encoding cp1252) for most Western files from Windows, or save it as UTF-8."
+    )
+
+
+def _without_order(name: str, error: UnicodeError, encoding: str) -> DataError:
+    wide = "utf-32" if "32" in encoding else "utf-16"
+    return DataError(
+        f"{name} is not {encoding} ({error}). A text without a byte-order mark does not say which byte of a character "
+        f"comes first, so say it: encoding='{wide}-le' (--encoding {wide}-le), as Windows writes, or '{wide}-be'."
+    )

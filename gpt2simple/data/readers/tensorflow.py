@@ -1,0 +1,146 @@
+"""Texts that come through TensorFlow: a `tf.data.Dataset`, or a dataset of the tensorflow-datasets catalogue.
+
+Imported only when such a source is met.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from gpt2simple.backend.tensorflow import quiet_stderr
+from gpt2simple.data.documents import Piece
+from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.errors import DataError
+from gpt2simple.settings.text import TextSettings
+
+PREFIX = "tfds:"
+
+_SHOWN_CHARACTERS = 1000  # of what a builder says; instructions for downloads by hand are that long
+
+
+def read_tf_data(dataset: Any, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
+    """One document for each string of a ``tf.data.Dataset``, whose elements are strings, dictionaries or tuples.
+
+    Raises:
+        DataError: the elements hold no strings.
+    """
+    chooser = TextChooser("the tf.data.Dataset", settings, notify)
+    for number, element in enumerate(dataset.as_numpy_iterator()):
+        yield from _pieces(element, chooser, f"element {number}")
+
+
+class CatalogueText:
+    """A split of a tensorflow-datasets dataset, named ``tfds:name[/config][:split]``; train where none is named."""
+
+    def __init__(self, name: str, settings: TextSettings, notify: Callable[[str], None]) -> None:
+        """Find the dataset, and download and prepare it where that has not been done.
+
+        Raises:
+            DataError: there is no such dataset, split or text feature.
+        """
+        self._name, self._settings, self._notify = name, settings, notify
+        dataset_name, _, split = name.removeprefix(PREFIX).partition(":")
+        try:
+            with quiet_stderr():
+                self._builder = tfds.builder(dataset_name)
+        except (tfds.core.DatasetNotFoundError, ValueError, FileNotFoundError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DataError(
+                f"tensorflow-datasets has no dataset {dataset_name!r} ({reason}). Names are listed at "
+                "https://www.tensorflow.org/datasets/catalog; your own are found through TFDS_DATA_DIR."
+            ) from error
+        self._prepare(dataset_name)
+        self._split = self._checked_split(dataset_name, split)
+
+    def content_key(self) -> str:
+        """Identifies the prepared examples: dataset, version, split, and the files they lie in."""
+        files = sorted(Path(self._builder.data_dir).iterdir())
+        state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return hashlib.sha256(json.dumps([str(self._builder.info.full_name), self._split, state]).encode()).hexdigest()
+
+    def pieces(self) -> Iterator[Piece]:
+        """One document for each example."""
+        chooser = TextChooser(self._name, self._settings, self._notify)
+        examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
+        for number, example in enumerate(examples):
+            yield from _pieces(example, chooser, f"example {number}")
+
+    def _prepare(self, dataset_name: str) -> None:
+        if self._builder.info.splits:
+            return
+        self._notify(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
+        try:
+            self._builder.download_and_prepare()
+        except Exception as error:  # builders are other people's code and fail in every way
+            raise DataError(
+                f"tensorflow-datasets could not prepare {dataset_name} ({type(error).__name__}: "
+                f"{str(error).strip()[:_SHOWN_CHARACTERS]}). Follow what it says, or check the connection, and start "
+                "again; or give the text as files."
+            ) from error
+
+    def _checked_split(self, dataset_name: str, split: str) -> str:
+        splits = self._builder.info.splits
+        available = list(splits)
+        chosen = split or ("train" if "train" in available else available[0])
+        try:
+            examples, reason = splits[chosen].num_examples, "it holds no example"
+        except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
+            examples, reason = 0, str(error).strip().partition("\n")[0]
+        if not examples:
+            first = available[0]
+            raise DataError(
+                f"{self._name} names the split {chosen!r} ({reason}); the dataset has {', '.join(available)}. "
+                f"Name one of them: {PREFIX}{dataset_name}:{first}, or a part of it: "
+                f"{PREFIX}{dataset_name}:{first}[:50%]"
+            )
+        return chosen
+
+
+def _pieces(element: Any, chooser: TextChooser, place: str) -> Iterator[Piece]:
+    record = _as_record(element, place)
+    arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
+    if not _is_batch(record, arrays):
+        yield Piece(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place), True)
+        return
+    for row in range(len(next(iter(arrays.values())))):
+        yield Piece(chooser.text(record | {name: _row(value, row) for name, value in arrays.items()}, place), True)
+
+
+def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether an element is several examples at once; one example may hold arrays too, but beside a text."""
+    texts = {name for name, value in record.items() if _is_text(value)}
+    # Lists of unequal length are for the chooser to refuse.
+    return texts <= arrays.keys() and len({len(value) for value in arrays.values()}) == 1
+
+
+def _row(values: np.ndarray, row: int) -> Any:
+    return values[row].tolist() if values.ndim > 1 else values[row]
+
+
+def _as_record(element: Any, place: str) -> dict[str, Any]:
+    """An element as names and values: a dictionary as it is, a tuple by position, a string alone."""
+    if isinstance(element, Mapping):
+        record = dict(element)
+    elif isinstance(element, (tuple, list)):
+        record = {str(position): value for position, value in enumerate(element)}
+    else:
+        record = {"text": element}
+    if not any(_is_text(value) for value in record.values()):
+        kinds = ", ".join(f"{name!r}: {type(value).__name__}" for name, value in record.items())
+        raise DataError(
+            f"The dataset's {place} holds no text ({kinds}). Give a dataset of strings, or one that has some."
+        )
+    return record
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "OSU"
+    return isinstance(value, (bytes, str))

@@ -1,0 +1,161 @@
+"""The log-probability of each token of a text, as data and as a coloured view of surprise."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.errors import DataError
+from gpt2simple.evaluation.scorer import Scorer
+from gpt2simple.evaluation.windows import Protocol, strided_windows
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.runs.records import bits_per_byte, perplexity
+
+_MOST_NATS = 12.0  # of surprise, shown in the deepest colour: GPT-2 guessing at random pays 10.8
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """One token of a text.
+
+    Attributes:
+        id: in the model's vocabulary. text: what it spells; a part of a character shows as U+FFFD.
+        logprob: log-probability after all that stands before it, nats.
+        rank: 1 where the model held no token likelier.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """A text with the score of each of its tokens; the first one is predicted from the end-of-text token."""
+
+    text: str
+    tokens: tuple[TokenScore, ...]
+    pieces: tuple[tuple[str, int], ...]  # the text in whole characters, and how many tokens spell each piece
+
+    @property
+    def nats(self) -> float:
+        """Cost of the whole text."""
+        return -math.fsum(token.logprob for token in self.tokens)
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.nats / len(self.tokens)
+
+    @property
+    def bits_per_byte(self) -> float:
+        return bits_per_byte(self.nats, len(self.text.encode()))
+
+    def summary(self) -> str:
+        """The figures in a line for people."""
+        hits = sum(token.rank == 1 for token in self.tokens)
+        return (
+            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {perplexity(self.loss):.4g}, "
+            f"{self.bits_per_byte:.3f} bits/byte, {hits / len(self.tokens):.0%} of the tokens held likeliest"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as JSON values."""
+        return {
+            "text": self.text,
+            "nats": self.nats,
+            "loss": self.loss,
+            "bits_per_byte": self.bits_per_byte,
+            "tokens": [asdict(token) for token in self.tokens],
+        }
+
+    def to_html(self) -> str:
+        """The text, the deeper coloured the more a token surprised the model; its figures on hovering."""
+        spans = "".join(
+            f'<span title="{html.escape(_told(tokens))}" style="background:{_colour(tokens)};color:#1a1a1a">'
+            f"{html.escape(piece)}</span>"
+            for piece, tokens in self._pieces()
+        )
+        return (
+            '<figure style="margin:1em 0"><div style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7;'
+            f'padding:.6em;background:#fff">{spans}</div><figcaption>{html.escape(self.summary())}; the deeper the '
+            "colour, the greater the surprise.</figcaption></figure>"
+        )
+
+    _repr_html_ = to_html
+
+    def _pieces(self) -> Iterator[tuple[str, Sequence[TokenScore]]]:
+        first = 0
+        for piece, count in self.pieces:
+            yield piece, self.tokens[first : first + count]
+            first += count
+
+
+def _told(tokens: Sequence[TokenScore]) -> str:
+    return "; ".join(f"probability {math.exp(t.logprob):.2g}, {-t.logprob:.2f} nats, rank {t.rank}" for t in tokens)
+
+
+def _colour(tokens: Sequence[TokenScore]) -> str:
+    share = min(-sum(token.logprob for token in tokens) / len(tokens) / _MOST_NATS, 1.0)
+    return f"rgba(228,87,46,{max(share, 0.0):.2f})"
+
+
+def score_texts(
+    scorer: Scorer, tokenizer: Tokenizer, texts: Iterable[str], longest: int, *, batch_size: int = 1
+) -> list[TextScore]:
+    """Each text's score, every text on its own.
+
+    Args:
+        longest: tokens of context that the model has positions for; longer texts are read in windows of that length
+            which overlap by half.
+
+    Raises:
+        DataError: a text is empty, or no string.
+    """
+    protocol = Protocol(longest, max(longest // 2, 1))
+    return [_score_text(scorer, tokenizer, text, number, protocol, batch_size) for number, text in enumerate(texts)]
+
+
+def _score_text(
+    scorer: Scorer, tokenizer: Tokenizer, text: str, number: int, protocol: Protocol, batch_size: int
+) -> TextScore:
+    if not isinstance(text, str):
+        raise DataError(f"Text {number} is a {type(text).__name__} ({str(text)[:40]!r}); expected a string.")
+    ids = tokenizer.encode(text)
+    if not ids:
+        raise DataError(f"Text {number} is empty, so there is nothing to score. Leave it out.")
+    stream = np.array([tokenizer.end_of_text, *ids], dtype=np.int64)
+    tokens: list[TokenScore] = []
+    for batch in strided_windows(TokenSet(stream, [(0, len(stream))]), protocol, batch_size):
+        scores = scorer.score(batch.inputs, batch.targets)
+        for token, nats, rank in zip(
+            batch.targets[batch.counts].tolist(),
+            scores.nats[batch.counts].tolist(),
+            scores.ranks[batch.counts].tolist(),
+            strict=True,
+        ):
+            tokens.append(TokenScore(token, tokenizer.decode([token]), -nats, rank))
+    return TextScore(text, tuple(tokens), tuple(whole_pieces(tokenizer, ids)))
+
+
+def whole_pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """The text of ids in pieces of whole characters, with the number of ids of each."""
+    waiting, count = b"", 0
+    for index in ids:
+        waiting += tokenizer.decode_bytes([index])
+        count += 1
+        try:
+            piece = waiting.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        yield piece, count
+        waiting, count = b"", 0
+    if count:
+        yield waiting.decode("utf-8", "replace"), count

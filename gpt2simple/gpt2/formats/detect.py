@@ -1,0 +1,57 @@
+"""Which layout a folder's weights have, found by its files.
+
+Knows the files that tell the layouts apart, and what to say of a folder that has none; each layout's reader is loaded
+only when it is met.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.formats.huggingface import INDEX_FILE, WEIGHTS_FILE, SafetensorsSource
+from gpt2simple.gpt2.formats.reader import WeightSource
+
+_LAYOUTS = (
+    "config.json with model.safetensors (Hugging Face, and this package's own runs), config.json with tf_model.h5, "
+    "or hparams.json with a TensorFlow 1 checkpoint (model.ckpt.* of OpenAI, model-<step>.* of gpt-2-simple)"
+)
+
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+_NAMES_SHOWN = 8
+
+
+def open_checkpoint(folder: Path) -> WeightSource:
+    """Open the weights of a folder, whatever their layout.
+
+    Where a folder holds several, safetensors come first (a gpt-2-simple run that this package continued holds both).
+
+    Raises:
+        CheckpointError: there is no such folder, it holds no weights, or weights that cannot or must not be used.
+    """
+    if not folder.is_dir():
+        kind = "is a file" if folder.exists() else "does not exist"
+        raise CheckpointError(f"{folder} {kind}, where a model's folder was expected: {_LAYOUTS}. Check the path.")
+    present = {path.name for path in folder.iterdir()}
+    if present & {WEIGHTS_FILE, INDEX_FILE}:
+        return SafetensorsSource(folder)
+    if "tf_model.h5" in present:
+        from gpt2simple.gpt2.formats.keras_h5 import KerasH5Source  # here: loads h5py
+
+        return KerasH5Source(folder)
+    if any(name.endswith(".index") for name in present) or (folder / "checkpoint").is_file():
+        from gpt2simple.gpt2.formats.tf1 import OpenAISource  # here: loads TensorFlow
+
+        return OpenAISource(folder)
+    if present & set(_PICKLES):
+        raise CheckpointError(
+            f"{folder} holds its weights as pytorch_model.bin, which executes code when it is opened: refused. "
+            "Where you trust it and have PyTorch, convert it once: GPT2LMHeadModel.from_pretrained(folder)"
+            ".save_pretrained(new_folder, safe_serialization=True); most models also offer model.safetensors."
+        )
+    shown = ", ".join(sorted(present)[:_NAMES_SHOWN]) + (", ..." if len(present) > _NAMES_SHOWN else "")
+    raise CheckpointError(
+        f"{folder} holds no GPT-2 weights; {'it holds ' + shown if present else 'it is empty'}. Expected: {_LAYOUTS}. "
+        "Check the path, or download a model with `gpt2simple download`."
+    )

@@ -1,0 +1,85 @@
+"""The names and shapes of GPT-2's weights, and what other layouts call them.
+
+Canonical names are PyTorch's without the `transformer.` prefix; canonical matrices are [in, out], as GPT-2's authors,
+transformers' Conv1D and Keras all keep them: between layouts only names and leading 1s differ, nothing is transposed.
+Knows no files.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gpt2simple.gpt2.config import ModelShape
+
+_TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
+
+_KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
+
+# Causal masks that PyTorch keeps among the weights; the architecture implies them.
+_MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
+
+# h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
+_LAYER = re.compile(r"h(?:_\._)?(\d+)")
+
+
+def canonical_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by canonical name, in canonical order: 4 + 12 L entries."""
+    e = shape.n_embd
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (shape.n_vocab, e), "wpe.weight": (shape.n_ctx, e)}
+    for i in range(shape.n_layer):
+        shapes |= _norm(f"h.{i}.ln_1", e)
+        shapes |= _projection(f"h.{i}.attn.c_attn", e, 3 * e)
+        shapes |= _projection(f"h.{i}.attn.c_proj", e, e)
+        shapes |= _norm(f"h.{i}.ln_2", e)
+        shapes |= _projection(f"h.{i}.mlp.c_fc", e, 4 * e)
+        shapes |= _projection(f"h.{i}.mlp.c_proj", 4 * e, e)
+    return shapes | _norm("ln_f", e)
+
+
+def from_pytorch(name: str) -> str | None:
+    """The canonical name of a tensor in a PyTorch file; None for a mask, which holds no weight.
+
+    `lm_head.weight` keeps its name: it is for the reader to decide whether that head is tied.
+    """
+    name = name.removeprefix("transformer.")
+    return None if _MASK.fullmatch(name) else name
+
+
+def to_pytorch(name: str) -> str:
+    """The name of a weight in the files we write, with the prefix that `GPT2LMHeadModel` itself writes."""
+    return f"transformer.{name}"
+
+
+def from_tf1(name: str) -> str:
+    """The canonical name of an OpenAI variable: `model/h0/attn/c_attn/w` -> `h.0.attn.c_attn.weight`."""
+    parts = name.removeprefix("model/").split("/")
+    if parts[-1] in _TF1_LEAF:
+        return ".".join([_layers(parts[:-1]), _TF1_LEAF[parts[-1]]])
+    return f"{_layers(parts)}.weight"  # wte and wpe are variables without a leaf
+
+
+def from_keras(name: str) -> str | None:
+    """The canonical name of a Keras weight, however many scopes precede it; None if it is none of GPT-2's.
+
+    `tfgpt2lm_head_model/transformer/h_._0/ln_1/gamma:0` -> `h.0.ln_1.weight`; older transformers wrote `wte/weight`
+    where newer ones write `wte/embeddings`.
+    """
+    parts = name.removesuffix(":0").split("/")
+    for start, part in enumerate(parts[:-1]):
+        if part in ("wte", "wpe", "ln_f") or part.startswith("h_._"):
+            leaf = _KERAS_LEAF.get(parts[-1])
+            return f"{_layers(parts[start:-1])}.{leaf}" if leaf else None
+    return None
+
+
+def _layers(parts: list[str]) -> str:
+    layer = _LAYER.fullmatch(parts[0])
+    return ".".join(["h", layer.group(1), *parts[1:]] if layer else parts)
+
+
+def _norm(path: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{path}.weight": (width,), f"{path}.bias": (width,)}
+
+
+def _projection(path: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{path}.weight": (inputs, outputs), f"{path}.bias": (outputs,)}

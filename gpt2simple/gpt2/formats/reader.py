@@ -1,0 +1,127 @@
+"""An open checkpoint: the model's config, and its weights one at a time.
+
+The base class holds what all layouts share: every weight must be there, with the shape that the config implies. It
+knows nothing of any file format.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.formats.names import canonical_shapes
+from gpt2simple.gpt2.formats.validate import read_json_object
+
+
+def read_config(folder: Path) -> ModelShape:
+    """From Hugging Face's `config.json`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or describes a model that this package does not compute.
+    """
+    return _read(folder, "config.json", "write one as transformers' GPT2Config does")
+
+
+def read_hparams(folder: Path) -> ModelShape:
+    """From OpenAI's `hparams.json`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or no GPT-2's.
+    """
+    return _read(folder, "hparams.json", "write n_vocab, n_ctx, n_embd, n_head and n_layer into one")
+
+
+def _read(folder: Path, name: str, way_out: str) -> ModelShape:
+    path = folder / name
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} is missing: without it the weights beside it have no shape. "
+            f"Copy the one that came with them, or {way_out}."
+        )
+    values = read_json_object(path)
+    try:
+        return ModelShape.from_config(values) if name == "config.json" else ModelShape.from_hparams(values)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is invalid: {error}. Restore the one that came with the weights.") from error
+
+
+_NAMES_SHOWN = 3
+
+
+class WeightSource(ABC):
+    """A checkpoint that was found complete. Use it as a context manager, or close it.
+
+    Attributes:
+        folder: where it lies.
+        layout: what kind it is, such as "PyTorch safetensors"; for people.
+        shape: the model's shape, from its configuration file.
+    """
+
+    def __init__(self, folder: Path, layout: str, shape: ModelShape) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.shape = shape
+        self._expected = canonical_shapes(shape)
+
+    def names(self) -> tuple[str, ...]:
+        """The canonical names of all weights, in canonical order."""
+        return tuple(self._expected)
+
+    def read(self, name: str) -> np.ndarray:
+        """One weight as a float32 array of its canonical shape, which the caller may keep and change.
+
+        Args:
+            name: one of `names()`.
+
+        Raises:
+            CheckpointError: the data is damaged.
+        """
+        return self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
+
+    def close(self) -> None:  # noqa: B027 - not every reader keeps files open
+        """Close the files; reading afterwards is an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _stored(self, name: str) -> np.ndarray:
+        """One weight as it is stored: any float type, perhaps with a leading 1."""
+
+    def _require_complete(self, stored: Mapping[str, tuple[int, ...]], config_file: str) -> None:
+        """Compare what a checkpoint holds with what its configuration implies.
+
+        Args:
+            stored: shapes by canonical name; further names may be there. A leading 1 is allowed: TF1's projections and
+                Keras's biases have one.
+            config_file: name of the configuration file, for the message.
+
+        Raises:
+            CheckpointError: a weight is missing or has another shape.
+        """
+        missing = [name for name in self._expected if name not in stored]
+        if missing:
+            shown = ", ".join(missing[:_NAMES_SHOWN]) + (", ..." if len(missing) > _NAMES_SHOWN else "")
+            raise CheckpointError(
+                f"{self.folder} ({self.layout}) lacks {len(missing)} of the {len(self._expected)} weights that its "
+                f"{config_file} implies: {shown}. Copy or download the checkpoint again, or restore the {config_file} "
+                "that belongs to it."
+            )
+        for name, expected in self._expected.items():
+            if stored[name] not in (expected, (1, *expected)):
+                raise CheckpointError(
+                    f"{self.folder} ({self.layout}): {name} has shape {list(stored[name])} where its {config_file} "
+                    f"implies {list(expected)}. Restore the {config_file} that belongs to this checkpoint."
+                )

@@ -1,0 +1,175 @@
+"""Safetensors files, read and written one tensor at a time.
+
+Why not the safetensors library: it maps the whole file into memory, where every page it touches counts as resident;
+its numpy side cannot read bfloat16; and it writes only tensors that are all in memory at once, which for a 355M model
+with its optimizer state would be four gigabytes. The format itself is an 8-byte length, a JSON header and the data.
+Knows nothing of GPT-2: names and numbers may be any.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.formats.validate import require_data
+
+_DTYPES: dict[str, np.dtype] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+_LENGTH = struct.Struct("<Q")
+
+_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor to write: its place in the header, and a function that makes its values when their turn comes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # F32, F16, BF16, I64, ...; the values are converted to it
+    values: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies in a file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int  # byte offset in the file
+    size: int  # bytes
+
+
+class SafetensorsFile:
+    """A safetensors file, open for reading; its header has been checked against its length.
+
+    Attributes:
+        tensors: what it holds, by name.
+        metadata: the strings its writer left.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file and check its header.
+
+        Raises:
+            CheckpointError: it is no safetensors file, or cut short.
+        """
+        require_data(path)
+        self.path = path
+        self._file = path.open("rb")
+        try:
+            self.metadata, self.tensors = _read_header(path, self._file)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read(self, name: str) -> np.ndarray:
+        """One tensor in the type it is stored in; bfloat16 comes as ml_dtypes' type."""
+        tensor = self.tensors[name]
+        array = np.empty(tensor.shape, _DTYPES[tensor.dtype])
+        self._file.seek(tensor.start)
+        if self._file.readinto(array.reshape(-1).view(np.uint8).data) != tensor.size:
+            raise CheckpointError(f"{self.path} was cut short while {name} was read. Copy or download it again.")
+        return array
+
+    def is_float(self, name: str) -> bool:
+        return self.tensors[name].dtype in _FLOATS
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def write_safetensors(file: BinaryIO | Path, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, holding the values of one tensor at a time.
+
+    Args:
+        file: an open binary file (such as `storage.atomic_file` yields), or a path, which is overwritten in place.
+        tensors: what to write. Wider types come first in the file, so that readers that map it find every value
+            aligned; within a type the order is kept.
+        metadata: strings for the header; `{"format": "pt"}` makes transformers take the file for PyTorch's.
+    """
+    if isinstance(file, Path):
+        with file.open("wb") as opened:
+            write_safetensors(opened, tensors, metadata)
+        return
+    ordered = sorted(tensors, key=lambda tensor: -_DTYPES[tensor.dtype].itemsize)
+    file.write(_header(ordered, metadata))
+    for tensor in ordered:
+        values = np.ascontiguousarray(tensor.values(), _DTYPES[tensor.dtype])
+        assert values.size == math.prod(tensor.shape), (tensor.name, values.shape, tensor.shape)
+        file.write(values.reshape(-1).view(np.uint8).data)
+        del values  # before the next one is made
+
+
+def _header(tensors: list[Tensor], metadata: Mapping[str, str]) -> bytes:
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for tensor in tensors:
+        assert tensor.name not in header, f"two tensors named {tensor.name}"
+        start, end = end, end + math.prod(tensor.shape) * _DTYPES[tensor.dtype].itemsize
+        header[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the data starts aligned
+    return _LENGTH.pack(len(text)) + text
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor]]:
+    total = os.fstat(file.fileno()).st_size
+    first = file.read(_LENGTH.size)
+    length = _LENGTH.unpack(first)[0] if len(first) == _LENGTH.size else _LARGEST_HEADER + 1
+    if length > _LARGEST_HEADER:
+        raise _unreadable(path, "it does not begin with the length of a header")
+    if _LENGTH.size + length > total:
+        raise _cut_short(path, total, _LENGTH.size + length)
+    try:
+        header = json.loads(file.read(length))
+        metadata = header.pop("__metadata__", None) or {}
+        tensors = {name: _entry(entry, _LENGTH.size + length) for name, entry in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(path, f"its header cannot be understood ({error!r})") from error
+    end = max((tensor.start + tensor.size for tensor in tensors.values()), default=_LENGTH.size + length)
+    if end > total:
+        raise _cut_short(path, total, end)
+    return metadata, tensors
+
+
+def _entry(entry: Mapping[str, Any], base: int) -> StoredTensor:
+    """One entry of the header; ValueError, TypeError or KeyError if it makes no sense."""
+    dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
+    begin, end = entry["data_offsets"]
+    size = math.prod(shape) * _DTYPES[dtype].itemsize
+    if begin < 0 or end - begin != size:
+        raise ValueError(f"offsets {begin} to {end} for a {dtype} of shape {list(shape)}")
+    return StoredTensor(dtype, shape, base + begin, size)
+
+
+def _unreadable(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{path} is not a safetensors file: {why}. Copy or download it again.")
+
+
+def _cut_short(path: Path, found: int, expected: int) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is cut short: {found:,} bytes of at least {expected:,}. Copy or download it again; of a run, "
+        "the checkpoints in its step folders may still be whole."
+    )

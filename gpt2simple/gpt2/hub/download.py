@@ -1,0 +1,211 @@
+"""``download_gpt2`` and ``is_gpt2_downloaded``: a whole model, by name.
+
+A folder counts as holding a model by the names of its files; whether weights and config fit is found out when they are
+loaded. Knows the order of things (look, lock, check the disk, fetch file by file, weights last); not how one file is
+fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+from gpt2simple.api.console import tell
+from gpt2simple.errors import CheckpointError, DownloadError
+from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
+from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
+from gpt2simple.storage.disk import make_folder, require_space
+from gpt2simple.storage.locks import locked
+from gpt2simple.storage.temporary import remove_leftovers
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder has the files of a loadable model, in Hugging Face's or OpenAI's layout."""
+    return holds_hub_model(folder) or holds_openai_model(folder)
+
+
+def holds_hub_model(folder: Path) -> bool:
+    """Whether a folder has config.json, a vocabulary and weights (one file, shards with their index, or HDF5)."""
+    return _has(folder, "config.json") and _has_vocabulary(folder) and _has_hub_weights(folder)
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    """Whether a folder has vocab.json with merges.txt, or tokenizer.json."""
+    return _has(folder, "tokenizer.json") or _has(folder, "vocab.json", "merges.txt")
+
+
+def holds_openai_model(folder: Path) -> bool:
+    """Whether a folder has the five files that loading a TensorFlow 1 checkpoint takes.
+
+    ``checkpoint`` and ``model.ckpt.meta`` (the graph of the program that wrote it) are not read.
+    """
+    return _has(
+        folder,
+        "hparams.json",
+        "encoder.json",
+        "vocab.bpe",
+        "model.ckpt.index",
+        "model.ckpt.data-00000-of-00001",
+    )
+
+
+def _has_hub_weights(folder: Path) -> bool:
+    if _has(folder, "model.safetensors") or _has(folder, "tf_model.h5"):
+        return True
+    try:
+        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        shards = set(index["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no index, or one that loading will refuse
+        return False
+    return bool(shards) and _has(folder, *shards)
+
+
+def _has(folder: Path, *names: str) -> bool:
+    paths = [folder / name for name in names]
+    return all(path.is_file() and path.stat().st_size > 0 for path in paths)
+
+
+def download_gpt2(
+    model_name: str = "124M",
+    model_dir: str | Path = "models",
+    *,
+    source: str = "huggingface",
+    base_url: str | None = None,
+    progress: bool = True,
+    notify: Callable[[str], None] | None = None,
+) -> Path:
+    """The folder that holds the model, downloaded first if it is not there yet.
+
+    A download that was cut off goes on where it stopped. Two processes may ask at once: one downloads, the other waits.
+    Nothing that is already in the folder is replaced, and a folder that holds a loadable model is left as it is.
+
+    Args:
+        model_name: "124M", "355M", "774M", "1558M", another name of one of these (such as "gpt2-medium"), or "tiny",
+            the model inside this package, which needs no network.
+        model_dir: the folder that holds one folder per model.
+        source: "huggingface" (safetensors files at a pinned revision) or "openai" (the TensorFlow 1 checkpoint).
+        base_url: a mirror of the source; None: the environment variable HF_ENDPOINT (for "openai":
+            GPT2SIMPLE_OPENAI_URL), and without it the publisher.
+        progress: show a progress bar on stderr.
+        notify: receives remarks ("trying again in 4 s"); None: they go to stderr.
+
+    Returns:
+        ``<model_dir>/<size>``, such as ``models/124M``; for "tiny" a folder inside the package.
+
+    Raises:
+        SettingsError: no known model or source has that name.
+        DownloadError: the model could not be fetched, or is not what was published.
+        StorageError: the disk is full or the folder cannot be written.
+
+    Example:
+        >>> import gpt2simple
+        >>> gpt2simple.download_gpt2("tiny").name
+        'tiny'
+    """
+    return _fetch_model(
+        resolve(model_name),
+        Path(model_dir),
+        source=source,
+        base_url=base_url,
+        progress=progress,
+        notify=notify or tell,
+    )
+
+
+def is_gpt2_downloaded(model_name: str = "124M", model_dir: str | Path = "models") -> bool:
+    """Whether ``<model_dir>/<size>`` holds a set of files that can be loaded, however they got there.
+
+    Their content is not read; digests are checked while downloading. "tiny" is always there.
+
+    Raises:
+        SettingsError: no known model has that name.
+    """
+    known = resolve(model_name)
+    return holds_model(_built_in_folder(known) if known.built_in else Path(model_dir) / known.name)
+
+
+def _fetch_model(
+    known: KnownModel,
+    model_dir: Path,
+    *,
+    source: str,
+    base_url: str | None,
+    progress: bool,
+    notify: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """``download_gpt2`` for any entry of a registry, and with a clock of the caller's."""
+    downloads = downloads_of(known, source=source, base_url=base_url)
+    if known.built_in:
+        return _built_in_folder(known)
+    folder = Path(model_dir) / known.name
+    has_source = holds_hub_model if source == "huggingface" else holds_openai_model
+    if _nothing_to_do(folder, has_source, notify):
+        return folder
+    make_folder(folder)
+    with _sole_download(folder, notify):
+        if _nothing_to_do(folder, has_source, notify):  # whoever held the lock did it
+            return folder
+        remove_leftovers(folder)
+        missing = [download for download in downloads if not _is_there(folder, download)]
+        require_space(folder, _bytes_to_come(folder, missing), f"Downloading {known.name}")
+        fetcher = Fetcher(folder, model_name=known.name, progress=progress, notify=notify, sleep=sleep)
+        for download in missing:
+            fetcher.fetch(download, all_names=[d.file.name for d in downloads])
+        discard_partials(folder)
+    return folder
+
+
+def _bytes_to_come(folder: Path, missing: list[Download]) -> int:
+    partials = [partial_path(folder, download) for download in missing]
+    there = sum(path.stat().st_size for path in partials if path.exists())
+    return max(sum(download.expected_bytes for download in missing) - there, 0)
+
+
+def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool], notify: Callable[[str], None]) -> bool:
+    if has_source(folder):
+        return True
+    if holds_model(folder):
+        notify(f"{folder} holds the model already, in another layout; nothing was downloaded.")
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _sole_download(folder: Path, notify: Callable[[str], None]) -> Iterator[None]:
+    """Wait for a download of the same folder by another process, however long it takes."""
+    path, busy = folder / ".download.lock", f"Another process is downloading into {folder}."
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, busy, DownloadError))
+        except DownloadError:
+            notify(f"{busy} Waiting for it.")
+            stack.enter_context(locked(path, busy, DownloadError, wait_seconds=-1))
+        yield
+
+
+def _is_there(folder: Path, download: Download) -> bool:
+    path, published = folder / download.file.name, download.file.n_bytes
+    if not path.exists():
+        return False
+    found = path.stat().st_size
+    if published is not None and found != published:
+        raise DownloadError(
+            f"{path} has {found} bytes, the published file has {published}: it is another file, and is not replaced. "
+            f"Move {folder} away to download the model anew, or complete it by hand."
+        )
+    return True
+
+
+def _built_in_folder(known: KnownModel) -> Path:
+    folder = Path(str(resources.files("gpt2simple"))) / known.name
+    if not holds_model(folder):
+        raise CheckpointError(
+            f"The built-in model {known.name!r} is missing from {folder}. "
+            "Run `pip install --force-reinstall gpt2simple`."
+        )
+    return folder

@@ -1,0 +1,79 @@
+"""Where a model lies: a known size, the built-in one, or a folder of the user's; and of which shape it is.
+
+Knows names and folders; loads no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gpt2simple.errors import SettingsError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.formats.detect import open_checkpoint
+from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
+from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, resolve
+
+
+def model_folder(model_name: str, model_dir: Path, notify: Callable[[str], None]) -> Path:
+    """The folder of a model, downloaded first if it is a known size that is not there.
+
+    Args:
+        model_name: a known name, the name of a folder in ``model_dir``, or the path of a folder.
+
+    Raises:
+        SettingsError: it is none of these.
+        DownloadError: it could not be fetched.
+    """
+    own = _own_folder(model_name, model_dir)
+    return download_gpt2(model_name, model_dir, notify=notify) if own is None else own
+
+
+def model_shape_of(model_name: str, model_dir: Path) -> ModelShape:
+    """The shape of a model, found without loading or downloading it. Arguments as ``model_folder``.
+
+    Raises:
+        SettingsError: there is no such model. CheckpointError: its folder holds none.
+    """
+    own = _own_folder(model_name, model_dir)
+    if own is not None:
+        return folder_shape(own)
+    published = resolve(model_name).shape
+    if published is None or is_gpt2_downloaded(model_name, model_dir):
+        return folder_shape(model_folder(model_name, model_dir, lambda remark: None))  # nothing is fetched
+    return published
+
+
+def folder_shape(folder: Path) -> ModelShape:
+    """The shape of the model in a folder, of any layout; its weights are not read.
+
+    Raises:
+        CheckpointError: the folder holds no usable model.
+    """
+    with open_checkpoint(folder) as source:
+        return source.shape
+
+
+def name_of_shape(shape: ModelShape) -> str | None:
+    """The known size of that shape; None: no published one."""
+    return next((known.name for known in KNOWN_MODELS.values() if known.shape == shape), None)
+
+
+def _own_folder(model_name: str, model_dir: Path) -> Path | None:
+    """The user's folder that a name means; None: it is a known name."""
+    try:
+        resolve(model_name)
+    except SettingsError:
+        for folder in (model_dir / model_name, Path(model_name)):
+            if folder.is_dir():
+                return folder
+        raise
+    return None
+
+
+def canonical_name(model_name: str) -> str:
+    """One spelling for each known model: "gpt2" and "117M" are "124M"; other names stay as they are."""
+    try:
+        return resolve(model_name).name
+    except SettingsError:
+        return model_name

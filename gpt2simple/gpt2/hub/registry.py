@@ -1,0 +1,272 @@
+"""The known models: names, configs, and their published files with addresses, byte counts and digests. Data only.
+
+Knows nothing of how files are fetched. Where no byte count or digest was ever published the entry says None rather than
+a number that somebody measured on an unverified copy; the download then relies on what the server itself states.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gpt2simple.errors import SettingsError
+from gpt2simple.gpt2.config import ModelShape
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file of a release; None where the publisher gives no number."""
+
+    name: str
+    n_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """A model that this package knows by name.
+
+    ``hub_files`` and ``openai_files`` are in the order of downloading: the weights come last, so that a folder that has
+    them has everything.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    shape: ModelShape | None = None  # None: read from the built-in model's own config.json
+    hub_repo: str = ""  # on Hugging Face
+    hub_revision: str = ""  # a commit, so that what it names cannot change
+    hub_files: tuple[PublishedFile, ...] = ()
+    openai_folder: str = ""  # below OpenAI's base address
+    openai_files: tuple[PublishedFile, ...] = ()
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the model ships inside the package, so that nothing is downloaded."""
+        return not self.hub_files and not self.openai_files
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the float32 weights take on disk, without padding; 0 for a built-in model."""
+        return 4 * self.shape.parameters if self.shape and not self.built_in else 0
+
+
+_VOCAB_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+
+_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+
+_TOKENIZER_SHA256 = "8414cab924d8b9b33013f0d221c5862f365ee9be39c5c2bfae8a5a9e970478a6"
+
+_TOKENIZER_CONFIG_SHA256 = "5e04eb606e3a1583530a42e36c2a6b6615c86f34fe77e44d9ddeb43ff940931f"
+
+_CHECKPOINT_SHA256 = "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb"
+
+
+def _hub_files(
+    config: tuple[int | None, str | None] = (None, None),
+    generation_config: tuple[int | None, str | None] = (None, None),
+    weights: tuple[int | None, str | None] = (None, None),
+    tokenizer: tuple[int | None, str | None] = (None, None),
+    tokenizer_config: tuple[int | None, str | None] = (None, None),
+) -> tuple[PublishedFile, ...]:
+    # Every size of GPT-2 has the same vocabulary and merges.
+    return (
+        PublishedFile("config.json", *config),
+        PublishedFile("generation_config.json", *generation_config),
+        PublishedFile("vocab.json", 1042301, _VOCAB_SHA256),
+        PublishedFile("merges.txt", 456318, _MERGES_SHA256),
+        PublishedFile("tokenizer.json", *tokenizer),
+        PublishedFile("tokenizer_config.json", *tokenizer_config),
+        PublishedFile("model.safetensors", *weights),
+    )
+
+
+def _openai_files(
+    hparams: tuple[int | None, str | None] = (None, None),
+    index: tuple[int | None, str | None] = (None, None),
+    meta: tuple[int | None, str | None] = (None, None),
+    weights: tuple[int | None, str | None] = (None, None),
+) -> tuple[PublishedFile, ...]:
+    return (
+        PublishedFile("checkpoint", 77, _CHECKPOINT_SHA256),
+        PublishedFile("encoder.json", 1042301, _VOCAB_SHA256),
+        PublishedFile("vocab.bpe", 456318, _MERGES_SHA256),
+        PublishedFile("hparams.json", *hparams),
+        PublishedFile("model.ckpt.meta", *meta),
+        PublishedFile("model.ckpt.index", *index),
+        PublishedFile("model.ckpt.data-00000-of-00001", *weights),
+    )
+
+
+def _shape(n_embd: int, n_head: int, n_layer: int) -> ModelShape:
+    return ModelShape(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
+
+
+_124M = KnownModel(
+    name="124M",
+    aliases=("117M", "gpt2", "gpt2-small", "openai-community/gpt2"),
+    shape=_shape(768, 12, 12),
+    hub_repo="openai-community/gpt2",
+    hub_revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
+    hub_files=_hub_files(
+        config=(665, "0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4"),
+        generation_config=(124, "ed0b32ac72c0f5f44a719abb2d7786ea5146c871f83717b7f2018065954de02b"),
+        weights=(548105171, "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"),
+        tokenizer=(1355256, _TOKENIZER_SHA256),
+        tokenizer_config=(26, _TOKENIZER_CONFIG_SHA256),
+    ),
+    openai_folder="124M",
+    openai_files=_openai_files(
+        hparams=(90, "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318"),
+        index=(5215, "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687"),
+        meta=(471155, "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b"),
+        weights=(497759232, "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118"),
+    ),
+)
+
+_355M = KnownModel(
+    name="355M",
+    aliases=("345M", "gpt2-medium", "openai-community/gpt2-medium"),
+    shape=_shape(1024, 16, 24),
+    hub_repo="openai-community/gpt2-medium",
+    hub_revision="6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
+    hub_files=_hub_files(
+        config=(718, "ef1a44d889ad1a0acc7731c78134f1b87d2d222f110e97dd10fd4117331caf22"),
+        generation_config=(124, "b90eadacf585a743a30ea51e8b5c88b8d282a2a34dc0c7e556d0987cdbd68805"),
+        weights=(1519984962, "fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd"),
+        tokenizer=(1355256, _TOKENIZER_SHA256),
+        tokenizer_config=(26, _TOKENIZER_CONFIG_SHA256),
+    ),
+    openai_folder="355M",
+    openai_files=_openai_files(
+        hparams=(91, "310dfdb1f0c786b79d93459eaa470f3978d873bdc3e1f9fed1cad24d9dd0b1f6"),
+        index=(10399, None),
+        meta=(926519, None),
+        weights=(1419292672, None),
+    ),
+)
+
+_774M = KnownModel(
+    name="774M",
+    aliases=("762M", "gpt2-large", "openai-community/gpt2-large"),
+    shape=_shape(1280, 20, 36),
+    hub_repo="openai-community/gpt2-large",
+    hub_revision="32b71b12589c2f8d625668d2335a01cac3249519",
+    hub_files=_hub_files(),
+    openai_folder="774M",
+    # The data file is the variables in float32, one after the other: its length follows from the shape.
+    openai_files=_openai_files(weights=(4 * 774030080, None)),
+)
+
+_1558M = KnownModel(
+    name="1558M",
+    aliases=("1542M", "gpt2-xl", "openai-community/gpt2-xl"),
+    shape=_shape(1600, 25, 48),
+    hub_repo="openai-community/gpt2-xl",
+    hub_revision="15ea56dee5df4983c59b2538573817e1667135e2",
+    hub_files=_hub_files(
+        config=(None, "be48115d52314bc27327e160bf10197760db02ea689d10adb24db4102edf7a8a"),
+        weights=(None, "0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a"),
+    ),
+    openai_folder="1558M",
+    openai_files=_openai_files(weights=(4 * 1557611200, None)),
+)
+
+KNOWN_MODELS: dict[str, KnownModel] = {
+    model.name: model for model in (_124M, _355M, _774M, _1558M, KnownModel(name="tiny"))
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of the known models without their aliases: published ones by size, then the built-in one."""
+    return tuple(KNOWN_MODELS)
+
+
+def resolve(name: str) -> KnownModel:
+    """The model that a name or alias stands for; upper and lower case are the same.
+
+    Raises:
+        SettingsError: no known model has that name; the nearest is offered.
+    """
+    known = {n.lower(): model for model in KNOWN_MODELS.values() for n in (model.name, *model.aliases)}
+    if model := known.get(str(name).lower()):
+        return model
+    nearest = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    offer = f" Did you mean {known[nearest[0]].name!r}?" if nearest else ""
+    others = ", ".join(alias for model in KNOWN_MODELS.values() for alias in model.aliases[:2])
+    raise SettingsError(
+        f"model_name is {name!r}, which is no known model.{offer} "
+        f"Expected one of {', '.join(names())} (also understood: {others})."
+    )
+
+
+# Per source: the environment variable that names a mirror, and the publisher.
+_BASES = {
+    "huggingface": ("HF_ENDPOINT", "https://huggingface.co"),
+    "openai": ("GPT2SIMPLE_OPENAI_URL", "https://openaipublic.blob.core.windows.net/gpt-2/models"),
+}
+
+# Space set aside for a small file whose length was not published.
+_SMALL_FILE_BYTES = 1_500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file to fetch."""
+
+    file: PublishedFile
+    url: str
+    identity: str  # what the content is, wherever it comes from: a partial file may go on from another mirror
+    mirror_variable: str  # the environment variable that names another mirror
+    expected_bytes: int  # as published, or a guess to check the disk with
+
+
+def downloads_of(
+    known: KnownModel,
+    *,
+    source: str = "huggingface",
+    base_url: str | None = None,
+) -> list[Download]:
+    """The files of a model in the order of fetching, weights last; none for a built-in model.
+
+    Raises:
+        SettingsError: the source is unknown, or the base address is no web address.
+    """
+    if source not in _BASES:
+        raise SettingsError(f"source is {source!r}; expected {' or '.join(repr(name) for name in _BASES)}.")
+    variable, publisher = _BASES[source]
+    base = (base_url or os.environ.get(variable) or publisher).rstrip("/")
+    _require_web_address(base, "base_url" if base_url else variable)
+    if known.built_in:
+        return []
+    if source == "huggingface":
+        files, place = known.hub_files, f"{known.hub_repo}/resolve/{known.hub_revision}"
+    else:
+        files, place = known.openai_files, known.openai_folder
+    return [
+        Download(
+            file=file,
+            url=f"{base}/{place}/{file.name}",
+            identity=f"{source}/{place}/{file.name}",
+            mirror_variable=variable,
+            expected_bytes=_expected_bytes(file, known, is_last=file is files[-1]),
+        )
+        for file in files
+    ]
+
+
+def _expected_bytes(file: PublishedFile, known: KnownModel, *, is_last: bool) -> int:
+    if file.n_bytes is not None:
+        return file.n_bytes
+    return known.weight_bytes if is_last else _SMALL_FILE_BYTES
+
+
+def _require_web_address(base: str, name: str) -> None:
+    try:
+        parts = urlsplit(base)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return
+    except ValueError:
+        pass
+    raise SettingsError(f"{name} is {base!r}; expected a web address such as 'https://hf-mirror.example'.")

@@ -1,0 +1,264 @@
+"""`TFGPT2LMHeadModel`: build it from a config, fill it from a checkpoint, name its variables.
+
+The model is a plain container here: its variables are float32 whatever the global Keras policy says, and its own
+dropout is off, because training has a stateless dropout of its own (`gpt2.network`). Knows nothing of file layouts
+(`gpt2.formats` hands over arrays by canonical name), of precision or of training.
+
+Each variable is made from its value, one tensor at a time. transformers' own way, random numbers for every layer first,
+costs time and consumes TensorFlow's global random state; and TensorFlow's allocator gives nothing back on a CPU, so
+what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import GPT2Config, TFGPT2LMHeadModel, keras, quiet_stderr, tf
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.formats.detect import open_checkpoint
+from gpt2simple.gpt2.formats.names import canonical_shapes
+from gpt2simple.gpt2.formats.reader import WeightSource
+from gpt2simple.gpt2.tokenizer import Tokenizer
+
+_MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
+
+
+def build_model(shape: ModelShape, *, seed: int | None = None, initializer_range: float = 0.02) -> TFGPT2LMHeadModel:
+    """A GPT-2 with random weights.
+
+    Matrices and embeddings are normal with a standard deviation of `initializer_range`, divided by sqrt(2L) for the
+    two projections of each layer that add to the residual stream (Radford et al. 2019, section 2.3); biases are zero,
+    layer norms the identity. No global random state is read or advanced.
+
+    Args:
+        shape: what to build.
+        seed: 0 or more; the same seed gives the same weights. None draws a fresh one.
+        initializer_range: standard deviation.
+    """
+    key = secrets.randbits(31) if seed is None else seed
+    residual = initializer_range / math.sqrt(2 * shape.n_layer)
+    shapes = canonical_shapes(shape)
+    numbers = {name: number for number, name in enumerate(shapes)}
+
+    def initial(name: str) -> tf.Tensor:
+        if name.endswith(".bias"):
+            return tf.zeros(shapes[name])
+        if _is_norm(name):
+            return tf.ones(shapes[name])
+        spread = residual if name.endswith(".c_proj.weight") else initializer_range
+        return _normal(tf.constant(shapes[name]), tf.constant([key, numbers[name]]), tf.constant(spread))
+
+    return _make_model(shape, initial)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
+)
+def _normal(shape: tf.Tensor, seed: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
+    """A matrix of normal random numbers; as a graph, which scales them in place: eagerly there would be three."""
+    return tf.random.stateless_normal(shape, seed=seed, stddev=spread)
+
+
+def load_model(folder: Path) -> TFGPT2LMHeadModel:
+    """The model that a folder holds, whatever its layout.
+
+    Raises:
+        CheckpointError: the folder holds no usable GPT-2.
+    """
+    with open_checkpoint(folder) as source:
+        return _make_model(source.shape, source.read)
+
+
+def named_variables(model: TFGPT2LMHeadModel) -> dict[str, tf.Variable]:
+    """The model's variables by canonical name, in canonical order.
+
+    A variable may have a leading 1 that its canonical shape lacks: Keras keeps GPT-2's biases as [1, N].
+    """
+    body = model.transformer
+    found = {"wte.weight": body.wte.embeddings, "wpe.weight": body.wpe.embeddings}
+    for i, block in enumerate(body.h):
+        found |= _norm(f"h.{i}.ln_1", block.ln_1) | _projection(f"h.{i}.attn.c_attn", block.attn.c_attn)
+        found |= _projection(f"h.{i}.attn.c_proj", block.attn.c_proj) | _norm(f"h.{i}.ln_2", block.ln_2)
+        found |= _projection(f"h.{i}.mlp.c_fc", block.mlp.c_fc) | _projection(f"h.{i}.mlp.c_proj", block.mlp.c_proj)
+    return found | _norm("ln_f", body.ln_f)
+
+
+def _norm(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
+    return {f"{path}.weight": layer.gamma, f"{path}.bias": layer.beta}
+
+
+def _projection(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
+    return {f"{path}.weight": layer.weight, f"{path}.bias": layer.bias}
+
+
+def model_shape(model: TFGPT2LMHeadModel) -> ModelShape:
+    """The shape that a model was built with."""
+    return ModelShape.from_config(model.config.to_dict())
+
+
+def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] | WeightSource) -> None:
+    """Overwrite every variable of a model, one tensor at a time.
+
+    Args:
+        model: the model to fill.
+        weights: arrays of canonical shapes by canonical name, or an open checkpoint.
+
+    Raises:
+        CheckpointError: a tensor is missing or has another shape than the model's; the model may be half filled.
+    """
+    variables = named_variables(model)
+    expected = canonical_shapes(model_shape(model))
+    for name, variable in variables.items():
+        value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
+        if value.shape != expected[name]:
+            raise CheckpointError(
+                f"The weight {name} has shape {list(value.shape)}; this model has {list(expected[name])}. "
+                "Load it into a model of its own shape."
+            )
+        variable.assign(value.reshape(variable.shape))
+
+
+def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
+    """One weight as a float32 array of its canonical shape.
+
+    Args:
+        model: the model.
+        name: a canonical name.
+    """
+    return _canonical_value(name, named_variables(model)[name])
+
+
+def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
+    """Each weight as (canonical name, float32 array of canonical shape), in canonical order.
+
+    One array exists at a time, unless the caller keeps them.
+    """
+    for name, variable in named_variables(model).items():
+        yield name, _canonical_value(name, variable)
+
+
+def _canonical_value(name: str, variable: tf.Variable) -> np.ndarray:
+    value = variable.numpy()
+    return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, N]
+
+
+def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in weights:
+        raise CheckpointError(
+            f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
+        )
+    return weights[name]
+
+
+def _make_model(shape: ModelShape, value: Callable[[str], tf.Tensor | np.ndarray]) -> TFGPT2LMHeadModel:
+    """A model whose variables are made from their values.
+
+    Args:
+        shape: what to build.
+        value: canonical name -> the initial value, of its canonical shape; asked once for each, when its turn comes.
+    """
+    # Which token ends a text is the tokenizer's business; GPT-2 gives it the last id.
+    config = shape.to_config(end_of_text=shape.n_vocab - 1)
+    config.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    with _float32_policy():
+        with quiet_stderr():  # the first use of a device and of a TF class of transformers each write a line there
+            tf.zeros([])
+            model = TFGPT2LMHeadModel(GPT2Config(**config), name=_MODEL_NAME)
+        body = model.transformer
+        for path, layer in (("wte", body.wte), ("wpe", body.wpe)):
+            layer.embeddings_initializer = _initializer(value, f"{path}.weight")
+        for i, block in enumerate(body.h):
+            for path, parent in ((f"h.{i}.attn", block.attn), (f"h.{i}.mlp", block.mlp)):
+                _build_projections(parent, f"{model.name}/transformer/{block.name}/{parent.name}", value, path)
+        model.build_in_name_scope()
+        for layer in (body.wte, body.wpe):
+            layer.embeddings_initializer = keras.initializers.Zeros()  # the other one would keep the checkpoint
+    for name, variable in named_variables(model).items():
+        if _is_norm(name):  # made by Keras; too small to leave gaps
+            variable.assign(value(name))
+    return model
+
+
+def _is_norm(name: str) -> bool:
+    return name.split(".")[-2].startswith("ln_")
+
+
+def _initializer(value: Callable[[str], Any], name: str) -> Callable[..., tf.Tensor]:
+    """A Keras initializer that gives the weight of a name; a bias gets the leading 1 that Keras wants."""
+    return lambda shape, dtype=None: tf.reshape(value(name), shape)
+
+
+def _build_projections(parent: keras.layers.Layer, scope: str, value: Callable[[str], Any], path: str) -> None:
+    """Build the projections of an attention or MLP layer; their class offers random numbers only.
+
+    Args:
+        parent: the layer that holds them.
+        scope: its name scope, so that the variables get the names that transformers gives them.
+        value, path: where the values come from, and the canonical name of the parent.
+    """
+    for layer in (parent.c_fc if hasattr(parent, "c_fc") else parent.c_attn, parent.c_proj):
+        weight, bias = (_initializer(value, f"{path}.{layer.name}.{kind}") for kind in ("weight", "bias"))
+        with tf.name_scope(f"{scope}/{layer.name}/"):
+            layer.weight = layer.add_weight("weight", shape=[layer.nx, layer.nf], initializer=weight)
+            layer.bias = layer.add_weight("bias", shape=[1, layer.nf], initializer=bias)
+        layer.built = True
+
+
+@contextmanager
+def _float32_policy() -> Iterator[None]:
+    """Build float32 layers whatever the process's Keras policy is, and leave that policy as it was."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What belongs together once a model is in memory.
+
+    Attributes:
+        model: float32 variables whatever the precision. variables: the same by canonical name.
+    """
+
+    model: TFGPT2LMHeadModel
+    variables: dict[str, Any]
+    shape: ModelShape
+    tokenizer: Tokenizer
+
+    @classmethod
+    def load(cls, folder: Path) -> LoadedModel:
+        """The model of a folder in any layout.
+
+        Raises:
+            CheckpointError: the folder holds no usable model, or a tokenizer that is not this model's.
+        """
+        tokenizer = Tokenizer.load(folder)  # first: it is quick, and most often what is missing
+        model = load_model(folder)
+        shape = model_shape(model)
+        if tokenizer.end_of_text >= shape.n_vocab:
+            raise CheckpointError(
+                f"The tokenizer in {folder} has {tokenizer.vocab_size} tokens, and the model knows {shape.n_vocab}. "
+                "Put the tokenizer files that came with the model there."
+            )
+        return cls(model, named_variables(model), shape, tokenizer)
+
+    def refill(self, folder: Path) -> None:
+        """Take the weights of another folder with a model of the same shape.
+
+        Raises:
+            CheckpointError: it holds none, or one of another shape.
+        """
+        with open_checkpoint(folder) as source:
+            assign_weights(self.model, source)

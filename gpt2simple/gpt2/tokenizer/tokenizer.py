@@ -1,0 +1,143 @@
+"""The tokenizer that the rest of the package holds: text to ids and back, its files, its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gpt2simple.errors import DataError
+from gpt2simple.gpt2.tokenizer.encoder import Encoder, make_encoder
+from gpt2simple.gpt2.tokenizer.files import read_vocabulary, write_vocabulary
+from gpt2simple.gpt2.tokenizer.vocabulary import Vocabulary, train_vocabulary
+
+
+class Tokenizer:
+    """A byte-level BPE: every valid text becomes ids and comes back unchanged.
+
+    Text is plain text: the spelling ``<|endoftext|>`` in it is thirteen ordinary characters unless the caller says
+    otherwise, so that no text can end a document by accident. Safe to use from several threads.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """The tokenizer of a model folder: tokenizer.json, vocab.json + merges.txt, or encoder.json + vocab.bpe.
+
+        Raises:
+            CheckpointError: the files are missing, damaged, or of another kind of tokenizer.
+        """
+        return cls(read_vocabulary(Path(folder)))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+        """A new tokenizer of at most ``vocab_size`` tokens for texts like these.
+
+        Raises:
+            SettingsError: ``vocab_size`` is below 257.
+            DataError: the texts hold no characters.
+        """
+        return cls(train_vocabulary(texts, vocab_size))
+
+    def save(self, folder: Path, *, max_length: int | None = None) -> None:
+        """Write the files that this package and transformers open as a GPT-2 tokenizer.
+
+        Args:
+            max_length: the longest context of the model in tokens, for other tools; None leaves it out.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        write_vocabulary(self._vocabulary, Path(folder), max_length=max_length)
+
+    def encode(self, text: str, *, allow_end_of_text: bool = False) -> list[int]:
+        """The ids of a text.
+
+        Args:
+            allow_end_of_text: read the spelling of the end-of-text token (``<|endoftext|>``) as that token.
+
+        Raises:
+            DataError: the text holds half a surrogate pair, which no UTF-8 text does.
+        """
+        _require_unicode(text)
+        if not allow_end_of_text:
+            return self._encoder.encode(text)
+        ids: list[int] = []
+        for i, part in enumerate(text.split(self.end_of_text_name)):
+            ids += ([self.end_of_text] if i else []) + self._encoder.encode(part)
+        return ids
+
+    def encode_array(self, text: str) -> np.ndarray:
+        """``encode`` as uint32 [T], without making a Python number of each id."""
+        _require_unicode(text)
+        return self._encoder.encode_array(text)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids spell; incomplete UTF-8 becomes U+FFFD, special tokens spell nothing.
+
+        Raises:
+            DataError: an id is not in the vocabulary.
+        """
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that ids spell; special tokens spell nothing.
+
+        Raises:
+            DataError: an id is not in the vocabulary.
+        """
+        numbers = ids if isinstance(ids, Sequence) else list(ids)
+        spelling = self._vocabulary.spelling
+        try:
+            if any(index < 0 for index in numbers):
+                raise IndexError
+            return b"".join([spelling[index] for index in numbers])
+        except IndexError:
+            strange = next(index for index in numbers if not 0 <= index < len(spelling))
+            raise DataError(
+                f"The id {strange} is not in the vocabulary of {len(spelling)} tokens. "
+                "Use the tokenizer that belongs to the model."
+            ) from None
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends a document (50256 in GPT-2)."""
+        return self._vocabulary.end_of_text
+
+    @property
+    def end_of_text_name(self) -> str:
+        """How that token is written (``<|endoftext|>`` in GPT-2)."""
+        return self._vocabulary.end_of_text_name
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id (50257 in GPT-2)."""
+        return self._vocabulary.size
+
+    @property
+    def byte_lengths(self) -> np.ndarray:
+        """Bytes that each id spells, int32 [V]; 0 for the end of text and other special tokens."""
+        return self._vocabulary.byte_lengths
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of vocabulary and merges: equal for two tokenizers that give the same ids."""
+        return self._vocabulary.fingerprint
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return make_encoder(self._vocabulary)
+
+
+def _require_unicode(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"The text holds {text[error.start]!r} at character {error.start}, half of a surrogate pair, which is no "
+            "character. Read the text with its right encoding, or replace such characters before."
+        ) from None

@@ -1,0 +1,178 @@
+"""A byte-level BPE vocabulary in memory: what each id spells, which pairs merge, which ids are special.
+
+GPT-2's files are text, so each of the 256 bytes needs a visible character: printable Latin-1 stands for itself, the
+others take the code points from 256 on, in order (a space is written ``Ġ``). A new vocabulary is trained from texts by
+the tokenizers library. Knows no files and does not encode; `files` reads vocabularies, `encoder` uses them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import tokenizers
+
+from gpt2simple.errors import CheckpointError, DataError, SettingsError
+
+_VISIBLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
+
+
+def _symbols() -> tuple[str, ...]:
+    hidden = [byte for byte in range(256) if byte not in _VISIBLE]
+    symbol_of = {byte: chr(byte) for byte in _VISIBLE} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
+    return tuple(symbol_of[byte] for byte in range(256))
+
+
+SYMBOLS = _symbols()  # by byte value
+
+_BYTE_OF = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
+
+
+def to_symbols(data: bytes) -> str:
+    """The spelling of bytes in a vocabulary file."""
+    return "".join(SYMBOLS[byte] for byte in data)
+
+
+def to_bytes(symbols: str) -> bytes | None:
+    """The bytes that a spelling in a vocabulary file stands for; None where a character stands for no byte."""
+    try:
+        return bytes(_BYTE_OF[symbol] for symbol in symbols)
+    except KeyError:
+        return None
+
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The tokens and merges of a byte-level BPE.
+
+    Attributes:
+        ids: the id of each ordinary token, by the bytes that it spells; all 256 single bytes are among them.
+        merges: pairs of tokens that are joined, the first in the list first.
+        special: the ids of tokens that text never becomes by itself, by their names; the end of text is among them.
+        end_of_text_name: the name of the token that ends a document.
+    """
+
+    ids: Mapping[bytes, int]
+    merges: tuple[tuple[bytes, bytes], ...]
+    special: Mapping[str, int]
+    end_of_text_name: str = END_OF_TEXT
+
+    def __post_init__(self) -> None:
+        missing = sum(bytes([byte]) not in self.ids for byte in range(256))
+        if missing:
+            raise CheckpointError(
+                f"The vocabulary lacks {missing} of the 256 single bytes, so it cannot spell every text. "
+                "Use a byte-level BPE vocabulary, such as GPT-2's or one made by `gpt2simple tokenizer`."
+            )
+        if self.end_of_text_name not in self.special:
+            raise CheckpointError(
+                f"The vocabulary has no token {self.end_of_text_name!r} that ends a text. Use the files that came with "
+                "the model, or name its end token as eos_token in tokenizer_config.json."
+            )
+        for left, right in self.merges:
+            if not (left in self.ids and right in self.ids and left + right in self.ids):
+                raise CheckpointError(
+                    f"The merge {left!r} + {right!r} names a token that the vocabulary does not hold: the two files "
+                    "belong to different models. Take both from the same folder."
+                )
+        if len(set(self.ids.values()) | set(self.special.values())) < len(self.ids) + len(self.special):
+            raise CheckpointError(
+                "The vocabulary gives one id to several tokens, so the file is damaged. Get it anew from where the "
+                "model came from."
+            )
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends a document."""
+        return self.special[self.end_of_text_name]
+
+    @property
+    def size(self) -> int:
+        """One more than the largest id."""
+        return 1 + max(max(self.ids.values()), max(self.special.values()))
+
+    @cached_property
+    def spelling(self) -> tuple[bytes, ...]:
+        """The bytes of each id; empty for special ids."""
+        table = [b""] * self.size
+        for token, index in self.ids.items():
+            table[index] = token
+        return tuple(table)
+
+    @cached_property
+    def byte_lengths(self) -> np.ndarray:
+        """Bytes that each id spells, int32 [V]; 0 for special ids."""
+        return np.array([len(token) for token in self.spelling], dtype=np.int32)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of tokens, ids and merges, the same for every file layout of one vocabulary."""
+        digest = hashlib.sha256()
+        for token, index in sorted(self.ids.items(), key=lambda item: item[1]):
+            digest.update(b"%d %d %b" % (index, len(token), token))
+        for left, right in self.merges:
+            digest.update(b"%d %d;" % (self.ids[left], self.ids[right]))
+        for name, index in sorted(self.special.items()):
+            digest.update(f"{index} {name};".encode())
+        digest.update(self.end_of_text_name.encode())
+        return digest.hexdigest()
+
+
+SMALLEST = 257  # the single bytes and the end of text
+
+
+def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
+    """A vocabulary of at most ``vocab_size`` tokens: 256 bytes, then merges, the end of text last.
+
+    A small text gives fewer tokens: only pairs that stand at least twice are merged.
+
+    Raises:
+        SettingsError: ``vocab_size`` is below 257.
+        DataError: the texts hold nothing.
+    """
+    if vocab_size < SMALLEST:
+        raise SettingsError(
+            f"vocab_size is {vocab_size}; expected at least {SMALLEST}: 256 bytes and the end of text. "
+            "A few thousand suit a small model."
+        )
+    trained = tokenizers.Tokenizer(tokenizers.models.BPE())
+    trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab_size - 1, min_frequency=2, initial_alphabet=list(SYMBOLS), show_progress=False
+    )
+    counted = _Counted(texts)
+    trained.train_from_iterator(counted, trainer)
+    if not counted.characters:
+        raise DataError("The texts for the tokenizer hold no characters. Give texts of the language it shall spell.")
+    return _vocabulary_of(trained)
+
+
+class _Counted:
+    """Passes texts on and counts what went through."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = iter(texts)
+        self.characters = 0
+
+    def __iter__(self) -> _Counted:
+        return self
+
+    def __next__(self) -> str:
+        text = next(self._texts)
+        self.characters += len(text)
+        return text
+
+
+def _vocabulary_of(trained: tokenizers.Tokenizer) -> Vocabulary:
+    model = json.loads(trained.to_str())["model"]
+    ids = {to_bytes(symbols) or b"": index for symbols, index in model["vocab"].items()}
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+    merges = tuple((to_bytes(left) or b"", to_bytes(right) or b"") for left, right in pairs)
+    return Vocabulary(ids=ids, merges=merges, special={END_OF_TEXT: len(ids)})

@@ -1,0 +1,113 @@
+"""The curves of a run, small in memory however long it runs and thinned out for drawing, and the held-out trend.
+
+Whether held-out loss still falls is judged here, once for console and picture. When a run stops is not decided here:
+that is the training loop's patience. Knows records; draws nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpt2simple.runs.records import EvaluationRecord, StepRecord
+
+# As many looks as `early_stopping_patience` has by default, so that a run which goes to its end on purpose is told the
+# same as one that would have stopped there.
+LOOKS_WITHOUT_GAIN = 3
+
+
+class HeldOutTrend:
+    """The best look at the held-out text so far, and how many came after it.
+
+    Args:
+        evaluations: looks of earlier sessions, in order of steps.
+    """
+
+    def __init__(self, evaluations: Iterable[EvaluationRecord] = ()) -> None:
+        self.best: EvaluationRecord | None = None
+        self.latest: EvaluationRecord | None = None
+        self.looks_since_best = 0
+        for record in evaluations:
+            self.add(record)
+
+    def add(self, record: EvaluationRecord) -> None:
+        """Take the next look into account. The record itself says whether it is the best: so do the checkpoints."""
+        self.latest = record
+        if self.best is None or record.is_best:
+            self.best = record
+            self.looks_since_best = 0
+        else:
+            self.looks_since_best += 1
+
+    @property
+    def has_stopped_falling(self) -> bool:
+        return self.has_stopped_after(LOOKS_WITHOUT_GAIN)
+
+    def has_stopped_after(self, looks: int) -> bool:
+        """The same for a run whose own patience is shorter: it ends after so many looks, and shows no more."""
+        return self.looks_since_best >= min(looks, LOOKS_WITHOUT_GAIN)
+
+
+# More points than a picture has columns cost time and show nothing.
+_POINTS_DRAWN = 2000
+
+# Share of the steps that a point of the smooth curve is the mean of.
+_SMOOTHED_SHARE = 0.05
+
+
+@dataclass
+class Curves:
+    """Training and held-out loss by step; 16 bytes a step."""
+
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    train: array[float] = field(default_factory=lambda: array("d"))  # nats per token, each step's batch
+    held_out: list[EvaluationRecord] = field(default_factory=list)
+    trend: HeldOutTrend = field(default_factory=HeldOutTrend)
+
+    @classmethod
+    def of(cls, steps: Iterable[StepRecord], evaluations: Iterable[EvaluationRecord]) -> Curves:
+        """The curves of what was recorded, each in order of steps."""
+        curves = cls()
+        for step in steps:
+            curves.add_step(step)
+        for evaluation in evaluations:
+            curves.add_evaluation(evaluation)
+        return curves
+
+    def add_step(self, record: StepRecord) -> None:
+        self.steps.append(record.step)
+        self.train.append(record.loss)
+
+    def add_evaluation(self, record: EvaluationRecord) -> None:
+        self.held_out.append(record)
+        self.trend.add(record)
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Steps, losses and smoothed losses [N], thinned out evenly; the last point always stays.
+
+        The smooth curve is the mean over the neighbours on both sides. The running average that the console shows lags
+        behind, so that a model that learns fast would seem worse on what it has read than on what it has not.
+        """
+        steps, train = np.array(self.steps), np.array(self.train)
+        reach = int(len(steps) * _SMOOTHED_SHARE / 2)
+        kept = np.arange(len(steps))[:: -max(1, -(-len(steps) // _POINTS_DRAWN))][::-1]
+        return steps[kept], train[kept], _centred_means(train, reach)[kept]
+
+
+def _centred_means(values: np.ndarray, reach: int) -> np.ndarray:
+    """For each of ``values`` [N] the mean [N] of it and up to ``reach`` neighbours on either side, as many on each.
+
+    Near the ends fewer are taken, so that the curve does not flatten there, but half of them always, so that it does
+    not end in the last value's noise. Values that are not finite are left out.
+    """
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    places = np.arange(len(values))
+    reaches = np.maximum(np.minimum(reach, np.minimum(places, places[::-1])), reach // 2)
+    first, after = np.maximum(places - reaches, 0), np.minimum(places + reaches + 1, len(values))
+    taken = counts[after] - counts[first]
+    return np.where(taken > 0, (sums[after] - sums[first]) / np.maximum(taken, 1), np.nan)

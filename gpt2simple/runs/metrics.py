@@ -1,0 +1,215 @@
+"""metrics.jsonl, every record of a run as one line, and metrics.csv, the same numbers as a table.
+
+The lines are the record; the table is made from them. A process killed in the middle of a line costs that line only.
+Knows neither what the numbers mean nor who reads them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from gpt2simple.runs.records import (
+    EndRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Observer,
+    RunPlan,
+    SampleRecord,
+    StepRecord,
+)
+from gpt2simple.storage.files import atomic_write
+
+JSONL_NAME = "metrics.jsonl"
+
+CSV_NAME = "metrics.csv"
+
+_KINDS: dict[str, type] = {
+    "start": RunPlan,
+    "step": StepRecord,
+    "epoch": EpochRecord,
+    "evaluation": EvaluationRecord,
+    "sample": SampleRecord,
+    "end": EndRecord,
+}
+
+# Of each step, each look at the held-out text, and each pass over the text, as "kind" says.
+_COLUMNS = (
+    "kind", "step", "epoch", "train_loss", "smoothed_train_loss", "held_out_loss", "perplexity", "bits_per_byte",
+    "is_best", "learning_rate", "gradient_norm", "tokens", "tokens_per_second", "seconds",
+)  # fmt: skip
+
+
+@dataclass
+class Metrics:
+    """What a run recorded, each list in order of steps; a step recorded twice counts once, as the later record."""
+
+    starts: list[RunPlan] = field(default_factory=list)  # one for each session that trained
+    steps: list[StepRecord] = field(default_factory=list)
+    epochs: list[EpochRecord] = field(default_factory=list)
+    evaluations: list[EvaluationRecord] = field(default_factory=list)
+    samples: list[SampleRecord] = field(default_factory=list)
+    ends: list[EndRecord] = field(default_factory=list)
+
+
+def read(run_dir: Path) -> Metrics:
+    """What the run in ``run_dir`` recorded; empty where nothing is there.
+
+    A torn line (the process was killed while writing it) and lines of unknown kinds are passed over.
+    """
+    by_kind: dict[str, dict[int, Any]] = {kind: {} for kind in _KINDS}
+    for line in _lines(run_dir):
+        if (record := _record(line, run_dir)) is not None:
+            by_kind[line["kind"]][_step_of(line)] = record
+    in_order = {kind: [records[step] for step in sorted(records)] for kind, records in by_kind.items()}
+    return Metrics(
+        starts=in_order["start"],
+        steps=in_order["step"],
+        epochs=in_order["epoch"],
+        evaluations=in_order["evaluation"],
+        samples=in_order["sample"],
+        ends=in_order["end"],
+    )
+
+
+def truncate(run_dir: Path, step: int) -> None:
+    """Drop every record later than ``step``, in both files, each replaced in one piece.
+
+    A run resumed from a checkpoint repeats the steps after it; without this they would be recorded twice. At step 0
+    nothing is left.
+
+    Raises:
+        StorageError: the files cannot be written; the old ones are then still there.
+    """
+    kept = [line for line in _lines(run_dir) if _stays(line, step)]
+    text = "".join(_dump(line) for line in kept)
+    atomic_write(run_dir / JSONL_NAME, text, durable=False)
+    atomic_write(run_dir / CSV_NAME, _table(kept), durable=False)
+
+
+class MetricsFiles(Observer):
+    """Writes both files while the run goes on; each line reaches the operating system before the next step begins.
+
+    Args:
+        run_dir: the run's folder.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._jsonl: TextIO | None = None
+        self._csv: TextIO | None = None
+
+    def on_start(self, plan: RunPlan) -> None:
+        truncate(self._run_dir, plan.first_step)
+        self._jsonl = (self._run_dir / JSONL_NAME).open("a", encoding="utf-8", newline="")
+        self._csv = (self._run_dir / CSV_NAME).open("a", encoding="utf-8", newline="")
+        told = asdict(plan)
+        del told["run_dir"]  # a folder can be moved; the reader knows where it found the file
+        self._write({"kind": "start", **told})
+
+    def on_step(self, record: StepRecord) -> None:
+        self._write(record.to_json())
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._write(record.to_json())
+
+    def on_evaluation(self, record: EvaluationRecord) -> None:
+        self._write(record.to_json())
+
+    def on_sample(self, record: SampleRecord) -> None:
+        self._write(record.to_json())
+
+    def on_end(self, record: EndRecord) -> None:
+        self._write(record.to_json())
+        for file in (self._jsonl, self._csv):
+            if file is not None:
+                file.close()
+        self._jsonl = self._csv = None
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._jsonl is None or self._csv is None:  # a run that ended before it started
+            return
+        self._jsonl.write(_dump(line))
+        self._jsonl.flush()
+        if row := _row(line):
+            self._csv.write(_csv_line(row))
+            self._csv.flush()
+
+
+def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
+    path = run_dir / JSONL_NAME
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and "kind" in line:
+                yield line
+
+
+def _dump(line: dict[str, Any]) -> str:
+    """One line of JSON. A number that is not finite becomes null: JSON has no word for it."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+    return json.dumps(finite, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(line: dict[str, Any], run_dir: Path) -> Any:
+    """The record that a line holds, or None where it is of no known kind or lacks a value."""
+    cls = _KINDS.get(line["kind"])
+    if cls is None:
+        return None
+    values = {f.name: line[f.name] for f in fields(cls) if f.name in line}
+    values |= {f.name: math.nan for f in fields(cls) if f.type == "float" and values.get(f.name, 0.0) is None}
+    if cls is RunPlan:
+        values["run_dir"] = run_dir
+    return cls(**values) if len(values) == len(fields(cls)) else None
+
+
+def _step_of(line: dict[str, Any]) -> int:
+    return int(line["first_step"] if line["kind"] == "start" else line.get("step", 0))
+
+
+def _stays(line: dict[str, Any], step: int) -> bool:
+    if line["kind"] == "start":
+        return _step_of(line) < step  # the session that starts at `step` now records its own
+    return 0 < step >= _step_of(line)
+
+
+def _table(lines: Iterable[dict[str, Any]]) -> str:
+    rows = (row for line in lines if (row := _row(line)))
+    return _csv_line(_COLUMNS) + "".join(_csv_line(row) for row in rows)
+
+
+def _row(line: dict[str, Any]) -> list[Any] | None:
+    """A step's, a pass's or an evaluation's values in the order of the columns; None for the other kinds."""
+    if line["kind"] == "step":
+        renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
+    elif line["kind"] == "evaluation":
+        renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
+        renamed["seconds"] = None  # of a look they say how long it took, of a step when it was: not one column
+    elif line["kind"] == "epoch":
+        renamed = {}  # its training loss is the mean over the pass that has just ended
+    else:
+        return None
+    return [_cell({**line, **renamed}.get(column)) for column in _COLUMNS]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else None
+    return value
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()

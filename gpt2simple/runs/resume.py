@@ -1,0 +1,307 @@
+"""Where a fine-tuning call starts (anew, from a checkpoint, or nowhere as the run is done), and what may change.
+
+Three kinds of settings, and why:
+
+* ``FREE``: they decide how long, how often and what is shown, not what is computed. They change silently; the run
+  still equals one that had them from the start.
+* ``CHANGES_THE_COURSE``: the run can continue with another value, and people want to (a lower rate, more dropout), but
+  the result then differs from every uninterrupted run. They change with a message and are recorded in run.json.
+  ``steps`` and ``epochs`` belong here when the schedule is not constant, because it stretches over them.
+* every other setting fixes what the saved position, random streams or optimizer tensors mean (``batch_size``,
+  ``window``, ``seed``, ``optimizer`` ...): another value is refused, and the message says what to do instead.
+
+A setting that the call leaves out keeps the run's value, not the default. Knows run folders, settings and
+descriptions; loads no tensor and writes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from gpt2simple.errors import RunError
+from gpt2simple.runs.checkpoint import StepCheckpoint
+from gpt2simple.runs.description import RunDescription, RunInfo
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.settings import FinetuneSettings, from_json, to_json
+
+SettingsT = TypeVar("SettingsT")
+
+FREE = frozenset(
+    {
+        "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
+        "sample_length", "print_every", "restore_from", "overwrite",
+    }
+)  # fmt: skip
+
+CHANGES_THE_COURSE = frozenset(
+    {
+        "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
+    }
+)  # fmt: skip
+
+_FREE_OF_THE_TEXT = frozenset({"cache_dir"})
+
+_NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
+
+
+def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
+    """The settings of a call that continues a run: those given, and the run's for those left out.
+
+    ``steps`` and ``epochs`` are one choice: who gives one of them drops the other.
+
+    Args:
+        recorded: from ``RunInfo.description``.
+        given: what the call said, by name.
+
+    Raises:
+        SettingsError: a value out of range, or values that contradict each other.
+    """
+    kept = {name: value for name, value in to_json(recorded).items() if name not in _NOT_INHERITED}
+    if given.get("steps") is not None or given.get("epochs") is not None:
+        kept["steps"] = kept["epochs"] = None
+    if given.get("only_train_transformer_layers") or given.get("train_last_n_layers") is not None:
+        kept["only_train_transformer_layers"], kept["train_last_n_layers"] = False, None
+    if "column" in given or "template" in given:
+        kept["column"] = kept["template"] = None
+    merged = {**kept, **given}
+    return from_json(type(recorded), {k: v for k, v in merged.items() if k in to_json(recorded)})
+
+
+def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
+    """Return if a call may go on with a run.
+
+    Args:
+        path: the run's folder, for messages.
+        recorded: what the run is.
+        wanted: what the call asks for.
+
+    Raises:
+        RunError: another model, tokenizer or text, or a setting that cannot change half-way; the ways on are named.
+    """
+    _require_same_model(path, recorded, wanted)
+    _require_same_text(path, recorded, wanted)
+    _require_changeable(path, _changed_settings(recorded, wanted.settings))
+
+
+def changes_of_course(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
+    """The settings that differ and change the course of training from here on: name to (before, now)."""
+    changed = _changed_settings(recorded, wanted.settings)
+    return {name: pair for name, pair in changed.items() if _changes_the_course(name, wanted.settings)}
+
+
+def _require_same_model(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
+    if recorded.model_name != wanted.model_name:
+        raise RunError(
+            f"{path} is a run of the model {recorded.model_name}, and this call names {wanted.model_name}. "
+            + _ways_on(f"model_name={recorded.model_name!r} to continue it")
+        )
+    if recorded.tokenizer_fingerprint != wanted.tokenizer_fingerprint:
+        raise RunError(
+            f"{path} was trained with another tokenizer than this model's: its token ids mean other text. "
+            + _ways_on("the model and tokenizer it began with to continue it")
+        )
+
+
+def _require_same_text(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
+    before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
+    changed = [n for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT]
+    if changed:
+        raise RunError(
+            f"{path} reads its text with {_listed(before, changed)}, and this call with {_listed(after, changed)}: "
+            "other text would be trained on or held out. " + _ways_on(f"{_listed(before, changed)} to continue it")
+        )
+    if recorded.data_fingerprint != wanted.data_fingerprint:
+        raise RunError(
+            f"{path} was trained on another text than this call names (or the text has changed since). "
+            + _ways_on("the text it began with to continue it")
+        )
+    held_out = recorded.validation_fingerprint
+    if held_out is not None and held_out != wanted.validation_fingerprint:
+        raise RunError(
+            f"{path} measured its held-out loss on another text than validation_file now holds, so its best loss could "
+            "not be compared. " + _ways_on("the validation_file it began with to continue it")
+        )
+
+
+def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dict[str, tuple[Any, Any]]:
+    before = {**to_json(recorded.settings), "seed": recorded.seed}  # the seed drawn, where the call gave none
+    after = {**to_json(wanted), "seed": recorded.seed if wanted.seed is None else wanted.seed}
+    return {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _NOT_INHERITED}
+
+
+def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    fixed = [name for name in changes if name not in FREE | CHANGES_THE_COURSE]
+    if fixed:
+        before = {name: pair[0] for name, pair in changes.items()}
+        after = {name: pair[1] for name, pair in changes.items()}
+        raise RunError(
+            f"{path} was begun with {_listed(before, fixed)}, and this call gives {_listed(after, fixed)}: its "
+            "saved position and optimizer do not fit that. "
+            + _ways_on(f"{_listed(before, fixed)} to continue it")
+            + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
+        )
+
+
+def _changes_the_course(name: str, settings: FinetuneSettings) -> bool:
+    return name in CHANGES_THE_COURSE or (name in ("steps", "epochs") and settings.schedule != "constant")
+
+
+def _ways_on(same: str) -> str:
+    return (
+        f"Give {same}, or another run_name for a run of its own, "
+        'or restore_from="fresh" with overwrite=True to replace this run.'
+    )
+
+
+def _listed(values: Mapping[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name}={values[name]!r}" for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a fine-tuning call begins with.
+
+    Attributes:
+        kind: "fresh": a new run; "legacy": a new run beside gpt-2-simple's files, from their weights; "continue": from
+            ``checkpoint``; "done": the run is as long as was asked for.
+        step: optimizer steps done before the first one of this call.
+        checkpoint: what to restore; None for "fresh" and "legacy".
+        weights_from: the model folder that a new run begins with; None: the model that was named.
+        changes: settings that now change the course of training: name to (before, now).
+        notices: sentences for the user, in order.
+    """
+
+    kind: Literal["fresh", "legacy", "continue", "done"]
+    step: int = 0
+    checkpoint: StepCheckpoint | None = None
+    weights_from: Path | None = None
+    changes: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+def continues(run: RunFolder, restore_from: str) -> bool:
+    """Whether a call with this ``restore_from`` goes on with what is in the folder, so that settings left out are the
+    run's."""
+    return restore_from in ("latest", "best") and bool(run.checkpoints())
+
+
+def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | None) -> Start:
+    """Where this call starts. Writes nothing.
+
+    Args:
+        run: the folder, locked and repaired.
+        wanted: what the call asks for, its settings completed by ``with_recorded`` where the run ``continues``.
+        total_steps: the run's length, from ``steps`` or ``epochs``; None: until held-out loss stops falling.
+
+    Raises:
+        RunError: the folder holds another text, another model, or settings that cannot change half-way; or
+            ``restore_from`` does not fit what is there.
+    """
+    restore_from = wanted.settings.restore_from
+    if continues(run, restore_from):
+        return _continued(run, wanted, total_steps)
+    folder = begins_with(run, restore_from, overwrite=wanted.settings.overwrite)
+    if restore_from not in ("latest", "best") or folder is None:
+        return Start(kind="fresh", weights_from=folder)
+    legacy = run.legacy_step
+    assert legacy is not None, folder
+    notice = (
+        f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
+        "its files stay as they are, ours go beside them."
+    )
+    return Start(kind="legacy", step=legacy, weights_from=folder, notices=(notice,))
+
+
+def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
+    """The model folder whose weights a new run begins with; None: those of the model that was named.
+
+    Args:
+        run: where the run will lie. It does not continue what is there, see ``continues``.
+
+    Raises:
+        RunError: ``restore_from`` does not fit what is there, or names no folder.
+    """
+    if restore_from in ("latest", "best"):
+        if run.legacy_step is None and restore_from == "best":
+            raise RunError(
+                f'restore_from is "best", and {run.path} has no checkpoint to continue from. '
+                "Leave restore_from out to start a run, or name the run_name of one that exists."
+            )
+        return None if run.legacy_step is None else run.path
+    if run.checkpoints() and not overwrite:
+        raise RunError(
+            f"{run.path} holds a run already, at step {run.checkpoints()[-1].step}, and restore_from={restore_from!r} "
+            "would replace it. Add overwrite=True to do so, leave restore_from out to continue it, "
+            "or choose another run_name."
+        )
+    return None if restore_from == "fresh" else _model_folder(run, Path(restore_from))
+
+
+def _model_folder(run: RunFolder, path: Path) -> Path:
+    if not path.is_dir():
+        raise RunError(
+            f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", or the path of a model folder, '
+            "and there is no such folder. Correct it, or leave it out to continue the run."
+        )
+    if run.checkpoints() and path.resolve().is_relative_to(run.path.resolve()):
+        raise RunError(
+            f"restore_from is {str(path)!r}, inside the run {run.path} that would be replaced. "
+            "Choose another run_name for the run that starts from it."
+        )
+    return path
+
+
+def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) -> Start:
+    info = run.info
+    require_continuable(run.path, info.description, wanted)
+    checkpoint = run.best() if wanted.settings.restore_from == "best" else run.latest()
+    assert checkpoint is not None, "checkpoints exist, and latest() raises where all are damaged"
+    if done := _why_done(run, info, checkpoint.step, total_steps, wanted.settings):
+        return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, notices=(done,))
+    course = changes_of_course(info.description, wanted)
+    notices = _continuing_notices(run, checkpoint.step, course, info.description, wanted)
+    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, notices=notices)
+
+
+def _why_done(
+    run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: FinetuneSettings
+) -> str | None:
+    ways = 'or restore_from="fresh" with overwrite=True to start anew, or another run_name.'
+    if total_steps is not None:
+        if step < total_steps:
+            return None
+        return (
+            f"{run.path} is done: it has {step} steps, and {total_steps} were asked for (steps count the run's total). "
+            f"Give more steps to go on, such as steps={step + max(total_steps, 100)}, {ways}"
+        )
+    patience = info.description.settings.early_stopping_patience
+    if info.ended != "patience" or settings.early_stopping_patience > patience or settings.restore_from == "best":
+        return None
+    return (
+        f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to go on all the same, "
+        f"such as steps={2 * step}, or a larger early_stopping_patience than {patience}, {ways}"
+    )
+
+
+def _continuing_notices(
+    run: RunFolder,
+    step: int,
+    course: Mapping[str, tuple[Any, Any]],
+    recorded: RunDescription,
+    wanted: RunDescription,
+) -> tuple[str, ...]:
+    notices = [f"Continuing {run.path} from step {step}."]
+    if course:
+        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
+        notices.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
+    before, after = recorded.environment, wanted.environment
+    # What a run's file does not say, an older version did not record yet.
+    differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
+    if differing:
+        what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
+        notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
+    return tuple(notices)

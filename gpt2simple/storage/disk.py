@@ -1,0 +1,118 @@
+"""Errors of the disk as one clear StorageError each; free space, and sizes for people."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpt2simple.errors import StorageError
+from gpt2simple.storage.temporary import is_temporary_name
+
+_NEXT_STEP = {
+    errno.ENOSPC: "the disk is full. Free some space or choose a folder on another disk, then run the same again.",
+    errno.EROFS: "it lies on a read-only disk. Choose a folder that can be written.",
+    errno.EACCES: "there is no permission. Choose a folder of your own, or close the program that holds the file open.",
+    errno.EIO: "the device reported a failure. Check the disk, or choose a folder on another one.",
+    errno.EFBIG: "it would be larger than this disk or your account allows. Choose a folder on another disk.",
+    errno.ENOTDIR: "a part of the path is a file, where a folder is needed. Choose another folder.",
+    errno.EISDIR: "it is a folder, where a file is needed. Choose another name.",
+    errno.ENAMETOOLONG: "the name is too long for this disk. Choose a shorter one.",
+}
+
+_NEXT_STEP[errno.EPERM] = _NEXT_STEP[errno.EACCES]
+
+if hasattr(errno, "EDQUOT"):  # not on Windows
+    _NEXT_STEP[errno.EDQUOT] = (
+        "your disk quota is used up. Delete something or choose a folder on another disk, then run the same again."
+    )
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError about the disk (full, quota, read-only, permission, failed) into one StorageError.
+
+    Args:
+        path: what the block writes; named in the message unless the error itself names a file.
+
+    Raises:
+        StorageError: with the original as its cause and the same ``errno``. Other OSErrors pass unchanged.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        step = _NEXT_STEP.get(error.errno) if error.errno is not None else None
+        if step is None:
+            raise
+        named = error.filename if isinstance(error.filename, str) else None
+        shown = path if named is None or any(map(is_temporary_name, Path(named).parts)) else named
+        clear = StorageError(f"Cannot write {shown}: {step}")
+        clear.errno = error.errno
+        raise clear from error
+
+
+@contextlib.contextmanager
+def absent_as_storage_error(path: Path) -> Iterator[None]:
+    """Turn the error of making something where nothing can be made into a StorageError.
+
+    A drive that is not there, or /proc: the system says of what is to be made that it does not exist.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(f"Cannot make {path}: there is no disk that takes it. Choose another folder.") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents where missing, and return it.
+
+    Raises:
+        StorageError: it cannot be created, or a file has its name.
+    """
+    with storage_errors(path), absent_as_storage_error(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise StorageError(
+                f"Cannot write into {path}: it is a file, where a folder is needed. Choose another folder."
+            ) from error
+    return path
+
+
+def readable_size(n_bytes: int) -> str:
+    """A number of bytes for people, in powers of 1000: ``497.8 MB``."""
+    size = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.95:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def require_space(folder: Path, bytes_needed: int, what: str) -> None:
+    """Return if the disk that holds ``folder`` has room.
+
+    Args:
+        folder: where it will be written; need not exist yet.
+        bytes_needed: how much will be written.
+        what: what it is, as the subject of a sentence: "Downloading 124M".
+
+    Raises:
+        StorageError: it has not.
+    """
+    existing = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.exists()), None)
+    if existing is None:
+        return
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError:  # some network drives do not tell; the write itself will
+        return
+    if free < bytes_needed:
+        raise StorageError(
+            f"{what} needs {readable_size(bytes_needed)}, and the disk that holds {folder} has "
+            f"{readable_size(free)} free. Free some space or choose a folder on another disk."
+        )

@@ -1,5 +1,0 @@
-"""Text to token ids and back: byte-level BPE, as GPT-2 and every model made here has it."""
-
-from gpt2simple.tokenizer.core import Tokenizer
-
-__all__ = ["Tokenizer"]

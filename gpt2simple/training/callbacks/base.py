@@ -1,0 +1,99 @@
+"""The observers of a run as one observer, in which a failing member never costs the user the run.
+
+Knows the standard members and their order; nothing of what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from gpt2simple.runs.metrics import MetricsFiles
+from gpt2simple.runs.records import (
+    EndRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Observer,
+    RunPlan,
+    SampleRecord,
+    StepRecord,
+)
+from gpt2simple.runs.samples import SampleFiles
+from gpt2simple.training.callbacks.plot import LossPlot
+from gpt2simple.training.callbacks.progress import Progress
+from gpt2simple.training.callbacks.tensorboard import TensorBoardEvents
+
+
+class ObserverGroup(Observer):
+    """Passes every call on to its members, in order; a member that raises is reported once and left out from then on.
+
+    Only ``Exception`` is held back: Ctrl-C and ``SystemExit`` go through.
+
+    Args:
+        observers: the members; the order matters where one reads what another writes (metric files come first).
+        notify: receives one sentence about each member that failed.
+    """
+
+    def __init__(self, observers: Iterable[Observer], notify: Callable[[str], None]) -> None:
+        self._members = list(observers)
+        self._notify = notify
+
+    @property
+    def members(self) -> tuple[Observer, ...]:
+        """The members still called."""
+        return tuple(self._members)
+
+    def on_start(self, plan: RunPlan) -> None:
+        self._call("on_start", plan)
+
+    def on_step(self, record: StepRecord) -> None:
+        self._call("on_step", record)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._call("on_epoch", record)
+
+    def on_evaluation(self, record: EvaluationRecord) -> None:
+        self._call("on_evaluation", record)
+
+    def on_sample(self, record: SampleRecord) -> None:
+        self._call("on_sample", record)
+
+    def on_save(self, step: int, path: Path) -> None:
+        self._call("on_save", step, path)
+
+    def on_notice(self, text: str) -> None:
+        self._call("on_notice", text)
+
+    def on_end(self, record: EndRecord) -> None:
+        self._call("on_end", record)
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        for member in tuple(self._members):
+            try:
+                getattr(member, method)(*arguments)
+            except Exception as error:  # a full disk or a user's bug: not worth hours of training
+                self._members.remove(member)
+                self._notify(
+                    f"{type(member).__name__} failed in {method} ({type(error).__name__}: {error}); "
+                    "training goes on without it."
+                )
+
+
+def standard_observers(run_dir: Path, *, stream: TextIO | None = None) -> list[Observer]:
+    """Metric files, samples, picture, TensorBoard events and progress for the run in ``run_dir``.
+
+    The metric files come first: when a run is resumed they drop what the others must not read. Progress comes last, so
+    that what it announces is on the disk.
+
+    Args:
+        run_dir: the run's folder.
+        stream: where progress is shown; None: standard error.
+    """
+    return [
+        MetricsFiles(run_dir),
+        SampleFiles(run_dir),
+        LossPlot(run_dir),
+        TensorBoardEvents(run_dir),
+        Progress(stream),
+    ]

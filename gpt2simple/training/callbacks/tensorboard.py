@@ -1,0 +1,80 @@
+"""TensorBoard events of a run, in its folder ``tensorboard/``; see them with ``tensorboard --logdir checkpoint``.
+
+Knows records and TensorFlow's summary writer; nothing of models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.runs.records import (
+    EndRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Observer,
+    RunPlan,
+    SampleRecord,
+    StepRecord,
+)
+
+FOLDER_NAME = "tensorboard"
+
+
+class TensorBoardEvents(Observer):
+    """Writes the curves as scalars and the samples as text. Each session of a run adds a file.
+
+    The training curves get a point every ``print_every`` steps (`RunPlan`): a point of every step would cost a
+    millisecond each time, which a small model would feel. metrics.jsonl has them all.
+
+    Args:
+        run_dir: the run's folder.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._folder = run_dir / FOLDER_NAME
+        self._writer: Any = None
+        self._steps_between = 1
+
+    def on_start(self, plan: RunPlan) -> None:
+        self._steps_between = plan.print_every
+        self._writer = tf.summary.create_file_writer(str(self._folder))
+
+    def on_step(self, record: StepRecord) -> None:
+        if record.step % self._steps_between:
+            return
+        self._scalars(
+            record.step,
+            {
+                "train/loss": record.loss,
+                "train/smoothed_loss": record.smoothed_loss,
+                "learning_rate": record.learning_rate,
+                "gradient_norm": record.gradient_norm,
+                "tokens_per_second": record.tokens_per_second,
+            },
+        )
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._scalars(record.step, {"train/epoch_loss": record.train_loss})
+
+    def on_evaluation(self, record: EvaluationRecord) -> None:
+        values = {"held_out/loss": record.loss, "held_out/bits_per_byte": record.bits_per_byte}
+        self._scalars(record.step, values)
+        self._writer.flush()
+
+    def on_sample(self, record: SampleRecord) -> None:
+        # TensorBoard reads text as Markdown; indented by four it is shown as it is.
+        shown = "\n".join(f"    {line}" for line in record.text.splitlines())
+        with self._writer.as_default(step=record.step):
+            tf.summary.text("sample", shown)
+
+    def on_end(self, record: EndRecord) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)

@@ -1,0 +1,65 @@
+"""What is said before the first step."""
+
+import pytest
+
+from gpt2simple.api.finetune import before_start
+from gpt2simple.api.session import Session
+from gpt2simple.data.summary import DataSummary
+from gpt2simple.training.plan import ENDLESS, StepPlan
+from tests.helpers.sessions import QUICK, write_small_model
+
+TEXT = DataSummary(
+    sources=("a.txt",),
+    files=1,
+    documents=1,
+    duplicates=0,
+    characters=4000,
+    bytes=4000,
+    tokens=1000,
+    parameters=50_000,
+    train_tokens=900,
+    held_out_tokens=100,
+    notices=("A remark about the split.",),
+)
+
+
+def said(last_step, seconds_per_step=3.0):
+    plan = StepPlan(
+        last_step=last_step, eval_every=10, save_every=None, sample_every=0, patience=5, steps_per_epoch=50.0
+    )
+    return list(before_start(TEXT, plan, seconds_per_step))
+
+
+def test_the_text_is_summed_up_with_the_remarks_of_its_split():
+    summary, _ = said(None)
+    assert summary.startswith("Text: 1 file, 1 document, 4,000 characters, 1,000 tokens (4.00 bytes each)")
+    assert "Learned: 900 tokens, 0.018 for each of the model's 50,000 parameters" in summary
+    assert "Held out: 100 tokens (10.0%)" in summary
+    assert "A remark about the split." in summary
+
+
+@pytest.mark.parametrize(
+    ("last_step", "seconds", "line"),
+    [
+        (None, 3.0, "A step takes about 3 s here, a pass over the text about 2 min; the run ends when held-out loss "
+                    "stops falling, often after 2 to 6 passes."),
+        (100, 0.0031, "100 steps are 2.0 passes over the text and take about 310 ms here."),
+        (4000, 3.0, "4000 steps are 80.0 passes over the text and take about 3.3 h here."),
+        (7 + ENDLESS, 0.5, "A step takes about 500 ms here, a pass over the text about 25 s; the run ends when you "
+                           "stop it."),
+    ],
+)  # fmt: skip
+def test_the_time_it_will_take_is_said_in_the_unit_that_suits_it(last_step, seconds, line):
+    assert said(last_step, seconds)[-1] == line
+
+
+def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path):
+    folder = write_small_model(tmp_path / "models" / "small")
+    text = tmp_path / "text.txt"
+    text.write_text("To be, or not to be: that is the question.", encoding="utf-8")
+    remarks = []
+    with Session(str(folder), checkpoint_dir=tmp_path / "checkpoint", notify=remarks.append) as session:
+        session.finetune(str(text), steps=1, cache_dir=str(tmp_path / "cache"), **QUICK)
+    told = "\n".join(remarks)
+    assert "Text: 1 file, 1 document, " in told
+    assert "so the model will know it by heart after some passes. " in told

@@ -1,0 +1,174 @@
+"""Models side by side: the same text and budget for each, nothing done twice, one page."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import gpt2simple
+from gpt2simple.api import compare, session
+from gpt2simple.backend.memory import PeakMemory
+from gpt2simple.backend.tensorflow import keras
+from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
+from tests.helpers import sessions as session_case
+
+QUICK = {
+    "tokens": 1024, "window": 16, "looks": 4, "nsamples": 2, "length": 12, "learning_rate": 1e-2,
+    "precision": "float32",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    session_case.write_small_model(folder / "models" / "one")
+    session_case.write_small_model(folder / "models" / "two")
+    session_case.write_text(folder / "text.txt")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+
+
+@pytest.fixture(scope="module")
+def result(place):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+        return gpt2simple.compare("text.txt", ["one", "two"], **QUICK)
+
+
+def test_each_model_has_the_same_text_and_budget(place, result):
+    assert [row.model_name for row in result.rows] == ["one", "two"]
+    for row in result.rows:
+        assert row.steps == 32
+        assert row.looks[-1][0] == pytest.approx(32 * 2 * 16, rel=0.05), "but for the padding at the end of a pass"
+        assert row.memory_bytes > 1e8
+        assert row.seconds > 0
+        assert len(row.samples) == 2
+        assert row.best_step > 0
+    runs = [json.loads((place / "checkpoint" / f"compare-{n}" / "run.json").read_text()) for n in ("one", "two")]
+    assert runs[0]["data"]["fingerprint"] == runs[1]["data"]["fingerprint"]
+    # Equal models with equal seeds: whatever differs between the two rows, the comparison itself brought in.
+    assert result.rows[0].bits_per_byte == pytest.approx(result.rows[1].bits_per_byte, rel=1e-5)
+    assert result.rows[0].samples == result.rows[1].samples
+
+
+def test_the_parts_are_the_text_and_do_not_overlap(place, result):
+    parts = [
+        json.loads((place / "checkpoint/compare" / name).read_text()) for name in ("train.jsonl", "held-out.jsonl")
+    ]
+    assert "".join(parts) == (place / "text.txt").read_text()
+    assert 0.05 < len(parts[1]) / len("".join(parts)) < 0.15
+
+
+def test_a_table_a_figure_and_a_page_are_written(result):
+    assert "held-out bits/byte" in result.summary()
+    assert "predicts the held-out text best" in result.summary()
+    assert result.picture.read_bytes().startswith(b"\x89PNG")
+    page = result.path.read_text()
+    assert page.count("<section>") == 2
+    assert "<script" not in page
+    values = json.loads(result.json_path.read_text())
+    assert values["rows"][0]["bits_per_byte"] == result.rows[0].bits_per_byte
+    assert values["best"] in ("one", "two")
+    assert values["asked"]["learning_rate"] == 1e-2
+    assert "<table>" in result._repr_html_()
+
+
+def test_what_is_done_is_not_done_again_and_comes_out_equal(result, monkeypatch):
+    monkeypatch.setattr(compare, "_measured", None)
+    again = gpt2simple.compare("text.txt", ["one", "two"], **QUICK)
+    assert again == result
+    assert CompareRow.from_json(json.loads(result.json_path.read_text())["rows"][1]) == result.rows[1]
+
+
+def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result, monkeypatch):
+    (place / "checkpoint" / "compare" / "compare-two.json").unlink()
+    done = []
+    usual = compare._measured
+    monkeypatch.setattr(compare, "_measured", lambda *given: done.append(given[0]) or usual(*given))
+    again = gpt2simple.compare("text.txt", ["one", "two"], **QUICK)
+    assert done == ["two"]
+    assert again.rows[1].bits_per_byte == pytest.approx(result.rows[1].bits_per_byte, rel=1e-6)
+    assert again.rows[1].best_step == result.rows[1].best_step
+
+
+class InterruptsItself(keras.callbacks.Callback):
+    """Ctrl-C in the middle of training."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(place, result, monkeypatch, capsys):
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "not-used"))
+    asked = {**QUICK, "name": "stopped", "cache_dir": str(place / "own-cache")}
+    usual = session.Session.finetune
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            session.Session, "finetune", lambda *given, **more: usual(*given, callbacks=InterruptsItself(), **more)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            gpt2simple.compare("text.txt", ["one", "two"], **asked)
+    assert "Interrupted at step 6 of one. The same call goes on from there." in capsys.readouterr().err
+    assert not (place / "checkpoint/stopped/stopped-one.json").exists()
+    assert not (place / "checkpoint/stopped-two").exists()
+    again = gpt2simple.compare("text.txt", ["one", "two"], **asked)
+    assert [row.steps for row in again.rows] == [32, 32]
+    assert again.rows[0].bits_per_byte == pytest.approx(result.rows[0].bits_per_byte, rel=1e-5)
+    assert not (place / "not-used").exists()
+
+
+def test_other_settings_or_another_text_under_the_same_name_are_refused_and_replace_nothing(place, result):
+    before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
+    with pytest.raises(
+        RunError,
+        match=r"was begun with learning_rate=0\.01, looks=4, and this call gives learning_rate=0\.5, looks=8: .*"
+        r"Ask for the same to go on with it, or give another name than 'compare'",
+    ):
+        gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "looks": 8})
+    session_case.write_text(place / "other.txt", seed=1)
+    with pytest.raises(
+        RunError, match=r"begun with tokens=1024, and this call gives tokens=512; and with another text:"
+    ):
+        gpt2simple.compare("other.txt", ["one", "two"], **{**QUICK, "tokens": 512})
+    assert {path: path.read_bytes() for path in result.path.parent.iterdir()} == before
+
+
+def test_a_model_that_was_better_before_training_is_said_to_be(result):
+    row = dataclasses.replace(result.rows[0], best_step=0, bits_per_byte=1.0)
+    worse = dataclasses.replace(result, rows=(row, result.rows[1]))
+    assert "before training; measured: 32" in row.cells()
+    assert worse.conclusion().endswith("1.000 bits/byte at step 32, but did so better before training.")
+    assert "At step 32:" in comparison_page(worse)
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "one"], []])
+def test_fewer_than_two_models_are_refused(names):
+    with pytest.raises(SettingsError, match=r"expected two or more different models"):
+        gpt2simple.compare("text.txt", names, name="other")
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(SettingsError, match=r"window is 99; one of the models reads at most 32\. Give up to 32"):
+        gpt2simple.compare("text.txt", ["one", "two"], name="other", window=99)
+    with pytest.raises(DataError, match=r"compared by held-out text, and there is none. validation_split is 0"):
+        gpt2simple.compare("text.txt", ["one", "two"], name="other", validation_split=0.0)
+
+
+def test_the_peak_of_memory_is_seen():
+    with PeakMemory() as before:
+        pass
+    with PeakMemory() as during:
+        held = np.ones(50_000_000)
+        held += 1
+    assert during.bytes > before.bytes + 3e8

@@ -1,0 +1,101 @@
+"""Standard output that cannot take a text: each time one clear error, or codes for what it lacks."""
+
+from __future__ import annotations
+
+import errno
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2simple.api.console import StandardOutput
+from gpt2simple.errors import StorageError
+
+
+class Plain:
+    """What some notebooks and editors put in place of standard output: it has no encoding and cannot be closed."""
+
+    def __init__(self, error: OSError | None = None) -> None:
+        self.text, self.flushed, self._error = "", "", error
+
+    def write(self, text: str) -> None:
+        if self._error is not None:
+            raise self._error
+        self.text += text
+
+    def flush(self) -> None:
+        self.flushed = self.text
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def test_text_goes_out_at_once(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    write = StandardOutput(said.append)
+    monkeypatch.setattr(sys, "stdout", plain := Plain())
+    write("zoë ")
+    assert plain.flushed == "zoë "
+    write("€5")
+    assert (plain.flushed, said) == ("zoë €5", [])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "zo\\xeb \\u20ac5 \\U0001f600"), ("cp1252", "zoë €5 \\U0001f600")]
+)
+def test_what_an_encoding_lacks_is_shown_as_codes_and_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, said: list[str], encoding: str, shown: str
+) -> None:
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding=encoding))
+    write = StandardOutput(said.append)
+    write("plain, ")
+    assert said == []
+    write("zoë €5 😀")
+    write("😀")
+    assert data.getvalue().decode(encoding) == f"plain, {shown}\\U0001f600"
+    assert said == [
+        f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes such as "
+        "\\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
+    ]
+
+
+def test_what_the_user_chose_for_characters_that_are_lacking_is_kept(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    """PYTHONIOENCODING=ascii:replace"""
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding="ascii", errors="replace"))
+    StandardOutput(said.append)("zoë")
+    assert (data.getvalue(), said) == (b"zo?", [])
+
+
+def test_a_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stdout in (None, closed):
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(StorageError, match=r"^Cannot write standard output: it is closed\. Open it, or have the"):
+            StandardOutput(said.append)("text")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"), encoding="utf-8")  # type: ignore[type-var]
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(StorageError, match=r"^Cannot write standard output: the disk is full\. Free some space"):
+        StandardOutput(said.append)("text")
+
+
+def test_a_reader_that_is_gone_and_errors_that_are_not_the_disks_pass(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    errors: list[Any] = [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.EBADF, "Bad file descriptor")]
+    for error in errors:
+        monkeypatch.setattr(sys, "stdout", Plain(error))
+        with pytest.raises(OSError, match=error.strerror) as raised:
+            StandardOutput(said.append)("text")
+        assert raised.value is error

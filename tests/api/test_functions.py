@@ -1,0 +1,200 @@
+"""The functions for scripts: signatures and documentation, the first call of a newcomer, files, and what is refused."""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+import gpt2simple
+from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.hub import registry
+from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.testing import SMALL_SHAPE
+from tests.helpers import sessions as session_case
+from tests.helpers.paths import ROOT
+
+FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
+HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model, as a hub would serve it too, and a text."""
+    folder = tmp_path_factory.mktemp("api")
+    session_case.write_small_model(folder / "hub" / "org" / "small" / "resolve" / "c0ffee")
+    session_case.write_text(folder / "text.txt")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+
+
+@pytest.fixture
+def hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server on this machine that carries the small model under the name 124M."""
+    served = place / "hub" / "org" / "small" / "resolve" / "c0ffee"
+    files = tuple(
+        PublishedFile(name, (served / name).stat().st_size, hashlib.sha256((served / name).read_bytes()).hexdigest())
+        for name in HUB_FILES
+    )
+    known = KnownModel(
+        name="124M", shape=SMALL_SHAPE, hub_repo="org/small", hub_revision="c0ffee", hub_files=files, aliases=("gpt2",)
+    )
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(place / "hub"))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setitem(registry.KNOWN_MODELS, "124M", known)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("function", "classes"),
+    [
+        (gpt2simple.finetune, (FinetuneSettings, TextSettings)),
+        (gpt2simple.generate, (GenerateSettings,)),
+        (gpt2simple.generate_to_file, (GenerateSettings,)),
+        (gpt2simple.encode_dataset, (TextSettings,)),
+        (gpt2simple.make_tokenizer, (TextSettings,)),
+        (gpt2simple.Session.finetune, (FinetuneSettings, TextSettings)),
+        (gpt2simple.Session.generate, (GenerateSettings,)),
+    ],
+)
+def test_signatures_hold_every_setting_once_with_its_default(
+    function: Callable[..., Any], classes: tuple[type, ...]
+) -> None:
+    parameters = inspect.signature(function).parameters
+    settings = [field for cls in classes for field in cls.__dataclass_fields__.values()]
+    for field in settings:
+        if field.name == "seed" and function is gpt2simple.make_tokenizer:
+            continue
+        assert parameters[field.name].default == field.default, field.name
+        assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert f"    {field.name} (default {field.default!r}): {field.metadata['help']}" in (function.__doc__ or "")
+    assert not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_is_documented_and_annotated(name: str) -> None:
+    function = getattr(gpt2simple, name)
+    first_sentence = function.__doc__.strip().split(".")[0]
+    assert len(first_sentence.split()) >= 4
+    assert "return" in function.__annotations__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_examples_of_the_documentation_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpt2simple import is_gpt2_downloaded
+
+    monkeypatch.chdir(tmp_path)
+    examples = doctest.DocTestFinder(recurse=False).find(getattr(gpt2simple, name), name, globs={})
+    if any("tiny" in example.source for test in examples for example in test.examples) and not is_gpt2_downloaded(
+        "tiny"
+    ):
+        pytest.skip("the built-in model is not part of this checkout")
+    for test in examples:
+        assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
+    hub: None, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = gpt2simple.finetune("text.txt", steps=4, **session_case.QUICK)
+    assert (result.run_dir, result.steps) == (Path("checkpoint/run1"), 4)
+    assert (place / "models" / "124M" / "model.safetensors").exists()
+    told = capsys.readouterr().err
+    assert "4 steps are" in told
+    assert "take about" in told
+    assert gpt2simple.generate(prefix="The ", length=5, seed=0) is None
+    printed = capsys.readouterr().out
+    assert gpt2simple.generate(prefix="The ", length=5, seed=0, return_as_list=True) == [printed.removesuffix("\n")]
+
+    path = gpt2simple.generate_to_file(prefix="The ", length=3, nsamples=2, sample_delim="--\n")
+    assert path.parent == Path("samples")
+    assert path.read_text().count("--\n") == 2
+    with pytest.raises(SettingsError, match=r"exists, and is not overwritten\. Name another destination_path"):
+        gpt2simple.generate_to_file(path, length=3)
+
+    with pytest.raises(RunError, match=r"There is no run 'nope' in checkpoint\. The runs there: run1\."):
+        gpt2simple.generate(run_name="nope")
+    with pytest.raises(SettingsError, match=r"run_name is 'run1' and model_name is '124M'; give the one whose"):
+        gpt2simple.generate(run_name="run1", model_name="124M")
+    with pytest.raises(SettingsError, match=r"generate\(\) has no setting named 'temperatur'\. Did you mean temp"):
+        gpt2simple.generate(temperatur=1)
+
+    with gpt2simple.start_session(model_name="gpt2") as session:
+        base = session.generate("The ", length=6, temperature=0)
+        assert gpt2simple.load_gpt2(session, run_name="run1") is session
+        assert session.generate("The ", length=6, temperature=0) != base
+        gpt2simple.load_gpt2(session, checkpoint="latest")
+        gpt2simple.load_gpt2(session, model_name="124M")
+        assert session.generate("The ", length=6, temperature=0) == base
+        with pytest.raises(SettingsError, match=r"give the one whose weights are to be loaded"):
+            gpt2simple.load_gpt2(session, run_name="run1", model_name="124M")
+    of_model = gpt2simple.generate(
+        model_name="124M", checkpoint="best", prefix="The ", length=6, temperature=0, return_as_list=True
+    )
+    assert of_model == base, "checkpoint chose weights of a run that was not named"
+
+
+@pytest.mark.parametrize("function", [gpt2simple.generate, gpt2simple.evaluate, gpt2simple.score])
+def test_a_checkpoint_that_is_asked_for_is_loaded_into_a_session_that_holds_another(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With generate, evaluate and score alike, and only where it is asked for."""
+    loaded: list[str] = []
+    with gpt2simple.start_session(model_name="small", precision="float32") as session:
+        monkeypatch.setattr(session, "load", loaded.append)
+        for name in ("generate", "evaluate", "score", "pieces"):
+            monkeypatch.setattr(session, name, lambda *_, **__: [])
+        arguments = () if function is gpt2simple.generate else ("text.txt",)
+        for checkpoint in (None, "latest", "best"):
+            function(*arguments, session=session, checkpoint=checkpoint)
+    assert loaded == ["latest", "best"]
+
+
+def test_other_threads_in_one_process_are_refused(place: Path) -> None:
+    script = (
+        "import gpt2simple\n"
+        "gpt2simple.start_session('small', threads=1, precision='float32')\n"
+        "gpt2simple.start_session('small', precision='float32')\n"
+        "try: gpt2simple.start_session('small', threads=2, precision='float32')\n"
+        "except gpt2simple.Gpt2SimpleError as error: print(error)"
+    )
+    root = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == (
+        "threads is 2, but TensorFlow was started in this process with 1, and keeps that until the process ends. "
+        "Leave threads out, or restart Python.\n"
+    ), done.stderr

@@ -1,0 +1,122 @@
+"""What a call of generation may ask for, and what is said of the rest, before any model is loaded."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gpt2simple
+from gpt2simple.api.request import asked_for, asked_for_one, prefixes_of
+from gpt2simple.errors import SettingsError, StorageError
+from gpt2simple.storage import files
+
+
+def no_seed() -> int:
+    return 7
+
+
+@pytest.mark.parametrize(
+    ("prefix", "prefixes"),
+    [
+        (None, [""]),
+        ("", [""]),
+        ("ab", ["ab"]),
+        (["a", "b"], ["a", "b"]),
+        (("a",), ["a"]),
+        ((text for text in "ab"), ["a", "b"]),
+        ([], []),
+    ],
+)
+def test_a_prefix_is_one_text_or_several_or_none(prefix: Any, prefixes: list[str]) -> None:
+    assert prefixes_of(prefix) == prefixes
+
+
+@pytest.mark.parametrize("prefix", [5, b"bytes", [None], ["a", 1], [["a"]], Path("a"), 0.5])
+def test_what_is_no_text_is_refused_with_its_value(prefix: Any) -> None:
+    with pytest.raises(SettingsError) as refused:
+        prefixes_of(prefix)
+    assert str(refused.value) == f"prefix is {prefix!r}; expected a string or a list of strings."
+
+
+def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one() -> None:
+    assert [asked_for("", given, no_seed)[1].seed for given in ({}, {"seed": None}, {"seed": 0})] == [7, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "settings", "message"),
+    [
+        ("", {"nsamples": 2}, r"^nsamples is 2; stream\(\) writes one text\. Use generate\(nsamples=2\)\.$"),
+        (["a", "b"], {}, r"^prefix holds 2 texts; stream\(\) writes one text\. Use pieces\(prefix\)\.$"),
+        ([], {}, r"^prefix holds 0 texts; stream\(\) writes one text\."),
+        (5, {}, r"^prefix is 5; expected a string or a list of strings\.$"),
+        ("", {"logprobs": True}, r"^logprobs is True, and this call gives texts alone\."),
+    ],
+)
+def test_a_stream_is_of_one_text(prefix: Any, settings: dict[str, Any], message: str) -> None:
+    assert asked_for_one(None, {}, no_seed)[0] == [""]
+    assert asked_for_one(["a"], {}, no_seed)[0] == ["a"]
+    with pytest.raises(SettingsError, match=message):
+        asked_for_one(prefix, settings, no_seed)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpt2simple.Session:
+    """One without any model: whatever is refused in time asks for none."""
+    monkeypatch.chdir(tmp_path)
+    return gpt2simple.Session("absent", precision="float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sample_delim": 5}, "sample_delim is 5; expected a string of valid Unicode."),
+        ({"sample_delim": None}, "sample_delim is None; expected a string of valid Unicode."),
+        ({"sample_delim": "\udcff"}, "sample_delim is '\\udcff'; expected a string of valid Unicode."),
+        ({"destination_path": ""}, "destination_path is ''; expected the name of a file."),
+        ({"destination_path": "a\0b"}, "destination_path is 'a\\x00b'; expected the name of a file."),
+        ({"destination_path": 5}, "destination_path is 5; expected the name of a file."),
+        (
+            {"destination_path": "new.txt", "return_as_list": True},
+            "return_as_list and destination_path were both given; give one of the two.",
+        ),
+        ({"destination_path": "new.txt", "temperature": -1}, "temperature is -1; expected a finite number, at least "),
+        ({"prefix": 5}, "prefix is 5; expected a string or a list of strings."),
+        ({"return_as_list": True, "prefix": 5}, "prefix is 5; expected a string or a list of strings."),
+    ],
+)
+def test_a_call_is_refused_before_a_model_is_loaded_or_a_file_left(
+    session: gpt2simple.Session, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        gpt2simple.generate(session=session, **arguments)
+    assert str(refused.value).startswith(message)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "message"),
+    [
+        ("file/new.txt", None, r"^Cannot write into file: it is a file, where a folder is needed\. Choose another"),
+        ("file/deeper/new.txt", None, r"^Cannot write file.*: a part of the path is a file, where a folder is needed"),
+        ("n" * 300, None, r"^Cannot write n+: the name is too long for this disk\. Choose a shorter one\.$"),
+        ("new.txt", errno.EACCES, r"^Cannot write new\.txt: there is no permission\. Choose a folder of your own, or"),
+        ("new.txt", errno.EROFS, r"^Cannot write new\.txt: it lies on a read-only disk\. Choose a folder that can be"),
+        ("new.txt", errno.ENOENT, r"^Cannot make new\.txt: there is no disk that takes it\. Choose another folder\.$"),
+    ],
+)
+def test_a_file_that_cannot_be_made_is_said_before_a_model_is_loaded(
+    session: gpt2simple.Session, monkeypatch: pytest.MonkeyPatch, path: str, number: int | None, message: str
+) -> None:
+    """Once a hundred samples were written before it showed that the folder was not there."""
+    Path("file").write_text("")
+    if number is not None:
+
+        def refuse(self: Path, *_: Any, **__: Any) -> None:
+            raise OSError(number, "refused", str(self))
+
+        monkeypatch.setattr(files.Path, "open", refuse)
+    with pytest.raises(StorageError, match=message):
+        gpt2simple.generate_to_file(path, session=session)

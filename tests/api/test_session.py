@@ -1,0 +1,343 @@
+"""Sessions: what they hold, and what fine-tuning, loading and swapping models do to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpt2simple
+from gpt2simple import testing
+from gpt2simple.api.session import Session
+from gpt2simple.backend import devices
+from gpt2simple.backend.tensorflow import library_versions
+from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
+from gpt2simple.gpt2.model import LoadedModel, read_weight
+from gpt2simple.runs.description import RunInfo
+from tests.helpers import sessions as session_case
+from tests.helpers.sessions import QUICK, weights_of
+from tests.helpers.weight_layouts import random_weights, write_tf1
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two small models, two texts, and the run "done" of four steps."""
+    folder = tmp_path_factory.mktemp("sessions")
+    session_case.write_small_model(folder / "small")
+    session_case.write_small_model(folder / "second", seed=1)
+    session_case.write_text(folder / "text.txt")
+    session_case.write_text(folder / "other.txt", seed=1)
+    with open_session(folder, "small", run_name="done") as session:
+        session.finetune(folder / "text.txt", steps=4, **text_settings(folder))
+    return folder
+
+
+def open_session(place: Path, model: str | None = None, **arguments: Any) -> Session:
+    remarks: list[str] = []
+    arguments = {"precision": "float32", "model_dir": place, "checkpoint_dir": place / "runs"} | arguments
+    session = Session(model, notify=remarks.append, **arguments)
+    session.remarks = remarks  # type: ignore[attr-defined]
+    return session
+
+
+def text_settings(place: Path) -> dict[str, Any]:
+    return QUICK | {"cache_dir": str(place / "cache")}
+
+
+def test_a_run_leaves_its_best_weights_in_the_session_and_on_disk(place: Path) -> None:
+    with open_session(place, "small", run_name="best") as session:
+        base = weights_of(session.model)
+        result = session.finetune(place / "text.txt", steps=8, **text_settings(place))
+        assert weights_of(session.model) != base
+        assert (result.steps, result.reason, result.best_step) == (8, "finished", 8)
+        assert json.loads(json.dumps(result.to_json()))["run_dir"] == str(place / "runs" / "best")
+        assert "finished at step 8" in result.summary()
+        held = weights_of(session.model)
+        text = session.generate("The ", length=12, seed=3)
+        base_text = session.generate("The ", length=12, temperature=0)
+        session.use_model("small")
+        assert weights_of(session.model) == base
+        assert session.generate("The ", length=12, temperature=0) != base_text
+    with open_session(place, run_name="best") as again:
+        assert weights_of(again.model) == held
+        assert again.model_name == "small"
+        assert again.generate("The ", length=12, seed=3) == text
+
+
+def test_the_models_variables_are_float32_and_keras_policy_untouched(place: Path) -> None:
+    from gpt2simple.backend.tensorflow import keras
+
+    with open_session(place, "small", run_name="half", precision="bfloat16") as session:
+        result = session.finetune(place / "text.txt", steps=2, **text_settings(place))
+        assert result.steps == 2
+        assert {variable.dtype.name for variable in session.model.variables} == {"float32"}
+        assert session.precision == "bfloat16"
+        assert len(session.generate("The ", length=5, include_prefix=False)) == 1
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_a_second_run_of_a_session_begins_with_the_model_and_not_with_the_first_run(place: Path) -> None:
+    """The session once took its fine-tuned model for the base model: a second run began where the first had ended."""
+    with open_session(place, "small", run_name="first") as session:
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        first = weights_of(session.model)
+        session.run_name = "second"
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        assert weights_of(session.model) == first
+
+
+def test_a_run_goes_on_to_more_steps_and_says_when_there_is_nothing_to_do(place: Path) -> None:
+    with open_session(place, "small", run_name="longer") as session:
+        session.finetune(place / "text.txt", steps=4, **text_settings(place))
+        assert session.finetune(place / "text.txt", steps=6).steps == 6
+        longer = weights_of(session.model)
+        done = session.finetune(place / "text.txt", steps=6)
+        assert (done.reason, done.steps) == ("done", 6)
+        assert any("is done: it has 6 steps, and 6 were asked for" in remark for remark in session.remarks)
+        assert weights_of(session.model) == longer
+
+
+def test_another_text_or_model_is_refused_and_the_session_stays_usable(place: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        before = weights_of(session.model)
+        with pytest.raises(RunError, match=r"was trained on another text .*another run_name .*overwrite=True"):
+            session.finetune(place / "other.txt", steps=8, cache_dir=str(place / "cache"))
+        assert weights_of(session.model) == before
+    with (
+        open_session(place, "second", run_name="done") as session,
+        pytest.raises(RunError, match=r"is a run of the model small, and this call names second\..*another run_name"),
+    ):
+        session.finetune(place / "text.txt", steps=8, cache_dir=str(place / "cache"))
+
+
+def test_a_changed_validation_file_is_refused(place: Path, tmp_path: Path) -> None:
+    own = session_case.write_text(tmp_path / "own.txt", seed=2)
+    with open_session(place, "small", run_name="own") as session:
+        session.finetune(place / "text.txt", steps=2, validation_file=own, **text_settings(place))
+        assert session.finetune(place / "text.txt", steps=3).steps == 3
+        session_case.write_text(own, seed=3)
+        with pytest.raises(RunError, match=r"measured its held-out loss on another text than validation_file now hol"):
+            session.finetune(place / "text.txt", steps=4)
+
+
+def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
+    data = json.loads((place / "runs" / "done" / "run.json").read_text(encoding="utf-8"))["data"]["summary"]
+    assert data["sources"] == [str(place / "text.txt")]
+    assert (data["files"], data["duplicates"], data["notices"]) == (1, 0, [])
+    assert data["held_out_share"] == data["held_out_tokens"] / (data["train_tokens"] + data["held_out_tokens"])
+    assert data["tokens_per_parameter"] == data["train_tokens"] / data["parameters"]
+    assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
+
+
+def test_the_run_records_what_was_chosen_for_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(name: str) -> dict[str, str]:
+        return json.loads((place / "runs" / name / "run.json").read_text(encoding="utf-8"))["environment"]
+
+    assert chosen("done") == library_versions() | devices.thread_counts() | {
+        "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
+    }  # fmt: skip
+    monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=1, **text_settings(place))
+        assert any("GB are free: it may be stopped by the system" in remark for remark in session.remarks)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
+    with open_session(place, "small", run_name="short-of-memory") as session:
+        session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
+    assert chosen("short-of-memory")["gradient_checkpointing"] == "off", "what a run goes on with is recorded too"
+
+
+def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base model was loaded first (124M, a download, where none was named), and refused the other shape."""
+    loaded: list[Path] = []
+    load = LoadedModel.load
+    monkeypatch.setattr(LoadedModel, "load", lambda folder: [loaded.append(folder), load(folder)][1])
+    monkeypatch.setattr("gpt2simple.api.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    begun_with = place / "runs" / "done"
+    settings = text_settings(place) | {"learning_rate": 1e-30}  # a step that moves no float32 weight
+    with open_session(place, run_name="from-folder") as session:
+        session.finetune(place / "text.txt", steps=1, restore_from=str(begun_with), **settings)
+        assert loaded == [begun_with]
+        held = weights_of(session.model)
+        assert session.model_name == "small"
+    with open_session(place, run_name="done") as session:
+        assert held == weights_of(session.model)
+    assert RunInfo.read(place / "runs" / "from-folder").description.model_name == "small"
+
+
+def test_a_run_of_gpt_2_simple_begins_with_its_weights_whatever_their_size(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    weights = random_weights(testing.SMALL_SHAPE)
+    write_tf1(old, weights, testing.SMALL_SHAPE, name="model-7")
+    testing.byte_tokenizer().save(tmp_path / "vocabulary")
+    for ours, theirs in (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")):
+        (tmp_path / "vocabulary" / ours).rename(old / theirs)
+    monkeypatch.setattr("gpt2simple.api.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    settings = text_settings(place) | {"learning_rate": 1e-30}
+    with open_session(place, run_name="old", checkpoint_dir=tmp_path) as session:
+        session.finetune(place / "text.txt", steps=1, **settings)
+        np.testing.assert_array_equal(read_weight(session.model, "wpe.weight"), weights["wpe.weight"])
+        assert any("Continuing gpt-2-simple's checkpoint of step 7" in remark for remark in session.remarks)
+
+
+def test_a_text_that_cannot_be_read_leaves_no_run_behind(place: Path) -> None:
+    with open_session(place, "small", run_name="never") as session:
+        with pytest.raises(DataError, match=r"absent\.txt"):
+            session.finetune(place / "absent.txt", **text_settings(place))
+        assert not session.run_dir.exists()
+        assert "The " in session.generate("The ", length=3)[0]
+
+
+def test_two_sessions_live_side_by_side(place: Path) -> None:
+    with open_session(place, "small") as one, open_session(place, "second") as two:
+        first = one.generate("The ", length=8, temperature=0)
+        second = two.generate("The ", length=8, temperature=0)
+        assert first != second
+        assert one.generate("The ", length=8, temperature=0) == first
+
+
+def test_a_sessions_seed_makes_its_draws_repeatable(place: Path) -> None:
+    with open_session(place, "small", seed=0) as one, open_session(place, "small", seed=0) as two:
+        texts = [one.generate(length=8)[0] for _ in range(3)]
+        assert texts == [two.generate(length=8)[0] for _ in range(3)]
+        assert len(set(texts)) == 3
+
+
+def test_asking_for_the_models_name_does_not_choose_one(place: Path) -> None:
+    """Reading the property once made a session without a run generate with 124M instead of naming the runs."""
+    with open_session(place) as session:
+        assert session.model_name == "124M"
+        with pytest.raises(RunError, match=r"There is no run 'run1' in .*The runs there: .*done"):
+            session.generate()
+
+
+def test_best_and_latest_are_loaded_and_nothing_else(place: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        session.load("latest")
+        assert session.model_name == "small"
+        with pytest.raises(SettingsError, match=r'checkpoint is \'last\'; expected "best" or "latest"\.'):
+            session.load("last")
+
+
+def test_a_saved_model_opens_again_and_replaces_nothing(place: Path, tmp_path: Path) -> None:
+    with open_session(place, run_name="done") as session:
+        folder = session.save(tmp_path / "saved")
+        saved = weights_of(session.model)
+        with pytest.raises(SettingsError, match=r"saved is not empty, and nothing in it is replaced\. Name a new"):
+            session.save(folder)
+    with open_session(place, str(folder)) as again:
+        assert weights_of(again.model) == saved
+
+
+def test_a_closed_session_says_so_and_reset_gives_a_new_one(place: Path) -> None:
+    session = open_session(place, "small")
+    fresh = gpt2simple.reset_session(session)
+    with pytest.raises(SettingsError, match=r"This session is closed\. Start another one with gpt2simple\.start_s"):
+        session.generate()
+    assert fresh.generate("The ", length=2)[0].startswith("The ")
+    fresh.close()
+
+
+def test_wrong_settings_are_refused_before_anything_is_written(place: Path) -> None:
+    with open_session(place, "small", run_name="refused") as session:
+        with pytest.raises(SettingsError, match=r"no setting named 'learning_rat'\. Did you mean learning_rate"):
+            session.finetune(place / "text.txt", learning_rat=1)
+        with pytest.raises(SettingsError, match=r"window is 64; this model reads at most 32 tokens"):
+            session.finetune(place / "text.txt", window=64, cache_dir=str(place / "cache"))
+        with pytest.raises(SettingsError, match=r"nsamples is 2; stream\(\) writes one text\. Use generate\(nsam"):
+            session.stream(nsamples=2)
+        assert not session.run_dir.exists()
+
+
+def test_log_probabilities_are_given_where_they_can_be_and_refused_elsewhere(place: Path, tmp_path: Path) -> None:
+    """generate() and stream() once computed and dropped them."""
+    with open_session(place, "small") as session:
+        (sample,) = session.samples("The ", length=5, seed=1, logprobs=True)
+        assert sample.logprobs is not None
+        assert len(sample.logprobs) == 5
+        assert sample.to_json()["logprobs"] == list(sample.logprobs)
+        pieces = session.pieces("The ", length=5, seed=1, logprobs=True)
+        assert [value for piece in pieces for value in piece.logprobs or ()] == list(sample.logprobs)
+        texts_alone: list[Callable[..., object]] = [
+            session.generate,
+            session.stream,
+            partial(gpt2simple.generate, session=session),
+            partial(gpt2simple.generate, session=session, return_as_list=True),
+            partial(gpt2simple.generate, session=session, destination_path=tmp_path / "a.txt"),
+            partial(gpt2simple.generate_to_file, tmp_path / "a.txt", session=session),
+        ]
+        for call in texts_alone:
+            with pytest.raises(
+                SettingsError,
+                match=r"^logprobs is True, and this call gives texts alone\. session\.samples\(\.\.\.\) gives each "
+                r"text with the log-probabilities of its tokens, and so does gpt2simple generate --json\.$",
+            ):
+                call(logprobs=True)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_stream_and_pieces_join_to_the_list_form(place: Path) -> None:
+    with open_session(place, "small") as session:
+        text = session.generate("The ", length=10, seed=4)[0]
+        assert "".join(session.stream("The ", length=10, seed=4)) == text
+        pieces = list(session.pieces(["The ", "A "], length=4, seed=4))
+        assert {piece.sample for piece in pieces} == {0, 1}
+
+
+def test_an_unknown_precision_is_refused(place: Path) -> None:
+    with pytest.raises(SettingsError, match=r"precision is 'float8'; expected one of auto, float32, bfloat16"):
+        open_session(place, "small", precision="float8")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(place: Path, tmp_path: Path) -> None:
+    from gpt2simple.gpt2.tokenizer import Tokenizer
+
+    folder = session_case.write_small_model(tmp_path / "mixed")
+    Tokenizer.train(["abab abab cdcd cdcd efef efef"] * 9, 300).save(folder)
+    with (
+        open_session(place, str(folder)) as session,
+        pytest.raises(CheckpointError, match=r"has \d+ tokens, and the model knows 257\. Put the tokenizer files"),
+    ):
+        session.generate()
+
+
+@pytest.mark.slow
+def test_ten_cycles_of_loading_and_generating_do_not_grow(place: Path) -> None:
+    import psutil
+
+    def cycle() -> int:
+        with open_session(place, "small") as session:
+            session.generate("The ", length=8, seed=1)
+        return int(psutil.Process().memory_info().rss)
+
+    warm = [cycle() for _ in range(3)][-1]
+    last = [cycle() for _ in range(10)][-1]
+    assert last <= 1.05 * warm, f"{warm} -> {last} bytes"
+
+
+def test_no_prefix_may_be_said_as_none_too(place: Path) -> None:
+    with open_session(place, "small") as session:
+        assert session.generate(None, length=4, seed=1) == session.generate("", length=4, seed=1)
+
+
+def test_one_stop_string_needs_no_list(place: Path) -> None:
+    """It is one string, not three letters, each of which would end the text sooner."""
+    with open_session(place, "small") as session:
+
+        def text(**settings: Any) -> str:
+            return session.generate("The ", length=200, seed=1, temperature=2.0, **settings)[0]
+
+        whole = text()
+        stop = whole[12:15]
+        assert text(stop=stop) == text(stop=[stop]) == whole[: whole.index(stop, 4)]
+        assert text(stop=list(stop)) != text(stop=stop)
+        assert text(bad_words=stop) == text(bad_words=[stop]) != text(bad_words=list(stop))

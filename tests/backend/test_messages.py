@@ -1,0 +1,89 @@
+"""Which precision is used for what, and what is said of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2simple.api.session import Session
+from gpt2simple.backend import precision
+from tests.helpers import sessions as session_case
+
+UNITS = ("bfloat16", "this processor has bfloat16 units (avx512_bf16)")
+
+
+@pytest.fixture(autouse=True)
+def _a_processor_with_units_for_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "found_gpus", list)
+    monkeypatch.setattr(precision, "_for_this_processor", lambda: UNITS)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("precision")
+    session_case.write_small_model(folder / "small")
+    session_case.write_text(folder / "text.txt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("auto", f"in float32 where text is written and in bfloat16 where a model is trained: {UNITS[1]}"),
+        ("float32", "in float32: as asked for"),
+        ("bfloat16", "in bfloat16: as asked for"),
+        ("float16", "in float16: as asked for"),
+        (
+            "int8",
+            f"with int8 weights where text is written, as asked for, and in bfloat16 where a model is trained: "
+            f"{UNITS[1]}",
+        ),
+    ],
+)
+def test_a_session_says_once_what_it_computes_in_and_does_so(
+    place: Path, monkeypatch: pytest.MonkeyPatch, asked: str, said: str
+) -> None:
+    """int8 was once passed over: the line named the precision of training alone."""
+    from gpt2simple.generation import generator
+    from gpt2simple.gpt2.network import decode_weights
+
+    used: list[str] = []
+    original = decode_weights.decode_weights
+
+    def watched(variables: Any, shape: Any, precision: str) -> Any:
+        used.append(precision)
+        return original(variables, shape, precision)
+
+    monkeypatch.setattr(generator, "decode_weights", watched)
+    remarks: list[str] = []
+    with Session(str(place / "small"), precision=asked, notify=remarks.append) as session:
+        session.generate("The ", length=2)
+        session.generate("The ", length=2)
+    assert len(remarks) == 1
+    assert re.fullmatch(rf"Computing on [^,]+(, no GPU found)?, {re.escape(said)}\.", remarks[0])
+    assert used == ["float32" if asked == "auto" else asked]
+
+
+@pytest.mark.parametrize("asked", ["auto", "int8", "bfloat16"])
+def test_measuring_in_another_precision_is_said_once(place: Path, asked: str) -> None:
+    remarks: list[str] = []
+    with Session(str(place / "small"), precision=asked, notify=remarks.append) as session:
+        result = session.evaluate(place / "text.txt", cache_dir=str(place / "cache"))
+        session.score("The ")
+    said = "Measuring in float32, to compare with published figures; precision chooses another."
+    assert result.precision == ("bfloat16" if asked == "bfloat16" else "float32")
+    assert remarks.count(said) == (0 if asked == "bfloat16" else 1)
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place: Path) -> None:
+    settings: dict[str, Any] = session_case.QUICK | {"cache_dir": str(place / "cache")}
+    remarks: list[str] = []
+    with Session(str(place / "small"), precision="float32", checkpoint_dir=place / "runs", notify=print) as session:
+        session.finetune(place / "text.txt", steps=2, **settings)
+    with Session(checkpoint_dir=place / "runs", notify=remarks.append) as session:
+        session.finetune(place / "text.txt", steps=3)
+    assert remarks[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
+    assert remarks.count("Training in float32, as this run was begun.") == 1

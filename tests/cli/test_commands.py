@@ -1,0 +1,331 @@
+"""The command line: options that are the settings, results on stdout, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from gpt2simple import __version__
+from gpt2simple.cli.group import cli
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
+from tests.helpers import sessions as session_case
+from tests.helpers.paths import ROOT
+
+QUICK = [
+    "--learning-rate",
+    "1e-2",
+    "--batch-size",
+    "2",
+    "--eval-every",
+    "4",
+    "--sample-every",
+    "0",
+    "--seed",
+    "5",
+    "--precision",
+    "float32",
+]
+NOISE = ("I0000", "W0000", "E0000", "oneDNN", "cpu_feature_guard", "XLA", "Warning", "WARNING", "absl", "tensorflow/")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model and a text."""
+    folder = tmp_path_factory.mktemp("cli")
+    session_case.write_small_model(folder / "small")
+    session_case.write_text(folder / "text.txt")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+
+
+def run(*words: str, text: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(cli, list(words), input=text)
+
+
+def python(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=place, env=environment(place), capture_output=True, text=True, check=False)
+
+
+def environment(place: Path) -> dict[str, str]:
+    """As a user has it: without a log level of TensorFlow's, stdout buffered, and with this package on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHONUNBUFFERED"))}
+    root = str(ROOT)
+    return kept | {"PYTHONPATH": root, "GPT2SIMPLE_CACHE": str(place / "cache")}
+
+
+@pytest.mark.parametrize(
+    ("command", "classes"),
+    [
+        ("finetune", (FinetuneSettings, TextSettings)),
+        ("generate", (GenerateSettings,)),
+        ("encode", (TextSettings,)),
+        ("tokenizer", (TextSettings,)),
+    ],
+)
+def test_every_setting_is_an_option_with_its_default_and_help(command: str, classes: tuple[type, ...]) -> None:
+    options = {option.name: option for option in cli.commands[command].params if isinstance(option, click.Option)}
+    for field in [field for cls in classes for field in dataclasses.fields(cls)]:
+        option = options[field.name]
+        assert option.help is not None
+        assert option.help.startswith(field.metadata["help"])
+        assert f"--{field.name.replace('_', '-')}" in option.opts
+        if field.metadata["choices"] is not None:
+            assert tuple(option.type.choices) == field.metadata["choices"]  # type: ignore[attr-defined]
+
+
+def test_session_options_have_the_defaults_of_the_calls() -> None:
+    import inspect
+
+    from gpt2simple import finetune
+    from gpt2simple.backend import precision
+
+    defaults = {name: p.default for name, p in inspect.signature(finetune).parameters.items()}
+    options = {option.name: option for option in cli.commands["finetune"].params}
+    # Under the group, as always: click remembers a command's help options from the first context it is given.
+    group = cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
+    unused = cli.commands["finetune"].make_context("finetune", ["text.txt"], parent=group).params
+    for name in ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads"):
+        assert unused[name] == defaults[name], name
+    assert tuple(options["precision"].type.choices) == precision.PRECISIONS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_help_with_an_example(command: str, flag: str) -> None:
+    shown = run(command, flag)
+    assert shown.exit_code == 0
+    assert f"  gpt2simple {command}" in shown.output
+    assert "--debug" in shown.output
+
+
+def test_help_and_version_load_no_tensorflow(place: Path) -> None:
+    script = (
+        "import sys; from gpt2simple.cli.group import cli\n"
+        "try: cli(sys.argv[1:], prog_name='gpt2simple')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "slow = ('tensorflow', 'tf_keras', 'transformers', 'requests', 'numpy', 'tqdm', 'filelock')\n"
+        "print([m for m in slow if m in sys.modules])"
+    )
+    for words in (["--help"], ["--version"], ["generate", "--help"]):
+        done = python(place, "-c", script, *words)
+        assert done.stdout.endswith("[]\n"), done
+        assert done.stderr == ""
+    assert run("--version").output == f"gpt2simple, version {__version__}\n"
+
+
+def test_without_click_the_entry_point_says_what_to_install(place: Path) -> None:
+    script = "import sys; sys.modules['click'] = None\nfrom gpt2simple.__main__ import main; main()"
+    done = python(place, "-c", script)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: the command line needs click, which is not installed. Run `pip install click`.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("finetune", "Missing argument 'DATASET...'"),
+        ("finetune text.txt --learning-rate fast", "'fast' is not a valid float"),
+        ("finetune text.txt --steps 5 --epochs 2", "Error: steps is 5 and epochs is 2.0; give one of the two."),
+        ("finetune text.txt --dropout 2", "Error: dropout is 2.0; expected a finite number, at least 0.0 and at most"),
+        ("finetune text.txt --eval-every often", "Error: eval_every is 'often'; expected a number of steps or"),
+        ("generate --nfiles 2", "--nfiles needs --folder, which says where the files go."),
+        ("generate --prefix a --prefix-file b", "--prefix and --prefix-file were both given; give one of the two."),
+        ("generate --model-name small --run-name r", "--model-name and --run-name were both given"),
+        ("generate --destination-path a --folder b", "--destination-path and --folder were both given"),
+        ("generate --model-name small --checkpoint latest", "--checkpoint chooses weights of a run; give it without"),
+        ("generate --json --folder b", "--json prints every sample; leave out --folder"),
+        ("generate --logprobs", "--logprobs needs --json, which shows them."),
+        ("generate --prefix-file absent.txt", "--prefix-file absent.txt cannot be read ("),
+        ("generate --model-name small --temperature -1", "Error: temperature is -1.0; expected a finite number, at le"),
+        ("download --model-name 125M", "Error: model_name is '125M', which is no known model. Did you mean '124M'?"),
+        ("tokenizer text.txt --vocab-size 12", "Error: vocab_size is 12; expected at least 257"),
+        ("tokenizer text.txt --folder small", "Error: small is not empty, and nothing in it is replaced. Name a new"),
+    ],
+)
+def test_misuse_says_what_is_wrong_and_exits_2(words: str, message: str) -> None:
+    done = run(*words.split())
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_our_errors_are_one_line_and_debug_shows_the_traceback() -> None:
+    done = run("finetune", "absent.txt", "--model-name", "small", *QUICK)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert "absent.txt" in done.stderr.splitlines()[-1]
+    for words in (["--debug", "generate", "--run-name", "nope"], ["generate", "--run-name", "nope", "--debug"]):
+        debugged = run(*words)
+        assert debugged.exit_code == 1
+        assert type(debugged.exception).__name__ == "RunError"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["finetune", "corpsu1", "corpsu2"], "Error: There is no file 'corpsu1' (seen from "),
+        (["finetune", "text.txt", "corpsu2"], "Error: There is no file 'corpsu2' (seen from "),
+        (["finetune", "plays*", "books*"], "Error: No file matches 'plays*' (seen from "),
+        (["tokenizer", "corpsu1", "corpsu2", "--folder", "unmade"], "Error: There is no file 'corpsu1' (seen from "),
+        (["encode", "corpsu1", "corpsu2", "--model-name", "small"], "Error: There is no file 'corpsu1' (seen from "),
+    ],
+)
+def test_names_on_the_command_line_are_never_texts(words: list[str], message: str) -> None:
+    """Two misspelt names were once a dataset of two texts, and a model was trained on their letters."""
+    options = ["--model-name", "small", "--model-dir", ".", "--steps", "1", *QUICK] if words[0] == "finetune" else []
+    done = run(*words, *options, *(["--model-dir", "."] if words[0] == "encode" else []))
+    assert done.exit_code == 1, done.output
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
+def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpt2simple.api import info
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "look_around", interrupted)
+    done = run("info")
+    assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+
+
+def test_options_left_out_are_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what was typed is passed on: the default of an option must not change a run that is continued."""
+    from gpt2simple.api import functions
+
+    calls: list[dict[str, Any]] = []
+
+    def finetune(dataset: Any, **given: Any) -> Any:
+        calls.append({"dataset": dataset, **given})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(functions, "finetune", finetune)
+    run("finetune", "a.txt", "b.txt", "--run_name", "r", "--column", "2", "--eval_every", "epoch", "--no-overwrite")
+    assert calls == [
+        {
+            "dataset": ("a.txt", "b.txt"),
+            "run_name": "r",
+            "model_name": None,
+            "model_dir": "models",
+            "checkpoint_dir": "checkpoint",
+            "precision": "auto",
+            "threads": None,
+            "column": 2,
+            "eval_every": "epoch",
+            "overwrite": False,
+        }
+    ]
+
+
+def test_the_real_commands_finetune_and_generate_without_noise(place: Path) -> None:
+    words = ["text.txt", "--model-name", "small", "--run_name", "real", "--steps", "4", *QUICK]
+    trained = python(place, "-m", "gpt2simple", "finetune", *words, "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)
+    assert (result["steps"], result["reason"], result["run_dir"]) == (4, "finished", "checkpoint/real")
+    written = python(
+        place, "-m", "gpt2simple", "generate", "--run-name", "real", "--prefix", "The ", "--length", "6", "--seed", "1"
+    )
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.startswith("The ")
+    for shown in (trained.stderr, written.stderr):
+        assert "Computing on" in shown
+        assert [line for line in shown.splitlines() if any(noise in line for noise in NOISE)] == []
+
+    words = ["generate", "--run-name", "real", "--length", "4"]
+    as_json = run(*words, "--nsamples", "2", "--prefix", "-", "--json", text="A b")
+    samples = json.loads(as_json.stdout)["samples"]
+    assert [sample["prefix"] for sample in samples] == ["A b", "A b"]
+    assert {"text", "new_tokens", "prompt_tokens", "finish_reason", "tokens_per_second"} <= set(samples[0])
+    files = run(*words, "--folder", "out", "--nfiles", "3", "--seed", "0")
+    names = files.stdout.split()
+    assert len(set(names)) == 3
+    assert len({Path(name).read_text() for name in names}) == 3
+    one = run(*words, "--destination-path", "one.txt")
+    assert one.stdout == "one.txt\n"
+    again = run(*words, "--destination-path", "one.txt")
+    assert again.exit_code == 2
+    assert "Error: one.txt exists, and is not overwritten." in again.stderr
+    info = json.loads(run("info", "--json").stdout)
+    assert [(r["name"], r["step"], r["model_name"]) for r in info["runs"]] == [("real", 4, "small")]
+    assert {"gpt2simple", "tensorflow"} <= set(info["versions"])
+    assert {model["name"]: model["is_downloaded"] for model in info["models"]}["124M"] is False
+    assert "real: step 4" in run("info").stdout
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(place: Path) -> None:
+    words = ["finetune", "text.txt", "--model-name", "small", "--run-name", "cut", *QUICK, "--print-every", "1"]
+    command = [sys.executable, "-m", "gpt2simple", *words, "--steps", "100000", "--eval-every", "50000"]
+    with subprocess.Popen(
+        command, cwd=place, env=environment(place), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if line.startswith("step 3/"):
+                child.send_signal(signal.SIGINT)
+                break
+        rest = child.stderr.read()
+        assert child.wait(60) == 130, rest
+    run_file = json.loads((place / "checkpoint" / "cut" / "run.json").read_text())
+    step = run_file["latest_step"]
+    assert step >= 3
+    resumed = run(*words, "--steps", str(step + 2), "--json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert f"Continuing checkpoint/cut from step {step}." in resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == step + 2
+
+
+def test_encode_and_tokenizer_make_what_finetune_takes(place: Path) -> None:
+    encoded = run("encode", "text.txt", "--model-name", "small", "--model-dir", ".", "--out-path", "text.npz", "--json")
+    assert encoded.exit_code == 0, encoded.stderr
+    assert json.loads(encoded.stdout)["documents"] == 1
+    words = [
+        "--vocab-size",
+        "300",
+        "--n-layer",
+        "1",
+        "--n-head",
+        "2",
+        "--n-embd",
+        "16",
+        "--n-ctx",
+        "32",
+        "--folder",
+        "models/own",
+        "--json",
+    ]
+    made = run("tokenizer", "text.txt", "--folder", "models/own", *words)
+    assert json.loads(made.stdout)["vocab_size"] == 300
+    plain = run("tokenizer", "text.txt", "--vocab-size", "300", "--folder", "alone")
+    assert plain.stdout == "alone: a tokenizer of 300 tokens.\n"
+    text = (place / "text.txt").read_bytes()
+    trained = run("finetune", "-", "--model-name", "own", "--run-name", "own", "--steps", "2", *QUICK, text=text)
+    assert trained.exit_code == 0, trained.stderr
+    assert "finished at step 2" in trained.stdout
+
+
+@pytest.mark.slow
+def test_help_answers_within_half_a_second(place: Path) -> None:
+    seconds = []
+    for _ in range(10):
+        started = time.perf_counter()
+        python(place, "-m", "gpt2simple", "--help")
+        seconds.append(time.perf_counter() - started)
+    assert sorted(seconds)[5] <= 0.5

@@ -1,0 +1,108 @@
+"""The commands that measure: figures on standard output, as text, JSON or HTML."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from gpt2simple.api import functions
+from gpt2simple.cli.group import cli
+from tests.helpers import sessions as session_case
+from tests.helpers.report_runs import OVERTRAINED, make_run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    session_case.write_small_model(folder / "small")
+    session_case.write_text(folder / "text.txt")
+    make_run(folder / "checkpoint" / "over", folder / "text.txt", OVERTRAINED, ["a sample"])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+
+
+def shown(*words, text=None):
+    done = CliRunner().invoke(cli, list(words), input=text)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_evaluate_prints_figures_or_json():
+    assert "nats/token" in shown("evaluate", "text.txt", "--model-name", "small", "--stride", "16")
+    values = json.loads(shown("evaluate", "text.txt", "--model-name", "small", "--part", "held_out", "--json"))
+    assert values["model"] == "small"
+    assert values["precision"] == "float32"
+    assert values["text"] == "the held-out part of text.txt"
+    assert values["tokens"] > 100
+
+
+def test_evaluate_shows_the_first_documents_or_all_as_json(place):
+    lines = [
+        json.dumps({"text": session_case.write_text(place / "one.txt", seed=n).read_text()[:60]}) for n in range(23)
+    ]
+    (place / "many.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["evaluate", "many.jsonl", "--model-name", "small", "--per-document"]
+    told = shown(*words)
+    rows = told.split("Protocol:")[1].splitlines()[2:]
+    assert rows[0].split()[0] == "document"
+    assert [row.split()[0] for row in rows[1:21]] == [str(n) for n in range(1, 21)]
+    assert rows[21] == "3 more documents are not shown; --json shows all, and result.documents has them."
+    documents = json.loads(shown(*words, "--json"))["documents"]
+    assert len(documents) == 23
+    assert f"{documents[0]['loss']:.4f}" in rows[1]
+    assert "document" not in shown(*words[:-1]).split("Protocol:")[1]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score"])
+def test_weights_of_a_run_and_a_model_are_not_mixed(command):
+    done = CliRunner().invoke(cli, [command, "text.txt", "--model-name", "small", "--checkpoint", "latest"])
+    assert done.exit_code == 2
+    assert "checkpoint is 'latest' and model_name is 'small'; checkpoint chooses weights of a run." in done.stderr
+
+
+def test_a_part_that_is_not_there_is_an_error():
+    words = ["evaluate", "text.txt", "--model-name", "small", "--part", "held_out", "--validation-split", "0"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 1
+    assert 'part is "held_out", and there is no such part' in done.stderr
+
+
+def test_score_prints_json_or_a_view():
+    (values,) = json.loads(shown("score", "-", "--model-name", "small", text="ab"))
+    assert [token["text"] for token in values["tokens"]] == ["a", "b"]
+    page = shown("score", "a", "€", "--model-name", "small", "--html")
+    assert "<span" in page
+    assert "&#8364;" in page
+    assert page.isascii()  # it says that it is UTF-8, and a file that it is sent to may be made in another encoding
+
+
+def test_report_writes_a_page(place):
+    assert "over: Overfitted." in shown("report", "over")
+    assert (place / "checkpoint" / "over" / "report.html").is_file()
+    values = json.loads(shown("report", "over", "--json", "--destination-path", "page.html"))
+    assert values["runs"][0]["verdict"]["kind"] == "overfitted"
+    assert (place / "page.html").is_file()
+
+
+def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeypatch):
+    asked = []
+
+    class Result:
+        def summary(self):
+            return "the table"
+
+    monkeypatch.setattr(functions, "compare", lambda *names, **options: asked.append((names, options)) or Result())
+    words = ["compare", "text.txt", "--model-name", "small", "--model-name", "tiny", "--tokens", "99", "--name", "n"]
+    words += ["--precision", "float32", "--threads", "2"]
+    assert shown(*words) == "the table\n"
+    places = {"name": "n", "model_dir": "models", "checkpoint_dir": "checkpoint", "precision": "float32", "threads": 2}
+    assert asked == [(("text.txt", ("small", "tiny")), {**places, "tokens": 99})]
+    monkeypatch.undo()
+    done = CliRunner().invoke(cli, ["compare", "text.txt", "--model-name", "small"])
+    assert done.exit_code == 2
+    assert "expected two or more different models" in done.stderr

@@ -1,0 +1,72 @@
+"""Where the prefix of ``generate`` comes from, and what of it counts."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from gpt2simple.cli.options import read_prefix
+
+BYTES = [
+    (b"Dear diary,\n", "Dear diary,"),
+    (b"Dear diary,\r\n", "Dear diary,"),
+    (b"Dear diary,", "Dear diary,"),
+    (b"AGNES\n\n", "AGNES\n"),
+    (b"AGNES\r\n\r\n", "AGNES\r\n"),
+    (b"\n", ""),
+    (b"", ""),
+    (b" \t spaces \t \n", " \t spaces \t "),
+    (b"\nfirst", "\nfirst"),
+    (b"\xef\xbb\xbfwith a mark\n", "with a mark"),
+    (b"\xef\xbb\xbf", ""),
+    ("zo\u00eb \u20ac5\n".encode(), "zo\u00eb \u20ac5"),
+]
+
+
+def pipe_in(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(("data", "prefix"), BYTES)
+def test_a_file_and_standard_input_lose_a_mark_and_one_line_end_and_nothing_else(
+    data: bytes, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "prefix.txt"
+    path.write_bytes(data)
+    assert read_prefix((), path) == prefix
+    pipe_in(monkeypatch, data)
+    assert read_prefix(("-",), None) == prefix
+    pipe_in(monkeypatch, data)
+    assert read_prefix((), Path("-")) == prefix
+
+
+def test_what_was_typed_stays_as_it_is_and_several_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_prefix((), None) == ""
+    assert read_prefix(("AGNES\n",), None) == "AGNES\n"
+    pipe_in(monkeypatch, b"read\n")
+    assert read_prefix(("a\n", "-", ""), None) == ["a\n", "read", ""]
+
+
+def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe_in(monkeypatch, b"read\n")
+    with pytest.raises(click.UsageError, match=r"^--prefix - was given 2 times; standard input can be read once\.$"):
+        read_prefix(("-", "-"), None)
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "latin").write_bytes(b"zo\xeb")
+    for path, why in (
+        (tmp_path / "absent", "No such file"),
+        (tmp_path, "irectory|ermission"),
+        (tmp_path / "latin", "utf-8"),
+    ):
+        with pytest.raises(click.UsageError, match=rf"^--prefix-file .* cannot be read \(.*{why}.*\); expected a text"):
+            read_prefix((), path)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.UsageError, match=r"^--prefix - cannot be read \(standard input is closed\); expected a"):
+        read_prefix(("-",), None)

@@ -1,0 +1,359 @@
+"""The cache of encoded texts: same ids as in one piece, found again, shared, and whole after any accident."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpt2simple.data import encode as encode_module
+from gpt2simple.data.cache import cache_folder
+from gpt2simple.data.documents import END_MARK, Piece, documents, parts_of
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.data.readers.plain import read_plain
+from gpt2simple.errors import DataError, StorageError
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.testing import sample_text
+from tests.helpers.texts import encode, texts_of
+
+TRAINED = Tokenizer.train([sample_text(500)], 400)
+
+
+def entries(cache: Path) -> list[str]:
+    return sorted(p.name for p in (cache / "texts").iterdir())
+
+
+# --- the same ids, however the text is cut ---
+
+tricky = st.lists(
+    st.sampled_from(
+        [
+            "word",
+            " ",
+            "  ",
+            "\n",
+            "\t",
+            "\x1c",
+            "\u3000",
+            "\xa0",
+            "'s",
+            "'",
+            "!!",
+            ".",
+            ",",
+            "12",
+            "½",
+            "é",
+            "漢",
+            "。",
+            "_",
+        ]
+    ),
+    max_size=120,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(tricky, st.integers(1, 12))
+def test_parts_have_the_ids_of_the_whole(text: str, size: int) -> None:
+    parts = [part.text for part in parts_of([Piece(text, True)], size)]
+    assert "".join(parts) == text
+    assert [i for part in parts for i in TRAINED.encode(part)] == TRAINED.encode(text)
+
+
+def test_no_cut_before_what_only_python_calls_white_space() -> None:
+    """U+001C is white space for str.isspace() but not for the tokenizer, which may join it with what stands before."""
+    ids = {**TRAINED._vocabulary.ids, b"!\x1c": 500}
+    merges = (*TRAINED._vocabulary.merges, (b"!", b"\x1c"))
+    tokenizer = Tokenizer(replace(TRAINED._vocabulary, ids=ids, merges=merges))
+    parts = [part.text for part in parts_of([Piece("a b!\x1c c d e f g h", True)], 6)]
+    assert len(parts) > 1
+    assert [i for part in parts for i in tokenizer.encode(part)] == tokenizer.encode("".join(parts))
+
+
+def test_a_text_without_a_place_to_cut_keeps_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpt2simple.data.documents._LONGEST", 50)
+    parts = list(parts_of([Piece("x" * 70, False), Piece("x" * 35, True)], 10))
+    assert "".join(part.text for part in parts) == "x" * 105
+    assert max(len(part.text) for part in parts) <= 50
+    assert [part.ends for part in parts] == [False] * (len(parts) - 1) + [True]
+
+
+marked = st.lists(st.sampled_from(["a", " ", "\r", "\n", "\r\n", END_MARK, END_MARK + "\r\n", END_MARK[:5], "|>", "<"]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(marked.map("".join), st.lists(st.integers(0, 60), max_size=6))
+def test_documents_do_not_depend_on_how_the_text_arrives(text: str, cuts: list[int]) -> None:
+    def joined(pieces: list[Piece]) -> list[str]:
+        found, held = [], ""
+        for part, ends in documents(pieces):
+            held += part
+            if ends:
+                found.append(held)
+                held = ""
+        assert not held
+        return found
+
+    places = [0, *sorted(min(c, len(text)) for c in cuts), len(text)]
+    arriving = [Piece(text[a:b], False) for a, b in pairwise(places)]
+    expected = [d for d in _split_by_definition(text) if d.strip()]
+    assert joined([*arriving, Piece("", True)]) == joined([Piece(text, True)]) == expected
+
+
+def _split_by_definition(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace(END_MARK + "\n", END_MARK).split(END_MARK)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_large_text_in_parts_has_the_ids_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(encode_module, "_TASK_CHARACTERS", 1000)
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
+    text = sample_text(3000)
+    path = tmp_path / "a.txt"
+    path.write_text(text, encoding="utf-8")
+    seen: list[tuple[int, int | None]] = []
+    how = TextSettings(cache_dir=str(tmp_path / "cache"))
+    corpus = encode_corpus(path, TRAINED, how, progress=lambda done, total: seen.append((done, total)))
+    assert corpus.ids[1:-1].tolist() == TRAINED.encode(text)
+    assert (corpus.bytes, corpus.characters) == (len(text.encode()), len(text))
+    assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+
+
+def test_ids_take_two_bytes_or_four(tmp_path: Path) -> None:
+    assert encode(["a"], tmp_path / "cache").ids.dtype == np.uint16
+    vocabulary = replace(TRAINED._vocabulary, special={END_MARK: 70_000})
+    corpus = encode(["a"], tmp_path / "cache", tokenizer=Tokenizer(vocabulary))
+    assert corpus.ids.dtype == np.uint32
+    assert corpus.ids.tolist() == [70_000, TRAINED.encode("a")[0], 70_000]
+
+
+# --- found again ---
+
+
+def refuse_to_encode(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the text was encoded again")
+
+    monkeypatch.setattr(encode_module, "_encode", fail)
+
+
+def old(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (1e9, 1e9))
+    return path
+
+
+def test_the_second_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = old(tmp_path / "a.txt", "some text")
+    first = encode(path, tmp_path / "cache")
+    refuse_to_encode(monkeypatch)
+    monkeypatch.setattr("gpt2simple.data.sources.sha256_of", None)
+    second = encode(path, tmp_path / "cache")
+    assert isinstance(second.ids, np.memmap)
+    assert second.fingerprint == first.fingerprint
+
+
+def test_a_copied_or_touched_file_is_found_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = old(tmp_path / "a.txt", "some text")
+    encode(path, tmp_path / "cache")
+    refuse_to_encode(monkeypatch)
+    os.utime(path)
+    assert texts_of(encode(path, tmp_path / "cache")) == ["some text"]
+    shutil.copy(path, tmp_path / "b.txt")
+    assert texts_of(encode(tmp_path / "b.txt", tmp_path / "cache")) == ["some text"]
+
+
+def test_equal_texts_have_one_fingerprint_and_one_entry(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    path = old(tmp_path / "a.txt", "some text")
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"some text"))
+    corpora = [encode(source, cache) for source in (path, tmp_path / "a.txt.gz", ["some text"], iter(["some text"]))]
+    assert len({corpus.fingerprint for corpus in corpora}) == 1
+    assert len(entries(cache)) == 1
+    assert [corpus.files for corpus in corpora] == [1, 1, 0, 0]
+
+
+def test_another_text_tokenizer_or_setting_is_another_entry(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    path = old(tmp_path / "a.csv", "text,more\nsome words!,café\n")
+    fingerprints = [
+        encode(path, cache, column="text").fingerprint,
+        encode(path, cache, column="more").fingerprint,
+        encode(path, cache, column="more", encoding="cp1252").fingerprint,
+        encode(path, cache, column="text", tokenizer=TRAINED).fingerprint,
+    ]
+    old(path, "text,more\nother words,x\n")
+    fingerprints.append(encode(path, cache, column="text").fingerprint)
+    assert len(set(fingerprints)) == len(fingerprints) == len(entries(cache))
+
+
+def test_a_file_rewritten_with_the_same_size_and_time_right_after_is_noticed(tmp_path: Path) -> None:
+    """File systems count time in ticks: a file that was just written may change again without a new time."""
+    path = tmp_path / "a.txt"
+    path.write_text("first", encoding="utf-8")
+    status = path.stat()
+    assert texts_of(encode(path, tmp_path / "cache")) == ["first"]
+    path.write_text("other", encoding="utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert texts_of(encode(path, tmp_path / "cache")) == ["other"]
+
+
+def test_duplicates_are_counted(tmp_path: Path) -> None:
+    corpus = encode(["a", "b", "a", "a", "c\r\n", "c\n"], tmp_path / "cache")
+    assert (corpus.documents, corpus.duplicates) == (6, 3)
+
+
+# --- where ---
+
+
+def test_the_cache_lies_where_setting_environment_or_system_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache_folder(TextSettings(cache_dir="here")) == Path("here")
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path))
+    assert cache_folder(TextSettings()) == tmp_path
+    monkeypatch.delenv("GPT2SIMPLE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "w"))
+    for platform, expected in (("linux", tmp_path / "x" / "gpt2simple"), ("win32", tmp_path / "w" / "gpt2simple")):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert cache_folder(TextSettings()) == expected
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder(TextSettings()) == Path.home() / "Library" / "Caches" / "gpt2simple"
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"Cannot write"):
+        encode(["a"], tmp_path / "file")
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gpt2simple.data.cache.TextWriter.add", full)
+    with pytest.raises(StorageError, match=r"the disk is full"):
+        encode(["a"], tmp_path / "cache")
+    assert entries(tmp_path / "cache") == []
+
+
+# --- accidents ---
+
+
+@pytest.mark.parametrize("file", ["ids.bin", "documents.npy", "text.json"])
+@pytest.mark.parametrize("content", [b"", b"{}"])
+def test_a_damaged_entry_is_encoded_again(tmp_path: Path, file: str, content: bytes) -> None:
+    cache = tmp_path / "cache"
+    path = old(tmp_path / "a.txt", sample_text(50))
+    encode(path, cache)
+    (name,) = entries(cache)
+    (cache / "texts" / name / file).unlink()
+    (cache / "texts" / name / file).write_bytes(content)
+    assert texts_of(encode(path, cache)) == [sample_text(50)]
+    assert entries(cache) == [name]
+
+
+def test_a_damaged_key_is_no_obstacle(tmp_path: Path) -> None:
+    path = old(tmp_path / "a.txt", "some text")
+    encode(path, tmp_path / "cache")
+    for key in (tmp_path / "cache" / "keys").iterdir():
+        key.write_text("half a JS")
+    assert texts_of(encode(path, tmp_path / "cache")) == ["some text"]
+
+
+def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = old(tmp_path / "a.txt", "some text")
+
+    def read(name: str, stream: BinaryIO, encoding: str) -> Iterator[Piece]:
+        yield from read_plain(name, stream, encoding)
+        with path.open("a") as file:
+            file.write(" and more")
+
+    monkeypatch.setattr("gpt2simple.data.sources.read_plain", read)
+    with pytest.raises(DataError, match=r"a\.txt changed while it was read. Wait until it is complete"):
+        encode(path, tmp_path / "cache")
+    assert entries(tmp_path / "cache") == []
+
+
+SLOW_ENCODER = """
+import sys, time
+from pathlib import Path
+from gpt2simple.data import encode as module
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.testing import byte_tokenizer
+
+module._TASK_CHARACTERS = 200
+write, delay = module._write, float(sys.argv[3])
+def slow(*arguments):
+    write(*arguments)
+    print("written", flush=True)
+    time.sleep(delay)
+module._write = slow
+corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]), notify=print)
+print("done", corpus.fingerprint, corpus.tokens, flush=True)
+"""
+
+
+def start(path: Path, cache: Path, delay: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SLOW_ENCODER, str(path), str(cache), str(delay)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
+    path, cache = old(tmp_path / "a.txt", sample_text(200)), tmp_path / "cache"
+    with start(path, cache, delay=0.5) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline() == "written\n"
+        process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        process.wait()
+    assert [name.startswith(".tmp-") for name in entries(cache)] == [True]
+    assert texts_of(encode(path, cache)) == [sample_text(200)]
+    (name,) = entries(cache)  # and the leftover is gone
+    assert not name.startswith(".tmp-")
+
+
+def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path) -> None:
+    path, cache = old(tmp_path / "a.txt", sample_text(100)), tmp_path / "cache"
+    with start(path, cache, delay=0.05) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "written\n"
+        notices: list[str] = []
+        began = time.monotonic()
+        corpus = encode(path, cache, notices=notices)
+        assert texts_of(corpus) == [sample_text(100)]
+        rest = first.stdout.read().splitlines()
+    assert rest[-1].split()[1] == corpus.fingerprint
+    assert notices == [f"{path} is being encoded by another process; waiting for it."]
+    assert time.monotonic() - began > 0.2
+    assert len(entries(cache)) == 1
+
+
+def test_entries_say_what_they_are(tmp_path: Path) -> None:
+    corpus = encode(["ab", "c"], tmp_path / "cache")
+    (name,) = entries(tmp_path / "cache")
+    about = json.loads((tmp_path / "cache" / "texts" / name / "text.json").read_text())
+    assert about["fingerprint"] == corpus.fingerprint
+    assert (about["tokens"], about["documents"], about["characters"]) == (6, 2, 3)

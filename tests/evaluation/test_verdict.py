@@ -1,0 +1,118 @@
+"""The verdict on curves with known answers: overfitted at the right step, healthy runs left in peace."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gpt2simple.evaluation.verdict import judge
+from gpt2simple.runs.metrics import Metrics
+from gpt2simple.runs.records import EvaluationRecord, RunPlan, StepRecord
+from gpt2simple.settings import FinetuneSettings
+
+PLAN = RunPlan(
+    model_name="tiny", run_dir=None, first_step=0, last_step=None, steps_per_epoch=20.0, tokens_per_step=64,
+    parameters=1_000_000, train_tokens=4_000, held_out_tokens=100, print_every=10,
+)  # fmt: skip
+
+
+def run_of(held_out, *, first_look=25, every=25, plan=PLAN):
+    """A run whose training loss falls by 0.01 a step, and whose held-out losses are these."""
+    looks = [first_look + every * number for number in range(len(held_out))]
+    last = max([*looks, 100])
+    steps = [
+        StepRecord(
+            step=n, epoch=n / 20, loss=5.0 - 0.01 * n, smoothed_loss=5.0, learning_rate=1e-4, gradient_norm=1.0,
+            tokens=64 * n, seconds=float(n), tokens_per_second=64.0,
+        )
+        for n in range(1, last + 1)
+    ]  # fmt: skip
+    evaluations = [
+        EvaluationRecord(
+            step=step, epoch=step / 20, nats=100 * loss, target_tokens=100, target_bytes=300, train_loss=5.0,
+            is_best=loss == min(held_out[: number + 1]) and held_out.index(loss) == number, seconds=1.0,
+        )
+        for number, (step, loss) in enumerate(zip(looks, held_out, strict=True))
+    ]  # fmt: skip
+    return Metrics(starts=[plan], steps=steps, evaluations=evaluations)
+
+
+def test_an_overtrained_run_is_called_so_at_the_right_step():
+    verdict = judge(run_of([4.0, 3.5, 3.2, 3.3, 3.6, 4.1]), FinetuneSettings())
+    assert verdict.kind == "overfitted"
+    assert (verdict.best_step, verdict.steps_since_best, verdict.looks_since_best) == (75, 75, 3)
+    assert verdict.best_epoch == 3.75
+    assert verdict.gap == pytest.approx(4.1 - 3.5, abs=0.05)
+    assert verdict.gap_at_best == pytest.approx(3.2 - 4.25, abs=0.05)
+    assert verdict.tokens_per_parameter == 0.004
+    text = verdict.summary()
+    assert text.startswith(
+        "Overfitted. Held-out loss was lowest at step 75 (epoch 3.8), 3.200 nats/token, and rose to 4.1"
+    )
+    for remedy in (
+        "Stop at step 75",
+        "one token for 250 parameters",
+        "smaller model",
+        "dropout=0.1",
+        "last_n_layers",
+        "rate=3e-05",
+    ):
+        assert remedy in text
+    assert json.loads(json.dumps(verdict.to_json()))["kind"] == "overfitted"
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kind"),
+    [
+        ([4.0, 3.5, 3.2, 3.1], "still_learning"),
+        ([4.0, 3.5, 3.2, 3.3], "still_learning"),  # one look above may be noise
+        ([4.0, 3.2, 3.201, 3.21, 3.205], "at_its_best"),
+        ([], "not_measured"),
+    ],
+)
+def test_healthy_runs_are_not_called_overfitted(held_out, kind):
+    verdict = judge(run_of(held_out), FinetuneSettings())
+    assert verdict.kind == kind
+    assert verdict.advice
+    assert "by heart" not in verdict.explanation
+
+
+def test_a_run_that_never_got_better_is_told_to_slow_down():
+    verdict = judge(run_of([3.0, 3.4, 3.9, 4.2], first_look=0), FinetuneSettings(dropout=0.1))
+    assert verdict.kind == "learned_nothing"
+    assert verdict.advice[0].startswith("Lower the learning rate: learning_rate=3e-05 instead of 0.0001")
+    assert "dropout" not in verdict.summary()
+
+
+def test_advice_fits_the_run():
+    plan = replace(PLAN, train_tokens=40_000_000)
+    settings = FinetuneSettings(train_last_n_layers=1, learning_rate=3e-4)
+    verdict = judge(run_of([4.0, 3.5, 3.6, 3.8, 4.1], first_look=5, every=5, plan=plan), settings)
+    assert "what helps most" in verdict.summary()
+    assert "fewer layers" not in verdict.summary()
+    assert verdict.advice[1].startswith("Lower the learning rate"), "the best step came within the first pass"
+
+
+def test_a_run_without_a_step_has_no_verdict():
+    assert judge(Metrics(), FinetuneSettings()) is None
+    assert judge(Metrics(starts=[PLAN]), FinetuneSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("patience", "held_out", "kind"),
+    [
+        (1, [4.0, 3.5, 3.2, 3.6], "overfitted"),
+        (2, [4.0, 3.2, 3.201, 3.202], "at_its_best"),
+        (2, [4.0, 3.5, 3.2, 3.6], "still_learning"),
+        (9, [4.0, 3.2, 3.3, 3.4, 3.6], "overfitted"),
+    ],
+)
+def test_a_run_that_its_own_patience_stopped_is_not_still_learning(patience, held_out, kind):
+    assert judge(run_of(held_out), FinetuneSettings(early_stopping_patience=patience)).kind == kind
+
+
+def test_patience_says_nothing_of_a_run_that_had_its_steps_given():
+    plan = replace(PLAN, last_step=100)
+    assert judge(run_of([4.0, 3.5, 3.2, 3.3], plan=plan), FinetuneSettings(early_stopping_patience=1)).kind == (
+        "still_learning"
+    )

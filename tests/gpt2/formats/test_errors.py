@@ -1,0 +1,235 @@
+"""Every folder that cannot be used is refused with what is wrong, what was expected and what to do."""
+
+import re
+
+import numpy as np
+import pytest
+
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.formats.detect import open_checkpoint
+from gpt2simple.gpt2.model import load_model
+from tests.helpers.weight_layouts import (
+    PARITY_SHAPE,
+    random_weights,
+    write_config,
+    write_hparams,
+    write_keras,
+    write_pytorch,
+    write_tf1,
+)
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:400d\nsize 497759232\n"
+
+
+def refusal(folder):
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder)
+    return str(caught.value)
+
+
+def assert_refused(folder, pattern):
+    message = refusal(folder)
+    assert re.search(pattern, message), message
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    message = refusal(tmp_path / "nowhere")
+    assert re.search(
+        r"nowhere does not exist, where a model's folder was expected: config\.json with.*Check the path", message
+    )
+
+
+def test_a_file_in_place_of_a_folder(tmp_path):
+    (tmp_path / "model").write_text("x")
+    assert "model is a file, where a model's folder was expected" in refusal(tmp_path / "model")
+
+
+def test_an_empty_folder_lists_the_layouts(tmp_path):
+    message = refusal(tmp_path)
+    for part in (
+        "it is empty",
+        "model.safetensors",
+        "tf_model.h5",
+        "hparams.json",
+        "model-<step>.*",
+        "gpt2simple download",
+    ):
+        assert part in message
+
+
+def test_a_folder_of_other_things_says_what_it_holds(tmp_path):
+    for name in ("notes.txt", *(f"picture-{n}.png" for n in range(9))):
+        (tmp_path / name).touch()
+    assert "holds no GPT-2 weights; it holds notes.txt, picture-0.png" in refusal(tmp_path)
+    assert ", ...." in refusal(tmp_path)
+
+
+def test_a_pickle_is_refused_with_a_way_out(tmp_path):
+    write_config(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    message = refusal(tmp_path)
+    assert "pytorch_model.bin, which executes code when it is opened: refused" in message
+    assert "save_pretrained(new_folder, safe_serialization=True)" in message
+
+
+def test_a_head_that_is_not_tied(tmp_path):
+    weights = random_weights()
+    write_pytorch(tmp_path, weights | {"lm_head.weight": weights["wte.weight"] + 1}, prefix="")
+    assert_refused(tmp_path, r"The head of .* is not tied: its lm_head\.weight differs.*Choose a checkpoint")
+
+
+def test_a_configuration_that_unties_the_head(tmp_path):
+    write_pytorch(tmp_path, random_weights())
+    write_config(tmp_path, tie_word_embeddings=False)
+    assert "sets tie_word_embeddings to False" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_pytorch, write_tf1], ids=["safetensors", "tf1"])
+def test_missing_weights_are_counted_and_named(tmp_path, write):
+    weights = random_weights()
+    for name in ("h.1.ln_2.bias", "ln_f.weight"):
+        del weights[name]
+    write(tmp_path, weights)
+    assert_refused(
+        tmp_path, r"lacks 2 of the 28 weights that its (config|hparams)\.json implies: h\.1\.ln_2\.bias, ln_f\.weight\."
+    )
+
+
+def test_weights_of_another_shape(tmp_path):
+    write_pytorch(tmp_path, random_weights() | {"wpe.weight": np.zeros((16, 16), np.float32)})
+    message = refusal(tmp_path)
+    assert "wpe.weight has shape [16, 16] where its config.json implies [32, 16]. Restore the config.json" in message
+
+
+def test_layers_beyond_the_configuration_are_not_dropped_in_silence(tmp_path):
+    weights = random_weights()
+    extra = {name.replace("h.1.", "h.2."): value for name, value in weights.items() if name.startswith("h.1.")}
+    write_pytorch(tmp_path, weights | extra)
+    assert re.search(
+        r"holds 12 tensors that a plain GPT-2 of its config\.json does not have, such as h\.2\.", refusal(tmp_path)
+    )
+
+
+def test_quantised_weights(tmp_path):
+    write_pytorch(tmp_path, random_weights(), dtype="int32")
+    assert_refused(tmp_path, r"wte\.weight is stored as I32, perhaps quantised; expected F32, F16 or BF16")
+
+
+def test_no_configuration(tmp_path):
+    write_pytorch(tmp_path, random_weights())
+    (tmp_path / "config.json").unlink()
+    assert re.search(
+        r"config\.json is missing: without it the weights beside it have no shape\. Copy the one", refusal(tmp_path)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"config\.json is not valid JSON"),
+        ("[1]", r"config\.json holds a JSON list where an object was expected"),
+        ('{"model_type": "gpt2", "n_embd": null}', r"config\.json is invalid: int\(\)"),
+        ('{"model_type": "llama"}', r"model_type 'llama'; this package loads GPT-2"),
+        ("", r"config\.json is empty"),
+    ],
+)
+def test_an_invalid_configuration(tmp_path, text, message):
+    write_pytorch(tmp_path, random_weights())
+    (tmp_path / "config.json").write_text(text)
+    assert_refused(tmp_path, message)
+
+
+def test_a_torn_file(tmp_path):
+    write_pytorch(tmp_path, random_weights())
+    data = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(data[:-1])
+    message = refusal(tmp_path)
+    assert f"model.safetensors is cut short: {len(data) - 1:,} bytes of at least {len(data):,}" in message
+
+
+def test_a_missing_shard(tmp_path):
+    write_pytorch(tmp_path, random_weights(), shards=3)
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    assert "model-00002-of-00003.safetensors is missing: without it the weights are incomplete" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("index", ['{"weight_map": {"wte.weight": "../other.safetensors"}}', "{}"])
+def test_an_index_that_leads_nowhere_or_out_of_the_folder(tmp_path, index):
+    write_config(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    assert "has no weight_map of file names in its own folder" in refusal(tmp_path)
+
+
+def test_a_damaged_h5_file(tmp_path):
+    write_keras(tmp_path, random_weights(), safetensors=False)
+    data = (tmp_path / "tf_model.h5").read_bytes()
+    (tmp_path / "tf_model.h5").write_bytes(data[:5000])
+    assert_refused(tmp_path, r"tf_model\.h5 cannot be read as HDF5 \(.*\): it is damaged or cut short\. Copy")
+
+
+def test_no_hparams(tmp_path):
+    write_tf1(tmp_path, random_weights())
+    (tmp_path / "hparams.json").unlink()
+    assert re.search(
+        r"hparams\.json is missing: .*or write n_vocab, n_ctx, n_embd, n_head and n_layer", refusal(tmp_path)
+    )
+
+
+def test_hparams_without_a_number(tmp_path):
+    write_tf1(tmp_path, random_weights())
+    (tmp_path / "hparams.json").write_text('{"n_vocab": 257}')
+    assert "hparams.json has no 'n_ctx'" in refusal(tmp_path)
+
+
+def test_a_tf1_checkpoint_without_its_data(tmp_path):
+    write_tf1(tmp_path, random_weights())
+    (tmp_path / "model.ckpt.data-00000-of-00001").unlink()
+    assert "model.ckpt.data-00000-of-00001 is missing" in refusal(tmp_path)
+
+
+def test_a_tf1_checkpoint_whose_data_is_a_pointer(tmp_path):
+    write_tf1(tmp_path, random_weights(), name="model-156")
+    (tmp_path / "model-156.data-00000-of-00001").write_text(LFS_POINTER)
+    assert re.search(
+        r"model-156\.data-00000-of-00001 is a Git LFS pointer, not the data.*git lfs pull", refusal(tmp_path)
+    )
+
+
+def test_a_tf1_checkpoint_cut_short(tmp_path):
+    write_tf1(tmp_path, random_weights())
+    data = tmp_path / "model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    assert f"is cut short: 1,000 bytes of at least {4 * PARITY_SHAPE.parameters:,}" in refusal(tmp_path)
+
+
+def test_a_tf1_index_that_is_damaged(tmp_path):
+    write_tf1(tmp_path, random_weights())
+    (tmp_path / "model.ckpt.index").write_bytes(b"\0" * 200)
+    assert_refused(tmp_path, r"model\.ckpt\.\* cannot be read \(.*\): it is damaged\. Copy or download")
+
+
+def test_a_tf1_checkpoint_with_a_flipped_bit(tmp_path):
+    """TensorFlow's checksum of each tensor catches it when that tensor is read."""
+    write_tf1(tmp_path, random_weights())
+    path = tmp_path / "model.ckpt.data-00000-of-00001"
+    data = bytearray(path.read_bytes())
+    data[20_000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model\.ckpt\.\* cannot be read \(.*\): it is damaged"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("state", ['model_checkpoint_path: "model-200"\n', "nonsense"])
+def test_a_checkpoint_file_that_names_files_which_are_not_there(tmp_path, state):
+    write_tf1(tmp_path, random_weights(), name="model-100")
+    (tmp_path / "checkpoint").write_text(state)
+    message = refusal(tmp_path)
+    assert re.search(
+        r"checkpoint names (model-200|no checkpoint), whose \.index file is not here; here are: model-100", message
+    )
+
+
+def test_a_folder_with_only_the_file_named_checkpoint(tmp_path):
+    write_hparams(tmp_path)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model-1"\n')
+    assert "here are: none" in refusal(tmp_path)

@@ -1,0 +1,89 @@
+"""The forward pass beside TFGPT2LMHeadModel's own."""
+
+import numpy as np
+import pytest
+
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.testing import SMALL_SHAPE
+from tests.helpers.network import LONG_SHAPE, dropout_key, model_of, our_logits, our_states, random_tokens
+
+TOLERANCE = 1e-4
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch", "time"),
+    [
+        (SMALL_SHAPE, 1, 1),
+        (SMALL_SHAPE, 1, 32),
+        (SMALL_SHAPE, 3, 31),
+        (LONG_SHAPE, 1, 127),
+        (LONG_SHAPE, 1, 256),
+        (LONG_SHAPE, 1, 129),
+        (LONG_SHAPE, 3, 600),
+    ],
+)
+def test_logits_equal_those_of_transformers(shape, batch, time):
+    model, tokens = model_of(shape), random_tokens(batch, time)
+    np.testing.assert_allclose(our_logits(model, tokens, shape), model(tokens).logits, rtol=0, atol=TOLERANCE)
+
+
+def test_bfloat16_stays_close_to_float32():
+    """Each product rounds its factors and its result to 8 bits, by at most 2**-9 = 0.2 % each.
+
+    Eight products in a row (four a layer) and the head, each with three independent roundings, give about
+    0.2 % x sqrt(27) = 1 % of the logits' spread; twice that is the bound.
+    """
+    tokens = random_tokens(3, 600)
+    exact = our_logits(model_of(LONG_SHAPE), tokens, LONG_SHAPE)
+    near = our_logits(model_of(LONG_SHAPE), tokens, LONG_SHAPE, tf.bfloat16)
+    exact -= exact.mean(axis=-1, keepdims=True)  # in 16 bits logits are known up to a constant per row
+    near -= near.mean(axis=-1, keepdims=True)
+    error = np.sqrt(np.mean((near - exact) ** 2)) / exact.std()
+    assert 0.0 < error < 0.02
+
+
+@pytest.mark.parametrize("changed", [1, 255, 256, 400, 599])
+def test_a_later_token_changes_no_earlier_state(changed):
+    tokens = random_tokens(1, 600)
+    other = tokens.copy()
+    other[0, changed] = (tokens[0, changed] + 1) % 257
+    before, after = (our_states(model_of(LONG_SHAPE), t, LONG_SHAPE).numpy() for t in (tokens, other))
+    np.testing.assert_array_equal(before[:changed], after[:changed])
+    assert np.abs(before[changed] - after[changed]).max() > 1e-3
+    assert np.abs(before[-1] - after[-1]).max() > 1e-6, "the last position does not see the changed one"
+
+
+def test_rows_of_a_batch_do_not_see_each_other():
+    tokens = random_tokens(3, 20)
+    together = our_states(model_of(), tokens).numpy().reshape(3, 20, -1)
+    alone = our_states(model_of(), tokens[1:2]).numpy()
+    np.testing.assert_allclose(together[1], alone, rtol=0, atol=1e-5)
+
+
+def test_dropout_changes_the_states_and_rate_0_does_not():
+    tokens = random_tokens(1, 32)
+    plain, none, some = (
+        our_states(model_of(), tokens, dropout=key).numpy() for key in (None, dropout_key(0.0), dropout_key(0.1))
+    )
+    np.testing.assert_array_equal(plain, none)
+    assert np.abs(plain - some).max() > 0.1
+
+
+def test_dropout_applies_in_each_of_its_places():
+    """One layer, one token: embedding, attention weights, after attention, after the MLP are drawn independently."""
+    places = []
+
+    def record(key, place, shape):
+        places.append(place)
+        return real(key, place, shape)
+
+    from gpt2simple.gpt2.network import attention, dropout
+
+    real = dropout.keep_mask
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dropout, "keep_mask", record)
+        patch.setattr(attention, "keep_mask", record)
+        our_states(model_of(LONG_SHAPE), random_tokens(1, 600), LONG_SHAPE, dropout=dropout_key())
+    blocks, layers = 5, LONG_SHAPE.n_layer  # 600 = 4 x 128 + 88
+    assert len(places) == 1 + layers * (blocks + 2)
+    assert len(set(places)) == len(places), "two dropouts share a mask"

@@ -1,0 +1,178 @@
+"""Building TFGPT2LMHeadModel, naming its variables, filling and reading it."""
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from transformers import TFGPT2LMHeadModel
+
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.formats.detect import open_checkpoint
+from gpt2simple.gpt2.formats.names import canonical_shapes
+from gpt2simple.gpt2.model import (
+    assign_weights,
+    build_model,
+    load_model,
+    model_shape,
+    named_variables,
+    read_weight,
+    read_weights,
+)
+from gpt2simple.testing import SMALL_SHAPE, small_model
+from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights, write_pytorch
+
+
+def without_scope(variables):
+    return [(v.name.split("/", 1)[1], tuple(v.shape)) for v in variables]
+
+
+def test_the_model_has_the_variables_that_transformers_itself_builds():
+    model = small_model()
+    reference = TFGPT2LMHeadModel(model.config)
+    reference.build_in_name_scope()
+    assert without_scope(model.weights) == without_scope(reference.weights)
+    for ours, theirs in zip(named_variables(model).values(), named_variables(reference).values(), strict=True):
+        theirs.assign(ours)
+    np.testing.assert_array_equal(model(PARITY_IDS).logits, reference(PARITY_IDS).logits)
+
+
+def test_variables_are_named_in_canonical_order_and_counted_once():
+    model = small_model()
+    variables = named_variables(model)
+    assert list(variables) == list(canonical_shapes(SMALL_SHAPE))
+    assert {id(v) for v in variables.values()} == {id(v) for v in model.trainable_variables}
+    assert sum(int(tf.size(v)) for v in variables.values()) == SMALL_SHAPE.parameters
+    assert model_shape(model) == SMALL_SHAPE
+
+
+def test_a_seed_gives_the_same_weights_and_none_gives_others():
+    first, again, other = (dict(read_weights(build_model(SMALL_SHAPE, seed=seed))) for seed in (0, 0, 1))
+    fresh, fresh_again = (dict(read_weights(build_model(SMALL_SHAPE))) for _ in range(2))
+    for name in ("wte.weight", "h.1.mlp.c_fc.weight"):
+        np.testing.assert_array_equal(first[name], again[name])
+        assert not np.array_equal(first[name], other[name])
+        assert not np.array_equal(fresh[name], fresh_again[name])
+    assert not np.array_equal(first["h.0.mlp.c_fc.weight"], first["h.1.mlp.c_fc.weight"])
+
+
+def test_random_weights_spread_as_gpt2s_do():
+    """Standard errors are about 1 % here: each matrix has over 4,000 numbers."""
+    shape = SMALL_SHAPE.__class__(n_vocab=100, n_ctx=64, n_embd=64, n_head=2, n_layer=8)
+    for name, value in read_weights(build_model(shape, seed=0, initializer_range=0.02)):
+        if name.endswith(".bias"):
+            assert not value.any()
+        elif value.ndim == 1:
+            assert (value == 1).all()
+        else:
+            expected = 0.02 / 4 if "c_proj" in name else 0.02  # sqrt(2 * 8 layers) = 4
+            assert value.std() == pytest.approx(expected, rel=0.06)
+
+
+def test_building_leaves_random_state_and_keras_policy_alone():
+    before = tf_keras.mixed_precision.global_policy()
+    tf.random.set_seed(5)
+    expected = tf.random.uniform([4]).numpy()
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        tf.random.set_seed(5)
+        model = small_model()
+        assert tf_keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+    finally:
+        tf_keras.mixed_precision.set_global_policy(before)
+    np.testing.assert_array_equal(tf.random.uniform([4]).numpy(), expected)
+    assert {v.dtype for v in model.weights} == {tf.float32}
+    assert model(PARITY_IDS).logits.dtype == tf.float32
+
+
+def test_the_models_own_dropout_is_off():
+    model = small_model()
+    np.testing.assert_array_equal(model(PARITY_IDS, training=True).logits, model(PARITY_IDS, training=False).logits)
+
+
+def test_a_process_that_builds_its_first_model_writes_nothing_to_stderr():
+    """TensorFlow's devices and transformers' TF classes each announce themselves on first use, once a process."""
+    program = "from gpt2simple.testing import small_model; small_model()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+GROWTH_PROGRAM = """
+import sys
+from pathlib import Path
+import psutil
+from gpt2simple.gpt2.model import build_model, load_model
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.testing import small_model
+small_model()  # what a process needs for any model
+before = psutil.Process().memory_info().rss
+shape = ModelShape(**eval(sys.argv[1]))
+model = build_model(shape, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
+print((psutil.Process().memory_info().rss - before) / (4 * shape.parameters))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "stored"])
+def test_building_leaves_little_beside_the_weights(tmp_path, kind):
+    """The allocator keeps what it held once. Weights of 179 MB, 103 of them in one matrix, as with GPT-2 itself: each
+    array that is made beside it would show."""
+    sizes = {"n_vocab": 50257, "n_ctx": 256, "n_embd": 512, "n_head": 4, "n_layer": 6}
+    if kind == "stored":
+        shape = ModelShape(**sizes)
+        write_pytorch(tmp_path, random_weights(shape), shape)
+    program = [sys.executable, "-c", GROWTH_PROGRAM, repr(sizes), "random" if kind == "random" else str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert 0.95 < float(done.stdout) < 1.3
+
+
+def test_a_model_lets_go_of_the_checkpoint_it_was_made_from(tmp_path, monkeypatch):
+    write_pytorch(tmp_path, random_weights())
+    sources = [open_checkpoint(tmp_path)]
+    source = weakref.ref(sources[0])
+    monkeypatch.setattr("gpt2simple.gpt2.model.open_checkpoint", lambda folder: sources.pop())
+    model = load_model(tmp_path)
+    gc.collect()
+    assert source() is None, "what it holds of its files would stay in memory"
+    assert model_shape(model) == PARITY_SHAPE
+
+
+def test_assigned_weights_are_read_back_in_canonical_shape():
+    model = small_model()
+    weights = random_weights()
+    assign_weights(model, weights)
+    found = dict(read_weights(model))
+    assert list(found) == list(weights)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(found[name], value)
+        np.testing.assert_array_equal(read_weight(model, name), value)
+
+
+def test_an_open_checkpoint_can_be_assigned(tmp_path):
+    write_pytorch(tmp_path, random_weights(seed=3))
+    model = small_model()
+    with open_checkpoint(tmp_path) as source:
+        assign_weights(model, source)
+    np.testing.assert_array_equal(model(PARITY_IDS).logits, load_model(tmp_path)(PARITY_IDS).logits)
+
+
+def test_a_weight_that_is_missing_or_of_another_shape_is_named():
+    model = small_model()
+    weights = random_weights()
+    with pytest.raises(CheckpointError, match=r"ln_f\.bias is not among the 27 given\. Give every weight"):
+        assign_weights(model, {name: value for name, value in weights.items() if name != "ln_f.bias"})
+    weights["wpe.weight"] = weights["wpe.weight"].T  # as many numbers, in the wrong order
+    with pytest.raises(CheckpointError, match=r"wpe\.weight has shape \[16, 32\]; this model has \[32, 16\]\. Load it"):
+        assign_weights(model, weights)
+
+
+def test_layer_norm_epsilon_comes_from_the_configuration(tmp_path):
+    shape = PARITY_SHAPE.__class__(**{**PARITY_SHAPE.__dict__, "layer_norm_epsilon": 0.5})
+    write_pytorch(tmp_path, random_weights(), shape)
+    model = load_model(tmp_path)
+    assert model.transformer.ln_f.epsilon == model.transformer.h[0].ln_1.epsilon == 0.5

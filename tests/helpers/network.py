@@ -1,0 +1,67 @@
+"""Models, tokens and plain reference formulas that the tests of `network` and `training` share."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.network.dropout import DropoutKey
+from gpt2simple.gpt2.network.loss import head_matrix, logits
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.testing import SMALL_SHAPE
+
+# Attention takes queries in blocks of 128 or, in 16 bits, 256: 600 is some whole blocks and a part of one.
+LONG_SHAPE = ModelShape(n_vocab=257, n_ctx=600, n_embd=16, n_head=2, n_layer=2)
+
+
+@lru_cache
+def model_of(shape=SMALL_SHAPE, seed=0):
+    """A random model; tests that share it change nothing in it. Biases and norms are random too, so that they count."""
+    model = build_model(shape, seed=seed, initializer_range=0.1)
+    draw = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign_add(draw.normal(0, 0.05, variable.shape).astype(np.float32))
+    return model
+
+
+def weights_of(model):
+    return flat_weights(named_variables(model))
+
+
+def random_tokens(batch, time, seed=0):
+    return np.random.default_rng(seed).integers(0, 257, (batch, time)).astype(np.int32)
+
+
+def our_states(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32, **options):
+    return hidden_states(weights_of(model), tf.constant(tokens), shape, dtype, **options)
+
+
+def our_logits(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32):
+    """[B, T, V]"""
+    states = our_states(model, tokens, shape, dtype)
+    matrix = head_matrix(named_variables(model)["wte.weight"], dtype)
+    return tf.reshape(logits(states, matrix)[:, : shape.n_vocab], [*tokens.shape, shape.n_vocab]).numpy()
+
+
+def plain_loss_and_gradients(model, inputs, targets, weights):
+    """Mean cross-entropy of `TFGPT2LMHeadModel` by TensorFlow's own functions, and its gradients by canonical name."""
+    variables = named_variables(model)
+    with tf.GradientTape() as tape:
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, model(inputs).logits)
+        loss = tf.reduce_sum(nats * weights) / tf.reduce_sum(weights)
+    found = tape.gradient(loss, list(variables.values()))
+    arrays = [tf.convert_to_tensor(gradient).numpy() for gradient in found]
+    return float(loss), {name: array.reshape(-1) if name.endswith(".bias") else array
+                         for name, array in zip(variables, arrays, strict=True)}  # fmt: skip
+
+
+def dropout_key(rate=0.1, seed=1, position=0):
+    return DropoutKey(rate, seed, tf.constant(position))
+
+
+def largest_relative_difference(ours, theirs):
+    """Over arrays by name: the largest error of an array's numbers, relative to the largest number of that array."""
+    assert sorted(ours) == sorted(theirs)
+    return max(np.abs(np.asarray(ours[name]) - theirs[name]).max() / np.abs(theirs[name]).max() for name in theirs)

@@ -1,0 +1,41 @@
+"""Helpers of the data tests: encode into a cache of the test's own, and get documents back as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.settings.text import TextSettings
+from gpt2simple.testing import byte_tokenizer
+
+BYTES = byte_tokenizer()
+
+
+def encode(
+    dataset: Any, cache: Path, tokenizer: Tokenizer = BYTES, notices: list[str] | None = None, **how: Any
+) -> Corpus:
+    """The dataset encoded by bytes; ``how`` are TextSettings."""
+    settings = TextSettings(cache_dir=str(cache), **how)
+    return encode_corpus(dataset, tokenizer, settings, notify=(notices if notices is not None else []).append)
+
+
+def texts_of(corpus: Corpus, tokenizer: Tokenizer = BYTES) -> list[str]:
+    """The documents of an encoded text, through the layout that the corpus promises."""
+    assert corpus.ids[0] == tokenizer.end_of_text
+    texts = []
+    for start, end, size in zip(
+        corpus.document_starts.tolist(), corpus.document_ends.tolist(), corpus.document_bytes.tolist(), strict=True
+    ):
+        assert corpus.ids[start - 1] == corpus.ids[end - 1] == tokenizer.end_of_text
+        texts.append(tokenizer.decode(corpus.ids[start : end - 1].tolist()))
+        assert len(texts[-1].encode()) == size
+    assert corpus.characters == sum(map(len, texts))
+    return texts
+
+
+def documents_in(dataset: Any, cache: Path, **how: Any) -> list[str]:
+    """The documents that a dataset comes to."""
+    return texts_of(encode(dataset, cache, **how))

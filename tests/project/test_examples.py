@@ -1,0 +1,107 @@
+"""The programs in examples/ and in the README run, on the built-in model and few steps."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCRIPT = ROOT / "examples" / "script.txt"
+
+
+def run(folder: Path, *command: str) -> str:
+    """What a program prints on stdout, run in ``folder`` by this interpreter."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_script_is_a_text_of_thirty_kilobytes_in_plain_letters() -> None:
+    text = SCRIPT.read_text(encoding="ascii")
+    assert 30_000 < len(text) < 40_000
+    lines = [line for line in text.splitlines() if len(line) > 40]
+    assert len(set(lines)) == len(lines), "a long line stands twice"
+
+
+def check_demo(folder: Path) -> None:
+    shown = run(folder, str(ROOT / "examples" / "demo.py"), "--steps", "2")
+    before, after = re.split(r"=====.*=====\n", shown)[1:]
+    assert before.count("-----") == after.count("-----") == 2
+    assert before.startswith("AGNES")
+    assert f"{folder / 'demo' / 'run1'}\n" in after
+    assert "finished at step 2" in after
+    assert (folder / "demo" / "run1" / "loss.png").is_file()
+    assert (folder / "demo" / "run1" / "model.safetensors").is_file()
+
+
+def test_the_demo_shows_samples_before_and_after_and_where_everything_lies(tmp_path: Path) -> None:
+    check_demo(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_second_demo_replaces_the_first(tmp_path: Path) -> None:
+    check_demo(tmp_path)
+    check_demo(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
+    shown = run(tmp_path, str(ROOT / "examples" / "01_quickstart.py"), "tiny", str(text))
+    assert "stopped: held-out loss no longer falls" in shown
+    assert shown.count("=" * 20) == 3
+    assert "TILDA" in shown
+
+
+def as_trial(program: str) -> str:
+    """A program of the README on the built-in model, with two steps where it trains longer."""
+    program = program.replace('"124M"', '"tiny"').replace("length=200", "length=8")
+    program = re.sub(r"steps=\d+", "steps=2", program)
+    program = re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
+    program = re.sub(r'finetune\("script.txt"(?!.*model_name=)', r'finetune("script.txt", model_name="tiny"', program)
+    return program.replace('session.finetune("script.txt", model_name="tiny"', 'session.finetune("script.txt"')
+
+
+def run_readme(folder: Path, *, old_style: bool) -> str:
+    """What the README's programs print together: those for gpt-2-simple's users, or all others."""
+    (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
+    programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
+    assert len(chosen) == (1 if old_style else 5)
+    (folder / "programs.py").write_text("import gpt2simple\n" + "\n".join(chosen), encoding="utf-8")
+    return run(folder, "programs.py")
+
+
+def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
+    shown = run_readme(tmp_path, old_style=False)
+    assert "checkpoint/play finished at step 2" in shown.replace(os.sep, "/")
+    assert shown.count("AGNES\n") >= 3
+    assert "bits/byte" in shown
+    assert (tmp_path / "log.csv").is_file()
+
+
+def test_the_old_program_runs_with_its_import_line_changed(tmp_path: Path) -> None:
+    shown = run_readme(tmp_path, old_style=True)
+    assert re.search(r"^\[2 \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d$", shown, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Path) -> None:
+    shown = run(tmp_path, str(ROOT / "examples" / "03_overfitting.py"), str(SCRIPT), "8")
+    assert "the first 10,000 characters: " in shown
+    assert "held-out bits/byte" in shown
+    for name in ("small", "medium", "tiny"):
+        assert re.search(rf"^{name} ", shown, re.MULTILINE)
+    assert (tmp_path / "overfitting" / "report.html").is_file()
+    assert (tmp_path / "overfitting" / "sizes" / "compare.html").is_file()

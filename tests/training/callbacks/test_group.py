@@ -1,0 +1,66 @@
+"""A group of observers: everyone is called, and nobody can stop the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2simple.runs.records import EndRecord, Observer, SampleRecord
+from gpt2simple.training.callbacks.base import ObserverGroup
+
+SAMPLE = SampleRecord(step=3, text="to be")
+END = EndRecord(step=3, reason="finished", best_step=None, resume_hint="")
+
+
+class Remembering(Observer):
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("on_"):
+            return super().__getattribute__(name)
+        return lambda *arguments: self.calls.append((name, arguments))
+
+
+class Failing(Observer):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def on_sample(self, record: SampleRecord) -> None:
+        raise self.error
+
+
+def test_every_method_of_an_observer_reaches_every_member_with_its_arguments() -> None:
+    members = [Remembering(), Remembering()]
+    group = ObserverGroup(members, notify=pytest.fail)
+    methods = [name for name in vars(Observer) if name.startswith("on_")]
+    for name in methods:
+        arguments = (7, Path("step-7")) if name == "on_save" else (name,)
+        getattr(group, name)(*arguments)
+    for member in members:
+        assert [name for name, _ in member.calls] == methods
+        assert ("on_save", (7, Path("step-7"))) in member.calls
+        assert ("on_step", ("on_step",)) in member.calls
+
+
+def test_a_failing_member_is_reported_once_and_left_out_while_the_others_go_on() -> None:
+    told: list[str] = []
+    witness = Remembering()
+    group = ObserverGroup([Failing(OSError(28, "No space left on device")), witness], notify=told.append)
+    group.on_sample(SAMPLE)
+    group.on_sample(SAMPLE)
+    group.on_end(END)
+    assert told == [
+        "Failing failed in on_sample (OSError: [Errno 28] No space left on device); training goes on without it."
+    ]
+    assert [name for name, _ in witness.calls] == ["on_sample", "on_sample", "on_end"]
+    assert group.members == (witness,)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_an_interruption_goes_through(error: BaseException) -> None:
+    group = ObserverGroup([Failing(error)], notify=pytest.fail)
+    with pytest.raises(type(error)):
+        group.on_sample(SAMPLE)

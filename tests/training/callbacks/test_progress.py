@@ -1,0 +1,218 @@
+"""What a user sees of a run: lines, the bar, and when held-out loss stops falling."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpt2simple.runs.curves import HeldOutTrend
+from gpt2simple.runs.metrics import MetricsFiles
+from gpt2simple.runs.records import EpochRecord, RunPlan
+from gpt2simple.training.callbacks import progress
+from gpt2simple.training.callbacks.progress import Progress
+from tests.helpers.records import end, evaluation, overfitted_run, plan, sample, step
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def half_seconds() -> Iterator[float]:
+    now = 0.0
+    while True:
+        yield now
+        now += 0.5
+
+
+def started(stream: io.StringIO, run: RunPlan, bar: bool | None = None) -> Progress:
+    progress = Progress(stream, bar=bar, clock=half_seconds().__next__)
+    progress.on_start(run)
+    return progress
+
+
+def test_lines_come_every_print_every_steps_and_at_the_last_one(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path, last_step=25))
+    for number in range(1, 26):
+        progress.on_step(step(number))
+    shown = [line for line in stream.getvalue().splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in shown] == ["10/25", "20/25", "25/25"]
+
+
+def test_a_line_shows_losses_speed_and_time_left(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    progress.on_evaluation(evaluation(0, 3.9, is_best=True))
+    for number in range(1, 11):
+        progress.on_step(step(number, loss=3.5, smoothed=3.6))
+    assert stream.getvalue().splitlines()[-1] == (
+        "step 10/100  epoch 0.25  loss 3.500  smoothed 3.600  held-out 3.900  512 tokens/s  0:45 left"
+    )
+
+
+def test_a_run_without_a_known_end_says_until_when_and_promises_no_time(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path, last_step=None, print_every=1))
+    progress.on_step(step(1))
+    progress.on_step(step(2))
+    first, _, last = stream.getvalue().splitlines()
+    assert first.endswith("(tiny): from step 1 until held-out loss stops falling")
+    assert last == "step 2  epoch 0.05  loss 3.500  smoothed 3.500  512 tokens/s"
+
+
+def test_the_start_names_run_model_length_and_where_it_goes_on(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run7"
+    assert progress.start_line(plan(run_dir)) == "run7 (tiny): steps 1 to 100 (2.5 epochs)"
+    assert progress.start_line(plan(run_dir, first_step=40)) == "run7 (tiny): steps 41 to 100 (2.5 epochs)"
+
+
+def test_a_look_at_the_held_out_text_is_told_beside_the_best_one(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    progress.on_evaluation(evaluation(10, 3.0, is_best=True))
+    progress.on_evaluation(evaluation(20, 3.1, is_best=False))
+    first, second = stream.getvalue().splitlines()[1:]
+    assert first == ("step 10: held-out loss 3.000 nats/token, perplexity 20.09, 1.082 bits/byte (the best so far)")
+    assert second.endswith("(best: 3.000 at step 10)")
+
+
+def told_of_overfitting(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("Held-out loss has not fallen")]
+
+
+def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path, last_step=600))
+    _, evaluations = overfitted_run()
+    for record in evaluations:
+        progress.on_evaluation(record)
+    assert told_of_overfitting(stream.getvalue()) == [
+        "Held-out loss has not fallen since step 200 (2.726): from there on the model learns the text by heart. "
+        "Training goes on to step 600, as asked; step 200 is kept as the best."
+    ]
+
+
+def test_a_run_that_never_beats_the_model_it_started_from_is_told_so(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    for number in range(4):
+        progress.on_evaluation(evaluation(number, 3.0 + number, is_best=number == 0))
+    assert stream.getvalue().splitlines()[-1] == (
+        "Held-out loss has not fallen below that of the model before training (3.000): the text is learned by heart, "
+        "or the learning_rate is too high."
+    )
+
+
+def test_a_run_that_stops_by_itself_does_not_say_that_it_goes_on(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path, last_step=None))
+    for record in overfitted_run()[1]:
+        progress.on_evaluation(record)
+    assert told_of_overfitting(stream.getvalue()) == []
+
+
+def test_a_resumed_run_remembers_its_best_step(tmp_path: Path) -> None:
+    files = MetricsFiles(tmp_path)
+    files.on_start(plan(tmp_path))
+    files.on_evaluation(evaluation(10, 3.0, is_best=True))
+    files.on_evaluation(evaluation(90, 2.0, is_best=True))  # after the checkpoint that the run resumes from
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path, first_step=40))
+    progress.on_evaluation(evaluation(50, 3.2, is_best=False))
+    assert stream.getvalue().splitlines()[-1].endswith("(best: 3.000 at step 10)")
+
+
+def test_a_long_sample_is_cut_and_its_file_named(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    progress.on_sample(sample(100, "HAMLET\nTo be.\n" * 40))
+    lines = stream.getvalue().splitlines()[1:]
+    assert lines[0] == "--- sample at step 100 ---"
+    assert lines[1:9] == ["HAMLET", "To be."] * 4
+    assert lines[9:] == ["[... the whole sample: samples/step-000100.txt]", "---"]
+
+
+def test_a_sample_cannot_command_the_terminal() -> None:
+    shown = progress.sample_lines(sample(1, "red \x1b[31malert\x07, caf\u00e9"), "samples/step-000001.txt")
+    assert shown == "--- sample at step 1 ---\nred ?[31malert?, caf\u00e9\n---"
+
+
+def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
+    progress = Progress(stream)
+    progress.on_notice("na\u00efve")
+    assert raw.getvalue() == b"na?ve\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("finished", "Finished at step 9. Best held-out loss: 3.000 at step 5."),
+        ("patience", "Stopped at step 9: held-out loss no longer falls. Best held-out loss: 3.000 at step 5."),
+        ("callback", "Stopped by a callback at step 9. Best held-out loss: 3.000 at step 5."),
+        (
+            "interrupted",
+            "Interrupted after step 9. Best held-out loss: 3.000 at step 5. Run finetune() again to go on.",
+        ),
+        (
+            "failed",
+            "Training failed after step 9. Best held-out loss: 3.000 at step 5. Run finetune() again to go on.",
+        ),
+        ("bored", "Ended at step 9 (bored). Best held-out loss: 3.000 at step 5. Run finetune() again to go on."),
+    ],
+)
+def test_the_end_says_how_and_how_to_go_on(reason: str, expected: str) -> None:
+    assert progress.end_line(end(9, reason), HeldOutTrend([evaluation(5, 3.0, is_best=True)])) == expected
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")])
+def test_durations_are_clock_times(seconds: float, shown: str) -> None:
+    assert progress.duration(seconds) == shown
+
+
+def test_an_epoch_is_told(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    started(stream, plan(tmp_path)).on_epoch(EpochRecord(step=40, epoch=1, train_loss=3.25))
+    assert stream.getvalue().splitlines()[-1] == "epoch 1 ended at step 40: mean training loss 3.250 nats/token"
+
+
+@pytest.mark.parametrize("last_step", [100, None])
+def test_a_terminal_gets_a_bar_with_the_same_numbers_and_lines_between(tmp_path: Path, last_step: int | None) -> None:
+    stream = Terminal()
+    progress = started(stream, plan(tmp_path, first_step=40, last_step=last_step))
+    progress.on_evaluation(evaluation(40, 3.9, is_best=True))
+    progress.on_step(step(41, loss=3.5, smoothed=3.6))
+    progress.on_notice("a notice")
+    progress.on_end(end(41))
+    shown = re.split(r"[\r\n]", stream.getvalue())
+    bars = [line for line in shown if "smoothed 3.60" in line]
+    assert bars, shown
+    assert "held-out 3.90" in bars[-1]
+    assert "512 tokens/s" in bars[-1]
+    assert len(bars[-1]) - 9 <= 80  # of ten characters of bar, nine can go
+    assert ("41/100" if last_step else "step 41") in bars[-1]
+    assert "a notice" in shown
+    assert shown[-2].startswith("Finished at step 41.")
+
+
+def test_a_stream_that_is_no_terminal_gets_no_bar(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    progress.on_step(step(10))
+    progress.on_end(end(10))
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_program_without_a_console_trains_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    progress = Progress()
+    progress.on_start(plan(tmp_path))
+    progress.on_step(step(10))
+    progress.on_end(end(10))
+    assert progress._bar is None

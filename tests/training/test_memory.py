@@ -1,0 +1,94 @@
+"""The estimate before a run: against counts by hand, and what it advises."""
+
+import pytest
+
+from gpt2simple.backend.memory import free_memory
+from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training.memory import choose_checkpointing, estimate_memory, estimate_seconds_per_step
+
+SHAPE_124M = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+PARAMETERS = 124_439_808
+GB = 1e9
+
+
+def estimate(settings=None, window=1024, dtype_bytes=4, checkpointing=False):
+    return estimate_memory(SHAPE_124M, settings or FinetuneSettings(), window, dtype_bytes, checkpointing=checkpointing)
+
+
+def test_weights_and_moments_are_four_bytes_each():
+    found = estimate()
+    assert found.weights == 4 * PARAMETERS
+    assert found.optimizer == 8 * PARAMETERS
+    assert estimate(FinetuneSettings(optimizer="sgd")).optimizer == 0
+    assert found.total > found.weights + found.optimizer + max(found.gradients, found.activations)
+
+
+def test_in_16_bits_gradients_of_matrices_are_half_as_large_and_weights_are_not():
+    matrices = PARAMETERS - 50257 * 768
+    single, half = estimate(), estimate(dtype_bytes=2)
+    assert half.weights == single.weights
+    per_block = 1024 * 768 * 14
+    assert single.gradients - half.gradients == 2 * (matrices + per_block)
+
+
+def test_accumulation_keeps_the_sums_beside_the_new_gradients():
+    assert estimate(FinetuneSettings(accumulate_gradients=2)).gradients - estimate().gradients == 4 * PARAMETERS
+
+
+def test_activations_grow_with_rows_and_shrink_with_checkpointing():
+    one, four = estimate(), estimate(FinetuneSettings(batch_size=4))
+    rows = 1024 * 768
+    per_layer = (four.activations - one.activations) / 3 / 12
+    assert per_layer == pytest.approx((8 + 14 * 4) * rows)  # what the comment on a block adds up to
+    assert estimate(checkpointing=True).activations < 0.7 * one.activations
+
+
+def test_a_step_of_124m_is_of_the_measured_size():
+    """Within 8 % of the peaks of 1 x 1,024 tokens that were seen (benchmarks/results)."""
+    assert estimate(dtype_bytes=2).total == pytest.approx(3.4 * GB, rel=0.08)
+
+
+def choose(free, **settings):
+    return choose_checkpointing(SHAPE_124M, FinetuneSettings(**settings), 1024, 4, free)
+
+
+def test_with_enough_memory_nothing_is_recomputed_or_said():
+    assert choose(64 * GB) == (False, None)
+    assert choose(None) == (False, None)  # a GPU: nothing is predicted
+
+
+def test_recomputing_is_chosen_where_that_makes_it_fit():
+    plain, saving = (estimate(FinetuneSettings(batch_size=4), checkpointing=c).total for c in (False, True))
+    checkpointing, remark = choose((plain + saving) / 2 / 0.9, batch_size=4)
+    assert checkpointing
+    assert remark is not None
+    assert remark.startswith("Gradient checkpointing is on: without it about ")
+
+
+def test_a_warning_names_the_settings_that_help():
+    checkpointing, remark = choose(1 * GB)
+    assert checkpointing
+    assert remark is not None
+    assert "1.0 GB are free: it may be stopped by the system. Ways to need less: a smaller batch_size, " in remark
+    assert "gradient_checkpointing=True" not in remark
+    off, remark = choose(1 * GB, gradient_checkpointing=False)
+    assert not off
+    assert "a shorter window, gradient_checkpointing=True, or a smaller model_name." in remark
+
+
+def test_what_was_asked_for_is_done():
+    assert choose(64 * GB, gradient_checkpointing=True) == (True, None)
+
+
+def test_free_memory_is_a_number_of_bytes():
+    assert 10_000_000 < free_memory() < 1 << 50
+
+
+def test_seconds_follow_from_operations_and_speed():
+    """6 operations a token and weight; attention adds half of its square. 1,024 tokens of 124M: 0.82 TFLOP."""
+    settings = FinetuneSettings()
+    seconds = estimate_seconds_per_step(SHAPE_124M, settings, 1024, 1e12)
+    assert seconds == pytest.approx(0.82 / 0.65, rel=0.02)
+    twice = estimate_seconds_per_step(SHAPE_124M, FinetuneSettings(accumulate_gradients=2), 1024, 1e12)
+    assert twice == pytest.approx(2 * seconds)

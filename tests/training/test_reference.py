@@ -1,0 +1,82 @@
+"""Training beside other arithmetic: PyTorch's step by step, and bfloat16 beside float32."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpt2simple
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training.trainer import build_trainer
+from tests.helpers.paths import REFERENCE
+from tests.helpers.training_runs import BYTE_SHAPE, SCRIPT, write_model
+
+PYTORCH_CURVE = REFERENCE / "pytorch_curve.py"
+TINY = Path(gpt2simple.__file__).with_name("tiny")
+STEPS, BATCH_SIZE, RATE, DECAY = 200, 4, 1e-4, 0.01
+
+
+def random_folder(folder):
+    return Path(write_model(folder, BYTE_SHAPE))
+
+
+def tiny_folder(folder):
+    if not TINY.is_dir():
+        pytest.skip("this checkout has no built-in model")
+    return TINY
+
+
+def batches_of(loaded):
+    """Inputs and targets [steps, B, T] of windows of the example text."""
+    ids = np.array(loaded.tokenizer.encode(SCRIPT.read_text(encoding="utf-8")), np.int32)
+    time = min(loaded.shape.n_ctx, 128)
+    starts = np.random.default_rng(0).integers(0, len(ids) - time - 1, (STEPS, BATCH_SIZE, 1))
+    windows = ids[starts + np.arange(time + 1)]
+    return windows[..., :-1], windows[..., 1:]
+
+
+@pytest.mark.slow
+@pytest.mark.reference
+@pytest.mark.parametrize("make", [random_folder, tiny_folder])
+def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
+    interpreter = os.environ.get("GPT2SIMPLE_REFERENCE_PYTHON")
+    if not interpreter:
+        pytest.skip("GPT2SIMPLE_REFERENCE_PYTHON is not set")
+    folder = make(tmp_path / "model")
+    loaded = LoadedModel.load(folder)
+    inputs, targets = batches_of(loaded)
+    np.savez(tmp_path / "batches.npz", inputs=inputs, targets=targets)
+    command = [interpreter, PYTORCH_CURVE, folder, tmp_path / "batches.npz", tmp_path / "losses.npy"]
+    done = subprocess.run([*command, str(RATE), str(DECAY)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    settings = FinetuneSettings(learning_rate=RATE, weight_decay=DECAY, warmup_steps=0, clip_norm=1.0, dropout=0.0)
+    trainer = build_trainer(
+        loaded.model, loaded.variables, loaded.shape, settings, dtype=tf.float32, seed=0, last_step=STEPS,
+        checkpointing=False,
+    )  # fmt: skip
+    step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])
+    ours = np.array([float(step((x[None], y[None], weights))["loss"]) for x, y in zip(inputs, targets, strict=True)])
+    theirs = np.load(tmp_path / "losses.npy")
+    difference = np.abs(ours - theirs).max()
+    print(f"{folder.name}: loss {theirs[0]:.4f} to {theirs[-1]:.4f}; largest difference {difference:.1e}")
+    assert theirs[-1] < theirs[0] - 0.05, "a curve that does not fall proves little"
+    assert difference < 1e-3
+
+
+@pytest.mark.slow
+def test_bfloat16_reaches_the_held_out_loss_of_float32(tmp_path):
+    model, losses = write_model(tmp_path / "model", BYTE_SHAPE), {}
+    for precision in ("float32", "bfloat16"):
+        result = gpt2simple.finetune(
+            SCRIPT, model_name=model, run_name=precision, checkpoint_dir=tmp_path, precision=precision, seed=1,
+            steps=300, batch_size=8, learning_rate=1e-3, eval_every=100, sample_every=0,
+        )  # fmt: skip
+        losses[precision] = result.best_loss
+    print(losses)
+    assert losses["float32"] < 3.0, "what learned nothing compares nothing"
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.01)
