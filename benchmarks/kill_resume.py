@@ -27,7 +27,7 @@ from typing import Any
 
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunDirectory
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, sample_text
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
 KILLS_UNTIL = 0.7  # share of the steps over which the kills are spread, so that all of them find work
@@ -76,9 +76,9 @@ def make_model(folder: Path) -> str:
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
     from gpt2simple.gpt2.formats.names import canonical_shapes
 
-    draw, shapes = np.random.default_rng(0), canonical_shapes(SMALL_SHAPE)
+    draw, shapes = np.random.default_rng(0), canonical_shapes(SMALL_CONFIG)
     write_model_folder(
-        folder, SMALL_SHAPE, lambda name: draw.normal(0, 0.1, shapes[name]).astype(np.float32), byte_tokenizer()
+        folder, SMALL_CONFIG, lambda name: draw.normal(0, 0.1, shapes[name]).astype(np.float32), byte_tokenizer()
     )
     return str(folder)
 

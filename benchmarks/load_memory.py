@@ -23,22 +23,22 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import PYTORCH_METADATA, config_files, weight_tensors
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.safetensors_file import write_safetensors
 
 SHAPES = {
-    "124M": ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),
-    "355M": ModelShape(n_vocab=50257, n_ctx=1024, n_embd=1024, n_head=16, n_layer=24),
-    "774M": ModelShape(n_vocab=50257, n_ctx=1024, n_embd=1280, n_head=20, n_layer=36),
+    "124M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),
+    "355M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=1024, n_head=16, n_layer=24),
+    "774M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=1280, n_head=20, n_layer=36),
 }
 LAYOUTS = ("safetensors", "safetensors-bf16", "tf1")
 
 
-def write_model(folder: Path, shape: ModelShape, layout: str) -> None:
+def write_model(folder: Path, config: ModelConfig, layout: str) -> None:
     """Random weights in a layout; one tensor at a time but for tf1, whose writer wants them all."""
-    dims = canonical_shapes(shape)
+    dims = canonical_shapes(config)
     draw = np.random.default_rng(0)
 
     def value(name: str) -> np.ndarray:
@@ -49,11 +49,11 @@ def write_model(folder: Path, shape: ModelShape, layout: str) -> None:
         sys.path.insert(0, str(Path(__file__).parent.parent))
         from tests.helpers.weight_layouts import write_tf1
 
-        write_tf1(folder, {name: value(name) for name in dims}, shape)
+        write_tf1(folder, {name: value(name) for name in dims}, config)
         return
     dtype = "BF16" if layout == "safetensors-bf16" else "F32"
-    write_safetensors(folder / "model.safetensors", weight_tensors(shape, value, dtype=dtype), PYTORCH_METADATA)
-    for name, data in config_files(shape, shape.n_vocab - 1, dtype=dtype).items():
+    write_safetensors(folder / "model.safetensors", weight_tensors(config, value, dtype=dtype), PYTORCH_METADATA)
+    for name, data in config_files(config, config.n_vocab - 1, dtype=dtype).items():
         (folder / name).write_bytes(data)
 
 

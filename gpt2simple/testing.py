@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 
 if TYPE_CHECKING:
     from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 
 # 256 bytes and the end-of-text token; every other number as small as GPT-2's structure allows to be interesting.
-SMALL_SHAPE = ModelShape(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
+SMALL_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 
 
 def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
-    """A random GPT-2 of `SMALL_SHAPE`, the same for the same seed.
+    """A random GPT-2 of `SMALL_CONFIG`, the same for the same seed.
 
     The weights spread over 0.1 rather than GPT-2's 0.02: with 0.02 every position predicts nearly the same token, and
     a comparison of outputs would prove little.
     """
     from gpt2simple.gpt2.model import build_model  # here, so that importing this module loads no TensorFlow
 
-    return build_model(SMALL_SHAPE, seed=seed, initializer_range=0.1)
+    return build_model(SMALL_CONFIG, seed=seed, initializer_range=0.1)
 
 
 def byte_tokenizer() -> Tokenizer:

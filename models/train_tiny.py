@@ -13,12 +13,12 @@ import argparse
 from pathlib import Path
 
 import gpt2simple
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
-SHAPE = ModelShape(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
+SHAPE = ModelConfig(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
 SEED = 1
 SETTINGS = {
     "batch_size": 8,  # x 512 tokens

@@ -23,14 +23,14 @@ class IdTokenizer:
 
 def load() -> Generate:
     from gpt2simple.generation.generator import Generator
-    from gpt2simple.gpt2.config import ModelShape
+    from gpt2simple.gpt2.config import ModelConfig
     from gpt2simple.gpt2.model import build_model, named_variables
     from gpt2simple.gpt2.network import cached
     from gpt2simple.settings import GenerateSettings
 
-    shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER)
-    model = build_model(shape, seed=0)
-    generator = Generator(named_variables(model), shape, IdTokenizer(), precision=sys.argv[1])  # type: ignore[arg-type]
+    config = ModelConfig(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER)
+    model = build_model(config, seed=0)
+    generator = Generator(named_variables(model), config, IdTokenizer(), precision=sys.argv[1])  # type: ignore[arg-type]
 
     def generate(prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, float]:
         settings = GenerateSettings(

@@ -19,7 +19,7 @@ def load() -> Job:
     from gpt2simple.backend import devices, precision
     from gpt2simple.backend.tensorflow import tf
     from gpt2simple.generation.generator import Generator
-    from gpt2simple.gpt2.config import ModelShape
+    from gpt2simple.gpt2.config import ModelConfig
     from gpt2simple.gpt2.model import build_model, named_variables
     from gpt2simple.gpt2.network.loss import head_matrix, logits
     from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -28,14 +28,14 @@ def load() -> Job:
     from gpt2simple.training.trainer import build_trainer
 
     layers, width, heads = SIZES[sys.argv[1]]
-    shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
+    config = ModelConfig(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
     device = devices.start(None)
     precision = precision.choose_precision(sys.argv[2])
     # Wide weights: with the usual 0.02 greedy text repeats a few tokens and proves little.
-    model = build_model(shape, seed=0, initializer_range=0.1 if sys.argv[2] == "float32" else 0.02)
+    model = build_model(config, seed=0, initializer_range=0.1 if sys.argv[2] == "float32" else 0.02)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, shape, FinetuneSettings(), dtype=tf.as_dtype(precision.training), seed=1, last_step=None,
+        model, variables, config, FinetuneSettings(), dtype=tf.as_dtype(precision.training), seed=1, last_step=None,
         checkpointing=False, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ def load() -> Job:
         return history.history["loss"]
 
     def write(tokens: int, rows: int, **how: Any) -> list[tuple[int, ...]]:
-        generator = Generator(variables, shape, byte_tokenizer(), precision=precision.generating)
+        generator = Generator(variables, config, byte_tokenizer(), precision=precision.generating)
         settings = GenerateSettings(length=tokens, min_length=tokens, batch_size=rows, seed=0, **how)
         samples = generator.generate([f"{row}: The king" for row in range(rows)], settings)
         generator.close()
@@ -56,7 +56,7 @@ def load() -> Job:
         tf.config.experimental.enable_tensor_float_32_execution(False)
         tokens = tf.constant(window(_PARITY_ROWS)[None])
         greedy = write(_PARITY_TOKENS, 1, temperature=0.0)
-        states = tf.function(lambda: hidden_states(flat_weights(variables), tokens, shape))()
+        states = tf.function(lambda: hidden_states(flat_weights(variables), tokens, config))()
         scores = logits(states, head_matrix(variables["wte.weight"], tf.float32)).numpy()
         np.savez(path, logits=scores, greedy=greedy, losses=train(_PARITY_STEPS, _PARITY_ROWS))
 

@@ -16,18 +16,18 @@ from worker import N_CTX, N_VOCAB, SIZES, Job, serve, window
 def load() -> Job:
     from gpt2simple.backend import devices, precision
     from gpt2simple.backend.tensorflow import tf
-    from gpt2simple.gpt2.config import ModelShape
+    from gpt2simple.gpt2.config import ModelConfig
     from gpt2simple.gpt2.model import build_model, named_variables
     from gpt2simple.settings import FinetuneSettings
     from gpt2simple.training.trainer import build_trainer
 
     layers, width, heads = SIZES[sys.argv[2]]
-    shape = ModelShape(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
+    config = ModelConfig(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
     devices.start(None)
     dtype = tf.as_dtype(precision.choose_precision(sys.argv[1]).training)
-    model = build_model(shape, seed=0)
+    model = build_model(config, seed=0)
     trainer = build_trainer(
-        model, named_variables(model), shape, FinetuneSettings(), dtype=dtype, seed=1, last_step=None,
+        model, named_variables(model), config, FinetuneSettings(), dtype=dtype, seed=1, last_step=None,
         checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
     ids = window()[None, None]  # (A, B, T + 1)

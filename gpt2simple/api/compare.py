@@ -22,8 +22,8 @@ from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.memorisation import TrainingText, marked
 from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page, draw_comparison
 from gpt2simple.evaluation.verdict import judge
-from gpt2simple.gpt2.config import ModelShape
-from gpt2simple.gpt2.hub.locate import canonical_name, folder_shape, model_folder
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.folder import RunFolder
@@ -86,7 +86,7 @@ def compare_models(
             '["tiny", "124M", "355M"].'
         )
     folders = {model: model_folder(model, place.model_dir, place.notify) for model in names}
-    shapes = {model: folder_shape(folder) for model, folder in folders.items()}
+    shapes = {model: folder_config(folder) for model, folder in folders.items()}
     comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
     training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
     rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
@@ -100,7 +100,7 @@ def _slug(model: str) -> str:
 def _prepared(
     dataset: Any,
     first: Path,
-    shapes: dict[str, ModelShape],
+    shapes: dict[str, ModelConfig],
     settings: CompareSettings,
     text: TextSettings,
     folder: Path,
@@ -175,7 +175,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(
-    model: str, run_name: str, shape: ModelShape, comparison: Comparison, training: TrainingText, place: Place
+    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
 ) -> CompareRow:
     """The figures of a model: read, where an earlier call has made them; else made, and kept."""
     kept = comparison.train.parent / f"{run_name}.json"
@@ -190,14 +190,14 @@ def _row(
         if values["key"] == key:
             place.notify(f"{model}: done before, figures taken from {kept}.")
             return CompareRow.from_json(values["row"])
-    place.notify(f"{model}: {shape.parameters:,} parameters, {comparison.steps} steps.")
-    row = _measured(model, run_name, shape, comparison, training, place)
+    place.notify(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
+    row = _measured(model, run_name, config, comparison, training, place)
     atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")
     return row
 
 
 def _measured(
-    model: str, run_name: str, shape: ModelShape, comparison: Comparison, training: TrainingText, place: Place
+    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
 ) -> CompareRow:
     wanted = comparison.settings
     arguments: dict[str, Any] = {
@@ -228,7 +228,7 @@ def _measured(
     return CompareRow(
         model_name=model,
         run_name=run_name,
-        parameters=shape.parameters,
+        parameters=config.parameters,
         tokens_per_parameter=verdict.tokens_per_parameter,
         steps=result.steps,
         best_step=result.best_step or 0,

@@ -51,11 +51,11 @@ def evaluate_text(
         RunError: the run parted its text in another way than the call asks for.
     """
     started = time.perf_counter()
-    protocol = Protocol.of(settings.window, settings.stride, loaded.shape.n_ctx)
+    protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
     recorded = run.info.description if run is not None and run.exists and settings.part != "all" else None
     corpus, parts = _read_parts(dataset, loaded, text, recorded, protocol.window, notify)
     found = measure(
-        Scorer(loaded.variables, loaded.shape, precision),
+        Scorer(loaded.variables, loaded.config, precision),
         _part(settings.part, corpus, parts),
         protocol,
         byte_lengths=loaded.tokenizer.byte_lengths,
@@ -99,7 +99,7 @@ def _read_parts(
     """A text and its parts: as the run parted it, else as fine-tuning with these settings would."""
     text = TextSettings(**given)
     if recorded is not None:
-        text, window = _as_parted(recorded, given), recorded.settings.window or loaded.shape.n_ctx
+        text, window = _as_parted(recorded, given), recorded.settings.window or loaded.config.n_ctx
     corpus = encode_corpus(dataset, loaded.tokenizer, text, notify=notify)
     if recorded is not None and corpus.fingerprint != recorded.data_fingerprint:
         raise DataError(
@@ -134,5 +134,5 @@ def _part(part: str, corpus: Corpus, parts: Split) -> TokenSet:
 
 def score_with(loaded: LoadedModel, texts: Iterable[str], *, precision: str) -> list[TextScore]:
     """The log-probability of each token of each text."""
-    scorer = Scorer(loaded.variables, loaded.shape, precision)
-    return score_texts(scorer, loaded.tokenizer, texts, loaded.shape.n_ctx)
+    scorer = Scorer(loaded.variables, loaded.config, precision)
+    return score_texts(scorer, loaded.tokenizer, texts, loaded.config.n_ctx)

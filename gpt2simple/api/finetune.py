@@ -238,12 +238,12 @@ def read_material(
     Raises:
         DataError: there is nothing to learn from. SettingsError: the window is longer than the model's.
     """
-    settings, shape, tokenizer = request.settings, loaded.shape, loaded.tokenizer
-    window = settings.window or shape.n_ctx
-    if window > shape.n_ctx:
+    settings, config, tokenizer = request.settings, loaded.config, loaded.tokenizer
+    window = settings.window or config.n_ctx
+    if window > config.n_ctx:
         raise SettingsError(
-            f"window is {window}; this model reads at most {shape.n_ctx} tokens. Leave window out, or give up to "
-            f"{shape.n_ctx}."
+            f"window is {window}; this model reads at most {config.n_ctx} tokens. Leave window out, or give up to "
+            f"{config.n_ctx}."
         )
     with reading("Encoding") as progress:
         corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify, progress=progress)
@@ -271,7 +271,7 @@ def read_material(
         held_out=held_out,
         held_out_tokens=held_out_tokens,
         held_out_bytes=held_out_bytes,
-        summary=summary(corpus, parts, shape.parameters),
+        summary=summary(corpus, parts, config.parameters),
         validation=validation,
     )
 
@@ -291,7 +291,7 @@ def _checkpointing(request: Request, loaded: LoadedModel, material: Material) ->
     """Whether blocks are computed twice, and a remark; how much memory a GPU has free is not known."""
     free = None if devices.has_gpu() else free_memory()
     dtype_bytes = tf.as_dtype(request.precision).size
-    return choose_checkpointing(loaded.shape, request.settings, material.windows.window, dtype_bytes, free)
+    return choose_checkpointing(loaded.config, request.settings, material.windows.window, dtype_bytes, free)
 
 
 def _description(request: Request, material: Material, loaded: LoadedModel, *, checkpointing: bool) -> RunDescription:
@@ -331,7 +331,7 @@ def _prepare(
     trainer = build_trainer(
         loaded.model,
         loaded.variables,
-        loaded.shape,
+        loaded.config,
         request.settings,
         dtype=tf.as_dtype(request.precision),
         seed=request.seed,
@@ -353,7 +353,7 @@ def _notify_before_start(
     request: Request, loaded: LoadedModel, plan: StepPlan, material: Material, notify: Callable[[str], None]
 ) -> None:
     seconds = estimate_seconds_per_step(
-        loaded.shape, request.settings, material.windows.window, speed.product_rate(request.precision)
+        loaded.config, request.settings, material.windows.window, speed.product_rate(request.precision)
     )
     for line in before_start(material.summary, plan, seconds):
         notify(line)
@@ -370,7 +370,7 @@ def _announced(
         last_step=plan.last_step,
         steps_per_epoch=plan.steps_per_epoch,
         tokens_per_step=windows.window * settings.batch_size * settings.accumulate_gradients,
-        parameters=loaded.shape.parameters,
+        parameters=loaded.config.parameters,
         train_tokens=material.parts.train.tokens,
         held_out_tokens=material.held_out_tokens,
         print_every=settings.print_every,

@@ -86,7 +86,7 @@ def look_around(model_dir: Path, checkpoint_dir: Path) -> Overview:
         models=tuple(
             ModelEntry(
                 name=known.name,
-                parameters=known.shape.parameters if known.shape else None,
+                parameters=known.config.parameters if known.config else None,
                 is_downloaded=is_gpt2_downloaded(known.name, model_dir),
             )
             for known in KNOWN_MODELS.values()

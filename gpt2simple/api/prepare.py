@@ -14,7 +14,7 @@ from gpt2simple.api.console import reading_bar, tell
 from gpt2simple.data import documents, export
 from gpt2simple.data.texts import read_texts
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import TextSettings, accepts
@@ -195,7 +195,7 @@ def make_tokenizer(
     wanted = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "n_ctx": n_ctx}
     numbers = {name: value for name, value in wanted.items() if value is not None}
     if numbers:  # complain before the text is read
-        ModelShape(n_vocab=vocab_size, **(_DEFAULT_SHAPE | numbers))
+        ModelConfig(n_vocab=vocab_size, **(_DEFAULT_SHAPE | numbers))
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
@@ -204,9 +204,9 @@ def make_tokenizer(
         make_folder(target)
         tokenizer.save(target)
         return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=None)
-    shape = ModelShape(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SHAPE | numbers))
-    _write_new_model(target, shape, tokenizer, seed)
-    return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=shape.parameters)
+    config = ModelConfig(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SHAPE | numbers))
+    _write_new_model(target, config, tokenizer, seed)
+    return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=config.parameters)
 
 
 def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
@@ -214,9 +214,9 @@ def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
         yield from read_texts(dataset, settings, notify=tell, progress=progress)
 
 
-def _write_new_model(folder: Path, shape: ModelShape, tokenizer: Tokenizer, seed: int) -> None:
+def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
     from gpt2simple.gpt2.model import build_model, read_weight
 
-    model = build_model(shape, seed=seed)
-    write_model_folder(folder, shape, lambda name: read_weight(model, name), tokenizer)
+    model = build_model(config, seed=seed)
+    write_model_folder(folder, config, lambda name: read_weight(model, name), tokenizer)

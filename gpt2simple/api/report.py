@@ -21,7 +21,7 @@ from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsErro
 from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.data import RunReport, gather
 from gpt2simple.evaluation.report.page import page
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -152,4 +152,4 @@ def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer, notify: Callable[
 
 def _window(folder: Path, info: RunInfo) -> int:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return info.description.settings.window or ModelShape.from_config(config).n_ctx
+    return info.description.settings.window or ModelConfig.from_huggingface(config).n_ctx

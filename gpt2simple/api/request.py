@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.gpt2.config import ModelShape
-from gpt2simple.gpt2.hub.locate import folder_shape, model_shape_of, name_of_shape
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import begins_with, continues, with_recorded
@@ -106,13 +106,13 @@ def _name_of(folder: Path, model_name: str | None, model_dir: Path) -> str:
     Raises:
         SettingsError: a model of another shape was named. CheckpointError: the folder holds none.
     """
-    shape = folder_shape(folder)
+    config = folder_config(folder)
     if model_name is None:
-        return _recorded_name(folder) or name_of_shape(shape) or str(folder)
-    named = model_shape_of(model_name, model_dir)
-    if named != shape:
+        return _recorded_name(folder) or name_of_config(config) or str(folder)
+    named = model_config_of(model_name, model_dir)
+    if named != config:
         raise SettingsError(
-            f"{folder}, which the run is to begin with, holds a model of {_in_words(shape)}; model_name is "
+            f"{folder}, which the run is to begin with, holds a model of {_in_words(config)}; model_name is "
             f"{model_name!r}, a model of {_in_words(named)}. Leave model_name out, or name the model that the folder "
             "comes from."
         )
@@ -125,10 +125,10 @@ def _recorded_name(folder: Path) -> str | None:
     return None
 
 
-def _in_words(shape: ModelShape) -> str:
+def _in_words(config: ModelConfig) -> str:
     return (
-        f"{shape.n_layer} layers of width {shape.n_embd} with {shape.n_head} heads, {shape.n_ctx} tokens of context "
-        f"and a vocabulary of {shape.n_vocab}"
+        f"{config.n_layer} layers of width {config.n_embd} with {config.n_head} heads, {config.n_ctx} tokens of "
+        f"context and a vocabulary of {config.n_vocab}"
     )
 
 

@@ -313,7 +313,7 @@ class Session:
         loaded, target = self._load(), Path(folder)
         if target.exists() and any(target.iterdir()):
             raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
-        write_model_folder(target, loaded.shape, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
+        write_model_folder(target, loaded.config, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
         return target
 
     def close(self) -> None:
@@ -371,7 +371,7 @@ class Session:
         loaded = self._load()
         return Generator(
             loaded.variables,
-            loaded.shape,
+            loaded.config,
             loaded.tokenizer,
             precision=self._precision.generating,
             notify=self._notify,

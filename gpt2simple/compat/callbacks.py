@@ -71,7 +71,7 @@ class WatchedSession(Session):
         return [*others, PrintedLines()], lambda step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:
-        length = min(request.settings.sample_length, self._load().shape.n_ctx - 1)
+        length = min(request.settings.sample_length, self._load().config.n_ctx - 1)
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import head_matrix, logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
@@ -33,12 +33,12 @@ class Scorer:
     """Scores tokens with a model's weights as they are at the time of the call.
 
     Args:
-        variables: float32, by canonical name. shape: of the model.
+        variables: float32, by canonical name. config: of the model.
         precision: dtype name of the products in the body; the head is always computed in float32.
     """
 
-    def __init__(self, variables: Mapping[str, Any], shape: ModelShape, precision: str = "float32") -> None:
-        self._variables, self._shape = dict(variables), shape
+    def __init__(self, variables: Mapping[str, Any], config: ModelConfig, precision: str = "float32") -> None:
+        self._variables, self._config = dict(variables), config
         self._dtype = tf.as_dtype(precision)
         self._compiled = tf.function(self._score, reduce_retracing=False)
 
@@ -49,11 +49,11 @@ class Scorer:
 
     def _score(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         weights = flat_weights(self._variables)
-        states = tf.cast(hidden_states(weights, inputs, self._shape, self._dtype), tf.float32)  # (N, E)
+        states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
         flat = tf.reshape(targets, [-1])
         rows = states.shape[0]
-        per_slice = max(_SLICE_BYTES // (4 * self._shape.n_vocab), 1)
+        per_slice = max(_SLICE_BYTES // (4 * self._config.n_vocab), 1)
         parts: list[tuple[Any, Any]] = []
         for start in range(0, rows, per_slice):
             before = [parts[-1][0]] if parts else []

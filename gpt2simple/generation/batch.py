@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.generation.sampling import Logits
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.cached import (
     KeysValues,
     cache_bucket,
@@ -43,7 +43,7 @@ class RowBatch:
     """The caches of some rows and the steps that move them on.
 
     Args:
-        weights, shape: the model's.
+        weights, config: the model's.
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
         notify: is told once when a text outgrows the window.
@@ -53,7 +53,7 @@ class RowBatch:
     def __init__(
         self,
         weights: DecodeWeights,
-        shape: ModelShape,
+        config: ModelConfig,
         *,
         rows: int,
         longest: int,
@@ -63,13 +63,13 @@ class RowBatch:
         self._find_draft = draft
         self._guess: Callable[..., tf.Tensor] | None = None
         self._weights = weights
-        self._shape = shape
+        self._config = config
         self._notify = notify
         self._said_sliding = False
         self._sizes = batch_sizes(rows)
         self.rows = rows
-        self._slots = cache_bucket(min(longest, shape.n_ctx), shape.n_ctx)
-        self._caches = new_caches(shape, rows, self._slots)
+        self._slots = cache_bucket(min(longest, config.n_ctx), config.n_ctx)
+        self._caches = new_caches(config, rows, self._slots)
         self._bind()
         self._counts = np.zeros(rows, dtype=np.int32)  # tokens that each row's cache holds; 0: not in use
         self._slot = 0  # the ring's next slot
@@ -77,12 +77,12 @@ class RowBatch:
 
     def read(self, row: int, tokens: Sequence[int]) -> Logits:
         """Fill a row with the last tokens of a text, at most a window of them; the logits of what follows."""
-        window = tuple(tokens[-self._shape.n_ctx :])
-        length = prompt_bucket(len(window), self._shape.n_ctx)
+        window = tuple(tokens[-self._config.n_ctx :])
+        length = prompt_bucket(len(window), self._config.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:
             padded = np.zeros(length, dtype=np.int32)
             padded[: len(window)] = window
-            reader = prompt_reader(self._shape, self._weights.form, length)
+            reader = prompt_reader(self._config, self._weights.form, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
             # Several samples of one prefix come one after another: they share one reading.
             self._last_prompt = (window, logits.numpy(), keys_values)
@@ -90,14 +90,14 @@ class RowBatch:
         if self.rows == 1:
             self._slot = len(window)  # a row that is alone begins with the ring
         first = (self._slot - len(window)) % self._slots
-        writer = row_writer(self._shape, self.rows, self._slots, length)
+        writer = row_writer(self._config, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
         return logits
 
     def is_full(self, row: int) -> bool:
         """Whether a row has no room for another token."""
-        return bool(self._counts[row] >= self._shape.n_ctx)
+        return bool(self._counts[row] >= self._config.n_ctx)
 
     def slide(self, row: int, tokens: Sequence[int]) -> Logits:
         """Make room in a full row by re-reading the newer half of its text; the logits of what follows.
@@ -109,10 +109,10 @@ class RowBatch:
         if not self._said_sliding:
             self._said_sliding = True
             self._notify(
-                f"The text is longer than the model's window of {self._shape.n_ctx} tokens: whenever the window is "
+                f"The text is longer than the model's window of {self._config.n_ctx} tokens: whenever the window is "
                 "full, its older half is forgotten."
             )
-        return self.read(row, tokens[-max(1, self._shape.n_ctx // 2) :])
+        return self.read(row, tokens[-max(1, self._config.n_ctx // 2) :])
 
     def step(self, tokens: dict[int, int]) -> dict[int, Logits]:
         """Feed one token to each of some rows; the logits of what follows, by row.
@@ -135,14 +135,14 @@ class RowBatch:
         """
         if self.rows == 1 and self._guess is None and (draft := self._find_draft()) is not None:
             weights, slots = self._weights, self._slots
-            self._guess = token_step(self._shape, draft.form, 1, slots).bind(draft, self._caches)
-            self._check = text_step(self._shape, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
+            self._guess = token_step(self._config, draft.form, 1, slots).bind(draft, self._caches)
+            self._check = text_step(self._config, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
         return self._guess is not None
 
     @property
     def most_guesses(self) -> int:
         """How many tokens may be guessed before the next check; few where the window is nearly full."""
-        return min(AHEAD, self._shape.n_ctx - int(self._counts[0]) - 1)
+        return min(AHEAD, self._config.n_ctx - int(self._counts[0]) - 1)
 
     def guess(self, token: int, place: int) -> Logits:
         """What the draft expects after a token, which is fed for a moment to the row that is alone.
@@ -175,7 +175,7 @@ class RowBatch:
     def _bind(self) -> None:
         """Choose the compiled step for as many rows as there are."""
         weights = self._weights
-        self._step = token_step(self._shape, weights.form, self.rows, self._slots).bind(weights, self._caches)
+        self._step = token_step(self._config, weights.form, self.rows, self._slots).bind(weights, self._caches)
         self._guess = None
 
     def release(self, row: int) -> None:
@@ -201,7 +201,7 @@ class RowBatch:
         chosen = (list(in_use) + [0] * size)[:size]
         counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)
         slot = int(counts[0]) if size == 1 else self._slot  # a row that is alone begins with the ring
-        self._caches = select_rows(self._caches, chosen, self._shape, turn=slot - self._slot)
+        self._caches = select_rows(self._caches, chosen, self._config, turn=slot - self._slot)
         self._counts, self._slot, self.rows = counts, slot, size
         self._bind()
         return {old: new for new, old in enumerate(in_use)}

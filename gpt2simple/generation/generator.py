@@ -15,7 +15,7 @@ from gpt2simple.generation.samples import Collector, Piece, Sample
 from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
 from gpt2simple.generation.scheduler import Growing, Writer
 from gpt2simple.generation.text import BadWords, TextStream
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, decode_weights, draft_of, draft_pays
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
@@ -31,7 +31,7 @@ class Generator:
 
     Args:
         variables: the model's, by canonical name.
-        shape: the model's.
+        config: the model's.
         tokenizer: the model's.
         precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
         notify: is told short remarks for the user.
@@ -43,20 +43,20 @@ class Generator:
     def __init__(
         self,
         variables: Mapping[str, tf.Variable],
-        shape: ModelShape,
+        config: ModelConfig,
         tokenizer: Tokenizer,
         *,
         precision: str = "float32",
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._weights: DecodeWeights | None = decode_weights(variables, shape, precision)
+        self._weights: DecodeWeights | None = decode_weights(variables, config, precision)
         self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
-        self._shape = shape
+        self._config = config
         self._tokenizer = tokenizer
         self._notify = notify
         # A model may have more rows than its tokenizer has tokens; those that spell nothing are never drawn.
-        self._drawable = min(shape.n_vocab, tokenizer.vocab_size)
+        self._drawable = min(config.n_vocab, tokenizer.vocab_size)
         self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Generator:
         samples = self._samples(prefixes, settings)
         batch = RowBatch(
             self._weights,
-            self._shape,
+            self._config,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
             notify=self._notify,
@@ -113,10 +113,10 @@ class Generator:
         samples: list[Growing] = []
         for prefix in prefixes:
             prompt = self._tokenizer.encode(prefix) or [self._tokenizer.end_of_text]
-            if len(prompt) > self._shape.n_ctx:
+            if len(prompt) > self._config.n_ctx:
                 self._notify(
-                    f"The prefix has {len(prompt)} tokens, more than the model's window of {self._shape.n_ctx}: "
-                    f"only the last {self._shape.n_ctx} are read."
+                    f"The prefix has {len(prompt)} tokens, more than the model's window of {self._config.n_ctx}: "
+                    f"only the last {self._config.n_ctx} are read."
                 )
             for _ in range(settings.nsamples):
                 growing = Growing(sample=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops))
@@ -126,9 +126,9 @@ class Generator:
     def _chain(self, settings: GenerateSettings) -> Chain:
         bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
         chain = sampling_chain(settings, self._tokenizer.end_of_text, bad_words)
-        if self._drawable == self._shape.n_vocab:
+        if self._drawable == self._config.n_vocab:
             return chain
-        surplus = range(self._drawable, self._shape.n_vocab)
+        surplus = range(self._drawable, self._config.n_vocab)
         return lambda logits, tokens, new: chain(forbid(logits, surplus), tokens, new)
 
 

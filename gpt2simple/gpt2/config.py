@@ -22,7 +22,7 @@ _REFUSED_UNLESS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelShape:
+class ModelConfig:
     """Vocabulary V, longest context T, width E, heads H and layers L of a GPT-2."""
 
     n_vocab: int
@@ -48,7 +48,7 @@ class ModelShape:
         return self.n_vocab * e + self.n_ctx * e + self.n_layer * per_layer + 2 * e
 
     @classmethod
-    def from_hparams(cls, values: Mapping[str, Any]) -> ModelShape:
+    def from_hparams(cls, values: Mapping[str, Any]) -> ModelConfig:
         """From OpenAI's hparams.json."""
         try:
             return cls(**{k: int(values[k]) for k in ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")})
@@ -56,7 +56,7 @@ class ModelShape:
             raise CheckpointError(f"hparams.json has no {missing}; it should have come with the checkpoint.") from None
 
     @classmethod
-    def from_config(cls, values: Mapping[str, Any]) -> ModelShape:
+    def from_huggingface(cls, values: Mapping[str, Any]) -> ModelConfig:
         """From Hugging Face's config.json.
 
         Raises:
@@ -89,8 +89,8 @@ class ModelShape:
             layer_norm_epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
         )
 
-    def to_config(self, end_of_text: int) -> dict[str, Any]:
-        """Hugging Face's config.json for this shape, readable by transformers 4 and 5.
+    def to_huggingface(self, end_of_text: int) -> dict[str, Any]:
+        """The values of Hugging Face's config.json, readable by transformers 4 and 5.
 
         Args:
             end_of_text: id of the token that ends (and starts) a document.

@@ -23,7 +23,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import GPT2Config, TFGPT2LMHeadModel, keras, quiet_stderr, tf
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.reader import WeightSource
@@ -32,7 +32,7 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 _MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
 
 
-def build_model(shape: ModelShape, *, seed: int | None = None, initializer_range: float = 0.02) -> TFGPT2LMHeadModel:
+def build_model(config: ModelConfig, *, seed: int | None = None, initializer_range: float = 0.02) -> TFGPT2LMHeadModel:
     """A GPT-2 with random weights.
 
     Matrices and embeddings are normal with a standard deviation of `initializer_range`, divided by sqrt(2L) for the
@@ -40,13 +40,13 @@ def build_model(shape: ModelShape, *, seed: int | None = None, initializer_range
     layer norms the identity. No global random state is read or advanced.
 
     Args:
-        shape: what to build.
+        config: what to build.
         seed: 0 or more; the same seed gives the same weights. None draws a fresh one.
         initializer_range: standard deviation.
     """
     key = secrets.randbits(31) if seed is None else seed
-    residual = initializer_range / math.sqrt(2 * shape.n_layer)
-    shapes = canonical_shapes(shape)
+    residual = initializer_range / math.sqrt(2 * config.n_layer)
+    shapes = canonical_shapes(config)
     numbers = {name: number for number, name in enumerate(shapes)}
 
     def initial(name: str) -> tf.Tensor:
@@ -57,7 +57,7 @@ def build_model(shape: ModelShape, *, seed: int | None = None, initializer_range
         spread = residual if name.endswith(".c_proj.weight") else initializer_range
         return _normal(tf.constant(shapes[name]), tf.constant([key, numbers[name]]), tf.constant(spread))
 
-    return _make_model(shape, initial)
+    return _make_model(config, initial)
 
 
 @tf.function(
@@ -75,7 +75,7 @@ def load_model(folder: Path) -> TFGPT2LMHeadModel:
         CheckpointError: the folder holds no usable GPT-2.
     """
     with open_checkpoint(folder) as source:
-        return _make_model(source.shape, source.read)
+        return _make_model(source.config, source.read)
 
 
 def named_variables(model: TFGPT2LMHeadModel) -> dict[str, tf.Variable]:
@@ -100,9 +100,9 @@ def _projection(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
     return {f"{path}.weight": layer.weight, f"{path}.bias": layer.bias}
 
 
-def model_shape(model: TFGPT2LMHeadModel) -> ModelShape:
-    """The shape that a model was built with."""
-    return ModelShape.from_config(model.config.to_dict())
+def model_config(model: TFGPT2LMHeadModel) -> ModelConfig:
+    """The config that a model was built with."""
+    return ModelConfig.from_huggingface(model.config.to_dict())
 
 
 def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] | WeightSource) -> None:
@@ -116,7 +116,7 @@ def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] |
         CheckpointError: a tensor is missing or has another shape than the model's; the model may be half filled.
     """
     variables = named_variables(model)
-    expected = canonical_shapes(model_shape(model))
+    expected = canonical_shapes(model_config(model))
     for name, variable in variables.items():
         value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
         if value.shape != expected[name]:
@@ -159,20 +159,20 @@ def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return weights[name]
 
 
-def _make_model(shape: ModelShape, value: Callable[[str], tf.Tensor | np.ndarray]) -> TFGPT2LMHeadModel:
+def _make_model(config: ModelConfig, value: Callable[[str], tf.Tensor | np.ndarray]) -> TFGPT2LMHeadModel:
     """A model whose variables are made from their values.
 
     Args:
-        shape: what to build.
+        config: what to build.
         value: canonical name -> the initial value, of its canonical shape; asked once for each, when its turn comes.
     """
     # Which token ends a text is the tokenizer's business; GPT-2 gives it the last id.
-    config = shape.to_config(end_of_text=shape.n_vocab - 1)
-    config.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    values = config.to_huggingface(end_of_text=config.n_vocab - 1)
+    values.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
     with _float32_policy():
         with quiet_stderr():  # the first use of a device and of a TF class of transformers each write a line there
             tf.zeros([])
-            model = TFGPT2LMHeadModel(GPT2Config(**config), name=_MODEL_NAME)
+            model = TFGPT2LMHeadModel(GPT2Config(**values), name=_MODEL_NAME)
         body = model.transformer
         for path, layer in (("wte", body.wte), ("wpe", body.wpe)):
             layer.embeddings_initializer = _initializer(value, f"{path}.weight")
@@ -234,7 +234,7 @@ class LoadedModel:
 
     model: TFGPT2LMHeadModel
     variables: dict[str, Any]
-    shape: ModelShape
+    config: ModelConfig
     tokenizer: Tokenizer
 
     @classmethod
@@ -246,13 +246,13 @@ class LoadedModel:
         """
         tokenizer = Tokenizer.load(folder)  # first: it is quick, and most often what is missing
         model = load_model(folder)
-        shape = model_shape(model)
-        if tokenizer.end_of_text >= shape.n_vocab:
+        config = model_config(model)
+        if tokenizer.end_of_text >= config.n_vocab:
             raise CheckpointError(
-                f"The tokenizer in {folder} has {tokenizer.vocab_size} tokens, and the model knows {shape.n_vocab}. "
+                f"The tokenizer in {folder} has {tokenizer.vocab_size} tokens, and the model knows {config.n_vocab}. "
                 "Put the tokenizer files that came with the model there."
             )
-        return cls(model, named_variables(model), shape, tokenizer)
+        return cls(model, named_variables(model), config, tokenizer)
 
     def refill(self, folder: Path) -> None:
         """Take the weights of another folder with a model of the same shape.

@@ -37,7 +37,7 @@ class RunKeeper:
         figures = {"loss": progress.best_loss, "bits_per_byte": progress.best_bits_per_byte}
         path = self._run.save(
             progress.step,
-            weights=weight_tensors(self._loaded.shape, lambda name: read_weight(self._loaded.model, name)),
+            weights=weight_tensors(self._loaded.config, lambda name: read_weight(self._loaded.model, name)),
             optimizer=[_tensor(name, variable) for name, variable in self._trainer.optimizer.state().items()],
             state={"progress": progress.to_json(), "trainer": self._trainer.counters()},
             best_figures=figures if is_best else None,
@@ -63,9 +63,9 @@ def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> Progress:
 def model_files(loaded: LoadedModel) -> dict[str, bytes]:
     """Config and tokenizer files by name: what makes a folder with weights one that any tool opens."""
     with tempfile.TemporaryDirectory() as folder:
-        loaded.tokenizer.save(Path(folder), max_length=loaded.shape.n_ctx)
+        loaded.tokenizer.save(Path(folder), max_length=loaded.config.n_ctx)
         written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return {**config_files(loaded.shape, loaded.tokenizer.end_of_text), **written}
+    return {**config_files(loaded.config, loaded.tokenizer.end_of_text), **written}
 
 
 _SECONDS_BETWEEN_SAVES = 600.0  # beside the saves at looks that are the best so far

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
@@ -41,7 +41,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    shape: ModelShape, settings: FinetuneSettings, window: int, dtype_bytes: int, *, checkpointing: bool
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, checkpointing: bool
 ) -> MemoryEstimate:
     """Peak memory of training with these settings.
 
@@ -49,14 +49,14 @@ def estimate_memory(
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
         checkpointing: whether blocks are computed twice.
     """
-    rows, width = settings.batch_size * window, shape.n_embd
-    parameters, embedding = shape.parameters, shape.n_vocab * width
+    rows, width = settings.batch_size * window, config.n_embd
+    parameters, embedding = config.parameters, config.n_vocab * width
     matrices = parameters - embedding
     # Per row of a block: its float32 input and middle; two norms, queries, keys, values and the mix, 2 x 4 in the MLP.
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
-    kept = rows * width * 4 * shape.n_layer + per_block if checkpointing else per_block * shape.n_layer
+    kept = rows * width * 4 * config.n_layer + per_block if checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
-    head = 2 * min(_SLICE_BYTES, rows * shape.n_vocab * dtype_bytes) + 8 * min(rows, _LOSS_ROWS) * shape.n_vocab
+    head = 2 * min(_SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, _LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:
@@ -67,15 +67,15 @@ def estimate_memory(
 
 
 def choose_checkpointing(
-    shape: ModelShape, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
     """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
 
     Args:
         free: bytes available; None: unknown (a GPU), nothing is predicted.
     """
-    plain = estimate_memory(shape, settings, window, dtype_bytes, checkpointing=False).total
-    saving = estimate_memory(shape, settings, window, dtype_bytes, checkpointing=True).total
+    plain = estimate_memory(config, settings, window, dtype_bytes, checkpointing=False).total
+    saving = estimate_memory(config, settings, window, dtype_bytes, checkpointing=True).total
     asked = settings.gradient_checkpointing
     checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
     needed = saving if checkpointing else plain
@@ -93,13 +93,15 @@ def choose_checkpointing(
     return checkpointing, None
 
 
-def estimate_seconds_per_step(shape: ModelShape, settings: FinetuneSettings, window: int, product_rate: float) -> float:
+def estimate_seconds_per_step(
+    config: ModelConfig, settings: FinetuneSettings, window: int, product_rate: float
+) -> float:
     """Seconds that an optimizer step will take.
 
     Args:
         product_rate: floating-point operations per second of a large matrix product on this device.
     """
     tokens = settings.batch_size * settings.accumulate_gradients * window
-    multiplied = shape.parameters - shape.n_ctx * shape.n_embd
-    attention = shape.n_layer * window * shape.n_embd  # half of the square
+    multiplied = config.parameters - config.n_ctx * config.n_embd
+    attention = config.n_layer * window * config.n_embd  # half of the square
     return tokens * 6.0 * (multiplied + attention) / (product_rate * _EFFICIENCY)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpt2simple.backend.tensorflow import in_xla, tf
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.loss import LossGradients, head_matrix, loss_gradients
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -37,7 +37,7 @@ class Gradients:
     Args:
         variables: all of the model's, by canonical name.
         trained: names of those to train.
-        shape: of the model. dtype: of the products.
+        config: of the model. dtype: of the products.
         dropout_rate: 0 to 0.9. seed: int, of the dropout masks.
         checkpointing: whether blocks are computed twice to save memory.
         head_loss: what the states are trained for.
@@ -47,7 +47,7 @@ class Gradients:
         self,
         variables: Mapping[str, Any],
         trained: frozenset[str],
-        shape: ModelShape,
+        config: ModelConfig,
         dtype: Any,
         *,
         dropout_rate: float,
@@ -57,7 +57,7 @@ class Gradients:
     ) -> None:
         self._variables = dict(variables)
         self._trained = trained
-        self._shape, self._dtype = shape, dtype
+        self._config, self._dtype = config, dtype
         self._dropout_rate, self._seed = dropout_rate, seed
         self._checkpointing = checkpointing
         self._head_loss = head_loss
@@ -98,7 +98,7 @@ class Gradients:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(wanted.values()))
             states = hidden_states(
-                weights_of_body, inputs, self._shape, self._dtype, dropout=key, checkpointing=self._checkpointing
+                weights_of_body, inputs, self._config, self._dtype, dropout=key, checkpointing=self._checkpointing
             )
         nats, d_states, of_head = self._head_loss(
             self._variables,

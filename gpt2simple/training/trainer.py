@@ -10,7 +10,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import head_matrix, summed_loss
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.settings import FinetuneSettings
@@ -31,12 +31,12 @@ class Trainer(keras.Model):
         dtype: of the products; float16 turns loss scaling on.
     """
 
-    def __init__(self, language_model: Any, gradients: Gradients, dtype: Any, shape: Any, variables: Any) -> None:
+    def __init__(self, language_model: Any, gradients: Gradients, dtype: Any, config: Any, variables: Any) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
         self._gradients_of = gradients
         self._dtype_of_products = dtype
-        self._shape = shape
+        self._config = config
         self._named = dict(variables)
         scaled = dtype == tf.float16
         self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scaled else 1.0, trainable=False, name="loss_scale")
@@ -106,7 +106,7 @@ class Trainer(keras.Model):
 
     def _evaluate_batch(self, inputs: Any, targets: Any, weights: Any) -> Any:
         weights_of_body = flat_weights(self._named)
-        states = tf.cast(hidden_states(weights_of_body, inputs, self._shape, self._dtype_of_products), tf.float32)
+        states = tf.cast(hidden_states(weights_of_body, inputs, self._config, self._dtype_of_products), tf.float32)
         matrix = head_matrix(self._named["wte.weight"], tf.float32)
         return summed_loss(states, matrix, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]))
 
@@ -114,7 +114,7 @@ class Trainer(keras.Model):
 def build_trainer(
     model: Any,
     variables: Mapping[str, Any],
-    shape: ModelShape,
+    config: ModelConfig,
     settings: FinetuneSettings,
     *,
     dtype: Any,
@@ -132,11 +132,11 @@ def build_trainer(
         checkpointing: whether blocks are computed twice to save memory.
         compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
     """
-    trained = trained_names(variables, shape, settings)
+    trained = trained_names(variables, config, settings)
     gradients = Gradients(
-        variables, trained, shape, dtype, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
+        variables, trained, config, dtype, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
     )
-    trainer = Trainer(model, gradients, dtype, shape, variables)
+    trainer = Trainer(model, gradients, dtype, config, variables)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},
@@ -149,7 +149,7 @@ def build_trainer(
     return trainer
 
 
-def trained_names(variables: Mapping[str, Any], shape: ModelShape, settings: FinetuneSettings) -> frozenset[str]:
+def trained_names(variables: Mapping[str, Any], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
     """The canonical names of the weights that these settings train.
 
     Raises:
@@ -161,9 +161,9 @@ def trained_names(variables: Mapping[str, Any], shape: ModelShape, settings: Fin
     count = settings.train_last_n_layers
     if count is None:
         return names
-    if count > shape.n_layer:
+    if count > config.n_layer:
         raise SettingsError(
-            f"train_last_n_layers is {count}; this model has {shape.n_layer} layers. Give up to {shape.n_layer}."
+            f"train_last_n_layers is {count}; this model has {config.n_layer} layers. Give up to {config.n_layer}."
         )
-    last = tuple(f"h.{number}." for number in range(shape.n_layer - count, shape.n_layer))
+    last = tuple(f"h.{number}." for number in range(config.n_layer - count, config.n_layer))
     return frozenset(name for name in names if name.startswith((*last, "ln_f.")))

@@ -21,7 +21,7 @@ from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub import registry
 from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
 
@@ -53,7 +53,12 @@ def hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name in HUB_FILES
     )
     known = KnownModel(
-        name="124M", shape=SMALL_SHAPE, hub_repo="org/small", hub_revision="c0ffee", hub_files=files, aliases=("gpt2",)
+        name="124M",
+        config=SMALL_CONFIG,
+        hub_repo="org/small",
+        hub_revision="c0ffee",
+        hub_files=files,
+        aliases=("gpt2",),
     )
 
     class Quiet(SimpleHTTPRequestHandler):

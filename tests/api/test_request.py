@@ -11,7 +11,7 @@ import pytest
 from gpt2simple.api.request import Request, complete_request
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.hub.registry import resolve
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.run_folders import begin, run_in
 from tests.helpers.sessions import write_small_model
 from tests.helpers.weight_layouts import random_weights, write_pytorch
@@ -75,7 +75,7 @@ def test_a_run_gives_the_name_of_its_model_also_from_one_of_its_checkpoints(tmp_
 def test_a_model_of_a_known_size_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_small_model(tmp_path / "mine")
     monkeypatch.setattr(
-        "gpt2simple.gpt2.hub.locate.KNOWN_MODELS", {"355M": replace(resolve("355M"), shape=SMALL_SHAPE)}
+        "gpt2simple.gpt2.hub.locate.KNOWN_MODELS", {"355M": replace(resolve("355M"), config=SMALL_CONFIG)}
     )
     assert request(tmp_path / "run1", restore_from=str(folder)).model_name == "355M"
 
@@ -97,7 +97,7 @@ def test_the_model_that_is_named_must_be_of_the_shape_of_the_folder(tmp_path: Pa
         request(tmp_path / "run1", "355M", restore_from=str(folder))
     with pytest.raises(SettingsError, match=r"model_name is 'tiny', a model of \d+ layers"):
         request(tmp_path / "run1", "tiny", restore_from=str(folder))
-    deeper = replace(SMALL_SHAPE, n_layer=3)
+    deeper = replace(SMALL_CONFIG, n_layer=3)
     write_pytorch(tmp_path / "models" / "other", random_weights(deeper), deeper)
     with pytest.raises(SettingsError, match=r"model_name is 'other', a model of 3 layers"):
         request(tmp_path / "run1", "other", restore_from=str(folder))

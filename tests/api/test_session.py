@@ -176,8 +176,8 @@ def test_a_run_of_gpt_2_simple_begins_with_its_weights_whatever_their_size(
 ) -> None:
     old = tmp_path / "old"
     old.mkdir()
-    weights = random_weights(testing.SMALL_SHAPE)
-    write_tf1(old, weights, testing.SMALL_SHAPE, name="model-7")
+    weights = random_weights(testing.SMALL_CONFIG)
+    write_tf1(old, weights, testing.SMALL_CONFIG, name="model-7")
     testing.byte_tokenizer().save(tmp_path / "vocabulary")
     for ours, theirs in (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")):
         (tmp_path / "vocabulary" / ours).rename(old / theirs)

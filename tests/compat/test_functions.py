@@ -19,7 +19,7 @@ from gpt2simple.compat.callbacks import PrintedLines
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.finetune import _beginning
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -117,9 +117,9 @@ def test_a_notebooks_program_runs_on_a_model_of_124m(tmp_path: Path) -> None:
     vocabulary = os.environ.get("GPT2SIMPLE_TEST_DATA")
     if not vocabulary:
         pytest.skip("GPT2SIMPLE_TEST_DATA is not set: it holds GPT-2's vocabulary")
-    shape = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+    config = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
     folder = tmp_path / "models" / "124M"
-    write_tf1(folder, {name: 0.2 * value for name, value in random_weights(shape).items()}, shape)
+    write_tf1(folder, {name: 0.2 * value for name, value in random_weights(config).items()}, config)
     for name in ("encoder.json", "vocab.bpe"):
         (folder / name).write_bytes((Path(vocabulary) / "gpt2-vocabulary" / name).read_bytes())
     (tmp_path / "script.txt").write_text("To be, or not to be, that is the question.\n" * 20, encoding="ascii")

@@ -12,18 +12,18 @@ from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, named_variables, read_weight
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from tests.helpers.paths import REFERENCE
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
 SCRIPT = REFERENCE / "pytorch_perplexity.py"
 SHAPES = {
-    "small": (SMALL_SHAPE, 500),
-    "124M": (ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12), 1600),
+    "small": (SMALL_CONFIG, 500),
+    "124M": (ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12), 1600),
 }
 
 

@@ -21,7 +21,7 @@ from gpt2simple.evaluation.scorer import Scorer, TokenScores
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.settings import EvaluateSettings
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
-from tests.helpers.weight_layouts import PARITY_SHAPE, random_weights
+from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
 GOLDEN = json.loads((GOLDEN_FOLDER / "perplexity.json").read_text())
 BYTE_LENGTHS = np.array([1] * 256 + [0])
@@ -40,7 +40,7 @@ class CountingScorer:
 
 @pytest.fixture(scope="module")
 def scorer():
-    return Scorer(random_weights(), PARITY_SHAPE)
+    return Scorer(random_weights(), PARITY_CONFIG)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda c: f"{c['window']}-{c['stride']}")

@@ -11,7 +11,7 @@ from gpt2simple.errors import DataError
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.token_scores import score_texts, whole_pieces
 from gpt2simple.gpt2.model import named_variables
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, small_model
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 
 TEXT = "The zoë-café cat: £5 <b>of</b> salt, and then some more of it."
 
@@ -23,7 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def scored(model):
-    return score_texts(Scorer(named_variables(model), SMALL_SHAPE), byte_tokenizer(), [TEXT, "a"], SMALL_SHAPE.n_ctx)
+    return score_texts(Scorer(named_variables(model), SMALL_CONFIG), byte_tokenizer(), [TEXT, "a"], SMALL_CONFIG.n_ctx)
 
 
 def test_log_probabilities_are_the_models_own(model, scored):
@@ -57,7 +57,7 @@ def test_json_and_summary_hold_the_figures(scored):
 )
 def test_what_cannot_be_scored_is_refused(model, text, message):
     with pytest.raises(DataError, match=message):
-        score_texts(Scorer(named_variables(model), SMALL_SHAPE), byte_tokenizer(), ["a", text], 32)
+        score_texts(Scorer(named_variables(model), SMALL_CONFIG), byte_tokenizer(), ["a", text], 32)
 
 
 def test_a_character_cut_off_at_the_end_is_still_shown():

@@ -12,18 +12,18 @@ from gpt2simple.generation import generator as generator_module
 from gpt2simple.generation.batch import RowBatch
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables
 from gpt2simple.gpt2.network.decode_weights import AHEAD, DecodeWeights, Matrix, decode_weights, draft_of, draft_pays
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, small_model
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 
-WINDOW = SMALL_SHAPE.n_ctx
+WINDOW = SMALL_CONFIG.n_ctx
 VARIABLES = named_variables(small_model(1))
 DRAFTS = {
     "own": draft_of,
     "perfect": lambda weights: weights,
-    "wrong": lambda _: decode_weights(named_variables(small_model(2)), SMALL_SHAPE, "float32"),
+    "wrong": lambda _: decode_weights(named_variables(small_model(2)), SMALL_CONFIG, "float32"),
 }
 
 
@@ -36,7 +36,7 @@ class Watched:
         monkeypatch.setattr(RowBatch, "keep", lambda batch, count: (self.kept.append(count), keep(batch, count))[1])
         monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
         monkeypatch.setattr(generator_module, "draft_of", DRAFTS[draft])
-        self._generator = Generator(VARIABLES, SMALL_SHAPE, byte_tokenizer())
+        self._generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())
 
     def samples(self, settings: GenerateSettings) -> list[Sample]:
         return written(self._generator, settings)
@@ -63,7 +63,7 @@ def test_texts_are_the_same_with_and_without(
 ) -> None:
     """Beyond the window, with more samples than rows, alone from the start and once the others have ended."""
     settings = GenerateSettings(length=WINDOW + 37, seed=3, nsamples=2, batch_size=1, **drawing)
-    plain = written(Generator(VARIABLES, SMALL_SHAPE, byte_tokenizer()), settings)
+    plain = written(Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer()), settings)
     watched = Watched(monkeypatch, draft)
     assert watched.samples(settings) == plain
     assert watched.kept, "the draft was used"
@@ -73,7 +73,7 @@ def test_texts_are_the_same_with_and_without(
 def test_a_row_left_alone_in_a_batch_goes_on_with_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its ring is turned so that it begins with the first slot; lengths are such that it does not by itself."""
     watched = Watched(monkeypatch, "own")
-    wide = dataclasses.replace(SMALL_SHAPE, n_ctx=128)
+    wide = dataclasses.replace(SMALL_CONFIG, n_ctx=128)
     variables = named_variables(build_model(wide, seed=4, initializer_range=0.4))
     settings = GenerateSettings(length=120, seed=3, temperature=1.5, stop=("z",), include_prefix=False)
     generator = Generator(variables, wide, byte_tokenizer())
@@ -97,9 +97,9 @@ def test_what_the_draft_guesses_right_is_checked_at_once(
 
 def test_log_probabilities_are_the_exact_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = GenerateSettings(length=25, seed=1, logprobs=True, batch_size=1)
-    plain = Generator(VARIABLES, SMALL_SHAPE, byte_tokenizer()).generate(["ab"], settings)[0]
+    plain = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer()).generate(["ab"], settings)[0]
     Watched(monkeypatch, "own")
-    (sample,) = Generator(VARIABLES, SMALL_SHAPE, byte_tokenizer()).generate(["ab"], settings)
+    (sample,) = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer()).generate(["ab"], settings)
     assert sample.logprobs == pytest.approx(plain.logprobs, abs=1e-5)
 
 
@@ -135,14 +135,14 @@ def test_a_draft_pays_where_all_copies_stay_within_one_of_a_large_model(
 
 def test_other_precisions_have_no_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._WORTH_IT", 1)
-    assert draft_pays(decode_weights(VARIABLES, SMALL_SHAPE, "float32"))
-    assert not draft_pays(decode_weights(VARIABLES, SMALL_SHAPE, "bfloat16"))
-    assert not draft_pays(decode_weights(VARIABLES, SMALL_SHAPE, "int8"))
+    assert draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "float32"))
+    assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "bfloat16"))
+    assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "int8"))
 
 
 def test_a_closed_generator_holds_no_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
-    generator = Generator(VARIABLES, SMALL_SHAPE, byte_tokenizer())
+    generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())
     generator.generate(["a"], GenerateSettings(length=3))
     assert generator._draft is not None
     generator.close()
@@ -152,13 +152,13 @@ def test_a_closed_generator_holds_no_draft(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nothing_is_compiled_twice_with_a_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     from gpt2simple.gpt2.network import cached
 
-    shape = ModelShape(n_vocab=257, n_ctx=64, n_embd=24, n_head=3, n_layer=2)
+    config = ModelConfig(n_vocab=257, n_ctx=64, n_embd=24, n_head=3, n_layer=2)
     monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
     for seed in range(2):
-        generator = Generator(named_variables(build_model(shape, seed=seed)), shape, byte_tokenizer())
+        generator = Generator(named_variables(build_model(config, seed=seed)), config, byte_tokenizer())
         for length in (3, 20, 70):
             generator.generate(["abc"], GenerateSettings(length=length, min_length=length))
-    ours = {key: count for key, count in cached.traces.items() if shape in key}
+    ours = {key: count for key, count in cached.traces.items() if config in key}
     assert set(ours.values()) == {1}
     kinds = [key[0] for key in ours]
     assert kinds.count("text") == 1

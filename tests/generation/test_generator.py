@@ -17,17 +17,17 @@ from gpt2simple.generation.batch import batch_sizes
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Piece
 from gpt2simple.generation.sampling import log_probability
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import assign_weights, build_model, named_variables
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, small_model
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
-from tests.helpers.weight_layouts import PARITY_SHAPE, random_weights
+from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
 END = 256
-WINDOW = SMALL_SHAPE.n_ctx
+WINDOW = SMALL_CONFIG.n_ctx
 GREEDY = GenerateSettings(temperature=0.0, length=WINDOW - 2, include_prefix=False)
 
 
@@ -43,7 +43,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def generator(model: TFGPT2LMHeadModel, tokenizer: Tokenizer) -> Generator:
-    return Generator(named_variables(model), SMALL_SHAPE, tokenizer)
+    return Generator(named_variables(model), SMALL_CONFIG, tokenizer)
 
 
 def plain_greedy(model: TFGPT2LMHeadModel, prompt: list[int], length: int) -> list[int]:
@@ -69,9 +69,9 @@ def test_cached_greedy_ids_equal_those_of_uncached_forward_passes(
 def test_greedy_ids_are_pytorchs(tokenizer: Tokenizer) -> None:
     """The golden file holds what PyTorch's transformers wrote; golden/make_greedy_ids.py made it."""
     golden = json.loads((GOLDEN_FOLDER / "greedy_ids.json").read_text(encoding="utf-8"))
-    model = build_model(PARITY_SHAPE)
+    model = build_model(PARITY_CONFIG)
     assign_weights(model, random_weights())
-    generator = Generator(named_variables(model), PARITY_SHAPE, tokenizer)
+    generator = Generator(named_variables(model), PARITY_CONFIG, tokenizer)
     for prompt, theirs in golden.items():
         prefix = bytes(int(word) for word in prompt.split()).decode()
         settings = GenerateSettings(temperature=0.0, length=len(theirs), min_length=len(theirs))
@@ -83,7 +83,7 @@ def test_greedy_ids_are_pytorchs(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("shape", [(97, 24, 12, 3, 1), (257, 40, 24, 1, 3), (300, 64, 32, 8, 2)])
 def test_greedy_ids_are_right_for_other_shapes(tokenizer: Tokenizer, shape: tuple[int, ...]) -> None:
     v, t, e, h, n = shape
-    sizes = ModelShape(n_vocab=v, n_ctx=t, n_embd=e, n_head=h, n_layer=n)
+    sizes = ModelConfig(n_vocab=v, n_ctx=t, n_embd=e, n_head=h, n_layer=n)
     model = build_model(sizes, seed=3, initializer_range=0.3)
     sample = Generator(named_variables(model), sizes, tokenizer).generate(
         ["!1"], GenerateSettings(temperature=0.0, length=t - 2, logprobs=True)
@@ -98,7 +98,7 @@ def test_gains_biases_and_means_that_training_moves_are_honoured(tokenizer: Toke
     model = small_model(5)
     for number, variable in enumerate(named_variables(model).values()):
         variable.assign_add(tf.random.stateless_normal(variable.shape, [7, number], stddev=0.3))
-    sample = Generator(named_variables(model), SMALL_SHAPE, tokenizer).generate(["ab"], GREEDY)[0]
+    sample = Generator(named_variables(model), SMALL_CONFIG, tokenizer).generate(["ab"], GREEDY)[0]
     assert list(sample.tokens) == plain_greedy(model, [97, 98], GREEDY.length)
 
 
@@ -134,8 +134,8 @@ def test_a_seed_gives_the_same_text_in_a_fresh_process(generator: Generator) -> 
         "from gpt2simple.generation.generator import Generator\n"
         "from gpt2simple.gpt2.model import named_variables\n"
         "from gpt2simple.settings import GenerateSettings\n"
-        "from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, small_model\n"
-        "g = Generator(named_variables(small_model(1)), SMALL_SHAPE, byte_tokenizer())\n"
+        "from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model\n"
+        "g = Generator(named_variables(small_model(1)), SMALL_CONFIG, byte_tokenizer())\n"
         "s = g.generate(['ab'], GenerateSettings(seed=0, length=40, nsamples=2, batch_size=2))\n"
         "print([x.tokens for x in s])"
     )
@@ -211,8 +211,8 @@ class Scripted:
     """Variables of a model that writes a given byte string after any prefix of one token: position says what."""
 
     def __init__(self, text: bytes) -> None:
-        self.shape = ModelShape(n_vocab=257, n_ctx=32, n_embd=257, n_head=1, n_layer=1)
-        model = build_model(self.shape, seed=0, initializer_range=0.0)
+        self.config = ModelConfig(n_vocab=257, n_ctx=32, n_embd=257, n_head=1, n_layer=1)
+        model = build_model(self.config, seed=0, initializer_range=0.0)
         self.variables = named_variables(model)
         self.variables["wte.weight"].assign(np.eye(257, dtype=np.float32))
         places = np.zeros((32, 257), np.float32)
@@ -273,7 +273,7 @@ def test_texts_go_on_beyond_the_window_by_its_newer_half_and_say_so_once(
     model: TFGPT2LMHeadModel, tokenizer: Tokenizer
 ) -> None:
     said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_SHAPE, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
     settings = GenerateSettings(temperature=0.0, length=3 * WINDOW, nsamples=2, repetition_penalty=1.5)
     samples = generator.generate(["ab"], settings)
     assert len(said) == 1
@@ -300,7 +300,7 @@ def test_a_prefix_longer_than_the_window_is_read_from_its_end_with_a_notice(
     model: TFGPT2LMHeadModel, tokenizer: Tokenizer
 ) -> None:
     said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_SHAPE, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
     prefix = "0123456789" * 5
     sample = generator.generate([prefix], GenerateSettings(temperature=0.0, length=1))[0]
     last = list(prefix[-WINDOW:].encode())
@@ -323,8 +323,8 @@ def test_reduced_precisions_stay_near_float32(
 ) -> None:
     """Log-probabilities of a text that all precisions are made to write: its tokens are the only ones kept."""
     settings = GenerateSettings(temperature=0.0, length=20, logprobs=True)
-    exact = Generator(named_variables(model), SMALL_SHAPE, tokenizer).generate(["ab"], settings)[0]
-    near = Generator(named_variables(model), SMALL_SHAPE, tokenizer, precision=precision).generate(["ab"], settings)[0]
+    exact = Generator(named_variables(model), SMALL_CONFIG, tokenizer).generate(["ab"], settings)[0]
+    near = Generator(named_variables(model), SMALL_CONFIG, tokenizer, precision=precision).generate(["ab"], settings)[0]
     same = next((i for i, pair in enumerate(zip(exact.tokens, near.tokens, strict=True)) if len(set(pair)) > 1), 20)
     assert same >= 5
     assert exact.logprobs is not None
@@ -337,7 +337,7 @@ def test_nothing_is_compiled_twice(model: TFGPT2LMHeadModel, tokenizer: Tokenize
     """Nor for a second generator, other lengths within a bucket, seeds, temperatures or other weights."""
 
     def use(seed: int) -> None:
-        generator = Generator(named_variables(small_model(seed)), SMALL_SHAPE, tokenizer)
+        generator = Generator(named_variables(small_model(seed)), SMALL_CONFIG, tokenizer)
         for length, prefix in ((5, "a"), (25, "abcdef"), (40, "abc" * 5)):
             for batch_size in (1, 4):
                 settings = GenerateSettings(length=length, nsamples=4, batch_size=batch_size, seed=seed)
@@ -359,7 +359,7 @@ def test_a_batch_shrinks_by_halves_over_at_most_four_sizes() -> None:
 
 
 def test_a_closed_generator_says_so(model: TFGPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    generator = Generator(named_variables(model), SMALL_SHAPE, tokenizer)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     generator.close()
     with pytest.raises(SettingsError, match="was closed and holds no weights; make a new one"):
         generator.stream(["a"], GenerateSettings())
@@ -369,14 +369,14 @@ def test_unknown_precisions_and_no_prefixes_are_refused(
     model: TFGPT2LMHeadModel, generator: Generator, tokenizer: Tokenizer
 ) -> None:
     with pytest.raises(SettingsError, match="precision is 'int4'; expected one of float32, bfloat16, float16, int8"):
-        Generator(named_variables(model), SMALL_SHAPE, tokenizer, precision="int4")
+        Generator(named_variables(model), SMALL_CONFIG, tokenizer, precision="int4")
     with pytest.raises(SettingsError, match="prefixes is empty; give at least one"):
         generator.generate([], GenerateSettings())
 
 
 def test_training_after_the_copy_does_not_reach_it(tokenizer: Tokenizer) -> None:
     model = small_model(2)
-    generator = Generator(named_variables(model), SMALL_SHAPE, tokenizer)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     before = generator.generate(["ab"], GREEDY)[0].tokens
     for variable in named_variables(model).values():
         variable.assign(variable * 0.5)

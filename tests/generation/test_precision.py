@@ -9,7 +9,7 @@ import pytest
 
 import gpt2simple
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.model import load_model, model_shape, named_variables
+from gpt2simple.gpt2.model import load_model, model_config, named_variables
 from gpt2simple.gpt2.network.cached import next_token_logits
 from gpt2simple.gpt2.network.decode_weights import decode_weights, to_matrix
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -21,10 +21,10 @@ TINY = Path(gpt2simple.__file__).with_name("tiny")
 def loss(model_dir: Path, ids: np.ndarray, precision: str) -> float:
     """Nats per token of windows of ids [N, T], each predicted from those before it, by the decode weights."""
     model = load_model(model_dir)
-    weights = decode_weights(named_variables(model), model_shape(model), precision)
+    weights = decode_weights(named_variables(model), model_config(model), precision)
     nats = []
     for window in ids:
-        logits = next_token_logits(weights, model_shape(model), tf.constant(window[:-1], tf.int32))
+        logits = next_token_logits(weights, model_config(model), tf.constant(window[:-1], tf.int32))
         nats.append(tf.nn.sparse_softmax_cross_entropy_with_logits(window[1:], logits).numpy().mean())
     return float(np.mean(nats))
 

@@ -20,7 +20,7 @@ from gpt2simple.generation.sampling import (
     forbid_repeated_ngrams,
 )
 from gpt2simple.generation.text import BadWords
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables, read_weights
 from gpt2simple.settings import GenerateSettings
 from tests.helpers.paths import REFERENCE
@@ -29,7 +29,7 @@ from tests.helpers.weight_layouts import write_pytorch
 pytestmark = pytest.mark.reference
 
 SCRIPTS = REFERENCE
-SHAPE = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+SHAPE = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 PROMPT = [15496, 11, 995, 0]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.helpers.weight_layouts import PARITY_SHAPE, random_weights
+from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
-model = GPT2LMHeadModel(GPT2Config(**PARITY_SHAPE.to_config(PARITY_SHAPE.n_vocab - 1))).eval()
+model = GPT2LMHeadModel(GPT2Config(**PARITY_CONFIG.to_huggingface(PARITY_CONFIG.n_vocab - 1))).eval()
 state = {f"transformer.{name}": torch.from_numpy(value) for name, value in random_weights().items()}
 model.load_state_dict(state, strict=False)
 written = {}
@@ -23,7 +23,7 @@ for prompt in ([5], [72, 105], [1, 2, 3, 4, 5, 6, 7]):
         out = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=PARITY_SHAPE.n_ctx - len(prompt),
+            max_new_tokens=PARITY_CONFIG.n_ctx - len(prompt),
             do_sample=False,
             eos_token_id=None,
         )

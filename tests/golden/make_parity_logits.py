@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights
+from tests.helpers.weight_layouts import PARITY_CONFIG, PARITY_IDS, random_weights
 
-model = GPT2LMHeadModel(GPT2Config(**PARITY_SHAPE.to_config(PARITY_SHAPE.n_vocab - 1))).eval()
+model = GPT2LMHeadModel(GPT2Config(**PARITY_CONFIG.to_huggingface(PARITY_CONFIG.n_vocab - 1))).eval()
 state = {f"transformer.{name}": torch.from_numpy(value) for name, value in random_weights().items()}
 missing, unexpected = model.load_state_dict(state, strict=False)
 assert missing == ["lm_head.weight"], missing

@@ -13,11 +13,11 @@ import torch
 from pytorch_perplexity import strided_loss
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.helpers.weight_layouts import PARITY_SHAPE, random_weights
+from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
 IDS = np.random.RandomState(2).randint(0, 257, 301)
 
-model = GPT2LMHeadModel(GPT2Config(**PARITY_SHAPE.to_config(PARITY_SHAPE.n_vocab - 1))).eval()
+model = GPT2LMHeadModel(GPT2Config(**PARITY_CONFIG.to_huggingface(PARITY_CONFIG.n_vocab - 1))).eval()
 state = {f"transformer.{name}": torch.from_numpy(value) for name, value in random_weights().items()}
 model.load_state_dict(state, strict=False)
 cases = [(32, 32), (32, 16), (32, 5), (20, 20), (20, 7), (32, 1)]

@@ -12,20 +12,20 @@ import tf_keras
 from transformers import TFGPT2LMHeadModel
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.model import (
     assign_weights,
     build_model,
     load_model,
-    model_shape,
+    model_config,
     named_variables,
     read_weight,
     read_weights,
 )
-from gpt2simple.testing import SMALL_SHAPE, small_model
-from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights, write_pytorch
+from gpt2simple.testing import SMALL_CONFIG, small_model
+from tests.helpers.weight_layouts import PARITY_CONFIG, PARITY_IDS, random_weights, write_pytorch
 
 
 def without_scope(variables):
@@ -45,15 +45,15 @@ def test_the_model_has_the_variables_that_transformers_itself_builds():
 def test_variables_are_named_in_canonical_order_and_counted_once():
     model = small_model()
     variables = named_variables(model)
-    assert list(variables) == list(canonical_shapes(SMALL_SHAPE))
+    assert list(variables) == list(canonical_shapes(SMALL_CONFIG))
     assert {id(v) for v in variables.values()} == {id(v) for v in model.trainable_variables}
-    assert sum(int(tf.size(v)) for v in variables.values()) == SMALL_SHAPE.parameters
-    assert model_shape(model) == SMALL_SHAPE
+    assert sum(int(tf.size(v)) for v in variables.values()) == SMALL_CONFIG.parameters
+    assert model_config(model) == SMALL_CONFIG
 
 
 def test_a_seed_gives_the_same_weights_and_none_gives_others():
-    first, again, other = (dict(read_weights(build_model(SMALL_SHAPE, seed=seed))) for seed in (0, 0, 1))
-    fresh, fresh_again = (dict(read_weights(build_model(SMALL_SHAPE))) for _ in range(2))
+    first, again, other = (dict(read_weights(build_model(SMALL_CONFIG, seed=seed))) for seed in (0, 0, 1))
+    fresh, fresh_again = (dict(read_weights(build_model(SMALL_CONFIG))) for _ in range(2))
     for name in ("wte.weight", "h.1.mlp.c_fc.weight"):
         np.testing.assert_array_equal(first[name], again[name])
         assert not np.array_equal(first[name], other[name])
@@ -63,8 +63,8 @@ def test_a_seed_gives_the_same_weights_and_none_gives_others():
 
 def test_random_weights_spread_as_gpt2s_do():
     """Standard errors are about 1 % here: each matrix has over 4,000 numbers."""
-    shape = SMALL_SHAPE.__class__(n_vocab=100, n_ctx=64, n_embd=64, n_head=2, n_layer=8)
-    for name, value in read_weights(build_model(shape, seed=0, initializer_range=0.02)):
+    config = SMALL_CONFIG.__class__(n_vocab=100, n_ctx=64, n_embd=64, n_head=2, n_layer=8)
+    for name, value in read_weights(build_model(config, seed=0, initializer_range=0.02)):
         if name.endswith(".bias"):
             assert not value.any()
         elif value.ndim == 1:
@@ -107,11 +107,11 @@ import sys
 from pathlib import Path
 import psutil
 from gpt2simple.gpt2.model import build_model, load_model
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.testing import small_model
 small_model()  # what a process needs for any model
 before = psutil.Process().memory_info().rss
-shape = ModelShape(**eval(sys.argv[1]))
+shape = ModelConfig(**eval(sys.argv[1]))
 model = build_model(shape, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
 print((psutil.Process().memory_info().rss - before) / (4 * shape.parameters))
 """
@@ -124,8 +124,8 @@ def test_building_leaves_little_beside_the_weights(tmp_path, kind):
     array that is made beside it would show."""
     sizes = {"n_vocab": 50257, "n_ctx": 256, "n_embd": 512, "n_head": 4, "n_layer": 6}
     if kind == "stored":
-        shape = ModelShape(**sizes)
-        write_pytorch(tmp_path, random_weights(shape), shape)
+        config = ModelConfig(**sizes)
+        write_pytorch(tmp_path, random_weights(config), config)
     program = [sys.executable, "-c", GROWTH_PROGRAM, repr(sizes), "random" if kind == "random" else str(tmp_path)]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert 0.95 < float(done.stdout) < 1.3
@@ -139,7 +139,7 @@ def test_a_model_lets_go_of_the_checkpoint_it_was_made_from(tmp_path, monkeypatc
     model = load_model(tmp_path)
     gc.collect()
     assert source() is None, "what it holds of its files would stay in memory"
-    assert model_shape(model) == PARITY_SHAPE
+    assert model_config(model) == PARITY_CONFIG
 
 
 def test_assigned_weights_are_read_back_in_canonical_shape():
@@ -172,7 +172,7 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named():
 
 
 def test_layer_norm_epsilon_comes_from_the_configuration(tmp_path):
-    shape = PARITY_SHAPE.__class__(**{**PARITY_SHAPE.__dict__, "layer_norm_epsilon": 0.5})
-    write_pytorch(tmp_path, random_weights(), shape)
+    config = PARITY_CONFIG.__class__(**{**PARITY_CONFIG.__dict__, "layer_norm_epsilon": 0.5})
+    write_pytorch(tmp_path, random_weights(), config)
     model = load_model(tmp_path)
     assert model.transformer.ln_f.epsilon == model.transformer.h[0].ln_1.epsilon == 0.5

@@ -6,7 +6,7 @@ import hashlib
 import random
 from pathlib import Path
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub import download, fetch, registry
 from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile
 from tests.helpers.fault_server import FaultServer
@@ -40,7 +40,7 @@ def small_model(*, sizes: bool = True, digests: bool = True) -> KnownModel:
     """An entry named 124M whose files are the small ones above."""
     return KnownModel(
         name="124M",
-        shape=ModelShape(n_vocab=8, n_ctx=8, n_embd=4, n_head=1, n_layer=1),
+        config=ModelConfig(n_vocab=8, n_ctx=8, n_embd=4, n_head=1, n_layer=1),
         hub_repo="org/small",
         hub_revision="c0ffee",
         hub_files=published(HUB, sizes=sizes, digests=digests),

@@ -5,21 +5,21 @@ from functools import lru_cache
 import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.loss import head_matrix, logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 
 # Attention takes queries in blocks of 128 or, in 16 bits, 256: 600 is some whole blocks and a part of one.
-LONG_SHAPE = ModelShape(n_vocab=257, n_ctx=600, n_embd=16, n_head=2, n_layer=2)
+LONG_SHAPE = ModelConfig(n_vocab=257, n_ctx=600, n_embd=16, n_head=2, n_layer=2)
 
 
 @lru_cache
-def model_of(shape=SMALL_SHAPE, seed=0):
+def model_of(config=SMALL_CONFIG, seed=0):
     """A random model; tests that share it change nothing in it. Biases and norms are random too, so that they count."""
-    model = build_model(shape, seed=seed, initializer_range=0.1)
+    model = build_model(config, seed=seed, initializer_range=0.1)
     draw = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign_add(draw.normal(0, 0.05, variable.shape).astype(np.float32))
@@ -34,15 +34,15 @@ def random_tokens(batch, time, seed=0):
     return np.random.default_rng(seed).integers(0, 257, (batch, time)).astype(np.int32)
 
 
-def our_states(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32, **options):
-    return hidden_states(weights_of(model), tf.constant(tokens), shape, dtype, **options)
+def our_states(model, tokens, config=SMALL_CONFIG, dtype=tf.float32, **options):
+    return hidden_states(weights_of(model), tf.constant(tokens), config, dtype, **options)
 
 
-def our_logits(model, tokens, shape=SMALL_SHAPE, dtype=tf.float32):
+def our_logits(model, tokens, config=SMALL_CONFIG, dtype=tf.float32):
     """[B, T, V]"""
-    states = our_states(model, tokens, shape, dtype)
+    states = our_states(model, tokens, config, dtype)
     matrix = head_matrix(named_variables(model)["wte.weight"], dtype)
-    return tf.reshape(logits(states, matrix)[:, : shape.n_vocab], [*tokens.shape, shape.n_vocab]).numpy()
+    return tf.reshape(logits(states, matrix)[:, : config.n_vocab], [*tokens.shape, config.n_vocab]).numpy()
 
 
 def plain_loss_and_gradients(model, inputs, targets, weights):

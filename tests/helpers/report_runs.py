@@ -11,7 +11,7 @@ from gpt2simple.runs import samples
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.records import EvaluationRecord, RunPlan, SampleRecord, StepRecord
 from gpt2simple.settings import FinetuneSettings, TextSettings
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 
 OVERTRAINED = [4.0, 3.5, 3.2, 3.4, 3.8, 4.4]
 HEALTHY = [4.0, 3.5, 3.2, 3.0, 2.9, 2.85]
@@ -26,7 +26,7 @@ def make_run(folder: Path, text: Path, held_out: list[float], written: list[str]
     folder.mkdir(parents=True)
     tokenizer = byte_tokenizer()
     tokenizer.save(folder)
-    (folder / "config.json").write_text(json.dumps(SMALL_SHAPE.to_config(256)))
+    (folder / "config.json").write_text(json.dumps(SMALL_CONFIG.to_huggingface(256)))
     of_text = TextSettings(cache_dir=str(folder.parent / "cache"))
     corpus = encode_corpus(str(text), tokenizer, of_text)
     description = RunDescription(

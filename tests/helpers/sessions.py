@@ -25,7 +25,7 @@ def as_options(settings: dict[str, Any]) -> list[str]:
 
 def write_small_model(folder: Path, seed: int = 0) -> Path:
     model = testing.small_model(seed)
-    write_model_folder(folder, testing.SMALL_SHAPE, lambda name: read_weight(model, name), testing.byte_tokenizer())
+    write_model_folder(folder, testing.SMALL_CONFIG, lambda name: read_weight(model, name), testing.byte_tokenizer())
     return folder
 
 

@@ -11,7 +11,7 @@ from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.gpt2.model import build_model, named_variables
 from gpt2simple.runs.records import Observer
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.loop import run
 from gpt2simple.training.plan import StepPlan, Work
 from gpt2simple.training.state import Progress
@@ -24,10 +24,10 @@ def small_trainer(
     settings=None, *, dtype=tf.float32, seed=1, last_step=None, checkpointing=False, compile_whole_step=False
 ):
     """A compiled trainer of a random small model, and the model's variables by name."""
-    model = build_model(SMALL_SHAPE, seed=0, initializer_range=0.1)
+    model = build_model(SMALL_CONFIG, seed=0, initializer_range=0.1)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, SMALL_SHAPE, settings or FinetuneSettings(), dtype=dtype, seed=seed, last_step=last_step,
+        model, variables, SMALL_CONFIG, settings or FinetuneSettings(), dtype=dtype, seed=seed, last_step=last_step,
         checkpointing=checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables

@@ -1,24 +1,24 @@
 """Whole runs of a small model through the public API, and what their last checkpoint holds."""
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import read_weight
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunDirectory
-from gpt2simple.testing import SMALL_SHAPE, byte_tokenizer, sample_text
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 from tests.helpers.network import model_of
 from tests.helpers.paths import EXAMPLES
 
 SCRIPT = EXAMPLES / "script.txt"
 
 # Large enough to learn spelling from bytes in a minute.
-BYTE_SHAPE = ModelShape(n_vocab=257, n_ctx=64, n_embd=64, n_head=4, n_layer=4)
+BYTE_SHAPE = ModelConfig(n_vocab=257, n_ctx=64, n_embd=64, n_head=4, n_layer=4)
 
 
-def write_model(folder, shape=SMALL_SHAPE):
+def write_model(folder, config=SMALL_CONFIG):
     """A folder with a random model and the byte tokenizer; its path is the model's name."""
-    model = model_of(shape)
-    write_model_folder(folder, shape, lambda name: read_weight(model, name), byte_tokenizer())
+    model = model_of(config)
+    write_model_folder(folder, config, lambda name: read_weight(model, name), byte_tokenizer())
     return str(folder)
 
 

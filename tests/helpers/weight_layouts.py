@@ -12,37 +12,37 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes
 
-PARITY_SHAPE = ModelShape(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
+PARITY_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 PARITY_IDS = np.random.RandomState(1).randint(0, 257, (2, 14))
 
 Weights = Mapping[str, np.ndarray]
 
 
-def random_weights(shape: ModelShape = PARITY_SHAPE, seed: int = 0) -> dict[str, np.ndarray]:
+def random_weights(config: ModelConfig = PARITY_CONFIG, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights by canonical name, spread 0.1, biases and gains random too: a swapped one changes the logits.
 
     RandomState's numbers are frozen by numpy's promise, so golden files made from them stay valid.
     """
     draw = np.random.RandomState(seed)
-    weights = {name: 0.1 * draw.standard_normal(dims) for name, dims in canonical_shapes(shape).items()}
+    weights = {name: 0.1 * draw.standard_normal(dims) for name, dims in canonical_shapes(config).items()}
     for name in weights:
         if "ln_" in name and name.endswith(".weight"):
             weights[name] += 1.0
     return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
-def write_config(folder: Path, shape: ModelShape = PARITY_SHAPE, **changes: object) -> None:
+def write_config(folder: Path, config: ModelConfig = PARITY_CONFIG, **changes: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(shape.to_config(shape.n_vocab - 1) | changes))
+    (folder / "config.json").write_text(json.dumps(config.to_huggingface(config.n_vocab - 1) | changes))
 
 
-def write_hparams(folder: Path, shape: ModelShape = PARITY_SHAPE) -> None:
+def write_hparams(folder: Path, config: ModelConfig = PARITY_CONFIG) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     keys = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")
-    (folder / "hparams.json").write_text(json.dumps({key: getattr(shape, key) for key in keys}))
+    (folder / "hparams.json").write_text(json.dumps({key: getattr(config, key) for key in keys}))
 
 
 def pytorch_names(weights: Weights, *, prefix: str = "transformer.", masks: bool = False) -> dict[str, np.ndarray]:
@@ -61,7 +61,7 @@ def pytorch_names(weights: Weights, *, prefix: str = "transformer.", masks: bool
 def write_pytorch(
     folder: Path,
     weights: Weights,
-    shape: ModelShape = PARITY_SHAPE,
+    config: ModelConfig = PARITY_CONFIG,
     *,
     prefix: str = "transformer.",
     masks: bool = False,
@@ -77,7 +77,7 @@ def write_pytorch(
         name: np.ascontiguousarray(value.astype(kind))
         for name, value in pytorch_names(weights, prefix=prefix, masks=masks).items()
     }
-    write_config(folder, shape)
+    write_config(folder, config)
     if shards == 1:
         save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
         return
@@ -89,18 +89,18 @@ def write_pytorch(
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def write_keras(folder: Path, weights: Weights, shape: ModelShape = PARITY_SHAPE, *, safetensors: bool) -> None:
+def write_keras(folder: Path, weights: Weights, config: ModelConfig = PARITY_CONFIG, *, safetensors: bool) -> None:
     """A folder as transformers' TensorFlow classes save it: `model.safetensors` with TF names, or `tf_model.h5`."""
     from gpt2simple.gpt2.model import assign_weights, build_model
 
-    model = build_model(shape, seed=0)
+    model = build_model(config, seed=0)
     assign_weights(model, weights)
     model.save_pretrained(folder, safe_serialization=safetensors)
 
 
-def write_tf1(folder: Path, weights: Weights, shape: ModelShape = PARITY_SHAPE, *, name: str = "model.ckpt") -> None:
+def write_tf1(folder: Path, weights: Weights, config: ModelConfig = PARITY_CONFIG, *, name: str = "model.ckpt") -> None:
     """A folder as TensorFlow 1's Saver writes it: OpenAI's with `model.ckpt`, gpt-2-simple's with `model-7`."""
-    write_hparams(folder, shape)
+    write_hparams(folder, config)
     write_tf1_arrays(folder, tf1_names(weights), name=name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpt2simple
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import LoadedModel, build_model, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -18,7 +18,7 @@ from tests.helpers.paths import REFERENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-SHAPE = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+SHAPE = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 SCRIPTS = REFERENCE
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from gpt2simple.backend.memory import free_memory
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.memory import choose_checkpointing, estimate_memory, estimate_seconds_per_step
 
-SHAPE_124M = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+SHAPE_124M = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 PARAMETERS = 124_439_808
 GB = 1e9
 

@@ -33,7 +33,7 @@ def tiny_folder(folder):
 def batches_of(loaded):
     """Inputs and targets [steps, B, T] of windows of the example text."""
     ids = np.array(loaded.tokenizer.encode(SCRIPT.read_text(encoding="utf-8")), np.int32)
-    time = min(loaded.shape.n_ctx, 128)
+    time = min(loaded.config.n_ctx, 128)
     starts = np.random.default_rng(0).integers(0, len(ids) - time - 1, (STEPS, BATCH_SIZE, 1))
     windows = ids[starts + np.arange(time + 1)]
     return windows[..., :-1], windows[..., 1:]
@@ -56,7 +56,7 @@ def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
 
     settings = FinetuneSettings(learning_rate=RATE, weight_decay=DECAY, warmup_steps=0, clip_norm=1.0, dropout=0.0)
     trainer = build_trainer(
-        loaded.model, loaded.variables, loaded.shape, settings, dtype=tf.float32, seed=0, last_step=STEPS,
+        loaded.model, loaded.variables, loaded.config, settings, dtype=tf.float32, seed=0, last_step=STEPS,
         checkpointing=False,
     )  # fmt: skip
     step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])

@@ -6,7 +6,7 @@ import pytest
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.trainer import trained_names
 from tests.helpers.network import largest_relative_difference
 from tests.helpers.training import assert_equal, batch_of, small_trainer, stacked, values_of
@@ -122,7 +122,7 @@ def test_layers_below_the_first_trained_one_cost_no_backward_pass():
 def test_more_layers_than_there_are():
     names = dict.fromkeys(["wte.weight"])
     with pytest.raises(SettingsError, match=r"train_last_n_layers is 3; this model has 2 layers\. Give up to 2\."):
-        trained_names(names, SMALL_SHAPE, FinetuneSettings(train_last_n_layers=3))
+        trained_names(names, SMALL_CONFIG, FinetuneSettings(train_last_n_layers=3))
 
 
 def test_one_batch_can_be_learned_by_heart():

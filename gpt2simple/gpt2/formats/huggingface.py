@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes, from_keras, from_pytorch, to_pytorch
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
 from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile, Tensor, write_safetensors
@@ -45,13 +45,13 @@ class SafetensorsSource(WeightSource):
         Raises:
             CheckpointError: a file or weight is missing, damaged or of another shape, or the head is not tied.
         """
-        shape = read_config(folder)
+        config = read_config(folder)
         self._files: list[SafetensorsFile] = []
         self._places: dict[str, tuple[SafetensorsFile, str]] = {}
         try:
             for path in _data_files(folder):
                 self._files.append(SafetensorsFile(path))
-            super().__init__(folder, self._find_places(folder), shape)
+            super().__init__(folder, self._find_places(folder), config)
             self._check()
         except BaseException:
             self.close()
@@ -123,13 +123,13 @@ _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def write_model_folder(
-    folder: Path, shape: ModelShape, read: Callable[[str], np.ndarray], tokenizer: Tokenizer, *, dtype: str = "F32"
+    folder: Path, config: ModelConfig, read: Callable[[str], np.ndarray], tokenizer: Tokenizer, *, dtype: str = "F32"
 ) -> None:
     """Write a folder that this package and transformers open, each file whole or not at all.
 
     Args:
         folder: made where missing; files of the same names are replaced.
-        shape: the model's.
+        config: the model's.
         read: gives the weight of a canonical name; such as a `WeightSource`'s `read`.
         tokenizer: writes its own files.
         dtype: how the weights are stored: F32, F16 or BF16.
@@ -138,44 +138,44 @@ def write_model_folder(
         CheckpointError: the tokenizer has more entries than the model.
         StorageError: the disk is full or the folder cannot be written.
     """
-    if tokenizer.vocab_size > shape.n_vocab:
+    if tokenizer.vocab_size > config.n_vocab:
         raise CheckpointError(
-            f"The vocabulary has {tokenizer.vocab_size} entries and the model {shape.n_vocab}: they do not belong "
+            f"The vocabulary has {tokenizer.vocab_size} entries and the model {config.n_vocab}: they do not belong "
             "together. Use the vocabulary that came with the model."
         )
     make_folder(folder)
     with atomic_file(folder / WEIGHTS_FILE) as file:
-        write_safetensors(file, weight_tensors(shape, read, dtype=dtype), PYTORCH_METADATA)
-    tokenizer.save(folder, max_length=shape.n_ctx)
-    for name, data in config_files(shape, tokenizer.end_of_text, dtype=dtype).items():
+        write_safetensors(file, weight_tensors(config, read, dtype=dtype), PYTORCH_METADATA)
+    tokenizer.save(folder, max_length=config.n_ctx)
+    for name, data in config_files(config, tokenizer.end_of_text, dtype=dtype).items():
         atomic_write(folder / name, data)
 
 
-def weight_tensors(shape: ModelShape, read: Callable[[str], np.ndarray], *, dtype: str = "F32") -> list[Tensor]:
+def weight_tensors(config: ModelConfig, read: Callable[[str], np.ndarray], *, dtype: str = "F32") -> list[Tensor]:
     """The weights of a model as tensors for `write_safetensors`, under PyTorch's names, in canonical order.
 
     Args:
-        shape: the model's.
+        config: the model's.
         read: gives the weight of a canonical name, called when that tensor is written.
         dtype: how the weights are stored: F32, F16 or BF16.
     """
     return [
         Tensor(to_pytorch(name), dims, dtype, lambda name=name: read(name))  # type: ignore[misc]
-        for name, dims in canonical_shapes(shape).items()
+        for name, dims in canonical_shapes(config).items()
     ]
 
 
-def config_files(shape: ModelShape, end_of_text: int, *, dtype: str = "F32") -> dict[str, bytes]:
+def config_files(config: ModelConfig, end_of_text: int, *, dtype: str = "F32") -> dict[str, bytes]:
     """The contents of `config.json` and `generation_config.json` by file name.
 
     Args:
-        shape: the model's.
+        config: the model's.
         end_of_text: id of the token that ends (and starts) a document.
         dtype: how the weights beside them are stored: F32, F16 or BF16.
     """
-    config = shape.to_config(end_of_text) | {"torch_dtype": _DTYPE_NAMES[dtype]}
+    values = config.to_huggingface(end_of_text) | {"torch_dtype": _DTYPE_NAMES[dtype]}
     generation = {"_from_model_config": True, "bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    return {"config.json": _json(config), "generation_config.json": _json(generation)}
+    return {"config.json": _json(values), "generation_config.json": _json(generation)}
 
 
 def _json(values: dict[str, Any]) -> bytes:

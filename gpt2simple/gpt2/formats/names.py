@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 
@@ -22,11 +22,11 @@ _MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 _LAYER = re.compile(r"h(?:_\._)?(\d+)")
 
 
-def canonical_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of each weight by canonical name, in canonical order: 4 + 12 L entries."""
-    e = shape.n_embd
-    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (shape.n_vocab, e), "wpe.weight": (shape.n_ctx, e)}
-    for i in range(shape.n_layer):
+    e = config.n_embd
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (config.n_vocab, e), "wpe.weight": (config.n_ctx, e)}
+    for i in range(config.n_layer):
         shapes |= _norm(f"h.{i}.ln_1", e)
         shapes |= _projection(f"h.{i}.attn.c_attn", e, 3 * e)
         shapes |= _projection(f"h.{i}.attn.c_proj", e, e)

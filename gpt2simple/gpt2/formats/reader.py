@@ -15,12 +15,12 @@ from typing import Self
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.validate import read_json_object
 
 
-def read_config(folder: Path) -> ModelShape:
+def read_config(folder: Path) -> ModelConfig:
     """From Hugging Face's `config.json`.
 
     Raises:
@@ -29,7 +29,7 @@ def read_config(folder: Path) -> ModelShape:
     return _read(folder, "config.json", "write one as transformers' GPT2Config does")
 
 
-def read_hparams(folder: Path) -> ModelShape:
+def read_hparams(folder: Path) -> ModelConfig:
     """From OpenAI's `hparams.json`.
 
     Raises:
@@ -38,7 +38,7 @@ def read_hparams(folder: Path) -> ModelShape:
     return _read(folder, "hparams.json", "write n_vocab, n_ctx, n_embd, n_head and n_layer into one")
 
 
-def _read(folder: Path, name: str, way_out: str) -> ModelShape:
+def _read(folder: Path, name: str, way_out: str) -> ModelConfig:
     path = folder / name
     if not path.is_file():
         raise CheckpointError(
@@ -47,7 +47,7 @@ def _read(folder: Path, name: str, way_out: str) -> ModelShape:
         )
     values = read_json_object(path)
     try:
-        return ModelShape.from_config(values) if name == "config.json" else ModelShape.from_hparams(values)
+        return ModelConfig.from_huggingface(values) if name == "config.json" else ModelConfig.from_hparams(values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is invalid: {error}. Restore the one that came with the weights.") from error
 
@@ -61,14 +61,14 @@ class WeightSource(ABC):
     Attributes:
         folder: where it lies.
         layout: what kind it is, such as "PyTorch safetensors"; for people.
-        shape: the model's shape, from its configuration file.
+        config: the model's, from its configuration file.
     """
 
-    def __init__(self, folder: Path, layout: str, shape: ModelShape) -> None:
+    def __init__(self, folder: Path, layout: str, config: ModelConfig) -> None:
         self.folder = folder
         self.layout = layout
-        self.shape = shape
-        self._expected = canonical_shapes(shape)
+        self.config = config
+        self._expected = canonical_shapes(config)
 
     def names(self) -> tuple[str, ...]:
         """The canonical names of all weights, in canonical order."""

@@ -30,9 +30,9 @@ class OpenAISource(WeightSource):
         Raises:
             CheckpointError: a file or weight is missing, damaged or of another shape.
         """
-        shape = read_hparams(folder)
+        config = read_hparams(folder)
         prefix = folder / latest_prefix(folder)
-        super().__init__(folder, f"TensorFlow 1 checkpoint {prefix.name}", shape)
+        super().__init__(folder, f"TensorFlow 1 checkpoint {prefix.name}", config)
         data_files = _require_files(prefix)
         self._prefix = prefix
         try:
@@ -42,7 +42,7 @@ class OpenAISource(WeightSource):
         stored = self._reader.get_variable_to_shape_map()
         self._places = {from_tf1(name): name for name in stored}
         self._require_complete({name: tuple(stored[place]) for name, place in self._places.items()}, "hparams.json")
-        _require_size(data_files, 4 * shape.parameters)
+        _require_size(data_files, 4 * config.parameters)
 
     def _stored(self, name: str) -> np.ndarray:
         try:

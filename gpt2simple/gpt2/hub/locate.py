@@ -1,4 +1,4 @@
-"""Where a model lies: a known size, the built-in one, or a folder of the user's; and of which shape it is.
+"""Where a model lies: a known size, the built-in one, or a folder of the user's; and its config.
 
 Knows names and folders; loads no weights.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, resolve
@@ -29,34 +29,34 @@ def model_folder(model_name: str, model_dir: Path, notify: Callable[[str], None]
     return download_gpt2(model_name, model_dir, notify=notify) if own is None else own
 
 
-def model_shape_of(model_name: str, model_dir: Path) -> ModelShape:
-    """The shape of a model, found without loading or downloading it. Arguments as ``model_folder``.
+def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
+    """The config of a model, found without loading or downloading it. Arguments as ``model_folder``.
 
     Raises:
         SettingsError: there is no such model. CheckpointError: its folder holds none.
     """
     own = _own_folder(model_name, model_dir)
     if own is not None:
-        return folder_shape(own)
-    published = resolve(model_name).shape
+        return folder_config(own)
+    published = resolve(model_name).config
     if published is None or is_gpt2_downloaded(model_name, model_dir):
-        return folder_shape(model_folder(model_name, model_dir, lambda remark: None))  # nothing is fetched
+        return folder_config(model_folder(model_name, model_dir, lambda remark: None))  # nothing is fetched
     return published
 
 
-def folder_shape(folder: Path) -> ModelShape:
-    """The shape of the model in a folder, of any layout; its weights are not read.
+def folder_config(folder: Path) -> ModelConfig:
+    """The config of the model in a folder, of any layout; its weights are not read.
 
     Raises:
         CheckpointError: the folder holds no usable model.
     """
     with open_checkpoint(folder) as source:
-        return source.shape
+        return source.config
 
 
-def name_of_shape(shape: ModelShape) -> str | None:
-    """The known size of that shape; None: no published one."""
-    return next((known.name for known in KNOWN_MODELS.values() if known.shape == shape), None)
+def name_of_config(config: ModelConfig) -> str | None:
+    """The known size with that config; None: no published one."""
+    return next((known.name for known in KNOWN_MODELS.values() if known.config == config), None)
 
 
 def _own_folder(model_name: str, model_dir: Path) -> Path | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class KnownModel:
 
     name: str
     aliases: tuple[str, ...] = ()
-    shape: ModelShape | None = None  # None: read from the built-in model's own config.json
+    config: ModelConfig | None = None  # None: read from the built-in model's own config.json
     hub_repo: str = ""  # on Hugging Face
     hub_revision: str = ""  # a commit, so that what it names cannot change
     hub_files: tuple[PublishedFile, ...] = ()
@@ -49,7 +49,7 @@ class KnownModel:
     @property
     def weight_bytes(self) -> int:
         """What the float32 weights take on disk, without padding; 0 for a built-in model."""
-        return 4 * self.shape.parameters if self.shape and not self.built_in else 0
+        return 4 * self.config.parameters if self.config and not self.built_in else 0
 
 
 _VOCAB_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
@@ -99,14 +99,14 @@ def _openai_files(
     )
 
 
-def _shape(n_embd: int, n_head: int, n_layer: int) -> ModelShape:
-    return ModelShape(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
+def _config(n_embd: int, n_head: int, n_layer: int) -> ModelConfig:
+    return ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
 
 
 _124M = KnownModel(
     name="124M",
     aliases=("117M", "gpt2", "gpt2-small", "openai-community/gpt2"),
-    shape=_shape(768, 12, 12),
+    config=_config(768, 12, 12),
     hub_repo="openai-community/gpt2",
     hub_revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
     hub_files=_hub_files(
@@ -128,7 +128,7 @@ _124M = KnownModel(
 _355M = KnownModel(
     name="355M",
     aliases=("345M", "gpt2-medium", "openai-community/gpt2-medium"),
-    shape=_shape(1024, 16, 24),
+    config=_config(1024, 16, 24),
     hub_repo="openai-community/gpt2-medium",
     hub_revision="6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
     hub_files=_hub_files(
@@ -150,7 +150,7 @@ _355M = KnownModel(
 _774M = KnownModel(
     name="774M",
     aliases=("762M", "gpt2-large", "openai-community/gpt2-large"),
-    shape=_shape(1280, 20, 36),
+    config=_config(1280, 20, 36),
     hub_repo="openai-community/gpt2-large",
     hub_revision="32b71b12589c2f8d625668d2335a01cac3249519",
     hub_files=_hub_files(),
@@ -162,7 +162,7 @@ _774M = KnownModel(
 _1558M = KnownModel(
     name="1558M",
     aliases=("1542M", "gpt2-xl", "openai-community/gpt2-xl"),
-    shape=_shape(1600, 25, 48),
+    config=_config(1600, 25, 48),
     hub_repo="openai-community/gpt2-xl",
     hub_revision="15ea56dee5df4983c59b2538573817e1667135e2",
     hub_files=_hub_files(

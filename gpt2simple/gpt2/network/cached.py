@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gpt2simple.backend.tensorflow import tf, xla_dynamic_update_slice
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.decode_weights import BIASES, DecodeWeights, Matrix
 from gpt2simple.gpt2.network.xla import Compiled
 
@@ -54,20 +54,20 @@ def cache_bucket(tokens: int, n_ctx: int) -> int:
     return min(bucket, n_ctx + _SPARE_SLOTS)
 
 
-def new_caches(shape: ModelShape, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
+def new_caches(config: ModelConfig, rows: int, slots: int) -> list[tuple[tf.Variable, tf.Variable]]:
     """Empty keys and values of each layer, [B H, slots, D] float32.
 
     Three axes, as the products want them: a reshape between update and product makes XLA copy the whole cache.
     """
-    size = (rows * shape.n_head, slots, shape.n_embd // shape.n_head)
-    return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(shape.n_layer)]
+    size = (rows * config.n_head, slots, config.n_embd // config.n_head)
+    return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(config.n_layer)]
 
 
 def select_rows(
-    caches: Caches, rows: Sequence[int], shape: ModelShape, *, turn: int = 0
+    caches: Caches, rows: Sequence[int], config: ModelConfig, *, turn: int = 0
 ) -> list[tuple[tf.Variable, tf.Variable]]:
     """New caches that hold some rows of others, their rings turned by a number of slots."""
-    heads = [row * shape.n_head + head for row in rows for head in range(shape.n_head)]
+    heads = [row * config.n_head + head for row in rows for head in range(config.n_head)]
 
     def selected(cache: tf.Variable) -> tf.Variable:
         return tf.Variable(tf.roll(tf.gather(cache, heads), turn, axis=1))
@@ -76,43 +76,43 @@ def select_rows(
 
 
 @functools.cache
-def prompt_reader(shape: ModelShape, form: str, length: int) -> Compiled:
+def prompt_reader(config: ModelConfig, form: str, length: int) -> Compiled:
     """A function (weights, tokens [length], count) -> (logits [V] after token count - 1, keys and values by layer).
 
     Tokens from `count` on are padding; keys and values are [H, length, D], those of the padding meaningless.
     """
 
     def read(weights: DecodeWeights, tokens: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
-        traces["read", shape, form, length] += 1
-        x, kept = _read(weights, shape, tokens)
-        return _project(_final_norm(tf.gather(x, [count - 1]), weights, shape), weights.head)[0], kept
+        traces["read", config, form, length] += 1
+        x, kept = _read(weights, config, tokens)
+        return _project(_final_norm(tf.gather(x, [count - 1]), weights, config), weights.head)[0], kept
 
     return Compiled(read)
 
 
-def next_token_logits(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tf.Tensor:
+def next_token_logits(weights: DecodeWeights, config: ModelConfig, tokens: tf.Tensor) -> tf.Tensor:
     """The logits [T, V] after each of some tokens [T], not compiled: what tests measure a precision by."""
-    return _project(_final_norm(_read(weights, shape, tokens)[0], weights, shape), weights.head)
+    return _project(_final_norm(_read(weights, config, tokens)[0], weights, config), weights.head)
 
 
 @functools.cache
-def row_writer(shape: ModelShape, rows: int, slots: int, length: int) -> Compiled:
+def row_writer(config: ModelConfig, rows: int, slots: int, length: int) -> Compiled:
     """A function (caches, keys and values of a prompt, row, first slot) that places a prompt in a row of the ring."""
 
     def write(caches: Caches, prompt: Sequence[KeysValues], row: tf.Tensor, first: tf.Tensor) -> None:
-        traces["write", shape, rows, slots, length] += 1
+        traces["write", config, rows, slots, length] += 1
         zero = tf.zeros_like(row)
         for layer, part in zip(caches, prompt, strict=True):
             for cache, values in zip(layer, part, strict=True):
                 padded = tf.pad(values, [[0, 0], [0, slots - length], [0, 0]])  # [H, slots, D]
                 ring = tf.roll(padded, first, axis=1)
-                cache.assign(xla_dynamic_update_slice(cache, ring, tf.stack([row * shape.n_head, zero, zero])))
+                cache.assign(xla_dynamic_update_slice(cache, ring, tf.stack([row * config.n_head, zero, zero])))
 
     return Compiled(write)
 
 
 @functools.cache
-def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
+def token_step(config: ModelConfig, form: str, rows: int, slots: int) -> Compiled:
     """A function (weights, caches, numbers [2 B + 1]) -> logits [B, V] that feeds one token to each row.
 
     The numbers are in one array, which costs less than three: the B tokens; for each row the tokens that stand before
@@ -121,26 +121,26 @@ def token_step(shape: ModelShape, form: str, rows: int, slots: int) -> Compiled:
     """
 
     def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
-        traces["step", shape, form, rows, slots] += 1
+        traces["step", config, form, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]
         age = tf.math.floormod(slot - tf.range(slots), slots)  # of each slot's content, in steps
-        visible = tf.repeat(age[None, :] <= counts[:, None], shape.n_head, axis=0)[:, None, :]  # [B H, 1, slots]
+        visible = tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)[:, None, :]  # [B H, 1, slots]
 
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-            q, k, v = (tf.reshape(part, [rows * shape.n_head, 1, -1]) for part in (q, k, v))  # [B H, 1, D]
+            q, k, v = (tf.reshape(part, [rows * config.n_head, 1, -1]) for part in (q, k, v))  # [B H, 1, D]
             keys, values = (_set_slots(cache, new, slot) for cache, new in zip(caches[layer], (k, v), strict=True))
             mixed, total = _attention(q, keys, values, visible)  # [B H, 1, D], [B H, 1, 1]
-            totals = tf.repeat(tf.reshape(total, [rows, shape.n_head]), mixed.shape[-1], axis=1)
-            return tf.reshape(mixed, [rows, shape.n_embd]) / totals
+            totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), mixed.shape[-1], axis=1)
+            return tf.reshape(mixed, [rows, config.n_embd]) / totals
 
-        x = _layers(_embed(weights, tokens, counts), weights, shape, attend)
-        return _project(_final_norm(x, weights, shape), weights.head)
+        x = _layers(_embed(weights, tokens, counts), weights, config, attend)
+        return _project(_final_norm(x, weights, config), weights.head)
 
     return Compiled(step)
 
 
 @functools.cache
-def text_step(shape: ModelShape, form: str, length: int, slots: int) -> Compiled:
+def text_step(config: ModelConfig, form: str, length: int, slots: int) -> Compiled:
     """A function (weights, caches of one row, numbers [length + 1]) -> logits [length, V] after each token.
 
     It feeds several tokens at once to a row that is alone and begins with the ring: each sees those before it.
@@ -149,37 +149,37 @@ def text_step(shape: ModelShape, form: str, length: int, slots: int) -> Compiled
     """
 
     def step(weights: DecodeWeights, caches: Caches, numbers: tf.Tensor) -> tf.Tensor:
-        traces["text", shape, form, length, slots] += 1
+        traces["text", config, form, length, slots] += 1
         tokens, count = numbers[:length], numbers[length]
         places = count + tf.range(length)
         visible = tf.range(slots)[None, :] <= places[:, None]  # [length, slots]
 
         def attend(layer: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-            q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
+            q, k, v = (tf.transpose(_heads(part, config), [1, 0, 2]) for part in (q, k, v))  # [H, length, D]
             keys, values = (_set_slots(cache, new, count) for cache, new in zip(caches[layer], (k, v), strict=True))
-            return _joined(*_attention(q, keys, values, visible), shape)
+            return _joined(*_attention(q, keys, values, visible), config)
 
-        x = _layers(_embed(weights, tokens, tf.minimum(places, shape.n_ctx - 1)), weights, shape, attend)
-        return _project(_final_norm(x, weights, shape), weights.head)
+        x = _layers(_embed(weights, tokens, tf.minimum(places, config.n_ctx - 1)), weights, config, attend)
+        return _project(_final_norm(x, weights, config), weights.head)
 
     return Compiled(step)
 
 
-def _read(weights: DecodeWeights, shape: ModelShape, tokens: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
+def _read(weights: DecodeWeights, config: ModelConfig, tokens: tf.Tensor) -> tuple[tf.Tensor, list[KeysValues]]:
     """The last layer's output [T, E] over a text of tokens [T], and its keys and values [H, T, D] by layer."""
     places = tf.range(tokens.shape[0])
     causal = places[None, :] <= places[:, None]  # [to, from]
     kept: list[KeysValues] = []
 
     def attend(_: int, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        q, k, v = (tf.transpose(_heads(part, shape), [1, 0, 2]) for part in (q, k, v))  # [H, T, D]
+        q, k, v = (tf.transpose(_heads(part, config), [1, 0, 2]) for part in (q, k, v))  # [H, T, D]
         kept.append((k, v))
-        return _joined(*_attention(q, k, v, causal), shape)
+        return _joined(*_attention(q, k, v, causal), config)
 
-    return _layers(_embed(weights, tokens, places), weights, shape, attend), kept
+    return _layers(_embed(weights, tokens, places), weights, config, attend), kept
 
 
-def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Attend) -> tf.Tensor:
+def _layers(x: tf.Tensor, weights: DecodeWeights, config: ModelConfig, attend: Attend) -> tf.Tensor:
     """All blocks over the rows of x [N, E]; `attend` takes (layer, q, k, v), each [N, E], and gives [N, E].
 
     Gains, biases and means of the layer norms are folded into the weights, see `weights`. What goes into a product ends
@@ -187,17 +187,17 @@ def _layers(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape, attend: Att
     it does with sums, multiplications and even reshapes, at half to a tenth of the speed.
     """
     for layer, (c_attn, c_proj, c_fc, c_out) in enumerate(weights.matrices):
-        b_attn, b_proj, b_fc, b_out = tf.split(weights.biases[layer], [size * shape.n_embd for _, size in BIASES])
-        q, k, v = tf.split(_project(x / _deviation(x, shape), c_attn) + b_attn, 3, axis=-1)
+        b_attn, b_proj, b_fc, b_out = tf.split(weights.biases[layer], [size * config.n_embd for _, size in BIASES])
+        q, k, v = tf.split(_project(x / _deviation(x, config), c_attn) + b_attn, 3, axis=-1)
         x += _project(attend(layer, q, k, v), c_proj) + b_proj
-        x += _project(_gelu(_project(x / _deviation(x, shape), c_fc) + b_fc), c_out) + b_out
+        x += _project(_gelu(_project(x / _deviation(x, config), c_fc) + b_fc), c_out) + b_out
     return x
 
 
-def _deviation(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+def _deviation(x: tf.Tensor, config: ModelConfig) -> tf.Tensor:
     """The standard deviation of each row of x [N, E], whose means are zero: [N, 1]."""
     squares = tf.matmul(x[:, None, :], x[:, :, None])[:, 0]  # a sum would be compiled to several small steps
-    return tf.sqrt(squares / shape.n_embd + shape.layer_norm_epsilon)
+    return tf.sqrt(squares / config.n_embd + config.layer_norm_epsilon)
 
 
 def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -208,9 +208,9 @@ def _embed(weights: DecodeWeights, tokens: tf.Tensor, positions: tf.Tensor) -> t
     return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) + tf.gather(weights.wpe, positions)
 
 
-def _final_norm(x: tf.Tensor, weights: DecodeWeights, shape: ModelShape) -> tf.Tensor:
+def _final_norm(x: tf.Tensor, weights: DecodeWeights, config: ModelConfig) -> tf.Tensor:
     """The last layer norm of x [N, E], whose gain and bias are not folded into the head: the embedding is the same."""
-    deviation = _deviation(x, shape)
+    deviation = _deviation(x, config)
     return (x * weights.final_norm[0] + deviation * weights.final_norm[1]) / deviation
 
 
@@ -250,9 +250,9 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
     return x / (1.0 + tf.exp(-2.0 * math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
-def _heads(x: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+def _heads(x: tf.Tensor, config: ModelConfig) -> tf.Tensor:
     """[N, E] -> [N, H, D]."""
-    return tf.reshape(x, [-1, shape.n_head, shape.n_embd // shape.n_head])
+    return tf.reshape(x, [-1, config.n_head, config.n_embd // config.n_head])
 
 
 def _attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, visible: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -267,10 +267,10 @@ def _attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, visible: tf.Tensor) -> 
     return tf.matmul(weights, v), tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 
-def _joined(mixed: tf.Tensor, total: tf.Tensor, shape: ModelShape) -> tf.Tensor:
+def _joined(mixed: tf.Tensor, total: tf.Tensor, config: ModelConfig) -> tf.Tensor:
     """What attention gives, [H, T, D] and [H, T, 1], as [T, E]; divided last, see `_layers`."""
     totals = tf.repeat(tf.transpose(total[:, :, 0]), mixed.shape[-1], axis=1)
-    return tf.reshape(tf.transpose(mixed, [1, 0, 2]), [-1, shape.n_embd]) / totals
+    return tf.reshape(tf.transpose(mixed, [1, 0, 2]), [-1, config.n_embd]) / totals
 
 
 def _set_slots(cache: tf.Variable, new: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:

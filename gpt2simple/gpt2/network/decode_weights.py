@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
@@ -52,7 +52,7 @@ class DecodeWeights(NamedTuple):
         return f"{self.wte.values.dtype.name}, head {self.head.values.dtype.name}"
 
 
-def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, precision: str) -> DecodeWeights:
+def decode_weights(variables: Mapping[str, tf.Variable], config: ModelConfig, precision: str) -> DecodeWeights:
     """The copy of a model's weights that decoding reads.
 
     The token embedding is shared with its variable in float32 (until the variable is assigned, when TensorFlow gives
@@ -60,7 +60,7 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
 
     Args:
         variables: by canonical name; a leading 1 in a bias is ignored.
-        shape: the model's.
+        config: the model's.
         precision: one of PRECISIONS. int8 keeps each row as whole numbers times one float32 scale.
 
     Raises:
@@ -71,7 +71,7 @@ def decode_weights(variables: Mapping[str, tf.Variable], shape: ModelShape, prec
     values = {name: tf.reshape(v, v.shape[1:] if v.shape[0] == 1 else v.shape) for name, v in variables.items()}
     matrices: list[list[Matrix]] = []
     biases = []
-    for layer in range(shape.n_layer):
+    for layer in range(config.n_layer):
         folded = [_folded(values, f"h.{layer}.", name) for name, _ in BIASES]
         matrices.append([to_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))

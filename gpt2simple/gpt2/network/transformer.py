@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.dropout import DropoutKey, drop
 from gpt2simple.gpt2.network.layers import bias_gelu, biased, layer_norm, product
@@ -41,7 +41,7 @@ BLOCK_WEIGHTS = (
 def hidden_states(
     weights: Mapping[str, Any],
     tokens: Any,
-    shape: ModelShape,
+    config: ModelConfig,
     dtype: Any = tf.float32,
     *,
     dropout: DropoutKey | None = None,
@@ -51,8 +51,8 @@ def hidden_states(
 
     Args:
         weights: float32 by canonical name, from ``flat_weights``.
-        tokens: int32 [B, T], T at most ``shape.n_ctx``; both sizes static.
-        shape: of the model. dtype: of the matrix products.
+        tokens: int32 [B, T], T at most ``config.n_ctx``; both sizes static.
+        config: of the model. dtype: of the matrix products.
         dropout: masks to draw, or None.
         checkpointing: keep only each block's input and compute the block again in the backward pass.
 
@@ -61,28 +61,34 @@ def hidden_states(
     """
     batch, time = tokens.shape
     # tf.slice: its gradient is padding, that of [:time] takes 13 ms.
-    places = tf.slice(weights["wpe.weight"], [0, 0], [time, shape.n_embd])
+    places = tf.slice(weights["wpe.weight"], [0, 0], [time, config.n_embd])
     x = tf.gather(weights["wte.weight"], tokens) + places  # (B, T, E)
-    x = drop(tf.reshape(tf.cast(x, tf.float32), [batch * time, shape.n_embd]), dropout, 0)  # (N, E)
-    for number in range(shape.n_layer):
+    x = drop(tf.reshape(tf.cast(x, tf.float32), [batch * time, config.n_embd]), dropout, 0)  # (N, E)
+    for number in range(config.n_layer):
         layer = tuple(weights[f"h.{number}.{name}"] for name in BLOCK_WEIGHTS)
 
         def run(states: Any, *block_weights: Any, number: int = number) -> Any:
-            return _block(states, block_weights, shape, dtype, batch, dropout, 1 + _PLACES_PER_LAYER * number)
+            return _block(states, block_weights, config, dtype, batch, dropout, 1 + _PLACES_PER_LAYER * number)
 
         x = recomputed(run, x, *layer) if checkpointing else run(x, *layer)
-    return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"], shape.layer_norm_epsilon, dtype)
+    return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"], config.layer_norm_epsilon, dtype)
 
 
 def _block(
-    x: Any, weights: tuple[Any, ...], shape: ModelShape, dtype: Any, batch: int, dropout: DropoutKey | None, place: int
+    x: Any,
+    weights: tuple[Any, ...],
+    config: ModelConfig,
+    dtype: Any,
+    batch: int,
+    dropout: DropoutKey | None,
+    place: int,
 ) -> Any:
     """One pre-norm transformer block (Radford et al., 2019) on rows x, float32 [N, E]."""
     w = dict(zip(BLOCK_WEIGHTS, weights, strict=True))
-    epsilon = shape.layer_norm_epsilon
+    epsilon = config.layer_norm_epsilon
 
     normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype)
-    heads = split_heads(product(normed, w["attn.c_attn.weight"]), w["attn.c_attn.bias"], batch, shape.n_head)
+    heads = split_heads(product(normed, w["attn.c_attn.weight"]), w["attn.c_attn.bias"], batch, config.n_head)
     attended = biased(product(causal_attention(*heads, dropout, place), w["attn.c_proj.weight"]), w["attn.c_proj.bias"])
     x = x + drop(attended, dropout, place + 1)
 

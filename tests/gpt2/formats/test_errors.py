@@ -9,7 +9,7 @@ from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.model import load_model
 from tests.helpers.weight_layouts import (
-    PARITY_SHAPE,
+    PARITY_CONFIG,
     random_weights,
     write_config,
     write_hparams,
@@ -199,7 +199,7 @@ def test_a_tf1_checkpoint_cut_short(tmp_path):
     write_tf1(tmp_path, random_weights())
     data = tmp_path / "model.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
-    assert f"is cut short: 1,000 bytes of at least {4 * PARITY_SHAPE.parameters:,}" in refusal(tmp_path)
+    assert f"is cut short: 1,000 bytes of at least {4 * PARITY_CONFIG.parameters:,}" in refusal(tmp_path)
 
 
 def test_a_tf1_index_that_is_damaged(tmp_path):

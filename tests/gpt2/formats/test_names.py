@@ -4,16 +4,16 @@ import math
 
 import pytest
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes, from_keras, from_pytorch, from_tf1, to_pytorch
-from tests.helpers.weight_layouts import PARITY_SHAPE, pytorch_names, random_weights, tf1_names
+from tests.helpers.weight_layouts import PARITY_CONFIG, pytorch_names, random_weights, tf1_names
 
 
 def test_canonical_shapes_hold_exactly_the_parameters_of_the_shape():
-    shape = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
-    shapes = canonical_shapes(shape)
+    config = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+    shapes = canonical_shapes(config)
     assert len(shapes) == 148  # the count in OpenAI's own 124M checkpoint
-    assert sum(math.prod(dims) for dims in shapes.values()) == shape.parameters == 124_439_808
+    assert sum(math.prod(dims) for dims in shapes.values()) == config.parameters == 124_439_808
 
 
 def test_every_pytorch_name_leads_back_with_and_without_prefix():
@@ -22,7 +22,7 @@ def test_every_pytorch_name_leads_back_with_and_without_prefix():
         named = pytorch_names(weights, prefix=prefix, masks=True)
         found = [from_pytorch(name) for name in named]
         assert [name for name in found if name is not None] == list(weights)
-        assert found.count(None) == 2 * PARITY_SHAPE.n_layer  # the masks
+        assert found.count(None) == 2 * PARITY_CONFIG.n_layer  # the masks
     assert [from_pytorch(to_pytorch(name)) for name in weights] == list(weights)
 
 

@@ -10,7 +10,14 @@ import pytest
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.model import load_model
 from tests.helpers.paths import GOLDEN
-from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights, write_keras, write_pytorch, write_tf1
+from tests.helpers.weight_layouts import (
+    PARITY_CONFIG,
+    PARITY_IDS,
+    random_weights,
+    write_keras,
+    write_pytorch,
+    write_tf1,
+)
 
 TOLERANCE = 1e-4
 
@@ -41,7 +48,7 @@ def test_logits_equal_pytorchs_in_every_layout(tmp_path, layout, golden):
     LAYOUTS[layout](tmp_path / "model", weights)
     with open_checkpoint(tmp_path / "model") as source:
         assert layout.startswith(source.layout)
-        assert source.shape == PARITY_SHAPE
+        assert source.config == PARITY_CONFIG
         assert source.names() == tuple(weights)
         for name, value in weights.items():
             found = source.read(name)

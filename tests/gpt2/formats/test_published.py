@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
-from gpt2simple.gpt2.model import load_model, model_shape
+from gpt2simple.gpt2.model import load_model, model_config
 from tests.helpers.weight_layouts import write_tf1_arrays
 
 DATA = os.environ.get("GPT2SIMPLE_TEST_DATA")
@@ -62,7 +62,7 @@ def test_a_trained_models_published_activations_are_reproduced(sorter, activatio
 
 def test_a_hub_folder_of_another_author_loads():
     model = load_model(CHECKPOINTS / "fake-gpt2-hf")
-    assert model_shape(model) == ModelShape(n_vocab=50257, n_ctx=1024, n_embd=2, n_head=1, n_layer=1)
+    assert model_config(model) == ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=2, n_head=1, n_layer=1)
     assert np.isfinite(model(np.array([[15496, 995, 50256]])).logits).all()
 
 

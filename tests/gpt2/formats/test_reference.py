@@ -7,13 +7,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from gpt2simple.gpt2.config import ModelShape
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, load_model, read_weights
 from gpt2simple.testing import byte_tokenizer
 from tests.helpers.paths import REFERENCE
-from tests.helpers.weight_layouts import PARITY_IDS, PARITY_SHAPE, random_weights, write_pytorch, write_tf1
+from tests.helpers.weight_layouts import PARITY_CONFIG, PARITY_IDS, random_weights, write_pytorch, write_tf1
 
 pytestmark = pytest.mark.reference
 
@@ -44,10 +44,10 @@ def pytorch_logits(folder, ids, work, *, text=None):
 def test_plain_transformers_opens_what_we_write(tmp_path, dtype):
     """Point the variable at transformers 4 and at 5: both must pass. In BF16 both read the same rounded weights."""
     tokenizer = byte_tokenizer()
-    write_model_folder(tmp_path / "run", PARITY_SHAPE, random_weights().__getitem__, tokenizer, dtype=dtype)
+    write_model_folder(tmp_path / "run", PARITY_CONFIG, random_weights().__getitem__, tokenizer, dtype=dtype)
     theirs, _, said = pytorch_logits(tmp_path / "run", PARITY_IDS, tmp_path, text=TEXT)
     assert np.abs(load_model(tmp_path / "run")(PARITY_IDS).logits - theirs).max() <= TOLERANCE
-    assert said == {"end_of_text": 256, "ids": list(TEXT.encode()), "length": PARITY_SHAPE.n_ctx}
+    assert said == {"end_of_text": 256, "ids": list(TEXT.encode()), "length": PARITY_CONFIG.n_ctx}
     assert tokenizer.encode(TEXT) == said["ids"]
 
 
@@ -55,10 +55,10 @@ def test_plain_transformers_opens_what_we_write(tmp_path, dtype):
 def model_of_124m(tmp_path_factory):
     """A folder with random weights in two layouts, ids, and PyTorch's logits for them in float32 and float64."""
     root = tmp_path_factory.mktemp("124M")
-    shape = ModelShape(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
-    weights = dict(read_weights(build_model(shape, seed=0, initializer_range=0.1)))
-    write_pytorch(root / "safetensors", weights, shape)
-    write_tf1(root / "tf1", weights, shape)
+    config = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
+    weights = dict(read_weights(build_model(config, seed=0, initializer_range=0.1)))
+    write_pytorch(root / "safetensors", weights, config)
+    write_tf1(root / "tf1", weights, config)
     ids = np.random.RandomState(0).randint(0, 50257, (1, 512))
     theirs, exact, _ = pytorch_logits(root / "safetensors", ids, root)
     return root, ids, theirs, exact

@@ -47,9 +47,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_the_accepted_ones() -> 
     ("name", "parameters"), [("124M", 124439808), ("355M", 354823168), ("774M", 774030080), ("1558M", 1557611200)]
 )
 def test_shapes_have_the_published_number_of_parameters(name: str, parameters: int) -> None:
-    shape = resolve(name).shape
-    assert shape is not None
-    assert shape.parameters == parameters
+    config = resolve(name).config
+    assert config is not None
+    assert config.parameters == parameters
 
 
 @pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: model.name)
@@ -71,8 +71,8 @@ def test_lengths_of_weights_follow_from_the_shape(model: registry.KnownModel) ->
     assert model.openai_files[-1].n_bytes == model.weight_bytes
     hub = model.hub_files[-1].n_bytes
     if hub is not None:
-        assert model.shape is not None
-        header = hub - model.weight_bytes - model.shape.n_layer * 4 * 2**20
+        assert model.config is not None
+        header = hub - model.weight_bytes - model.config.n_layer * 4 * 2**20
         assert 0 < header < 40_000
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.network import LONG_SHAPE, dropout_key, model_of, our_logits, our_states, random_tokens
 
 TOLERANCE = 1e-4
@@ -13,9 +13,9 @@ TOLERANCE = 1e-4
 @pytest.mark.parametrize(
     ("shape", "batch", "time"),
     [
-        (SMALL_SHAPE, 1, 1),
-        (SMALL_SHAPE, 1, 32),
-        (SMALL_SHAPE, 3, 31),
+        (SMALL_CONFIG, 1, 1),
+        (SMALL_CONFIG, 1, 32),
+        (SMALL_CONFIG, 3, 31),
         (LONG_SHAPE, 1, 127),
         (LONG_SHAPE, 1, 256),
         (LONG_SHAPE, 1, 129),

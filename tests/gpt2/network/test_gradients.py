@@ -9,7 +9,7 @@ from gpt2simple.gpt2.model import named_variables
 from gpt2simple.gpt2.network import attention
 from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states
-from gpt2simple.testing import SMALL_SHAPE
+from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.step import Gradients
 from tests.helpers.network import (
     LONG_SHAPE,
@@ -38,7 +38,7 @@ def batch_of(batch, time):
     return random_tokens(batch, time, 1), random_tokens(batch, time, 2), weights
 
 
-@pytest.mark.parametrize(("shape", "batch", "time"), [(SMALL_SHAPE, 3, 31), (LONG_SHAPE, 1, 600)])
+@pytest.mark.parametrize(("shape", "batch", "time"), [(SMALL_CONFIG, 3, 31), (LONG_SHAPE, 1, 600)])
 def test_every_gradient_equals_plain_automatic_differentiation(shape, batch, time):
     model, data = model_of(shape), batch_of(batch, time)
     loss, ours = our_loss_and_gradients(model, shape, data)
@@ -66,8 +66,8 @@ def test_bfloat16_gradients_point_the_same_way():
 def test_checkpointed_gradients_equal_plain_ones(dropout):
     """A second run of a block must draw the first one's masks: where it does not, errors are of the gradients' size."""
     model, data = model_of(), batch_of(3, 31)
-    loss, plain = our_loss_and_gradients(model, SMALL_SHAPE, data, dropout=dropout)
-    same_loss, again = our_loss_and_gradients(model, SMALL_SHAPE, data, dropout=dropout, checkpointing=True)
+    loss, plain = our_loss_and_gradients(model, SMALL_CONFIG, data, dropout=dropout)
+    same_loss, again = our_loss_and_gradients(model, SMALL_CONFIG, data, dropout=dropout, checkpointing=True)
     assert same_loss == loss
     assert largest_relative_difference(again, plain) < 1e-6
 
@@ -78,21 +78,21 @@ def test_checkpointing_runs_each_block_a_second_time(monkeypatch):
     calls = []
     real = transformer._block
     monkeypatch.setattr(transformer, "_block", lambda *arguments: calls.append(1) or real(*arguments))
-    our_loss_and_gradients(model_of(), SMALL_SHAPE, batch_of(3, 31))
-    assert len(calls) == SMALL_SHAPE.n_layer
-    our_loss_and_gradients(model_of(), SMALL_SHAPE, batch_of(3, 31), checkpointing=True)
-    assert len(calls) == 3 * SMALL_SHAPE.n_layer
+    our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31))
+    assert len(calls) == SMALL_CONFIG.n_layer
+    our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31), checkpointing=True)
+    assert len(calls) == 3 * SMALL_CONFIG.n_layer
 
 
 def test_gradients_with_dropout_are_those_of_the_loss_with_those_masks():
     """Along the gradient, the loss falls as the gradient says: central difference, masks held fixed."""
     weights = weights_of(model_of())
     tokens = tf.constant(random_tokens(2, 32))
-    direction = tf.random.stateless_normal([64, SMALL_SHAPE.n_embd], seed=[1, 2])
+    direction = tf.random.stateless_normal([64, SMALL_CONFIG.n_embd], seed=[1, 2])
     name = "h.0.attn.c_attn.weight"
 
     def value(matrix):
-        states = hidden_states({**weights, name: matrix}, tokens, SMALL_SHAPE, dropout=dropout_key(0.3))
+        states = hidden_states({**weights, name: matrix}, tokens, SMALL_CONFIG, dropout=dropout_key(0.3))
         return tf.reduce_sum(states * direction)
 
     with tf.GradientTape() as tape:
