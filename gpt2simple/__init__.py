@@ -49,6 +49,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'gpt2simple' has no attribute {name!r}; it offers {', '.join(__all__)}")
     value = getattr(importlib.import_module(f"gpt2simple.{_HOME[name]}"), name)
+    importlib.import_module("gpt2simple.api.console").show_messages()
     globals()[name] = value
     return value
 

@@ -7,8 +7,9 @@ whatever their vocabularies. Knows no arithmetic of training.
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from gpt2simple.settings import CompareSettings, TextSettings, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
+logger = logging.getLogger(__name__)
+
 _PASSES = 4  # over the text, where no budget is given
 
 _LONGEST_WINDOW = 256
@@ -47,7 +50,6 @@ class Place:
     checkpoint_dir: Path
     precision: str
     threads: int | None
-    notify: Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def compare_models(
             f"model_names is {list(model_names)!r}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
         )
-    folders = {model: model_folder(model, place.model_dir, place.notify) for model in names}
+    folders = {model: model_folder(model, place.model_dir) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
     comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
     training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
@@ -111,10 +113,10 @@ def _prepared(
     if window > shortest:
         raise SettingsError(f"window is {window}; one of the models reads at most {shortest}. Give up to {shortest}.")
     tokenizer = Tokenizer.load(first)
-    corpus = encode_corpus(dataset, tokenizer, text, notify=place.notify)
+    corpus = encode_corpus(dataset, tokenizer, text)
     validation = None
     if text.validation_file is not None:
-        validation = encode_corpus(text.validation_file, tokenizer, text, notify=place.notify)
+        validation = encode_corpus(text.validation_file, tokenizer, text)
     parts = split(corpus, text, window, validation=validation)
     if parts.held_out is None:
         reason = parts.notices[0] if parts.notices else "validation_split is 0."
@@ -188,9 +190,9 @@ def _row(
     if kept.is_file():
         values = json.loads(kept.read_text(encoding="utf-8"))
         if values["key"] == key:
-            place.notify(f"{model}: done before, figures taken from {kept}.")
+            logger.info(f"{model}: done before, figures taken from {kept}.")
             return CompareRow.from_json(values["row"])
-    place.notify(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
+    logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
     row = _measured(model, run_name, config, comparison, training, place)
     atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")
     return row
@@ -202,7 +204,7 @@ def _measured(
     wanted = comparison.settings
     arguments: dict[str, Any] = {
         "run_name": run_name, "model_dir": place.model_dir, "checkpoint_dir": place.checkpoint_dir,
-        "precision": place.precision, "threads": place.threads, "seed": wanted.seed, "notify": place.notify,
+        "precision": place.precision, "threads": place.threads, "seed": wanted.seed,
     }  # fmt: skip
     every = max(comparison.steps // wanted.looks, 1)
     with Session(model, **arguments) as session, PeakMemory() as memory:
@@ -212,7 +214,7 @@ def _measured(
             eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
         )  # fmt: skip
         if result.reason == "interrupted":  # the run is kept, and half-trained: it has no row yet
-            place.notify(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
+            logger.info(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
             raise KeyboardInterrupt
         measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
         texts = session.generate(
@@ -221,7 +223,7 @@ def _measured(
         run_dir = session.run_dir
     recorded = metrics.read(run_dir)
     tokens_of = {record.step: record.tokens for record in recorded.steps}
-    verdict = judge(recorded, RunFolder(run_dir, place.notify).info.description.settings)
+    verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
     assert verdict is not None, run_dir
     found = training.look_for(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None

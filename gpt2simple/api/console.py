@@ -6,22 +6,36 @@ A result is written whole and at once, or fails with one clear error. Knows noth
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.disk import storage_errors
+
+logger = logging.getLogger(__name__)
 
 _SECONDS_BEFORE_A_BAR = 1.0
 
 
-def tell(text: str) -> None:
-    """A remark for the user on stderr, above a running progress bar rather than into it; where that is closed, none."""
-    if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
-        tqdm.write(text, file=sys.stderr)
+class _StderrHandler(logging.Handler):
+    """Messages on stderr as it is at that moment, above a running progress bar rather than into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
+            from tqdm import tqdm  # on first use: `--help` needs none
+
+            tqdm.write(self.format(record), file=sys.stderr)
+
+
+def show_messages() -> None:
+    """Show the package's messages on stderr, unless the program has given the logger "gpt2simple" its own handler."""
+    package = logging.getLogger("gpt2simple")
+    if not package.handlers:
+        package.addHandler(_StderrHandler())
+        package.setLevel(package.level or logging.INFO)
+        package.propagate = False  # a notebook's own handlers would show each message twice
 
 
 @contextlib.contextmanager
@@ -30,6 +44,8 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
     What takes less than a second shows none.
     """
+    from tqdm import tqdm
+
     bar = tqdm(
         desc=title,
         unit="B",
@@ -49,15 +65,10 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 class StandardOutput:
-    """Writes text to standard output, as it is at that moment; what its encoding lacks as codes such as \\u20ac.
+    """Writes text to standard output, as it is at that moment; what its encoding lacks as codes such as \\u20ac."""
 
-    Args:
-        notify: is told, once, that there are such codes.
-    """
-
-    def __init__(self, notify: Callable[[str], None]) -> None:
-        self._notify = notify
-        self._said = False
+    def __init__(self) -> None:
+        self._codes_explained = False
 
     def __call__(self, text: str) -> None:
         """Write some text and wait until the system has taken it.
@@ -76,9 +87,9 @@ class StandardOutput:
             sys.stdout.flush()
 
     def _write_codes(self, text: str, encoding: str) -> None:
-        if not self._said:
-            self._said = True
-            self._notify(
+        if not self._codes_explained:
+            self._codes_explained = True
+            logger.info(
                 f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes "
                 "such as \\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
             )

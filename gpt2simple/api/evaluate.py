@@ -6,7 +6,7 @@ Brings the parts together: reads the text, takes the part that was asked for, sc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpt2simple.data.corpus import Corpus, TokenSet
@@ -36,7 +36,6 @@ def evaluate_text(
     model: str,
     run: RunFolder | None,
     precision: str,
-    notify: Callable[[str], None],
 ) -> EvaluateResult:
     """The loaded model's figures on a text.
 
@@ -53,7 +52,7 @@ def evaluate_text(
     started = time.perf_counter()
     protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
     recorded = run.info.description if run is not None and run.exists and settings.part != "all" else None
-    corpus, parts = _read_parts(dataset, loaded, text, recorded, protocol.window, notify)
+    corpus, parts = _read_parts(dataset, loaded, text, recorded, protocol.window)
     found = measure(
         Scorer(loaded.variables, loaded.config, precision),
         _part(settings.part, corpus, parts),
@@ -94,13 +93,12 @@ def _read_parts(
     given: Mapping[str, Any],
     recorded: RunDescription | None,
     window: int,
-    notify: Callable[[str], None],
 ) -> tuple[Corpus, Split]:
     """A text and its parts: as the run parted it, else as fine-tuning with these settings would."""
     text = TextSettings(**given)
     if recorded is not None:
         text, window = _as_parted(recorded, given), recorded.settings.window or loaded.config.n_ctx
-    corpus = encode_corpus(dataset, loaded.tokenizer, text, notify=notify)
+    corpus = encode_corpus(dataset, loaded.tokenizer, text)
     if recorded is not None and corpus.fingerprint != recorded.data_fingerprint:
         raise DataError(
             "A part was asked for, and the dataset is not the text that the run learned from, or has changed since; "
@@ -108,7 +106,7 @@ def _read_parts(
         )
     validation = None
     if text.validation_file is not None:
-        validation = encode_corpus(text.validation_file, loaded.tokenizer, text, notify=notify)
+        validation = encode_corpus(text.validation_file, loaded.tokenizer, text)
         _require_held_out(recorded, validation)
     return corpus, split(corpus, text, window, validation=validation)
 

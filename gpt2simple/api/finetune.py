@@ -7,6 +7,7 @@ checkpoints, reports to the observers. Knows no arithmetic of training and print
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -38,6 +39,8 @@ from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_pe
 from gpt2simple.training.plan import StepPlan, Work, plan_steps
 from gpt2simple.training.state import Progress
 from gpt2simple.training.trainer import build_trainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +162,6 @@ def finetune_run(
     run: RunDirectory,
     observer: Observer,
     sample: Callable[[int], str],
-    notify: Callable[[str], None],
     reading: ReadingBar,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
@@ -168,26 +170,25 @@ def finetune_run(
         request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
         run: where checkpoints go. observer: is told what happens.
         sample: step -> what the model writes.
-        notify: receives remarks for the user.
         reading: title -> a context in which a function of bytes read and all bytes shows how far the text is encoded.
     """
     for notice in request.notices:
-        notify(notice)
-    material = read_material(request, loaded, notify, reading)
+        logger.info(notice)
+    material = read_material(request, loaded, reading)
     plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
     checkpointing, remark = _checkpointing(request, loaded, material)
     description = _description(request, material, loaded, checkpointing=checkpointing)
     start = decide_start(run, description, total_steps=plan.last_step)
     for notice in start.notices:
-        notify(notice)
+        logger.info(notice)
     if start.kind == "done":
         assert start.checkpoint is not None
         progress = Progress.from_json(start.checkpoint.state["progress"])
         _load_best(run, loaded)
         return _result(run.path, progress, "done")
     if remark:
-        notify(remark)
-    _notify_before_start(request, loaded, plan, material, notify)
+        logger.info(remark)
+    _log_before_start(request, loaded, plan, material)
     trainer, progress = _prepare(request, loaded, run, start, description, plan, checkpointing=checkpointing)
     work = Work(
         batch=material.windows.batch,
@@ -230,9 +231,7 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
     return sample
 
 
-def read_material(
-    request: Request, loaded: LoadedModel, notify: Callable[[str], None], reading: ReadingBar
-) -> Material:
+def read_material(request: Request, loaded: LoadedModel, reading: ReadingBar) -> Material:
     """The text encoded, split and cut into windows.
 
     Raises:
@@ -246,21 +245,19 @@ def read_material(
             f"{config.n_ctx}."
         )
     with reading("Encoding") as progress:
-        corpus = encode_corpus(request.dataset, tokenizer, request.text, notify=notify, progress=progress)
+        corpus = encode_corpus(request.dataset, tokenizer, request.text, progress=progress)
     validation = None
     if request.text.validation_file is not None:
         with reading("Encoding validation_file") as progress:
-            validation = encode_corpus(
-                request.text.validation_file, tokenizer, request.text, notify=notify, progress=progress
-            )
+            validation = encode_corpus(request.text.validation_file, tokenizer, request.text, progress=progress)
     parts = split(corpus, request.text, window, validation=validation)
     windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
     if windows.notice:
-        notify(windows.notice)
+        logger.info(windows.notice)
     held_out = _held_out_batches(parts, windows.window, settings.batch_size)
     held_out_tokens = sum(int(batch[2].sum()) for batch in held_out)
     if parts.held_out is not None and held_out_tokens < parts.held_out.targets:
-        notify(
+        logger.info(
             f"Of {parts.held_out.targets} held-out tokens, {held_out_tokens}, evenly spread, are looked at in training."
         )
     held_out_bytes = sum(int(tokenizer.byte_lengths[b[1]][b[2] > 0].sum()) for b in held_out)
@@ -349,14 +346,12 @@ def _prepare(
     return trainer, progress
 
 
-def _notify_before_start(
-    request: Request, loaded: LoadedModel, plan: StepPlan, material: Material, notify: Callable[[str], None]
-) -> None:
+def _log_before_start(request: Request, loaded: LoadedModel, plan: StepPlan, material: Material) -> None:
     seconds = estimate_seconds_per_step(
         loaded.config, request.settings, material.windows.window, speed.product_rate(request.precision)
     )
     for line in before_start(material.summary, plan, seconds):
-        notify(line)
+        logger.info(line)
 
 
 def _announced(

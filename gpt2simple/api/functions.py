@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.compare import Place, compare_models
-from gpt2simple.api.console import StandardOutput, tell
+from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.finetune import FinetuneResult
 from gpt2simple.api.output import new_file, new_file_in, save, show
 from gpt2simple.api.report import ReportResult, write_report
@@ -298,14 +298,14 @@ def reset_session(session: Session) -> Session:
 
 def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
     """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
-    show(*_pieces(session, prefix, delim, settings), StandardOutput(tell), tell)
+    show(*_pieces(session, prefix, delim, settings), StandardOutput())
 
 
 def save_samples(
     session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any], file: GrowingFile
 ) -> None:
     """Write samples to a file, each as soon as those before it are done."""
-    save(*_pieces(session, prefix, delim, settings), file, tell)
+    save(*_pieces(session, prefix, delim, settings), file)
 
 
 def _pieces(
@@ -418,7 +418,6 @@ def compare(
         checkpoint_dir=Path(checkpoint_dir),
         precision=precision,
         threads=threads,
-        notify=tell,
     )
     return compare_models(dataset, model_names, CompareSettings(**of_comparison), TextSettings(**of_text), name, place)
 
@@ -449,5 +448,4 @@ def report(
         checkpoint_dir=Path(checkpoint_dir),
         dataset=dataset,
         destination=Path(destination_path) if destination_path is not None else None,
-        notify=tell,
     )

@@ -96,7 +96,7 @@ def look_around(model_dir: Path, checkpoint_dir: Path) -> Overview:
 
 
 def _run(path: Path) -> RunEntry:
-    run = RunFolder(path, lambda text: None)
+    run = RunFolder(path)
     if not run.exists:
         return RunEntry(name=path.name, step=run.legacy_step, ended="by gpt-2-simple")
     try:

@@ -6,6 +6,7 @@ Knows no session, and prints nothing by itself: the caller passes what to write 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -14,6 +15,8 @@ from pathlib import Path
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.samples import Piece
 from gpt2simple.storage.files import GrowingFile
+
+logger = logging.getLogger(__name__)
 
 
 class Turns:
@@ -74,16 +77,13 @@ def new_file_in(folder: Path) -> GrowingFile:
             number += 1
 
 
-def show(
-    pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str], None], notify: Callable[[str], None]
-) -> None:
+def show(pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str], None]) -> None:
     """Write samples in their order, the first unfinished one while it grows.
 
     Args:
         pieces: those of `total` samples.
         delim: stands behind each sample where there are several.
         write: puts text out at once.
-        notify: is told, where this is stopped in the middle, what was finished.
     """
     out = _Outflow(total, delim, write, live=True)
     try:
@@ -93,13 +93,13 @@ def show(
     except BaseException as error:
         if total > 1:
             cut = f"; number {out.cut} is cut short." if out.cut else "."
-            notify(f"Stopped with {out.finished} of {total} samples finished{cut}")
+            logger.info(f"Stopped with {out.finished} of {total} samples finished{cut}")
         elif not isinstance(error, OSError):  # which says by itself that the text could not be written
-            notify("Stopped: the text is cut short.")
+            logger.info("Stopped: the text is cut short.")
         raise
 
 
-def save(pieces: Iterable[Piece], total: int, delim: str, file: GrowingFile, notify: Callable[[str], None]) -> None:
+def save(pieces: Iterable[Piece], total: int, delim: str, file: GrowingFile) -> None:
     """Write samples to a file in their order, each as soon as it and those before it are finished; none by half.
 
     The arguments are those of ``show``. Where this is stopped, finished samples that waited for an unfinished one are
@@ -109,7 +109,7 @@ def save(pieces: Iterable[Piece], total: int, delim: str, file: GrowingFile, not
         _Outflow(total, delim, file.append, live=False).run(pieces)
     except BaseException:
         kept = f"they are in {file.path}" if file.parts else f"{file.path} was not kept"
-        notify(f"Stopped with {file.parts} of {total} samples finished; {kept}.")
+        logger.info(f"Stopped with {file.parts} of {total} samples finished; {kept}.")
         raise
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.console import reading_bar, tell
+from gpt2simple.api.console import reading_bar
 from gpt2simple.data import documents, export
 from gpt2simple.data.texts import read_texts
 from gpt2simple.errors import SettingsError
@@ -102,7 +102,7 @@ def encode_dataset(
         2
     """
     (given,) = split_by_class(settings, TextSettings, function="encode_dataset")
-    tokenizer = Tokenizer.load(model_folder(model_name, Path(model_dir), tell))
+    tokenizer = Tokenizer.load(model_folder(model_name, Path(model_dir)))
     with reading_bar("Encoding") as progress:
         corpus = export.encode_dataset(
             dataset,
@@ -110,7 +110,6 @@ def encode_dataset(
             Path(out_path),
             TextSettings(**given),
             combine=combine,
-            notify=tell,
             progress=progress,
         )
     return EncodedText(
@@ -150,9 +149,7 @@ def encode_csv(
         ['<|startoftext|>Once.<|endoftext|>', '<|startoftext|>Twice.<|endoftext|>']
     """
     settings = TextSettings(header=header, column=column, encoding=encoding)
-    export.encode_csv(
-        Path(csv_path), Path(out_path), settings, start_token=start_token, end_token=end_token, notify=tell
-    )
+    export.encode_csv(Path(csv_path), Path(out_path), settings, start_token=start_token, end_token=end_token)
     return Path(out_path)
 
 
@@ -211,7 +208,7 @@ def make_tokenizer(
 
 def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
     with reading_bar("Reading") as progress:
-        yield from read_texts(dataset, settings, notify=tell, progress=progress)
+        yield from read_texts(dataset, settings, progress=progress)
 
 
 def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:

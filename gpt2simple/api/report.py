@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,6 @@ def write_report(
     checkpoint_dir: Path,
     dataset: Any,
     destination: Path | None,
-    notify: Callable[[str], None],
 ) -> ReportResult:
     """The report of some runs, written as a page, a JSON file and a picture for each.
 
@@ -84,7 +83,7 @@ def write_report(
     if not run_names:
         raise SettingsError("No run was named. Name at least one, such as run1.")
     folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
-    runs = [_gathered(folder, dataset, notify) for folder in folders]
+    runs = [_gathered(folder, dataset) for folder in folders]
     target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
     make_folder(target.parent)
     atomic_write(target, page(runs), durable=False)
@@ -102,20 +101,20 @@ def write_report(
     return result
 
 
-def _gathered(folder: Path, dataset: Any, notify: Callable[[str], None]) -> RunReport:
-    run = RunFolder(folder, notify)
+def _gathered(folder: Path, dataset: Any) -> RunReport:
+    run = RunFolder(folder)
     if not run.exists:
         raise RunError(
             f"{folder} was trained by gpt-2-simple, which records no curves, so there is nothing to report. Fine-tune "
             "it further with this package to get some."
         )
     try:
-        return gather(folder, run.info, training_text(folder, run.info, dataset, notify))
+        return gather(folder, run.info, training_text(folder, run.info, dataset))
     except DataError as error:
         return gather(folder, run.info, None, f"The training text is not to be had: {error}")
 
 
-def training_text(folder: Path, info: RunInfo, dataset: Any, notify: Callable[[str], None]) -> TrainingText:
+def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
     """The text that a run learned from, indexed, with what it held out.
 
     Args:
@@ -125,7 +124,7 @@ def training_text(folder: Path, info: RunInfo, dataset: Any, notify: Callable[[s
         DataError: it cannot be found, or is another text than the run's.
     """
     described, tokenizer = info.description, Tokenizer.load(folder)
-    corpus = _corpus(info, dataset, tokenizer, notify)
+    corpus = _corpus(info, dataset, tokenizer)
     if corpus.fingerprint != described.data_fingerprint:
         raise DataError("The dataset is not the text that the run learned from. Name that one.")
     validation = None
@@ -136,16 +135,16 @@ def training_text(folder: Path, info: RunInfo, dataset: Any, notify: Callable[[s
     return TrainingText(texts_of(parts.train, tokenizer), held_out)
 
 
-def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer, notify: Callable[[str], None]) -> Corpus:
+def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer) -> Corpus:
     described = info.description
     if dataset is not None:
-        return encode_corpus(dataset, tokenizer, described.text_settings, notify=notify)
+        return encode_corpus(dataset, tokenizer, described.text_settings)
     sources = tuple(described.data_summary.get("sources", ()))
     cached = TextCache(cache_folder(described.text_settings)).open(described.data_fingerprint, sources, 0)
     if cached is not None:
         return cached
     try:
-        return encode_corpus(list(sources), tokenizer, described.text_settings, notify=notify)
+        return encode_corpus(list(sources), tokenizer, described.text_settings)
     except Gpt2SimpleError as error:
         raise DataError(f"{error} Give the text as dataset (--dataset).") from error
 

@@ -6,6 +6,7 @@ Owns the model, its tokenizer, the run's name and folder, precision and the sour
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.api.console import reading_bar, tell
+from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
 from gpt2simple.api.request import (
@@ -47,6 +48,8 @@ from gpt2simple.settings.fields import split_by_class
 from gpt2simple.training.callbacks.base import ObserverGroup, standard_observers
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_RUN = "run1"
 
 
@@ -69,11 +72,10 @@ class Session:
         precision: str = "auto",
         seed: int | None = None,
         threads: int | None = None,
-        notify: Callable[[str], None] = tell,
     ) -> None:
         """Settle the device and precision; the model is loaded when it is first needed.
 
-        Arguments are those of ``start_session``; ``notify`` receives remarks for the user (default: stderr).
+        Arguments are those of ``start_session``.
         """
         self._arguments: dict[str, Any] = {
             "model_name": model_name,
@@ -83,8 +85,8 @@ class Session:
             "precision": precision,
             "seed": seed,
             "threads": threads,
-            "notify": notify,
         }
+        show_messages()
         device = devices.start(threads)
         self._precision = choose_precision(precision)
         self._model_name = canonical_name(model_name) if model_name is not None else None
@@ -93,12 +95,11 @@ class Session:
         # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
         self._opens_run = run_name is not None or model_name is None
         self._seeds = None if seed is None else np.random.default_rng(seed)
-        self._notify = notify
         self._loaded: LoadedModel | None = None
         self._generator: Generator | None = None
         self._closed = False
-        self._told: set[str] = set()
-        notify(f"Computing on {device}, {self._precision.in_words}.")
+        self._logged: set[str] = set()
+        logger.info(f"Computing on {device}, {self._precision.in_words}.")
 
     @property
     def run_dir(self) -> Path:
@@ -148,7 +149,7 @@ class Session:
         TextSettings(**of_text)
         keras_callbacks = adapt_callbacks(callbacks)
         self._require_open()
-        with locked_run(self.run_dir, self._notify) as run:
+        with locked_run(self.run_dir) as run:
             request = complete_request(
                 run,
                 dataset,
@@ -162,7 +163,7 @@ class Session:
                 next_seed=self._next_seed,
             )
             if request.precision != self._precision.training:
-                self._tell_once(f"Training in {request.precision}, as this run was begun.")
+                self._log_once(f"Training in {request.precision}, as this run was begun.")
             return self._train(run, request)
 
     def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
@@ -171,8 +172,8 @@ class Session:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
             observers, sample = self._watchers(request)
-            observer = ObserverGroup(observers, self._notify)
-            result = finetune_run(request, loaded, run, observer, sample, self._notify, reading_bar)
+            observer = ObserverGroup(observers)
+            result = finetune_run(request, loaded, run, observer, sample, reading_bar)
         except BaseException:
             self._forget()  # half-trained weights: the next call loads what the session was opened with
             self._model_name, self._opens_run = before
@@ -251,7 +252,7 @@ class Session:
         loaded = self._load()
         return evaluate_text(
             loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
-            run=None if self._holds_base else self._run_folder(), notify=self._notify,
+            run=None if self._holds_base else self._run_folder(),
         )  # fmt: skip
 
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
@@ -268,7 +269,7 @@ class Session:
 
     def _measuring_precision(self) -> str:
         if self._precision.measuring != self._precision.training:
-            self._tell_once("Measuring in float32, to compare with published figures; precision chooses another.")
+            self._log_once("Measuring in float32, to compare with published figures; precision chooses another.")
         return self._precision.measuring
 
     def load(self, checkpoint: str = "best") -> None:
@@ -340,7 +341,7 @@ class Session:
             else:
                 if self._opens_run and self._model_name is None:
                     existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
-                self._loaded = LoadedModel.load(model_folder(self.model_name, self._model_dir, self._notify))
+                self._loaded = LoadedModel.load(model_folder(self.model_name, self._model_dir))
                 self._holds_base = True
         return self._loaded
 
@@ -349,7 +350,7 @@ class Session:
         return loaded
 
     def _run_folder(self) -> RunFolder:
-        return RunFolder(self.run_dir, self._notify)
+        return RunFolder(self.run_dir)
 
     def _recorded_name(self) -> str:
         run = self._run_folder()
@@ -374,7 +375,6 @@ class Session:
             loaded.config,
             loaded.tokenizer,
             precision=self._precision.generating,
-            notify=self._notify,
         )
 
     def _drop_generator(self) -> None:
@@ -390,10 +390,10 @@ class Session:
     def _next_seed(self) -> int:
         return drawn_seed() if self._seeds is None else int(self._seeds.integers(2**31))
 
-    def _tell_once(self, remark: str) -> None:
-        if remark not in self._told:
-            self._told.add(remark)
-            self._notify(remark)
+    def _log_once(self, message: str) -> None:
+        if message not in self._logged:
+            self._logged.add(message)
+            logger.info(message)
 
     def _require_open(self) -> None:
         if self._closed:

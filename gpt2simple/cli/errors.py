@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from gpt2simple.api.console import show_messages
 from gpt2simple.errors import Gpt2SimpleError, SettingsError
 
 _DEBUG = "gpt2simple.debug"
@@ -37,6 +38,7 @@ class ErrorsInOneLine(click.Group):
     """A group whose commands end with one line and the right exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        show_messages()
         try:
             return super().invoke(ctx)
         except (Gpt2SimpleError, OSError) as error:  # OSError: of the system, where nobody expected one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import click
 
 from gpt2simple.api import functions
-from gpt2simple.api.console import tell
 from gpt2simple.api.output import new_file_in
 from gpt2simple.api.request import prefixes_of
 from gpt2simple.api.session import Session
 from gpt2simple.cli.options import session_arguments
 from gpt2simple.generation.samples import Collector
+
+logger = logging.getLogger(__name__)
 
 
 def show_texts(context: click.Context, prefix: str | list[str], settings: dict[str, Any], *, as_json: bool) -> None:
@@ -52,7 +54,7 @@ def _show_samples(session: Session, prefix: str | list[str], settings: dict[str,
         for piece in pieces:
             collector.add(piece)
     except BaseException:
-        tell(f"Stopped with {len(collector.samples)} of {len(prefixes) * nsamples} samples finished.")
+        logger.info(f"Stopped with {len(collector.samples)} of {len(prefixes) * nsamples} samples finished.")
         raise
     finally:
         show_json({"model_name": session.model_name, "samples": [sample.to_json() for sample in collector.samples]})
@@ -80,9 +82,9 @@ def show_json(value: Any) -> None:
 
 def show_result(text: str) -> None:
     """A line on standard output, or several, for which the command was called; raises as ``show_json`` does."""
-    from gpt2simple.api.console import StandardOutput, tell
+    from gpt2simple.api.console import StandardOutput
 
-    StandardOutput(tell)(f"{text}\n")
+    StandardOutput()(f"{text}\n")
 
 
 def show_line(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api import prepare
-from gpt2simple.api.console import tell
+from gpt2simple.api.console import show_messages
 from gpt2simple.data.export import START_MARK
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub import download
@@ -40,6 +40,7 @@ def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
     Raises:
         SettingsError: no known model has that name. DownloadError, StorageError: it could not be fetched or written.
     """
+    show_messages()
     download.download_gpt2(model_name, model_dir)
 
 
@@ -57,6 +58,7 @@ def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, fi
     Raises:
         DownloadError: it could not be fetched. StorageError: it cannot be written.
     """
+    show_messages()
     url = f"{url_base}/models/{model_name}/{file_name}"
     file = Download(
         file=PublishedFile(name=file_name),
@@ -66,7 +68,7 @@ def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, fi
         expected_bytes=0,
     )
     make_folder(Path(sub_dir))
-    fetcher = Fetcher(Path(sub_dir), model_name=model_name, progress=True, notify=tell)
+    fetcher = Fetcher(Path(sub_dir), model_name=model_name, progress=True)
     fetcher.fetch(file, all_names=[file_name])
 
 
@@ -82,6 +84,7 @@ def encode_csv(
     Raises:
         DataError: the file is missing or is no table. StorageError: ``out_path`` cannot be written.
     """
+    show_messages()
     prepare.encode_csv(csv_path, out_path, header=header, start_token=start_token, end_token=end_token)
 
 
@@ -102,6 +105,7 @@ def encode_dataset(
         DataError: there is no text. StorageError: the file cannot be written.
     """
     print("Reading files", flush=True)
+    show_messages()
     prepare.encode_dataset(
         file_path, out_path, model_name=model_name, model_dir=model_dir, combine=combine, **text_settings(file_path)
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.console import tell
 from gpt2simple.api.request import DEFAULT_MODEL
 from gpt2simple.compat.callbacks import WatchedSession
 from gpt2simple.compat.files import text_settings
@@ -15,6 +15,8 @@ from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import run_path
 from gpt2simple.training.plan import ENDLESS
+
+logger = logging.getLogger(__name__)
 
 _ALL = 1_000_000_000  # checkpoints
 
@@ -97,7 +99,7 @@ def finetune(
         "overwrite": overwrite and restore_from != "latest",
     }
     _remark(combine=combine, multi_gpu=multi_gpu, overwrite=overwrite, restore_from=restore_from)
-    run = RunFolder(run_path(Path(checkpoint_dir), run_name), tell)
+    run = RunFolder(run_path(Path(checkpoint_dir), run_name))
     name, loaded_from, done = _beginning(run, model_name, Path(model_dir), restore_from)
     settings["steps"] = done + (int(steps) if int(steps) > 0 else ENDLESS)
     session.empty()  # two models in memory would be one too many
@@ -142,15 +144,17 @@ def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: s
             return name, newest.path, newest.step
         if legacy is not None:
             return name, run.path / f"model-{legacy}", 0
-    return model_name, model_folder(model_name, model_dir, tell), 0
+    return model_name, model_folder(model_name, model_dir), 0
 
 
 def _remark(*, combine: int, multi_gpu: bool, overwrite: bool, restore_from: str) -> None:
     if combine != _DEFAULT_COMBINE:
-        tell("combine has no effect on finetune here: the end-of-text token stands between documents of any length.")
+        logger.info(
+            "combine has no effect on finetune here: the end-of-text token stands between documents of any length."
+        )
     remark_on_gpus(multi_gpu)
     if overwrite and restore_from == "latest":
-        tell(
+        logger.info(
             "overwrite has no effect while the run goes on: max_checkpoints says how many checkpoints are kept, and "
             "files that gpt-2-simple wrote stay."
         )
@@ -159,4 +163,4 @@ def _remark(*, combine: int, multi_gpu: bool, overwrite: bool, restore_from: str
 def remark_on_gpus(multi_gpu: bool) -> None:
     """Say what becomes of ``multi_gpu``."""
     if multi_gpu:
-        tell("multi_gpu: this package computes on one GPU, which holds every size of GPT-2 that it knows.")
+        logger.info("multi_gpu: this package computes on one GPU, which holds every size of GPT-2 that it knows.")

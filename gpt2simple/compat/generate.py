@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.console import tell
 from gpt2simple.api.session import Session
 from gpt2simple.compat.finetune import remark_on_gpus
 from gpt2simple.compat.sessions import NotebookSession, checked
@@ -15,6 +15,8 @@ from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folders
 from gpt2simple.storage.files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT_LENGTH = 1023  # stands for "as long as the model allows"
 
@@ -46,7 +48,7 @@ def load_gpt2(
     session = checked(sess)
     remark_on_gpus(multi_gpu)
     if model_name:
-        folder = shown = model_folder(model_name, Path(model_dir), tell)
+        folder = shown = model_folder(model_name, Path(model_dir))
         print("Loading pretrained model", shown, flush=True)
     else:
         folder, shown = _run_weights(existing_run_path(Path(checkpoint_dir), run_name), checkpoint)
@@ -59,10 +61,10 @@ def load_gpt2(
 
 def _run_weights(run: Path, checkpoint: str) -> tuple[Path, Path]:
     """The folder to load a run from, and what is loaded, as gpt-2-simple would name it."""
-    legacy = RunFolder(run, tell).legacy_step
+    legacy = RunFolder(run).legacy_step
     steps = step_folders(run)
     if checkpoint == "latest":
-        folder = RunFolder(run, tell).model_folder("latest")
+        folder = RunFolder(run).model_folder("latest")
         return folder, run / f"model-{legacy}" if folder == run and legacy is not None else folder
     match = _STEP.fullmatch(checkpoint)
     wanted = int(match[1]) if match else None
@@ -118,7 +120,7 @@ def generate(
     session = checked(sess)
     _fill(session, run_name, checkpoint_dir, model_name, model_dir)
     if sample_dir != "samples":
-        tell("sample_dir has no effect on generate; destination_path names a file to write.")
+        logger.info("sample_dir has no effect on generate; destination_path names a file to write.")
     texts = session.engine.generate(
         prefix or "",
         length=_new_tokens(session.engine, prefix or "", length),
@@ -188,7 +190,7 @@ def _fill(session: NotebookSession, run_name: str, checkpoint_dir: str, model_na
         return
     asked = f"model {model_name!r}" if model_name else f"run {run_name!r}"
     if asked != session.holds and (model_name or run_name != _DEFAULT_RUN):
-        tell(
+        logger.info(
             f"The session holds {session.holds}, which writes now; {asked} is not loaded. "
             "To load it: sess = gpt2.reset_session(sess), then gpt2.load_gpt2(sess, ...)."
         )
@@ -203,5 +205,5 @@ def _new_tokens(engine: Session, prefix: str, length: int) -> int:
             f"prefix has {used} tokens, and a text has at most {window - 1} with its prefix. Shorten the prefix."
         )
     if length > room and length != _DEFAULT_LENGTH:
-        tell(f"length is {length}; {room} tokens are written, so that a text has {window - 1} with its prefix.")
+        logger.info(f"length is {length}; {room} tokens are written, so that a text has {window - 1} with its prefix.")
     return min(length, room)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,8 @@ from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.locks import locked
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[int, int | None], None]
 
 """Told now and then: bytes of the source read so far, and of how many, where that is known."""
@@ -38,10 +41,6 @@ Progress = Callable[[int, int | None], None]
 _TASK_CHARACTERS = 1 << 17
 
 _RULES = 1  # counted up when the same source would give another text
-
-
-def _silent(text: str) -> None:
-    """Nobody listens."""
 
 
 def _unseen(done: int, total: int | None) -> None:
@@ -53,14 +52,12 @@ def encode_corpus(
     tokenizer: Tokenizer,
     settings: TextSettings | None = None,
     *,
-    notify: Callable[[str], None] = _silent,
     progress: Progress = _unseen,
 ) -> Corpus:
     """The encoded text of a dataset.
 
     Args:
         dataset: whatever `sources.open_source` takes.
-        notify: takes remarks for the user.
         progress: watches the encoding; not called where the text is in the cache.
 
     Raises:
@@ -70,7 +67,7 @@ def encode_corpus(
     """
     settings = settings or TextSettings()
     check_encoding(settings.encoding)
-    source = open_source(dataset, tokenizer, settings, notify)
+    source = open_source(dataset, tokenizer, settings)
     cache = TextCache(cache_folder(settings))
     keyed = _Keyed(source, cache, _salt(tokenizer, settings))
     if corpus := keyed.find_quickly() or keyed.find_surely():
@@ -82,7 +79,7 @@ def encode_corpus(
         try:
             held.enter_context(locked(lock, busy))
         except RunLockedError:
-            notify(busy)
+            logger.info(busy)
             held.enter_context(locked(lock, busy, wait_seconds=-1))
         corpus = keyed.find_surely()  # another process may have been faster
         if corpus is None:

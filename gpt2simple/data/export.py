@@ -6,7 +6,7 @@ Both are sources here too. Knows no models.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -32,7 +32,6 @@ def encode_dataset(
     settings: TextSettings | None = None,
     *,
     combine: int = 50_000,
-    notify: Callable[[str], None],
     progress: Progress,
 ) -> Corpus:
     """Encode a dataset, write its ids to an .npz file, and return the encoded text.
@@ -47,7 +46,7 @@ def encode_dataset(
         DataError: the dataset is missing, cannot be read or holds no text.
         StorageError: the file cannot be written.
     """
-    corpus = encode_corpus(dataset, tokenizer, settings, notify=notify, progress=progress)
+    corpus = encode_corpus(dataset, tokenizer, settings, progress=progress)
     with atomic_file(out_path) as file, zipfile.ZipFile(cast(BinaryIO, file), "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (start, end) in enumerate(_groups(corpus, combine)):
             with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as member:
@@ -74,7 +73,6 @@ def encode_csv(
     *,
     start_token: str = START_MARK,
     end_token: str = END_MARK,
-    notify: Callable[[str], None],
 ) -> int:
     """Write the rows of a CSV or TSV file as text, each between two marks on lines of its own, and return their number.
 
@@ -86,20 +84,20 @@ def encode_csv(
         StorageError: ``out_path`` cannot be written.
     """
     settings = settings or TextSettings(column=0, header=True)
-    path = find_files(csv_path, notify)[0]
+    path = find_files(csv_path)[0]
     rows = 0
     with atomic_file(out_path) as file:
-        for text in _rows(path, settings, notify):
+        for text in _rows(path, settings):
             file.write(f"{start_token}{text}{end_token}\n".encode())
             rows += 1
     return rows
 
 
-def _rows(path: Path, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[str]:
+def _rows(path: Path, settings: TextSettings) -> Iterator[str]:
     with clear_errors(str(path)):
-        for member in members(path, Meter(), notify):
+        for member in members(path, Meter()):
             delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
             if delimiter is None:
                 raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")
-            for piece in read_table(member.name, member.stream, settings, delimiter, notify):
+            for piece in read_table(member.name, member.stream, settings, delimiter):
                 yield piece.text

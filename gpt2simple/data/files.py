@@ -11,17 +11,20 @@ import errno
 import glob
 import gzip
 import io
+import logging
 import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from gpt2simple.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 STDIN = "-"
 
@@ -142,7 +145,7 @@ class Member:
     stream: BinaryIO
 
 
-def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
+def find_files(name: str | Path) -> list[Path]:
     """The files that a name stands for: itself, all text files of a folder and its folders, or a pattern's matches.
 
     In a folder, hidden files and files that are no texts are passed over.
@@ -152,7 +155,7 @@ def find_files(name: str | Path, notify: Callable[[str], None]) -> list[Path]:
     """
     path = expanded(name)
     if _is_there(path):
-        return _in_folder(path, notify) if path.is_dir() else [path]
+        return _in_folder(path) if path.is_dir() else [path]
     if glob.has_magic(str(path)) and not (_is_address(str(name)) or _is_rather_a_text(str(name))):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if not matches:
@@ -171,7 +174,7 @@ def _is_there(path: Path) -> bool:
             raise
 
 
-def members(path: Path, meter: Meter, notify: Callable[[str], None]) -> Iterator[Member]:
+def members(path: Path, meter: Meter) -> Iterator[Member]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
     In an archive of several files, those that are no texts are passed over, as in a folder. Use it, and read the
@@ -181,25 +184,25 @@ def members(path: Path, meter: Meter, notify: Callable[[str], None]) -> Iterator
         DataError: the file is of a kind that holds no text.
     """
     with _MeteredFile(path, meter) as raw, io.BufferedReader(raw, 1 << 20) as stream:
-        yield from _members(str(path), path.name, stream, notify)
+        yield from _members(str(path), path.name, stream)
 
 
-def _members(shown: str, name: str, stream: io.BufferedReader[Any], notify: Callable[[str], None]) -> Iterator[Member]:
+def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
     head = _head(stream)
     compression = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
     if compression == "gzip":
         with gzip.GzipFile(fileobj=stream) as inner:
-            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner), notify)
+            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner))
     elif compression == "xz":
         with lzma.LZMAFile(stream) as inner:
-            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner), notify)
+            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner))
     elif head.startswith(_ZIP) and not name.lower().endswith(".npz"):
-        yield from _in_archive(shown, stream, notify)
+        yield from _in_archive(shown, stream)
     else:
         yield Member(name=shown, kind=_kind(shown, name, head), stream=stream)
 
 
-def _in_archive(shown: str, stream: BinaryIO, notify: Callable[[str], None]) -> Iterator[Member]:
+def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as archive:
         names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
         if {"[Content_Types].xml", "mimetype", "word/document.xml"} & set(names):
@@ -218,10 +221,10 @@ def _in_archive(shown: str, stream: BinaryIO, notify: Callable[[str], None]) -> 
                 if len(names) > 1 and not _looks_like_text(_head(inner)):
                     passed_over.append(PurePosixPath(name).name)
                 else:
-                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner, notify)
+                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner)
     if len(passed_over) == len(names):
         raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
-    _tell_passed_over(shown, passed_over, notify)
+    _tell_passed_over(shown, passed_over)
 
 
 def _head(stream: io.BufferedReader[Any]) -> bytes:
@@ -239,20 +242,20 @@ def _kind(shown: str, name: str, head: bytes) -> str:
     return _SUFFIX_KINDS.get(PurePosixPath(name.lower()).suffix, "text")
 
 
-def _in_folder(folder: Path, notify: Callable[[str], None]) -> list[Path]:
+def _in_folder(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
     texts = [path for path in found if _may_be_text(path)]
     if not texts:
         raise DataError(f"The folder {folder} holds no text files. Give a folder with .txt, .csv, .jsonl, ... in it.")
     kept = set(texts)
-    _tell_passed_over(str(folder), [path.name for path in found if path not in kept], notify)
+    _tell_passed_over(str(folder), [path.name for path in found if path not in kept])
     return texts
 
 
-def _tell_passed_over(shown: str, names: list[str], notify: Callable[[str], None]) -> None:
+def _tell_passed_over(shown: str, names: list[str]) -> None:
     if names:
         examples = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        notify(f"{shown}: {len(names)} files that are no texts are passed over ({examples}).")
+        logger.info(f"{shown}: {len(names)} files that are no texts are passed over ({examples}).")
 
 
 def _may_be_text(path: Path) -> bool:

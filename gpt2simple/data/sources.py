@@ -26,8 +26,6 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.files import sha256_of
 
-Notify = Callable[[str], None]
-
 _SHOWN_STDIN = "standard input"
 
 _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
@@ -52,7 +50,7 @@ class Source(Protocol):
     def pieces(self) -> Iterator[Piece]: ...
 
 
-def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify) -> Source:
+def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings) -> Source:
     """The source that a user's value stands for.
 
     Args:
@@ -62,16 +60,16 @@ def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSetting
         DataError: there is no such file, folder or dataset, or the value is of a kind that holds no texts.
     """
     if isinstance(dataset, (str, Path)):
-        return _from_names([dataset], tokenizer, settings, notify)
+        return _from_names([dataset], tokenizer, settings)
     if type(dataset).__module__.split(".")[0] == "tensorflow" and hasattr(dataset, "as_numpy_iterator"):
         from gpt2simple.data.readers.tensorflow import read_tf_data  # here: loads TensorFlow
 
-        return _Stream("a tf.data.Dataset", lambda: read_tf_data(dataset, settings, notify))
+        return _Stream("a tf.data.Dataset", lambda: read_tf_data(dataset, settings))
     if isinstance(dataset, (list, tuple)):
         if not dataset:
             raise DataError("The dataset is an empty list. Give the names of files, or texts.")
         if are_names(dataset):
-            return _from_names(list(dataset), tokenizer, settings, notify)
+            return _from_names(list(dataset), tokenizer, settings)
     if isinstance(dataset, Iterable) and not isinstance(dataset, (bytes, dict)):
         return _Stream("texts of the program", lambda: _texts(dataset))
     raise DataError(
@@ -80,27 +78,25 @@ def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSetting
     )
 
 
-def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify) -> Source:
+def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: TextSettings) -> Source:
     parts: list[Source] = []
     for name in names:
         if name == STDIN:
             parts.append(_Stream(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings.encoding)))
         elif isinstance(name, str) and name.startswith(CATALOGUE):
-            parts.append(_Catalogue(name, settings, notify))
+            parts.append(_Catalogue(name, settings))
         else:
-            parts.append(_Files(str(name), find_files(name, notify), tokenizer, settings, notify))
+            parts.append(_Files(str(name), find_files(name), tokenizer, settings))
     return parts[0] if len(parts) == 1 else _Several(parts)
 
 
 class _Files:
     """The files that one name stands for."""
 
-    def __init__(
-        self, name: str, paths: list[Path], tokenizer: Tokenizer | None, settings: TextSettings, notify: Notify
-    ) -> None:
+    def __init__(self, name: str, paths: list[Path], tokenizer: Tokenizer | None, settings: TextSettings) -> None:
         self.names: tuple[str, ...] = (name,)
         self.files = len(paths)
-        self._paths, self._tokenizer, self._settings, self._notify = paths, tokenizer, settings, notify
+        self._paths, self._tokenizer, self._settings = paths, tokenizer, settings
         self._meter = Meter()
         self._is_on_disk = all(path.is_file() for path in paths)  # else a pipe: read once, and nothing known before
         self._state = self._look()
@@ -124,7 +120,7 @@ class _Files:
     def pieces(self) -> Iterator[Piece]:
         for path in self._paths:
             with clear_errors(str(path)):
-                for member in members(path, self._meter, self._notify):
+                for member in members(path, self._meter):
                     yield from self._read(member)
         if self._is_on_disk and self._look() != self._state:
             raise DataError(f"{self.names[0]} changed while it was read. Wait until it is complete, and start again.")
@@ -138,18 +134,18 @@ class _Files:
         return found
 
     def _read(self, member: Member) -> Iterator[Piece]:
-        name, stream, settings, notify = member.name, member.stream, self._settings, self._notify
+        name, stream, settings = member.name, member.stream, self._settings
         match member.kind:
             case "csv":
-                return read_table(name, stream, settings, ",", notify)
+                return read_table(name, stream, settings, ",")
             case "tsv":
-                return read_table(name, stream, settings, "\t", notify)
+                return read_table(name, stream, settings, "\t")
             case "jsonl":
-                return read_json_lines(name, stream, settings, notify)
+                return read_json_lines(name, stream, settings)
             case "json":
-                return read_json(name, stream, settings, notify)
+                return read_json(name, stream, settings)
             case "parquet":
-                return read_parquet(name, stream, settings, notify)
+                return read_parquet(name, stream, settings)
             case "npz":
                 if self._tokenizer is None:
                     raise DataError(f"{name} holds token ids, and text is needed here. Give the text itself.")
@@ -185,10 +181,10 @@ class _Stream:
 class _Catalogue(_Stream):
     """A dataset of tensorflow-datasets."""
 
-    def __init__(self, name: str, settings: TextSettings, notify: Notify) -> None:
+    def __init__(self, name: str, settings: TextSettings) -> None:
         from gpt2simple.data.readers.tensorflow import CatalogueText  # here: loads TensorFlow
 
-        self._text = CatalogueText(name, settings, notify)
+        self._text = CatalogueText(name, settings)
         super().__init__(name, self._text.pieces)
 
     def quick_key(self) -> str:  # type: ignore[override]

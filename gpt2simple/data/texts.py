@@ -21,13 +21,11 @@ def read_texts(
     dataset: Any,
     settings: TextSettings | None = None,
     *,
-    notify: Callable[[str], None],
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[str]:
     """The text of all documents in order, long ones in parts that no word reaches across, in bounded memory.
 
     Args:
-        notify: takes remarks for the user.
         progress: is told bytes read and all bytes (None: unknown) after each part.
 
     Raises:
@@ -36,7 +34,7 @@ def read_texts(
     """
     settings = settings or TextSettings()
     check_encoding(settings.encoding)
-    source = open_source(dataset, None, settings, notify)
+    source = open_source(dataset, None, settings)
     for part in parts_of(documents(source.pieces()), _PART_CHARACTERS):
         yield part.text
         if progress is not None:

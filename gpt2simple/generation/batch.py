@@ -6,6 +6,7 @@ ends are decided by `generator`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +26,8 @@ from gpt2simple.gpt2.network.cached import (
     token_step,
 )
 from gpt2simple.gpt2.network.decode_weights import AHEAD, DecodeWeights
+
+logger = logging.getLogger(__name__)
 
 MOST_SIZES = 4  # compiled batch sizes per call
 
@@ -46,7 +49,6 @@ class RowBatch:
         weights, config: the model's.
         rows: rows at the start.
         longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
-        notify: is told once when a text outgrows the window.
         draft: gives weights that guess what the others will say, if there are such.
     """
 
@@ -57,14 +59,12 @@ class RowBatch:
         *,
         rows: int,
         longest: int,
-        notify: Callable[[str], None],
         draft: Callable[[], DecodeWeights | None] = lambda: None,
     ) -> None:
         self._find_draft = draft
         self._guess: Callable[..., tf.Tensor] | None = None
         self._weights = weights
         self._config = config
-        self._notify = notify
         self._said_sliding = False
         self._sizes = batch_sizes(rows)
         self.rows = rows
@@ -108,7 +108,7 @@ class RowBatch:
         """
         if not self._said_sliding:
             self._said_sliding = True
-            self._notify(
+            logger.info(
                 f"The text is longer than the model's window of {self._config.n_ctx} tokens: whenever the window is "
                 "full, its older half is forgotten."
             )

@@ -6,7 +6,8 @@ Knows no files, no run folders and no terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
@@ -19,6 +20,8 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, decode_weights, draft_of, draft_pays
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
+
+logger = logging.getLogger(__name__)
 
 # Rows written at the same time when the user does not choose.
 _ROWS_ON_CPU = 8
@@ -34,7 +37,6 @@ class Generator:
         config: the model's.
         tokenizer: the model's.
         precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
-        notify: is told short remarks for the user.
 
     Raises:
         SettingsError: there is no such precision.
@@ -47,14 +49,12 @@ class Generator:
         tokenizer: Tokenizer,
         *,
         precision: str = "float32",
-        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._weights: DecodeWeights | None = decode_weights(variables, config, precision)
         self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
         self._config = config
         self._tokenizer = tokenizer
-        self._notify = notify
         # A model may have more rows than its tokenizer has tokens; those that spell nothing are never drawn.
         self._drawable = min(config.n_vocab, tokenizer.vocab_size)
         self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
@@ -90,7 +90,6 @@ class Generator:
             self._config,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
             longest=max(len(growing.prompt) for growing in samples) + settings.length,
-            notify=self._notify,
             draft=self._found_draft,
         )
         return Writer(
@@ -114,7 +113,7 @@ class Generator:
         for prefix in prefixes:
             prompt = self._tokenizer.encode(prefix) or [self._tokenizer.end_of_text]
             if len(prompt) > self._config.n_ctx:
-                self._notify(
+                logger.info(
                     f"The prefix has {len(prompt)} tokens, more than the model's window of {self._config.n_ctx}: "
                     f"only the last {self._config.n_ctx} are read."
                 )

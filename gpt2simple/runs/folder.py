@@ -6,7 +6,8 @@ Writes nothing and needs no lock. Knows files and steps; not what the tensors me
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,8 @@ from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import BestMark, RunInfo
 
-Notify = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 
 Which = Literal["best", "latest"]
 
@@ -27,15 +29,13 @@ class RunFolder:
         path: the folder.
     """
 
-    def __init__(self, path: Path, notify: Notify) -> None:
+    def __init__(self, path: Path) -> None:
         """Name a run folder; nothing is read or written.
 
         Args:
             path: ``checkpoint/<run>``.
-            notify: gets a sentence for the user where something is damaged and skipped.
         """
         self.path = path
-        self._notify = notify
         self._info: RunInfo | None = None
 
     @property
@@ -101,7 +101,7 @@ class RunFolder:
             damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
             if found is not None and damage is None:
                 return found
-            self._notify(f"The best checkpoint of {self.path}, step {mark.step}, cannot be used: {damage}.")
+            logger.info(f"The best checkpoint of {self.path}, step {mark.step}, cannot be used: {damage}.")
         return self.latest(weights_only=weights_only)
 
     def best_mark(self) -> BestMark | None:
@@ -152,12 +152,12 @@ class RunFolder:
         for checkpoint in reversed(self.checkpoints()):
             damage = checkpoint.damage(weights_only=weights_only)
             if skipped is not None:
-                self._notify(f"{skipped} Using step {checkpoint.step} instead." if damage is None else skipped)
+                logger.info(f"{skipped} Using step {checkpoint.step} instead." if damage is None else skipped)
             if damage is None:
                 return checkpoint
             skipped = f"The checkpoint {checkpoint.path} is damaged: {damage}."
         if skipped is not None:
-            self._notify(skipped)
+            logger.info(skipped)
         return None
 
     def _read_info(self) -> RunInfo:
@@ -167,7 +167,7 @@ class RunFolder:
             for checkpoint in reversed(self.checkpoints()):
                 with contextlib.suppress(RunError):
                     info = RunInfo.read(checkpoint.path)
-                    self._notify(f"{torn} For now, the copy in {checkpoint.path.name} is used.")
+                    logger.info(f"{torn} For now, the copy in {checkpoint.path.name} is used.")
                     return info
             raise
 

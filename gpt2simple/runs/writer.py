@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -21,12 +22,14 @@ from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint, tensors_size, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
-from gpt2simple.runs.folder import Notify, RunFolder
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, MODEL_FILE
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.files import atomic_folder, atomic_write, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
 from gpt2simple.storage.temporary import remove_leftovers
+
+logger = logging.getLogger(__name__)
 
 
 def publish_weights(run: Path, checkpoint: StepCheckpoint) -> None:
@@ -87,9 +90,9 @@ def _is_torn(path: Path, record: FileRecord) -> bool:
 class RunDirectory(RunFolder):
     """A run folder that is written: every method here but ``lock`` is called while ``lock()`` is held."""
 
-    def __init__(self, path: Path, notify: Notify) -> None:
+    def __init__(self, path: Path) -> None:
         """Name a run folder; nothing is read or written. Arguments as ``RunFolder``."""
-        super().__init__(path, notify)
+        super().__init__(path)
         self._lock_held = False
 
     @contextlib.contextmanager
@@ -212,7 +215,7 @@ class RunDirectory(RunFolder):
         for later, path in layout.step_folders(self.path).items():
             if later > step:
                 remove_folder(path)
-                self._notify(f"Going back to step {step}: removed the later checkpoint {path.name}.")
+                logger.info(f"Going back to step {step}: removed the later checkpoint {path.name}.")
         self._write_info(self.info.changed(latest_step=step, best=self.best_mark(), ended=None))
         self.publish()
 
@@ -264,7 +267,7 @@ class RunDirectory(RunFolder):
             publish_weights(self.path, best)
             restored.append(layout.MODEL_FILE)
         if restored:
-            self._notify(f"Made again from the checkpoints of {self.path}: {', '.join(restored)}.")
+            logger.info(f"Made again from the checkpoints of {self.path}: {', '.join(restored)}.")
 
     def _finish_replacements(self) -> None:
         for whole in layout.unfinished_replacements(self.path):
@@ -276,7 +279,7 @@ class RunDirectory(RunFolder):
         names = (f"damaged-{checkpoint.path.name}" + (f"-{n}" if n else "") for n in range(1_000_000))
         target = next(path for name in names if not (path := self.path / name).exists())
         rename_folder(checkpoint.path, target)
-        self._notify(f"{checkpoint.path} is damaged and is now called {target.name}.")
+        logger.info(f"{checkpoint.path} is damaged and is now called {target.name}.")
 
     def _require_lock(self) -> None:
         assert self._lock_held, "a run is written only while its lock is held"
@@ -333,7 +336,7 @@ class RunDirectory(RunFolder):
 
 
 @contextlib.contextmanager
-def locked_run(path: Path, notify: Notify) -> Iterator[RunDirectory]:
+def locked_run(path: Path) -> Iterator[RunDirectory]:
     """The run of a folder, locked and repaired during the block.
 
     A folder that is new, and in which the block began no run (the text could not be read, say), is removed.
@@ -343,7 +346,7 @@ def locked_run(path: Path, notify: Notify) -> Iterator[RunDirectory]:
     """
     is_new = not path.exists()
     make_folder(path)
-    run = RunDirectory(path, notify)
+    run = RunDirectory(path)
     try:
         with run.lock():
             if run.exists:

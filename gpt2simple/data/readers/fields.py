@@ -5,12 +5,15 @@ Serves tables, JSON objects and dataset features alike; knows none of their file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
+
+logger = logging.getLogger(__name__)
 
 USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
 
@@ -18,12 +21,11 @@ USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "revie
 class TextChooser:
     """Takes the text out of the records of one file; the choice made at the first record holds for all."""
 
-    def __init__(self, name: str, settings: TextSettings, notify: Callable[[str], None]) -> None:
+    def __init__(self, name: str, settings: TextSettings) -> None:
         """For records of ``name``, as messages call it."""
         self._name = name
         self._column = settings.column
         self._template = parse_template(settings.template) if settings.template is not None else None
-        self._notify = notify
         self._chosen: str | None = None
 
     @property
@@ -100,7 +102,7 @@ class TextChooser:
                 f"{self._name} has several columns: {_listing(names)}. Say which one is the text (column=..., "
                 "--column ...), or make it of several (template='{a}\\n{b}')."
             )
-        self._notify(f"{self._name}: the text is taken from {chosen!r}; column or template chooses otherwise.")
+        logger.info(f"{self._name}: the text is taken from {chosen!r}; column or template chooses otherwise.")
         return chosen
 
 

@@ -6,7 +6,7 @@ Which key holds the text is `fields`' affair.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import Piece
@@ -16,15 +16,13 @@ from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 
-def read_json_lines(
-    name: str, stream: BinaryIO, settings: TextSettings, notify: Callable[[str], None]
-) -> Iterator[Piece]:
+def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
     """One document for each line: a string, or an object of which a key holds the text.
 
     Raises:
         DataError: a line is not JSON, or has no such key.
     """
-    chooser = TextChooser(name, settings, notify)
+    chooser = TextChooser(name, settings)
     for number, line in enumerate(_lines(name, stream, settings.encoding), start=1):
         if not line.strip():
             continue
@@ -38,7 +36,7 @@ def read_json_lines(
         yield _piece(name, value, chooser, f"line {number}")
 
 
-def read_json(name: str, stream: BinaryIO, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
+def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
     An object that holds nothing but one list stands for that list. Lines of JSON are understood too.
@@ -47,7 +45,7 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings, notify: Calla
         DataError: the file is not JSON, or an entry has no such key.
     """
     text = "".join(decoded(name, stream, settings.encoding))
-    chooser = TextChooser(name, settings, notify)
+    chooser = TextChooser(name, settings)
     try:
         values = json.loads(text)
     except ValueError as error:

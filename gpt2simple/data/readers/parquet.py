@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import Piece
@@ -13,7 +13,7 @@ from gpt2simple.settings.text import TextSettings
 _ROWS_AT_ONCE = 1024
 
 
-def read_parquet(name: str, stream: BinaryIO, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
+def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
     """One document for each row, read in bounded memory.
 
     Raises:
@@ -25,7 +25,7 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings, notify: Ca
         raise DataError(
             f'{name} is a Parquet file, and reading it needs pyarrow. Run `pip install "gpt2simple[parquet]"`.'
         ) from error
-    chooser = TextChooser(name, settings, notify)
+    chooser = TextChooser(name, settings)
     try:
         file = parquet.ParquetFile(stream)
         columns = chooser.needed(file.schema_arrow.names)

@@ -6,8 +6,9 @@ Knows the quoting rules (through Python's csv module) and how to tell a header; 
 from __future__ import annotations
 
 import csv
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from gpt2simple.data.documents import Piece
@@ -16,20 +17,20 @@ from gpt2simple.data.readers.plain import decoded
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
+logger = logging.getLogger(__name__)
+
 _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,072 is shorter than many a story
 
 _NAME = re.compile(r"[^\W\d][\w.-]*( [\w.-]+){0,2}")
 
 
-def read_table(
-    name: str, stream: BinaryIO, settings: TextSettings, delimiter: str, notify: Callable[[str], None]
-) -> Iterator[Piece]:
+def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[Piece]:
     """One document for each row.
 
     Raises:
         DataError: the file is not of its encoding, a quote is never closed, or the columns do not fit the settings.
     """
-    chooser = TextChooser(name, settings, notify)
+    chooser = TextChooser(name, settings)
     csv.field_size_limit(_LONGEST_FIELD)
     rows = csv.reader(_lines(name, stream, settings.encoding), delimiter=delimiter, strict=True)
     try:
@@ -37,7 +38,7 @@ def read_table(
         if first is None:
             return
         second = next((row for row in rows if row), None)
-        header = _has_header(name, first, second, settings.header, chooser.needs_names, notify)
+        header = _has_header(name, first, second, settings.header, chooser.needs_names)
         names = first if header else [str(number) for number in range(len(first))]
         chooser.needed(names)  # a wrong column is an error even where no row follows
         for row in ([] if header else [first]) + ([second] if second else []):
@@ -68,7 +69,6 @@ def _has_header(
     second: list[str] | None,
     told: bool | None,
     needs_names: bool,
-    notify: Callable[[str], None],
 ) -> bool:
     """Whether the first row names the columns: as told, or as the columns asked for, or as it looks.
 
@@ -84,9 +84,9 @@ def _has_header(
     looks = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
     shown = ", ".join(repr(cell[:30]) for cell in first[:5])
     if looks:
-        notify(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
+        logger.info(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
     else:
-        notify(f"{name}: the first row ({shown}) is taken as text; header=True reads it as column names.")
+        logger.info(f"{name}: the first row ({shown}) is taken as text; header=True reads it as column names.")
     return looks
 
 

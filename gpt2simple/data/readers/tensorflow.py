@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,20 @@ from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "tfds:"
 
 _SHOWN_CHARACTERS = 1000  # of what a builder says; instructions for downloads by hand are that long
 
 
-def read_tf_data(dataset: Any, settings: TextSettings, notify: Callable[[str], None]) -> Iterator[Piece]:
+def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[Piece]:
     """One document for each string of a ``tf.data.Dataset``, whose elements are strings, dictionaries or tuples.
 
     Raises:
         DataError: the elements hold no strings.
     """
-    chooser = TextChooser("the tf.data.Dataset", settings, notify)
+    chooser = TextChooser("the tf.data.Dataset", settings)
     for number, element in enumerate(dataset.as_numpy_iterator()):
         yield from _pieces(element, chooser, f"element {number}")
 
@@ -39,13 +42,13 @@ def read_tf_data(dataset: Any, settings: TextSettings, notify: Callable[[str], N
 class CatalogueText:
     """A split of a tensorflow-datasets dataset, named ``tfds:name[/config][:split]``; train where none is named."""
 
-    def __init__(self, name: str, settings: TextSettings, notify: Callable[[str], None]) -> None:
+    def __init__(self, name: str, settings: TextSettings) -> None:
         """Find the dataset, and download and prepare it where that has not been done.
 
         Raises:
             DataError: there is no such dataset, split or text feature.
         """
-        self._name, self._settings, self._notify = name, settings, notify
+        self._name, self._settings = name, settings
         dataset_name, _, split = name.removeprefix(PREFIX).partition(":")
         try:
             with quiet_stderr():
@@ -67,7 +70,7 @@ class CatalogueText:
 
     def pieces(self) -> Iterator[Piece]:
         """One document for each example."""
-        chooser = TextChooser(self._name, self._settings, self._notify)
+        chooser = TextChooser(self._name, self._settings)
         examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
         for number, example in enumerate(examples):
             yield from _pieces(example, chooser, f"example {number}")
@@ -75,7 +78,7 @@ class CatalogueText:
     def _prepare(self, dataset_name: str) -> None:
         if self._builder.info.splits:
             return
-        self._notify(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
+        logger.info(f"{dataset_name} is downloaded and prepared by tensorflow-datasets; this happens once.")
         try:
             self._builder.download_and_prepare()
         except Exception as error:  # builders are other people's code and fail in every way

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
-from gpt2simple.api.console import tell
 from gpt2simple.errors import CheckpointError, DownloadError
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.locks import locked
 from gpt2simple.storage.temporary import remove_leftovers
+
+logger = logging.getLogger(__name__)
 
 
 def holds_model(folder: Path) -> bool:
@@ -76,7 +78,6 @@ def download_gpt2(
     source: str = "huggingface",
     base_url: str | None = None,
     progress: bool = True,
-    notify: Callable[[str], None] | None = None,
 ) -> Path:
     """The folder that holds the model, downloaded first if it is not there yet.
 
@@ -91,7 +92,6 @@ def download_gpt2(
         base_url: a mirror of the source; None: the environment variable HF_ENDPOINT (for "openai":
             GPT2SIMPLE_OPENAI_URL), and without it the publisher.
         progress: show a progress bar on stderr.
-        notify: receives remarks ("trying again in 4 s"); None: they go to stderr.
 
     Returns:
         ``<model_dir>/<size>``, such as ``models/124M``; for "tiny" a folder inside the package.
@@ -112,7 +112,6 @@ def download_gpt2(
         source=source,
         base_url=base_url,
         progress=progress,
-        notify=notify or tell,
     )
 
 
@@ -135,7 +134,6 @@ def _fetch_model(
     source: str,
     base_url: str | None,
     progress: bool,
-    notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """``download_gpt2`` for any entry of a registry, and with a clock of the caller's."""
@@ -144,16 +142,16 @@ def _fetch_model(
         return _built_in_folder(known)
     folder = Path(model_dir) / known.name
     has_source = holds_hub_model if source == "huggingface" else holds_openai_model
-    if _nothing_to_do(folder, has_source, notify):
+    if _nothing_to_do(folder, has_source):
         return folder
     make_folder(folder)
-    with _sole_download(folder, notify):
-        if _nothing_to_do(folder, has_source, notify):  # whoever held the lock did it
+    with _sole_download(folder):
+        if _nothing_to_do(folder, has_source):  # whoever held the lock did it
             return folder
         remove_leftovers(folder)
         missing = [download for download in downloads if not _is_there(folder, download)]
         require_space(folder, _bytes_to_come(folder, missing), f"Downloading {known.name}")
-        fetcher = Fetcher(folder, model_name=known.name, progress=progress, notify=notify, sleep=sleep)
+        fetcher = Fetcher(folder, model_name=known.name, progress=progress, sleep=sleep)
         for download in missing:
             fetcher.fetch(download, all_names=[d.file.name for d in downloads])
         discard_partials(folder)
@@ -166,24 +164,24 @@ def _bytes_to_come(folder: Path, missing: list[Download]) -> int:
     return max(sum(download.expected_bytes for download in missing) - there, 0)
 
 
-def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool], notify: Callable[[str], None]) -> bool:
+def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool]) -> bool:
     if has_source(folder):
         return True
     if holds_model(folder):
-        notify(f"{folder} holds the model already, in another layout; nothing was downloaded.")
+        logger.info(f"{folder} holds the model already, in another layout; nothing was downloaded.")
         return True
     return False
 
 
 @contextlib.contextmanager
-def _sole_download(folder: Path, notify: Callable[[str], None]) -> Iterator[None]:
+def _sole_download(folder: Path) -> Iterator[None]:
     """Wait for a download of the same folder by another process, however long it takes."""
     path, busy = folder / ".download.lock", f"Another process is downloading into {folder}."
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(path, busy, DownloadError))
         except DownloadError:
-            notify(f"{busy} Waiting for it.")
+            logger.info(f"{busy} Waiting for it.")
             stack.enter_context(locked(path, busy, DownloadError, wait_seconds=-1))
         yield
 

@@ -11,6 +11,7 @@ import contextlib
 import email.utils
 import hashlib
 import itertools
+import logging
 import re
 import sys
 import time
@@ -24,6 +25,8 @@ from gpt2simple.errors import DownloadError
 from gpt2simple.gpt2.hub.registry import Download
 from gpt2simple.storage.disk import readable_size, storage_errors
 from gpt2simple.storage.files import atomic_write, move_into_place, sha256_of
+
+logger = logging.getLogger(__name__)
 
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -169,7 +172,6 @@ class Fetcher:
         folder: where they go; must exist when ``fetch`` is called.
         model_name: for messages.
         progress: show a bar on stderr.
-        notify: receives a remark before each new attempt.
         sleep: waits that many seconds; tests pass their own.
     """
 
@@ -179,12 +181,10 @@ class Fetcher:
         *,
         model_name: str,
         progress: bool,
-        notify: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.folder = folder
         self.model_name = model_name
-        self.notify = notify
         self._progress = progress
         self._sleep = sleep
         self._session = requests.Session()
@@ -214,7 +214,7 @@ class Fetcher:
                     raise gave_up(fault, download, folder=self.folder, names=all_names, kept=kept) from fault
                 asked = fault.wait_seconds
                 wait = asked if asked is not None else _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
-                self.notify(f"{download.file.name}: {fault}. Trying again in {wait:.0f} s.")
+                logger.info(f"{download.file.name}: {fault}. Trying again in {wait:.0f} s.")
                 self._sleep(wait)
 
     def _attempt(self, download: Download, partial: Path) -> None:

@@ -5,7 +5,6 @@ Knows names and folders; loads no weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from gpt2simple.errors import SettingsError
@@ -15,7 +14,7 @@ from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, resolve
 
 
-def model_folder(model_name: str, model_dir: Path, notify: Callable[[str], None]) -> Path:
+def model_folder(model_name: str, model_dir: Path) -> Path:
     """The folder of a model, downloaded first if it is a known size that is not there.
 
     Args:
@@ -26,7 +25,7 @@ def model_folder(model_name: str, model_dir: Path, notify: Callable[[str], None]
         DownloadError: it could not be fetched.
     """
     own = _own_folder(model_name, model_dir)
-    return download_gpt2(model_name, model_dir, notify=notify) if own is None else own
+    return download_gpt2(model_name, model_dir) if own is None else own
 
 
 def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
@@ -40,7 +39,7 @@ def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
         return folder_config(own)
     published = resolve(model_name).config
     if published is None or is_gpt2_downloaded(model_name, model_dir):
-        return folder_config(model_folder(model_name, model_dir, lambda remark: None))  # nothing is fetched
+        return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
     return published
 
 

@@ -5,7 +5,8 @@ Knows the standard members and their order; nothing of what they do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +25,8 @@ from gpt2simple.training.callbacks.plot import LossPlot
 from gpt2simple.training.callbacks.progress import Progress
 from gpt2simple.training.callbacks.tensorboard import TensorBoardEvents
 
+logger = logging.getLogger(__name__)
+
 
 class ObserverGroup(Observer):
     """Passes every call on to its members, in order; a member that raises is reported once and left out from then on.
@@ -32,12 +35,10 @@ class ObserverGroup(Observer):
 
     Args:
         observers: the members; the order matters where one reads what another writes (metric files come first).
-        notify: receives one sentence about each member that failed.
     """
 
-    def __init__(self, observers: Iterable[Observer], notify: Callable[[str], None]) -> None:
+    def __init__(self, observers: Iterable[Observer]) -> None:
         self._members = list(observers)
-        self._notify = notify
 
     @property
     def members(self) -> tuple[Observer, ...]:
@@ -74,7 +75,7 @@ class ObserverGroup(Observer):
                 getattr(member, method)(*arguments)
             except Exception as error:  # a full disk or a user's bug: not worth hours of training
                 self._members.remove(member)
-                self._notify(
+                logger.info(
                     f"{type(member).__name__} failed in {method} ({type(error).__name__}: {error}); "
                     "training goes on without it."
                 )
