@@ -92,7 +92,7 @@ def generate(context: click.Context, as_json: bool, **options: Any) -> None:
     prefix = read_prefix(options["prefix"], options["prefix_file"])
     settings = given(context, GenerateSettings)
     GenerateSettings(**settings)  # complains before TensorFlow is loaded, which takes seconds
-    from gpt2simple.cli.output import show_texts
+    from gpt2simple.cli.samples import show_texts
 
     show_texts(context, prefix, settings, as_json=as_json)
 
@@ -155,7 +155,6 @@ def encode(context: click.Context, dataset: tuple[str, ...], as_json: bool, **op
     """
     from gpt2simple.api.prepare import encode_dataset
     from gpt2simple.cli.options import _one_or_all
-    from gpt2simple.cli.output import show_json, show_line
 
     names = {name: options[name] for name in ("out_path", "model_name", "model_dir", "combine")}
     encoded = encode_dataset(_one_or_all(dataset), **names, **given(context, TextSettings))
@@ -183,7 +182,6 @@ def tokenizer(context: click.Context, dataset: tuple[str, ...], as_json: bool, *
     """
     from gpt2simple.api.prepare import make_tokenizer
     from gpt2simple.cli.options import _one_or_all
-    from gpt2simple.cli.output import show_json, show_line
 
     names = {name: options[name] for name in ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx", "seed")}
     made = make_tokenizer(_one_or_all(dataset), options["folder"], **names, **given(context, TextSettings))

@@ -50,9 +50,9 @@ from gpt2simple.compat.files import (
     encode_dataset,
     is_gpt2_downloaded,
 )
-from gpt2simple.compat.finetune import finetune
-from gpt2simple.compat.generate import generate, generate_to_file, load_gpt2
+from gpt2simple.compat.sample import generate, generate_to_file, load_gpt2
 from gpt2simple.compat.sessions import get_available_gpus, reset_session, start_tf_sess
+from gpt2simple.compat.train import finetune
 
 __all__ = [
     "cmd",

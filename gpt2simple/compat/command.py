@@ -14,9 +14,9 @@ from typing import Any
 from tqdm import trange
 
 from gpt2simple.compat.files import download_gpt2, is_gpt2_downloaded
-from gpt2simple.compat.finetune import finetune
-from gpt2simple.compat.generate import generate_to_file, load_gpt2
+from gpt2simple.compat.sample import generate_to_file, load_gpt2
 from gpt2simple.compat.sessions import start_tf_sess
+from gpt2simple.compat.train import finetune
 from gpt2simple.errors import Gpt2SimpleError
 from gpt2simple.storage.disk import make_folder
 

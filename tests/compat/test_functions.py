@@ -17,7 +17,7 @@ import pytest
 import gpt2simple.compat as gpt2
 from gpt2simple.compat.callbacks import PrintedLines
 from gpt2simple.compat.files import text_settings
-from gpt2simple.compat.finetune import _beginning
+from gpt2simple.compat.train import _beginning
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
@@ -290,7 +290,7 @@ def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixtur
 
 def test_a_folder_to_begin_with_needs_no_base_model(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Naming it downloaded 124M, the default of model_name, before the folder was opened."""
-    monkeypatch.setattr("gpt2simple.compat.finetune.model_folder", lambda *_: pytest.fail("looked for the base model"))
+    monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
     run = RunFolder(Path("checkpoint/new"), pytest.fail)
     folder = Path("checkpoint/trained")
     assert _beginning(run, "124M", Path("models"), str(folder)) == (None, folder, 0)

@@ -15,7 +15,7 @@ from gpt2simple.gpt2.network.decode_weights import decode_weights, to_matrix
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.testing import sample_text
 
-TINY = Path(gpt2simple.__file__).with_name("tiny")
+TINY = Path(gpt2simple.__file__).parent / "gpt2" / "tiny"
 
 
 def loss(model_dir: Path, ids: np.ndarray, precision: str) -> float:

@@ -16,7 +16,7 @@ from tests.helpers.paths import REFERENCE
 from tests.helpers.training_runs import BYTE_SHAPE, SCRIPT, write_model
 
 PYTORCH_CURVE = REFERENCE / "pytorch_curve.py"
-TINY = Path(gpt2simple.__file__).with_name("tiny")
+TINY = Path(gpt2simple.__file__).parent / "gpt2" / "tiny"
 STEPS, BATCH_SIZE, RATE, DECAY = 200, 4, 1e-4, 0.01
 
 

@@ -200,7 +200,7 @@ def _is_there(folder: Path, download: Download) -> bool:
 
 
 def _built_in_folder(known: KnownModel) -> Path:
-    folder = Path(str(resources.files("gpt2simple"))) / known.name
+    folder = Path(str(resources.files("gpt2simple.gpt2"))) / known.name
     if not holds_model(folder):
         raise CheckpointError(
             f"The built-in model {known.name!r} is missing from {folder}. "

@@ -58,7 +58,7 @@ def test_a_run_goes_on_when_its_folder_cannot_be_written(tmp_path: Path) -> None
 def test_reports_can_read_metrics_and_samples_without_tensorflow_or_matplotlib() -> None:
     program = (
         "import sys; from gpt2simple.runs import metrics, samples, curves; "
-        "from gpt2simple.training.callbacks import progress, base; "
+        "from gpt2simple.training.callbacks import progress; "
         "print([name for name in ('tensorflow', 'matplotlib', 'keras') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

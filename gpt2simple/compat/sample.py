@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.session import Session
-from gpt2simple.compat.finetune import remark_on_gpus
 from gpt2simple.compat.sessions import NotebookSession, checked
+from gpt2simple.compat.train import remark_on_gpus
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.folder import RunFolder
