@@ -53,7 +53,7 @@ def over(tmp_path, text):
 
 
 def report(tmp_path, *names, **options):
-    options = {"dataset": None, "destination": None, "notify": lambda _: None} | options
+    options = {"dataset": None, "destination": None} | options
     return write_report(names, checkpoint_dir=tmp_path, **options)
 
 

@@ -46,18 +46,9 @@ def description(**changes: Any) -> RunDescription:
     return RunDescription(**{**fields, **{k: v for k, v in changes.items() if k not in names}})
 
 
-def run_in(folder: Path, notices: list[str] | None = None) -> RunDirectory:
-    """A run folder whose notices go into a list; without one, a notice is a failure."""
-
-    def refuse(text: str) -> None:
-        raise AssertionError(f"unexpected notice: {text}")
-
-    return RunDirectory(folder, refuse if notices is None else notices.append)
-
-
-def begin(folder: Path, *steps: int, best: int | None = None, notices: list[str] | None = None) -> RunDirectory:
+def begin(folder: Path, *steps: int, best: int | None = None) -> RunDirectory:
     """A run with checkpoints at these steps, the root published; not locked."""
-    run = run_in(folder, notices)
+    run = RunDirectory(folder)
     with run.lock():
         run.create(description(), MODEL_FILES)
         for step in steps:
@@ -89,8 +80,7 @@ def require_consistent(checkpoint: StepCheckpoint) -> None:
 
 def require_repairable(folder: Path) -> None:
     """A repair leaves no leftovers, a run.json that fits, and the best checkpoint's weights in the root."""
-    notices: list[str] = []
-    run = run_in(folder, notices)
+    run = RunDirectory(folder)
     with run.lock():
         run.repair()
     best, latest = run.best(), run.latest()
@@ -167,7 +157,7 @@ class _WatchedFile:
 
 def save_until_killed(folder: Path) -> None:
     """Continue the run from its latest checkpoint, or begin it; after each save print its step."""
-    run = run_in(folder, [])
+    run = RunDirectory(folder)
     with run.lock():
         run.repair()
         latest = run.latest()
