@@ -137,7 +137,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         try:
             self.save()
         except Exception as failure:
-            left = f"continues from step {self._saved_step}" if self._saved_step else "has no checkpoint to continue from"
+            left = (
+                f"continues from step {self._saved_step}" if self._saved_step else "has no checkpoint to continue from"
+            )
             reason = f"{type(failure).__name__}: {failure}"
             self._observer.on_notice(f"Step {self._state.step} could not be saved ({reason}); the run {left}.")
-

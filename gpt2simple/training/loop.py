@@ -194,7 +194,7 @@ class LoopCallback(keras.callbacks.Callback):
         )
 
 
-def run(
+def train(
     trainer: Trainer,
     data: TrainingData,
     plan: StepPlan,
@@ -233,9 +233,7 @@ def run(
     return loop.reason
 
 
-def _fit(
-    trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerState, callbacks: Sequence[Any]
-) -> None:
+def _fit(trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerState, callbacks: Sequence[Any]) -> None:
     dataset = steps_dataset(data, lambda: state.step)
     epoch = plan.evaluations_until(state.step)
     callback_list = CallbackList(

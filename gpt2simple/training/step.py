@@ -14,6 +14,7 @@ from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.training.task import Task
 
+
 class Gradients:
     """Computes the gradients of a step for one model.
 

@@ -42,7 +42,14 @@ class Task(Protocol):
     """What the training loop, checkpoints and evaluations ask of a task."""
 
     def loss_gradients(
-        self, variables: Mapping[str, Any], states: Any, targets: Any, loss_mask: Any, scale: Any, *, trained: frozenset[str]
+        self,
+        variables: Mapping[str, Any],
+        states: Any,
+        targets: Any,
+        loss_mask: Any,
+        scale: Any,
+        *,
+        trained: frozenset[str],
     ) -> HeadGradients:
         """The summed loss of a micro-batch and the gradients of ``scale`` times it.
 
@@ -77,7 +84,14 @@ class LanguageModeling:
         self._byte_lengths = byte_lengths
 
     def loss_gradients(
-        self, variables: Mapping[str, Any], states: Any, targets: Any, loss_mask: Any, scale: Any, *, trained: frozenset[str]
+        self,
+        variables: Mapping[str, Any],
+        states: Any,
+        targets: Any,
+        loss_mask: Any,
+        scale: Any,
+        *,
+        trained: frozenset[str],
     ) -> HeadGradients:
         """Cross-entropy of the next token."""
         embedding = variables["wte.weight"]  # (V, E)

@@ -66,10 +66,7 @@ def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
         standing = "the best so far"
     else:
         standing = f"best: {trend.best.loss:.3f} at step {trend.best.step}"
-    return (
-        f"step {record.step}: held-out loss {record.loss:.3f} nats/token, perplexity {record.perplexity:.4g}, "
-        f"{record.bits_per_byte:.3f} bits/byte ({standing})"
-    )
+    return f"step {record.step}: held-out loss {record.figures.text()} ({standing})"
 
 
 def stopped_falling_line(best: EvaluationRecord, plan: RunPlan) -> str:
