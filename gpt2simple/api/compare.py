@@ -237,7 +237,7 @@ def _measured(
         bits_per_byte=measured.bits_per_byte,
         loss=measured.loss,
         standard_error=measured.standard_error,
-        base_bits_per_byte=first.bits_per_byte if first is not None and first.step == 0 else None,
+        base_bits_per_byte=first.figures.scalars()["bits_per_byte"] if first is not None and first.step == 0 else None,
         gap=verdict.gap,
         verdict=verdict.title,
         copied_share=found.share,
@@ -247,7 +247,10 @@ def _measured(
         memory_bytes=memory.bytes,
         samples=found.samples,
         marked_samples=tuple(marked(found, number) for number in range(len(texts))),
-        looks=tuple((float(tokens_of.get(look.step, 0)), look.bits_per_byte) for look in recorded.evaluations),
+        looks=tuple(
+            (float(tokens_of.get(look.step, 0)), look.figures.scalars()["bits_per_byte"])
+            for look in recorded.evaluations
+        ),
     )
 
 

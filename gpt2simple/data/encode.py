@@ -43,8 +43,8 @@ _TASK_CHARACTERS = 1 << 17
 _RULES = 1  # counted up when the same source would give another text
 
 
-def _unseen(done: int, total: int | None) -> None:
-    """Nobody watches."""
+def no_progress(done: int, total: int | None) -> None:
+    """For callers that show none."""
 
 
 def encode_corpus(
@@ -52,7 +52,7 @@ def encode_corpus(
     tokenizer: Tokenizer,
     settings: TextSettings | None = None,
     *,
-    progress: Progress = _unseen,
+    progress: Progress = no_progress,
 ) -> Corpus:
     """The encoded text of a dataset.
 

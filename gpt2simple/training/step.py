@@ -1,34 +1,18 @@
-"""One optimizer step: gradients of one or more micro-batches, added, and one update.
+"""The gradients of one optimizer step: of one or more micro-batches, added.
 
-The loss is a parameter, so that language modelling and a classification head share the step. Knows no file and no text.
+What the states are trained for is the task's affair. Knows no file and no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gpt2simple.backend.tensorflow import in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
-from gpt2simple.gpt2.network.loss import LossGradients, head_matrix, loss_gradients
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-
-# (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
-# of the head by weight name, that of the embedding with or without rows of padding at its end
-HeadLoss = Callable[..., tuple[Any, Any, dict[str, Any]]]
-
-
-def language_model_loss(
-    variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any, *, with_embedding: bool = True
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Cross-entropy of the next token through the tied head."""
-    embedding = variables["wte.weight"]
-    matrix = head_matrix(embedding, states.dtype)
-    result: LossGradients = loss_gradients(
-        states, matrix, targets, weights, scale, vocabulary=embedding.shape[0], with_embedding=with_embedding
-    )
-    return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
+from gpt2simple.training.task import Task
 
 
 class Gradients:
@@ -40,7 +24,7 @@ class Gradients:
         config: of the model. dtype: of the products.
         dropout_rate: 0 to 0.9. seed: int, of the dropout masks.
         checkpointing: whether blocks are computed twice to save memory.
-        head_loss: what the states are trained for.
+        task: what the states are trained for.
     """
 
     def __init__(
@@ -49,18 +33,17 @@ class Gradients:
         trained: frozenset[str],
         config: ModelConfig,
         dtype: Any,
+        task: Task,
         *,
         dropout_rate: float,
         seed: int,
         checkpointing: bool,
-        head_loss: HeadLoss = language_model_loss,
     ) -> None:
         self._variables = dict(variables)
         self._trained = trained
-        self._config, self._dtype = config, dtype
+        self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
         self._checkpointing = checkpointing
-        self._head_loss = head_loss
 
     def of_step(self, batches: tuple[Any, Any, Any], step: Any, loss_scale: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens``.
@@ -100,13 +83,13 @@ class Gradients:
             states = hidden_states(
                 weights_of_body, inputs, self._config, self._dtype, dropout=key, checkpointing=self._checkpointing
             )
-        nats, d_states, of_head = self._head_loss(
+        nats, d_states, of_head = self._task.loss_gradients(
             self._variables,
             states,
             tf.reshape(targets, [-1]),
             tf.reshape(weights, [-1]),
             scale,
-            with_embedding="wte.weight" in self._trained,
+            trained=self._trained,
         )
         found = tape.gradient(states, list(wanted.values()), output_gradients=d_states)
         of_body = dict(zip(wanted, found, strict=True))

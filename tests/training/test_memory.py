@@ -24,7 +24,7 @@ def test_weights_and_moments_are_four_bytes_each():
     assert found.total > found.weights + found.optimizer + max(found.gradients, found.activations)
 
 
-def test_in_16_bits_gradients_of_matrices_are_half_as_large_and_weights_are_not():
+def test_in_16_bits_gradients_matrices_are_half_as_large_and_weights_are_not():
     matrices = PARAMETERS - 50257 * 768
     single, half = estimate(), estimate(dtype_bytes=2)
     assert half.weights == single.weights

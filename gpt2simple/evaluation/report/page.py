@@ -91,10 +91,11 @@ def _curves(run: RunReport) -> str:
         lines, title=f"Losses of {run.name}. {verdict.explanation}", x_label="steps", y_label="nats/token", mark=best
     )
     rows = [
-        [f"{r.step:,}", f"{r.epoch:.2f}", f"{r.loss:.4f}", f"{r.perplexity:.4g}", f"{r.bits_per_byte:.4f}"]
+        [f"{r.step:,}", f"{r.epoch:.2f}", *(f"{value:.5g}" for value in r.figures.scalars().values())]
         for r in run.looks
     ]
-    heads = ["Step", "Epoch", "Loss", "Perplexity", "Bits per byte"]
+    names = run.looks[0].figures.scalars() if run.looks else {}
+    heads = ["Step", "Epoch", *(name.replace("_", " ").capitalize() for name in names)]
     looks = _details("Looks at the held-out text", table(heads, rows, caption="Nats per token")) if rows else ""
     return f"<h3>Curves</h3>{drawn}{looks}"
 

@@ -11,6 +11,7 @@ from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states
 from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.step import Gradients
+from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import (
     LONG_SHAPE,
     dropout_key,
@@ -25,7 +26,14 @@ from tests.helpers.network import (
 def our_loss_and_gradients(model, shape, batch, *, dtype=tf.float32, dropout=0.0, checkpointing=False, position=0):
     variables = named_variables(model)
     gradients = Gradients(
-        variables, frozenset(variables), shape, dtype, dropout_rate=dropout, seed=1, checkpointing=checkpointing
+        variables,
+        frozenset(variables),
+        shape,
+        dtype,
+        LanguageModeling(np.ones(shape.n_vocab)),
+        dropout_rate=dropout,
+        seed=1,
+        checkpointing=checkpointing,
     )
     inputs, targets, weights = (tf.constant(array)[None] for array in batch)  # one micro-batch
     nats, tokens, found = gradients.of_step((inputs, targets, weights), tf.constant(position), tf.constant(1.0))
