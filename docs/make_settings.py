@@ -37,6 +37,35 @@ TITLES = {
 }
 KINDS = {int: "whole number", float: "number", str: "text", bool: "yes or no", tuple: "text, or several"}
 
+# What a table cannot say, below the table of its class.
+NOTES = {
+    "FinetuneSettings": """\
+Callbacks of Keras 3 and tf_keras (`finetune(..., callbacks=[...])`, only in Python): to them an epoch is the time
+between two evaluations, counted from the beginning of the run; with `eval_every="epoch"` it is a pass over the text.
+Their logs hold `loss` and `val_loss`. `self.model.stop_training = True` ends the run, which is then saved as any
+other. A learning rate that a callback assigns (`ReduceLROnPlateau`, `LearningRateScheduler`) becomes a factor on the
+schedule, warm-up included, and checkpoints keep it.
+""",
+    "TextSettings": """\
+Between documents the model sees GPT-2's real end-of-text token. Windows line ends become plain ones. An encoded text
+is kept in the cache folder, so that the next run on it starts at once; `gpt2simple encode` writes it to a file that
+can be taken to another machine.
+""",
+    "GenerateSettings": """\
+Of several samples the first is printed as it is written, and each of the others as soon as those before it are
+complete. A file gets whole samples only, in order. Ctrl-C loses the unfinished samples and no others. Characters that
+the encoding of standard output lacks are printed as codes such as `\\u20ac`; `PYTHONIOENCODING=utf-8` avoids that.
+Files are always UTF-8.
+
+`--prefix -` and `--prefix-file FILE` read a prefix in UTF-8 from standard input or a file. A byte-order mark and one
+line end at the very end, which editors and `echo` add, are not part of the prefix; everything else is.
+
+`session.samples(...)` and `--json` give for each text its prefix, its new tokens, the number of tokens in its prompt,
+why it ended (`"length"`, `"end_of_text"`, or `"stop"`, also at `truncate`) and its seconds from reading the prompt to
+the end. Tokens per second are those of one sample: of eight generated together each has about an eighth of the total.
+""",
+}
+
 INTRODUCTION = """\
 # Settings
 
@@ -58,6 +87,7 @@ def document() -> str:
         rows = [setting_row(field, hint) for field, hint in fields_of(cls)]
         head = ["setting", "values", "default", "meaning"]
         sections.append(f"## {title_of(cls)}\n\n{table(head, rows)}")
+        sections += [NOTES[cls.__name__]] if cls.__name__ in NOTES else []
     head = ["option", "values", "default", "meaning", "commands"]
     sections.append("## Other options of the command line\n\n" + table(head, other_rows()))
     return "\n".join(sections)

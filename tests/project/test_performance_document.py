@@ -1,4 +1,4 @@
-"""The figures of docs/performance.md are those of benchmarks/results."""
+"""The figures of docs/performance.md and of the README are those of benchmarks/results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 from tests.helpers.paths import ROOT
 
-DOCUMENT = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
+
+def words_of(*path: str) -> str:
+    """A document as one line."""
+    return " ".join(ROOT.joinpath(*path).read_text(encoding="utf-8").split())
+
+
+DOCUMENT, README = words_of("docs", "performance.md"), words_of("README.md")
 
 TRAINING_PEERS = {
     "gpt-2-simple": "gpt-2-simple 0.8.1",
@@ -33,8 +39,8 @@ def results(ending: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def lacking(figures: list[str]) -> list[str]:
-    return [figure for figure in figures if figure not in DOCUMENT]
+def lacking(figures: list[str], document: str = DOCUMENT) -> list[str]:
+    return [figure for figure in figures if figure not in document]
 
 
 def test_the_rows_on_training_are_those_of_the_results() -> None:
@@ -126,3 +132,34 @@ def test_the_figures_on_encoding_and_loading_are_those_of_the_results() -> None:
     (loading,) = (ROOT / "benchmarks" / "results").glob("*-load-memory.jsonl")
     ratios = [f"{json.loads(line)['ratio']:.2f} from" for line in loading.read_text(encoding="utf-8").splitlines()]
     assert not lacking([*rows, f"took {first}", f"took {second}", f"{peak / 1000:.2f} GB", *ratios])
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    training = {name: row for result in results("training-*") for name, row in result["beside"].items()}
+    ratios = {name: f"{row['ratio']['median']:.2f}" for name, row in training.items()}
+    original = training["gpt-2-simple"]
+    (batches,) = results("generation-batches")
+    (others,) = results("generation-other-peers")
+    (blocks,) = batches["tokens_per_second"].values()
+    eight = {tool: f"{row['median']:.0f}" for tool, row in blocks["batch 8"].items()}
+    times = {
+        **blocks["batch 1"]["gpt2simple float32"]["times"],
+        **others["tokens_per_second"]["gpt-2-simple"]["batch 1"]["gpt2simple float32"]["times"],
+    }
+    (defaults,) = results("defaults")
+    runs = [run for run in defaults["runs"] if run["about"] == "defaults"]
+    steps, seconds = (" and ".join(f"{run[key]:.0f}" for run in runs) for key in ("steps", "seconds"))
+    large = results("training-other-peers-large-outside")[0]["355M"]
+    figures = [
+        f"{ratios['pytorch bfloat16']} times the speed of PyTorch in bfloat16",
+        f"{ratios['gpt-2-simple']} times that of gpt-2-simple",
+        f"in {original['peak_bytes'] / 1e9:.1f} GB instead of {original['peer_peak_bytes'] / 1e9:.1f}",
+        f"{ratios['pytorch float32']} times PyTorch's speed",
+        f"{times['ctranslate2 float32']:.2f} times the speed of ctranslate2",
+        f"{times['gpt-2-simple']:.2f} times that of gpt-2-simple",
+        f"{eight['ctranslate2 int8']} tokens/s, our float32 {eight['gpt2simple float32']}",
+        f"{steps} steps in {seconds} s",
+        f"| {1024 / original['tokens_per_second']['median']:.0f} s | {large['seconds_per_step']:.0f} s,",
+        f"| {original['peak_bytes'] / 1e9:.1f} GB | {large['peak_bytes'] / 1e9:.1f} GB |",
+    ]
+    assert not lacking(figures, README)
