@@ -189,8 +189,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
         r"Step 4 gave a loss of nan and a gradient of length nan: not finite\. That step was not taken; step 3 is "
-        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Continue with a lower learning_rate, "
-        r'or precision="float32"\.'
+        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Continue with a lower "
+        r'learning_rate, or precision="float32"\.'
     )
     outcome = run_small(
         plan_of(last_step=20, eval_every=10), data_of(micro_batch=batch), trainer=(trainer, variables),
