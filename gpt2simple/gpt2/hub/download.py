@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from gpt2simple.errors import CheckpointError, DownloadError
+from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
 from gpt2simple.storage.disk import make_folder, require_space
@@ -55,10 +56,10 @@ def holds_openai_model(folder: Path) -> bool:
 
 
 def _has_hub_weights(folder: Path) -> bool:
-    if _has(folder, "model.safetensors") or _has(folder, "tf_model.h5"):
+    if _has(folder, WEIGHTS_FILE) or _has(folder, KERAS_FILE):
         return True
     try:
-        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         shards = set(index["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no index, or one that loading will refuse
         return False
