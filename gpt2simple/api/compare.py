@@ -28,6 +28,7 @@ from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_fold
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, TextSettings, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
@@ -160,16 +161,12 @@ def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
     changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
     if changed:
         told = [name for name in changed if name not in _TEXTS]
-        differences = [f"{_listed(before, told)}, and this call gives {_listed(asked, told)}"] if told else []
+        differences = [f"{listed(before, told)}, and this call gives {listed(asked, told)}"] if told else []
         differences += [_TEXTS[name] for name in changed if name in _TEXTS]
         raise RunError(
             f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
             f"those of this call. Ask for the same to go on with it, or give another name than {folder.name!r}."
         )
-
-
-def _listed(values: dict[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
 def _lines(path: Path) -> list[str]:

@@ -345,7 +345,7 @@ def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path, me
         assert texts_of(corpus) == [sample_text(100)]
         rest = first.stdout.read().splitlines()
     assert rest[-1].split()[1] == corpus.fingerprint
-    assert messages == [f"{path} is being encoded by another process; waiting for it."]
+    assert messages == [f"{path} is being encoded by another process. Waiting for it."]
     assert time.monotonic() - began > 0.2
     assert len(entries(cache)) == 1
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.runs.checkpoint import StepCheckpoint, tensor_of
+from gpt2simple.gpt2.formats.safetensors_file import Tensor
+from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings, TextSettings
@@ -27,6 +28,7 @@ MODEL_FILES = {
     "merges.txt": b"#version: 0.2\na b\n",
 }
 BEST_EVERY = 3  # in the loop, every third checkpoint is a best one
+DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 
 
 def description(**changes: Any) -> RunDescription:
@@ -54,6 +56,11 @@ def begin(folder: Path, *steps: int, best: int | None = None) -> RunDirectory:
         for step in steps:
             save(run, step, is_best=step == best)
     return run
+
+
+def tensor_of(name: str, array: np.ndarray) -> Tensor:
+    """An array as a tensor to save."""
+    return Tensor(name, array.shape, DTYPES[array.dtype.name], lambda: array)
 
 
 def save(run: RunDirectory, step: int, *, is_best: bool = False, width: int = 64) -> Path:

@@ -13,7 +13,6 @@ import pytest
 
 import gpt2simple
 from gpt2simple.errors import RunError, RunLockedError
-from gpt2simple.runs.checkpoint import tensor_of
 from gpt2simple.runs.description import BestMark
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings
@@ -24,6 +23,7 @@ from tests.helpers.run_folders import (
     require_consistent,
     require_repairable,
     save,
+    tensor_of,
 )
 from tests.runs.test_layout import legacy_run
 
