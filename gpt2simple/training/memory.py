@@ -1,6 +1,6 @@
 """What a training step will take, in bytes and seconds, before it is begun.
 
-Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Knows no TensorFlow.
+Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Computes no tensors.
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
 
 _GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
-
-_SLICE_BYTES = 1 << 27  # of logits at a time, see network.head
-
-_LOSS_ROWS = 128  # see network.head
 
 _MARGIN = 0.9  # share of the free memory that a run may plan with
 
@@ -56,7 +53,7 @@ def estimate_memory(
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
-    head = 2 * min(_SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, _LOSS_ROWS) * config.n_vocab
+    head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:

@@ -86,7 +86,7 @@ class Trainer(keras.Model):
         self.optimizer.iterations.assign(values["iterations"])
         self.loss_scale.assign(values["loss_scale"])
         self.good_steps.assign(values["good_steps"])
-        self.optimizer.rate.go_on(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
+        self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Logits of the language model, for user callbacks that ask the model something."""
@@ -134,7 +134,13 @@ def build_trainer(
     """
     trained = trained_names(variables, config, settings)
     gradients = Gradients(
-        variables, trained, config, dtype, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
+        variables,
+        trained,
+        config,
+        dtype,
+        dropout_rate=settings.dropout,
+        seed=seed,
+        gradient_checkpointing=checkpointing,
     )
     trainer = Trainer(model, gradients, dtype, config, variables)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
