@@ -38,7 +38,7 @@ def load() -> Job:
     trainer = build_trainer(
         model, variables, config, FinetuneSettings(), LanguageModeling(np.ones(N_VOCAB)),
         dtype=tf.as_dtype(chosen.training), seed=1, last_step=None,
-        checkpointing=False, compile_whole_step=devices.compiles_whole_step(),
+        gradient_checkpointing=False, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
 
     def train(steps: int, length: int = N_CTX) -> list[float]:

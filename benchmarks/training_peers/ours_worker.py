@@ -31,7 +31,7 @@ def load() -> Job:
     trainer = build_trainer(
         model, named_variables(model), config, FinetuneSettings(), task,
         dtype=dtype, seed=1, last_step=None,
-        checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
+        gradient_checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
     ids = window()[None, None]  # (A, B, T + 1)
     batch = ids[..., :-1], ids[..., 1:], np.ones((1, 1, N_CTX), np.float32)

@@ -32,7 +32,7 @@ from gpt2simple.training.checkpoint import RunCheckpointer, restore
 from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
-from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_per_step
+from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
 from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.state import TrainerState
 from gpt2simple.training.task import LanguageModeling, Task
@@ -149,7 +149,7 @@ class _Run:
     data: TrainingData
     task: Task
     plan: StepPlan
-    recompute: bool  # gradient checkpointing
+    gradient_checkpointing: bool
 
     @property
     def held_out_tokens(self) -> int:
@@ -173,7 +173,7 @@ class _Run:
                 **library_versions(),
                 "precision": request.precision,
                 "device": devices.device_name(),
-                "gradient_checkpointing": "on" if self.recompute else "off",
+                "gradient_checkpointing": "on" if self.gradient_checkpointing else "off",
                 **devices.thread_counts(),
             },
         )
@@ -288,11 +288,11 @@ def _prepare(
     plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
     free = None if devices.has_gpu() else free_memory()  # how much memory a GPU has free is not known
     dtype_bytes = tf.as_dtype(request.precision).size
-    recompute, message = choose_checkpointing(config, settings, windows.window, dtype_bytes, free)
+    gradient_checkpointing, message = choose_gradient_checkpointing(config, settings, windows.window, dtype_bytes, free)
     task = LanguageModeling(tokenizer.byte_lengths)
     run = _Run(
         request=request, loaded=loaded, folder=folder, text=text, windows=windows, data=data, task=task, plan=plan,
-        recompute=recompute,
+        gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
     held_out = text.split.held_out
     if held_out is not None and run.held_out_tokens < held_out.targets:
@@ -325,7 +325,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         dtype=tf.as_dtype(request.precision),
         seed=request.seed,
         last_step=run.plan.last_step,
-        checkpointing=run.recompute,
+        gradient_checkpointing=run.gradient_checkpointing,
         compile_whole_step=devices.compiles_whole_step(),
     )
     if start.checkpoint is None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
@@ -33,9 +33,9 @@ class HeadGradients(NamedTuple):
         weights: by canonical name, of the head's own weights; that of the tied embedding may end in rows of padding.
     """
 
-    nats: Any
-    states: Any
-    weights: dict[str, Any]
+    nats: Tensor
+    states: Tensor
+    weights: dict[str, Tensor]
 
 
 class Task(Protocol):
@@ -43,11 +43,11 @@ class Task(Protocol):
 
     def loss_gradients(
         self,
-        variables: Mapping[str, Any],
-        states: Any,
-        targets: Any,
-        loss_mask: Any,
-        scale: Any,
+        variables: Mapping[str, Variable],
+        states: Tensor,
+        targets: Tensor,
+        loss_mask: Tensor,
+        scale: Tensor,
         *,
         trained: frozenset[str],
     ) -> HeadGradients:
@@ -60,7 +60,9 @@ class Task(Protocol):
             trained: names of the weights whose gradients are wanted.
         """
 
-    def evaluation_sums(self, variables: Mapping[str, Any], states: Any, targets: Any, loss_mask: Any) -> Any:
+    def evaluation_sums(
+        self, variables: Mapping[str, Variable], states: Tensor, targets: Tensor, loss_mask: Tensor
+    ) -> Tensor:
         """The sums that ``figures`` is made of, for one batch: float32 (K,). Arguments as ``loss_gradients``."""
 
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> Figures:
@@ -85,11 +87,11 @@ class LanguageModeling:
 
     def loss_gradients(
         self,
-        variables: Mapping[str, Any],
-        states: Any,
-        targets: Any,
-        loss_mask: Any,
-        scale: Any,
+        variables: Mapping[str, Variable],
+        states: Tensor,
+        targets: Tensor,
+        loss_mask: Tensor,
+        scale: Tensor,
         *,
         trained: frozenset[str],
     ) -> HeadGradients:
@@ -102,7 +104,9 @@ class LanguageModeling:
         )  # fmt: skip
         return HeadGradients(nats, d_states, {} if d_embedding is None else {"wte.weight": d_embedding})
 
-    def evaluation_sums(self, variables: Mapping[str, Any], states: Any, targets: Any, loss_mask: Any) -> Any:
+    def evaluation_sums(
+        self, variables: Mapping[str, Variable], states: Tensor, targets: Tensor, loss_mask: Tensor
+    ) -> Tensor:
         """The cross-entropy in nats, the head in float32 whatever the precision of the body: float32 (1,)."""
         matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
         return summed_loss(tf.cast(states, tf.float32), matrix, targets, loss_mask)[None]

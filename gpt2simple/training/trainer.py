@@ -95,7 +95,7 @@ class Trainer(keras.Model):
         self.optimizer.iterations.assign(values["iterations"])
         self.loss_scale.assign(values["loss_scale"])
         self.good_steps.assign(values["good_steps"])
-        self.optimizer.rate.go_on(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
+        self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Logits of the language model, for user callbacks that ask the model something."""
@@ -127,7 +127,7 @@ def build_trainer(
     dtype: Any,
     seed: int,
     last_step: int | None,
-    checkpointing: bool,
+    gradient_checkpointing: bool,
     compile_whole_step: bool = False,
 ) -> Trainer:
     """A compiled trainer at step 0, its moments zero.
@@ -136,12 +136,19 @@ def build_trainer(
         model: the `TFGPT2LMHeadModel`. variables: its variables by canonical name. task: what is learned.
         dtype: of the matrix products.
         seed: of the dropout masks. last_step: where the learning rate's schedule ends, or None.
-        checkpointing: whether blocks are computed twice to save memory.
+        gradient_checkpointing: whether blocks are computed twice to save memory.
         compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
     gradients = Gradients(
-        variables, trained, config, dtype, task, dropout_rate=settings.dropout, seed=seed, checkpointing=checkpointing
+        variables,
+        trained,
+        config,
+        dtype,
+        task,
+        dropout_rate=settings.dropout,
+        seed=seed,
+        gradient_checkpointing=gradient_checkpointing,
     )
     trainer = Trainer(model, variables, config, gradients, task, dtype)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)

@@ -10,16 +10,16 @@ import pytest
 
 from gpt2simple.api.output import Turns, new_file, save, show
 from gpt2simple.errors import StorageError
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 
 
-def pieces(script: str) -> Iterator[Piece]:
+def pieces(script: str) -> Iterator[TextChunk]:
     """Pieces as "0a 1b 0c.": sample and text, the last of a sample with a dot; "!" is Ctrl-C."""
     for word in script.split():
         if word == "!":
             raise KeyboardInterrupt
         ended = word.endswith(".")
-        yield Piece(sample=int(word[0]), text=word[1:].rstrip("."), finish_reason="length" if ended else None)
+        yield TextChunk(sample=int(word[0]), text=word[1:].rstrip("."), finish_reason="length" if ended else None)
 
 
 class Screen:
@@ -57,7 +57,7 @@ def test_the_first_sample_is_on_the_screen_before_the_next_token_is_drawn() -> N
     screen = Screen()
     source = pieces("0a 1b 0c 1d. 0e. !")
 
-    def watched() -> Iterator[Piece]:
+    def watched() -> Iterator[TextChunk]:
         for piece in source:
             yield piece
             if piece.sample == 0:
@@ -81,7 +81,7 @@ def test_a_file_holds_whole_samples_only_each_as_soon_as_its_turn_has_come(tmp_p
     path = tmp_path / "out.txt"
     held: list[str] = []
 
-    def watched() -> Iterator[Piece]:
+    def watched() -> Iterator[TextChunk]:
         for piece in pieces("0a 1b. 0c 0d. 2e 2f."):
             yield piece
             held.append(path.read_text())

@@ -15,7 +15,7 @@ from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import batch_sizes
 from gpt2simple.generation.generator import Generator
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from gpt2simple.generation.sampling import log_probability
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import assign_weights, build_model, named_variables
@@ -181,8 +181,8 @@ def test_the_time_of_a_sample_is_that_of_its_writing(generator: Generator) -> No
     assert [sample.tokens_per_second for sample in together] == [20 / sample.seconds for sample in together]
 
 
-def by_sample(pieces: Iterator[Piece]) -> dict[int, list[Piece]]:
-    collected: dict[int, list[Piece]] = {}
+def by_sample(pieces: Iterator[TextChunk]) -> dict[int, list[TextChunk]]:
+    collected: dict[int, list[TextChunk]] = {}
     for piece in pieces:
         collected.setdefault(piece.sample, []).append(piece)
     return collected

@@ -30,7 +30,7 @@ def small_trainer(
     dtype=tf.float32,
     seed=1,
     last_step=None,
-    checkpointing=False,
+    gradient_checkpointing=False,
     compile_whole_step=False,
 ):
     """A compiled trainer of a random small model, and the model's variables by name."""
@@ -38,7 +38,7 @@ def small_trainer(
     variables = named_variables(model)
     trainer = build_trainer(
         model, variables, SMALL_CONFIG, settings or FinetuneSettings(), task, dtype=dtype, seed=seed,
-        last_step=last_step, checkpointing=checkpointing, compile_whole_step=compile_whole_step,
+        last_step=last_step, gradient_checkpointing=gradient_checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables
 

@@ -58,7 +58,8 @@ def test_each_micro_batch_of_a_run_has_masks_of_its_own():
 def test_accumulated_checkpointed_gradients_with_dropout_equal_plain_ones():
     settings, parts = FinetuneSettings(dropout=0.1), [batch_of(0), batch_of(1)]
     (loss, plain), (same, again) = (
-        step_of(small_trainer(settings, checkpointing=checkpointing)[0], parts, 3) for checkpointing in (False, True)
+        step_of(small_trainer(settings, gradient_checkpointing=checkpointing)[0], parts, 3)
+        for checkpointing in (False, True)
     )
     assert same == pytest.approx(loss, rel=1e-6)
     assert largest_relative_difference(again, plain) < 1e-6

@@ -89,7 +89,7 @@ def outcome():
     settings = FinetuneSettings(learning_rate=5e-3)
     trainer = build_trainer(
         model, variables, SMALL_CONFIG, settings, LastTokenLabels(), dtype=tf.float32, seed=1, last_step=80,
-        checkpointing=False,
+        gradient_checkpointing=False,
     )  # fmt: skip
     data = data_of(micro_batch=labelled_batch, held_out=(labelled_batch(1000, 16), labelled_batch(1001, 16)))
     return run_small(plan_of(last_step=80, eval_every=10), data, trainer=(trainer, variables))

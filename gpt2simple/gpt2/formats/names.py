@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -36,13 +36,8 @@ def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     e = config.n_embd
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (config.n_vocab, e), "wpe.weight": (config.n_ctx, e)}
     for i in range(config.n_layer):
-        shapes |= _norm(f"h.{i}.ln_1", e)
-        shapes |= _projection(f"h.{i}.attn.c_attn", e, 3 * e)
-        shapes |= _projection(f"h.{i}.attn.c_proj", e, e)
-        shapes |= _norm(f"h.{i}.ln_2", e)
-        shapes |= _projection(f"h.{i}.mlp.c_fc", e, 4 * e)
-        shapes |= _projection(f"h.{i}.mlp.c_proj", 4 * e, e)
-    return shapes | _norm("ln_f", e)
+        shapes |= {f"h.{i}.{name}": tuple(e * n for n in units) for name, units in BLOCK_WEIGHTS.items()}
+    return shapes | {"ln_f.weight": (e,), "ln_f.bias": (e,)}
 
 
 def from_pytorch(name: str) -> str | None:
@@ -99,11 +94,3 @@ def pointed_prefix(folder: Path) -> str | None:
 def _layers(parts: list[str]) -> str:
     layer = _LAYER.fullmatch(parts[0])
     return ".".join(["h", layer.group(1), *parts[1:]] if layer else parts)
-
-
-def _norm(path: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": (width,), f"{path}.bias": (width,)}
-
-
-def _projection(path: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": (inputs, outputs), f"{path}.bias": (outputs,)}
