@@ -71,7 +71,7 @@ def summed_loss(states: Any, matrix: Any, targets: Any, weights: Any, *, vocabul
         vocabulary: how many rows of the matrix are tokens; None: all.
     """
     nats = tf.zeros([])
-    for rows in _slices(states, matrix):
+    for rows in row_slices(states, matrix):
         with tf.control_dependencies([nats]):  # one slice at a time: else the executor holds them all
             part = tf.identity(states[rows])
         scores = tf.matmul(part, matrix, transpose_b=True)
@@ -98,7 +98,7 @@ def loss_gradients(
         with_embedding: whether the embedding is trained.
     """
     nats, d_states, d_embedding = tf.zeros([]), [], None
-    for rows in _slices(states, matrix):
+    for rows in row_slices(states, matrix):
         with tf.control_dependencies([nats] if d_embedding is None else [nats, d_embedding]):
             part = tf.identity(states[rows])
         scores = tf.matmul(part, matrix, transpose_b=True)
@@ -122,7 +122,8 @@ def _shifted(embedding: Any, shared: Any, like: Any) -> Any:
     return tf.pad(tf.cast(embedding - shared, like.dtype), [[0, more], [0, 0]])
 
 
-def _slices(states: Any, matrix: Any) -> list[slice]:
+def row_slices(states: Any, matrix: Any) -> list[slice]:
+    """Slices of the rows of states [N, E], each small enough for its logits to be in memory at once."""
     rows = states.shape[0]
     per_slice = max(_SLICE_BYTES // (matrix.shape[0] * matrix.dtype.size), 1)
     return [slice(start, min(start + per_slice, rows)) for start in range(0, rows, per_slice)]
