@@ -10,7 +10,7 @@ from gpt2simple.data.split import Split
 
 # Tiny Shakespeare, 300,000 tokens, is known by heart to the 124M model after a few passes: 0.0024 tokens a parameter.
 # Four times as much is where that begins to take more passes than people train.
-_MEMORISED_BELOW = 0.01
+MEMORISED_BELOW = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class DataSummary:
     @property
     def warning(self) -> str | None:
         """What to expect where the text is so small that the model will know it by heart."""
-        if self.tokens_per_parameter >= _MEMORISED_BELOW:
+        if self.tokens_per_parameter >= MEMORISED_BELOW:
             return None
         watch = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
         return (
