@@ -6,7 +6,6 @@ checkpoints, reports to the observers. Knows no arithmetic of training and print
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -25,6 +24,7 @@ from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import Split, split
 from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
@@ -98,7 +98,7 @@ class FinetuneResult:
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
+        return render("summary.html", text=self.summary())
 
 
 def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> Iterator[str]:
