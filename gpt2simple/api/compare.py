@@ -20,13 +20,14 @@ from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import split
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, RunError, SettingsError
-from gpt2simple.evaluation.memorisation import TrainingText, marked
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page, draw_comparison
+from gpt2simple.evaluation.memorisation import TrainingText
+from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
+from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, TextSettings, to_json
@@ -222,7 +223,7 @@ def _measured(
     tokens_of = {record.step: record.tokens for record in recorded.steps}
     verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
     assert verdict is not None, run_dir
-    found = training.look_for(texts)
+    found = training.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
         model_name=model,
@@ -243,10 +244,10 @@ def _measured(
         seconds=result.seconds,
         memory_bytes=memory.bytes,
         samples=found.samples,
-        marked_samples=tuple(marked(found, number) for number in range(len(texts))),
-        looks=tuple(
-            (float(tokens_of.get(look.step, 0)), look.figures.scalars()["bits_per_byte"])
-            for look in recorded.evaluations
+        copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
+        evaluations=tuple(
+            (float(tokens_of.get(each.step, 0)), each.figures.scalars()["bits_per_byte"])
+            for each in recorded.evaluations
         ),
     )
 
@@ -263,7 +264,8 @@ def _written(rows: list[CompareRow], comparison: Comparison, folder: Path) -> Co
         picture=folder / "compare.png",
         asked=comparison.asked,
     )
-    atomic_write(result.path, comparison_page(result), durable=False)
+    figure = result.figure()
+    atomic_write(result.picture, to_png(figure), durable=False)
+    atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
     atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)
-    draw_comparison(rows, result.picture)
     return result

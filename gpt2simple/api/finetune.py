@@ -6,7 +6,6 @@ arithmetic of training and prints nothing.
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from gpt2simple.data.batches import Batch, TrainingWindows, evaluation_batches
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
+from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
@@ -96,7 +96,7 @@ class FinetuneResult:
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
+        return render("summary.html", text=self.summary())
 
 
 def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> Iterator[str]:

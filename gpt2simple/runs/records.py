@@ -67,6 +67,9 @@ class Figures(Protocol):
     def text(self) -> str:
         """All figures in one line, with units."""
 
+    def brief(self) -> str:
+        """The most telling ones, with units."""
+
     def scalars(self) -> dict[str, float]:
         """The figures by name, for tables and charts; ``loss`` is the first."""
 
@@ -97,6 +100,9 @@ class LanguageFigures:
     @property
     def bits_per_byte(self) -> float:
         return bits_per_byte(self.nats, self.target_bytes)
+
+    def brief(self) -> str:
+        return f"{self.loss:.3f} nats/token, {self.bits_per_byte:.3f} bits/byte"
 
     def text(self) -> str:
         return f"{self.loss:.3f} nats/token, perplexity {self.perplexity:.4g}, {self.bits_per_byte:.3f} bits/byte"
