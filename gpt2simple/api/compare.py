@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
-from gpt2simple.settings import CompareSettings, TextSettings, to_json
+from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
@@ -42,16 +42,6 @@ _LONGEST_WINDOW = 256
 
 # What a comparison keeps of its texts is a digest, which tells people nothing.
 _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where models and runs lie, and how to compute."""
-
-    model_dir: Path
-    checkpoint_dir: Path
-    precision: str
-    threads: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +60,18 @@ class Comparison:
 
 
 def compare_models(
-    dataset: Any, model_names: Sequence[str], settings: CompareSettings, text: TextSettings, name: str, place: Place
+    dataset: Any,
+    model_names: Sequence[str],
+    settings: CompareSettings,
+    text: TextSettings,
+    name: str,
+    place: SessionSettings,
 ) -> CompareResult:
     """The models side by side. Called again with the same text and settings, it goes on where it stopped.
 
     Args:
         dataset: as for fine-tuning. name: of the comparison: its folder, and the beginning of its runs' names.
+        place: where models and runs lie, and how to compute.
 
     Raises:
         SettingsError: fewer than two models, one named twice, or a window that one of them cannot read.
@@ -89,12 +85,13 @@ def compare_models(
             f"model_names is {list(model_names)!r}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
         )
-    folders = {model: model_folder(model, place.model_dir) for model in names}
+    folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
-    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
+    folder = Path(place.checkpoint_dir) / name
+    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place.precision)
     training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
     rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
-    return _written(rows, comparison, place.checkpoint_dir / name)
+    return _written(rows, comparison, folder)
 
 
 def _slug(model: str) -> str:
@@ -108,7 +105,7 @@ def _prepared(
     settings: CompareSettings,
     text: TextSettings,
     folder: Path,
-    place: Place,
+    precision: str,
 ) -> Comparison:
     shortest = min(shape.n_ctx for shape in shapes.values())
     window = settings.window or min(shortest, _LONGEST_WINDOW)
@@ -129,7 +126,7 @@ def _prepared(
         "tokens": budget,
         "window": window,
         "validation_split": text.validation_split,
-        "precision": place.precision,
+        "precision": precision,
         "text": corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
@@ -175,7 +172,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(
-    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
+    model: str,
+    run_name: str,
+    config: ModelConfig,
+    comparison: Comparison,
+    training: TrainingText,
+    place: SessionSettings,
 ) -> CompareRow:
     """The figures of a model: read, where an earlier call has made them; else made, and kept."""
     kept = comparison.train.parent / f"{run_name}.json"
@@ -197,15 +199,17 @@ def _row(
 
 
 def _measured(
-    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
+    model: str,
+    run_name: str,
+    config: ModelConfig,
+    comparison: Comparison,
+    training: TrainingText,
+    place: SessionSettings,
 ) -> CompareRow:
     wanted = comparison.settings
-    arguments: dict[str, Any] = {
-        "run_name": run_name, "model_dir": place.model_dir, "checkpoint_dir": place.checkpoint_dir,
-        "precision": place.precision, "threads": place.threads, "seed": wanted.seed,
-    }  # fmt: skip
+    opening = replace(place, model_name=model, run_name=run_name, seed=wanted.seed)
     every = max(comparison.steps // wanted.looks, 1)
-    with Session(model, **arguments) as session, PeakMemory() as memory:
+    with Session(**vars(opening)) as session, PeakMemory() as memory:
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,

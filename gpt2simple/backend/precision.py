@@ -10,6 +10,7 @@ from gpt2simple.backend.devices import found_gpus
 from gpt2simple.backend.speed import best_in_turns, timed_product
 from gpt2simple.backend.tensorflow import uses_onednn
 from gpt2simple.errors import SettingsError
+from gpt2simple.settings.session import PRECISIONS
 
 # The instructions that multiply bfloat16, the fastest first. AVX-NE-CONVERT only converts it.
 BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
@@ -34,8 +35,6 @@ def read_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
             return frozenset(values.split()) or None
     return None
 
-
-PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 _WORTHWHILE = 1.3  # times faster than float32, for 16 bits to be chosen on a CPU
 

@@ -293,7 +293,9 @@ def test_stream_and_pieces_join_to_the_list_form(place: Path) -> None:
 
 
 def test_an_unknown_precision_is_refused(place: Path) -> None:
-    with pytest.raises(SettingsError, match=r"precision is 'float8'; expected one of auto, float32, bfloat16"):
+    with pytest.raises(
+        SettingsError, match=r"precision is 'float8'; expected 'auto', 'float32', 'bfloat16', 'float16' or 'int8'\."
+    ):
         open_session(place, "small", precision="float8")
 
 

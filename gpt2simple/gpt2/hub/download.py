@@ -18,6 +18,7 @@ from gpt2simple.errors import CheckpointError, DownloadError
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
+from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.locks import wait_for_lock
 from gpt2simple.storage.temporary import remove_leftovers
@@ -72,7 +73,7 @@ def _has(folder: Path, *names: str) -> bool:
 
 
 def download_gpt2(
-    model_name: str = "124M",
+    model_name: str = DEFAULT_MODEL,
     model_dir: str | Path = "models",
     *,
     source: str = "huggingface",
@@ -115,7 +116,7 @@ def download_gpt2(
     )
 
 
-def is_gpt2_downloaded(model_name: str = "124M", model_dir: str | Path = "models") -> bool:
+def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = "models") -> bool:
     """Whether ``<model_dir>/<size>`` holds a set of files that can be loaded, however they got there.
 
     Their content is not read; digests are checked while downloading. "tiny" is always there.
