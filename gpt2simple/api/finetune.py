@@ -179,8 +179,8 @@ def finetune_run(
     checkpointing, remark = _checkpointing(request, loaded, material)
     description = _description(request, material, loaded, checkpointing=checkpointing)
     start = decide_start(run, description, total_steps=plan.last_step)
-    for notice in start.notices:
-        logger.info(notice)
+    for message in start.messages:
+        logger.info(message)
     if start.kind == "done":
         assert start.checkpoint is not None
         progress = Progress.from_json(start.checkpoint.state["progress"])
@@ -252,8 +252,8 @@ def read_material(request: Request, loaded: LoadedModel, reading: ReadingBar) ->
             validation = encode_corpus(request.text.validation_file, tokenizer, request.text, progress=progress)
     parts = split(corpus, request.text, window, validation=validation)
     windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
-    if windows.notice:
-        logger.info(windows.notice)
+    if windows.message:
+        logger.info(windows.message)
     held_out = _held_out_batches(parts, windows.window, settings.batch_size)
     held_out_tokens = sum(int(batch[2].sum()) for batch in held_out)
     if parts.held_out is not None and held_out_tokens < parts.held_out.targets:

@@ -46,8 +46,8 @@ class TrainingWindows:
         self._order = lru_cache(maxsize=2)(self._draw_order)  # two epochs: a batch may touch both
 
     @property
-    def notice(self) -> str | None:
-        """A remark for the user where the window had to shrink."""
+    def message(self) -> str | None:
+        """A message for the user where the window had to shrink."""
         if self.window == self._asked:
             return None
         return f"The text is shorter than a window of {self._asked} tokens; windows of {self.window} are used."
