@@ -118,7 +118,7 @@ def _prepared(
         validation = encode_corpus(text.validation_file, tokenizer, text)
     parts = split(corpus, text, window, validation=validation)
     if parts.held_out is None:
-        reason = parts.notices[0] if parts.notices else "validation_split is 0."
+        reason = parts.messages[0] if parts.messages else "validation_split is 0."
         raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
     budget = settings.tokens or _PASSES * parts.train.tokens
     asked = {

@@ -225,7 +225,7 @@ def finetune_run(
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
     start = decide_start(folder, description, total_steps=run.plan.last_step)
-    _log(start.notices)
+    _log(start.messages)
     if start.kind == "done":
         assert start.checkpoint is not None
         state = TrainerState.from_json(start.checkpoint.state["progress"])
@@ -278,7 +278,7 @@ def _prepare(
         request.dataset, request.text, tokenizer, settings.window, n_ctx=config.n_ctx, progress=progress
     )
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
-    _log([windows.notice] if windows.notice else [])
+    _log([windows.message] if windows.message else [])
     data = TrainingData(
         micro_batch=windows.batch,
         epoch_at=windows.epoch_at,

@@ -21,7 +21,7 @@ import numpy as np
 
 from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
 from gpt2simple.data.corpus import Corpus
-from gpt2simple.data.documents import Piece, documents, parts_of
+from gpt2simple.data.documents import TextPart, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import Source, open_source
 from gpt2simple.errors import DataError
@@ -129,7 +129,7 @@ def _encode(
     with cache.writer(
         vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
     ) as writer:
-        for _ in _encoded(documents(source.pieces()), tokenizer, writer):
+        for _ in _encoded(documents(source.parts()), tokenizer, writer):
             progress(source.bytes_read(), total)
         if not writer.documents:
             raise DataError(
@@ -148,14 +148,14 @@ class _Encoded(NamedTuple):
     ends: bool
 
 
-def _encoded(pieces: Iterable[Piece], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
-    """Encode pieces on all cores and write them in their order; yields after each task."""
+def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
+    """Encode parts on all cores and write them in their order; yields after each task."""
     # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[list[_Encoded]]] = deque()
         try:
-            for task in _tasks(pieces):
+            for task in _tasks(parts):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
                     _write(waiting.popleft().result(), writer)
@@ -168,11 +168,11 @@ def _encoded(pieces: Iterable[Piece], tokenizer: Tokenizer, writer: TextWriter) 
                 future.cancel()
 
 
-def _tasks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
     """Parts of documents, gathered to about `_TASK_CHARACTERS` a task."""
-    task: list[Piece] = []
+    task: list[TextPart] = []
     size = 0
-    for part in parts_of(pieces, _TASK_CHARACTERS):
+    for part in split_long(parts, _TASK_CHARACTERS):
         task.append(part)
         size += len(part.text)
         if size >= _TASK_CHARACTERS:
@@ -182,7 +182,7 @@ def _tasks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield task
 
 
-def _work(tokenizer: Tokenizer, task: list[Piece]) -> list[_Encoded]:
+def _work(tokenizer: Tokenizer, task: list[TextPart]) -> list[_Encoded]:
     return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
 
 

@@ -54,7 +54,7 @@ class PreparedText:
         """Why nothing is held out, a sentence for the user; None: something is."""
         if self.split.held_out is not None:
             return None
-        return self.split.notices[0] if self.split.notices else "validation_split is 0."
+        return self.split.messages[0] if self.split.messages else "validation_split is 0."
 
 
 def prepare_text(

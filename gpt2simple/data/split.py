@@ -28,7 +28,7 @@ class Split:
 
     train: TokenSet
     held_out: TokenSet | None
-    notices: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Corpus | None = None) -> Split:
@@ -63,11 +63,11 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
 
 
 def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
-    notice = (
+    message = (
         f"Nothing is held out: {reason}. To measure what is learned, give validation_file, a text of its own, "
         "or a larger validation_split or a smaller window."
     )
-    return Split(train=corpus.whole(), held_out=None, notices=(notice,))
+    return Split(train=corpus.whole(), held_out=None, messages=(message,))
 
 
 def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
@@ -122,5 +122,5 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     held_out = validation.whole()
     if not shared.any():
         return Split(train=corpus.whole(), held_out=held_out)
-    notice = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
-    return Split(train=_chosen(corpus, ~shared), held_out=held_out, notices=(notice,))
+    message = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
+    return Split(train=_chosen(corpus, ~shared), held_out=held_out, messages=(message,))

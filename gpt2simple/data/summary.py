@@ -27,7 +27,7 @@ class DataSummary:
     parameters: int  # of the model
     train_tokens: int
     held_out_tokens: int
-    notices: tuple[str, ...]
+    messages: tuple[str, ...]
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -50,7 +50,7 @@ class DataSummary:
         )
 
     def text(self) -> str:
-        """The summary for people, a few lines, with notices and the warning at the end."""
+        """The summary for people, a few lines, with messages and the warning at the end."""
         copies = f", {self.duplicates:,} of them copies" if self.duplicates else ""
         read = f"{_count(self.files, 'file')}, " if self.files else ""
         lines = [
@@ -59,17 +59,20 @@ class DataSummary:
             f"Learned: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
             f"{self.parameters:,} parameters",
             f"Held out: {self.held_out_tokens:,} tokens ({self.held_out_share:.1%})",
-            *self.notices,
+            *self.messages,
         ]
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
     def to_json(self) -> dict[str, Any]:
+        """The summary as JSON values, as run.json keeps it; it calls the messages notices."""
+        values = asdict(self)
+        values["notices"] = list(values.pop("messages"))
         derived = {
             "tokens_per_parameter": self.tokens_per_parameter,
             "held_out_share": self.held_out_share,
             "warning": self.warning,
         }
-        return {**asdict(self), "sources": list(self.sources), "notices": list(self.notices), **derived}
+        return {**values, "sources": list(self.sources), **derived}
 
 
 def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
@@ -85,7 +88,7 @@ def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
         parameters=parameters,
         train_tokens=split.train.tokens,
         held_out_tokens=split.held_out.tokens if split.held_out else 0,
-        notices=split.notices,
+        messages=split.messages,
     )
 
 

@@ -19,7 +19,7 @@ TEXT = DataSummary(
     parameters=50_000,
     train_tokens=900,
     held_out_tokens=100,
-    notices=("A remark about the split.",),
+    messages=("A remark about the split.",),
 )
 
 
