@@ -11,7 +11,7 @@ In: a text file, such as examples/script.txt:
     TILDA
     Seven. Eight if you count the teapot.
 
-Out: checkpoint/run1 (a model folder with checkpoints, metrics, loss.png and samples), and three new texts on the screen.
+Out: checkpoint/run1 (a model folder with checkpoints, metrics, loss.png, samples), and three new texts on the screen.
 """
 
 from __future__ import annotations
