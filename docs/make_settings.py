@@ -35,7 +35,7 @@ TITLES = {
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
 }
-KINDS = {int: "whole number", float: "number", str: "text", bool: "yes or no", tuple: "text, or several"}
+KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "yes or no", tuple: "text, or several"}
 
 # What a table cannot say, below the table of its class.
 NOTES = {
