@@ -221,7 +221,7 @@ def finetune_run(
         sample: step -> what the model writes.
         progress: shows how far the text is encoded.
     """
-    _log(request.notices)
+    _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
     start = decide_start(folder, description, total_steps=run.plan.last_step)

@@ -35,7 +35,7 @@ def request(
 
 def test_a_new_run_is_begun_as_the_session_chose(tmp_path: Path) -> None:
     asked = request(tmp_path / "run1", precision="bfloat16")
-    assert (asked.precision, asked.notices, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
+    assert (asked.precision, asked.messages, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_run_keeps_the_precision_that_it_was_begun_in(
     """The session's line names what it chose for itself: where the run does not follow, that must be said."""
     begin(tmp_path / "run1", 3)
     asked = request(tmp_path / "run1", precision=chosen, keeps_precision=by_name)
-    assert (asked.precision, asked.notices, asked.seed) == (used, notices, 7)
+    assert (asked.precision, asked.messages, asked.seed) == (used, notices, 7)
 
 
 def test_a_folder_of_a_model_gives_its_path_as_the_name(tmp_path: Path) -> None:
