@@ -10,7 +10,6 @@ from gpt2simple.api.session import Session
 from gpt2simple.backend import precision, speed
 from gpt2simple.backend.precision import precision_for_capability, precision_for_processor, read_flags
 from gpt2simple.backend.speed import best_in_turns
-from gpt2simple.errors import SettingsError
 from tests.helpers import sessions as session_case
 
 # The beginnings of what Linux says on two kinds of processor.
@@ -141,8 +140,6 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
     of_processor = "this processor has bfloat16 units (amx_bf16)"
     assert precision.choose_precision("auto") == precision.Precision("bfloat16", "float32", of_processor)
     assert precision.choose_precision("int8") == precision.Precision("bfloat16", "int8", of_processor)
-    with pytest.raises(SettingsError, match=r"precision is 'half'; expected one of auto, float32, bfloat16, float16, "):
-        precision.choose_precision("half")
 
 
 def test_the_session_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch, messages: list[str]) -> None:
