@@ -29,6 +29,7 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, TextSettings, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
@@ -161,16 +162,12 @@ def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
     changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
     if changed:
         told = [name for name in changed if name not in _TEXTS]
-        differences = [f"{_listed(before, told)}, and this call gives {_listed(asked, told)}"] if told else []
+        differences = [f"{listed(before, told)}, and this call gives {listed(asked, told)}"] if told else []
         differences += [_TEXTS[name] for name in changed if name in _TEXTS]
         raise RunError(
             f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
             f"those of this call. Ask for the same to go on with it, or give another name than {folder.name!r}."
         )
-
-
-def _listed(values: dict[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
 def _lines(path: Path) -> list[str]:
@@ -238,7 +235,7 @@ def _measured(
         bits_per_byte=measured.bits_per_byte,
         loss=measured.loss,
         standard_error=measured.standard_error,
-        base_bits_per_byte=first.bits_per_byte if first is not None and first.step == 0 else None,
+        base_bits_per_byte=first.figures.scalars()["bits_per_byte"] if first is not None and first.step == 0 else None,
         gap=verdict.gap,
         verdict=verdict.title,
         copied_share=found.share,
@@ -248,7 +245,10 @@ def _measured(
         memory_bytes=memory.bytes,
         samples=found.samples,
         copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
-        evaluations=tuple((float(tokens_of.get(each.step, 0)), each.bits_per_byte) for each in recorded.evaluations),
+        evaluations=tuple(
+            (float(tokens_of.get(each.step, 0)), each.figures.scalars()["bits_per_byte"])
+            for each in recorded.evaluations
+        ),
     )
 
 

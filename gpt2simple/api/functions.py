@@ -22,7 +22,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.report.comparison import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from gpt2simple.settings import (
     CompareSettings,
     EvaluateSettings,
@@ -310,7 +310,7 @@ def save_samples(
 
 def _pieces(
     session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]
-) -> tuple[Iterator[Piece], int, str]:
+) -> tuple[Iterator[TextChunk], int, str]:
     """The pieces of the samples asked for, how many samples these are, and what stands behind each."""
     refuse_logprobs(settings)
     require_delim(delim)

@@ -14,14 +14,14 @@ from typing import Any
 from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import encode_corpus
-from gpt2simple.data.split import split
+from gpt2simple.data.prepare import prepare_text
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsError
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.data import RunReport, run_report
 from gpt2simple.evaluation.report.page import page
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.formats.reader import read_config
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.figure import loss_figure, to_png, to_svg
@@ -129,10 +129,8 @@ def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
     corpus = _corpus(info, dataset, tokenizer)
     if corpus.fingerprint != described.data_fingerprint:
         raise DataError("The dataset is not the text that the run learned from. Name that one.")
-    validation = None
-    if described.text_settings.validation_file is not None:
-        validation = encode_corpus(described.text_settings.validation_file, tokenizer, described.text_settings)
-    parts = split(corpus, described.text_settings, _window(folder, info), validation=validation)
+    window, n_ctx = described.settings.window, read_config(folder).n_ctx
+    parts = prepare_text(corpus, described.text_settings, tokenizer, window, n_ctx=n_ctx).split
     held_out = texts_of(parts.held_out, tokenizer) if parts.held_out is not None else []
     return TrainingText(texts_of(parts.train, tokenizer), held_out)
 
@@ -149,8 +147,3 @@ def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer) -> Corpus:
         return encode_corpus(list(sources), tokenizer, described.text_settings)
     except Gpt2SimpleError as error:
         raise DataError(f"{error} Give the text as dataset (--dataset).") from error
-
-
-def _window(folder: Path, info: RunInfo) -> int:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return info.description.settings.window or ModelConfig.from_huggingface(config).n_ctx

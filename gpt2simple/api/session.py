@@ -33,7 +33,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
-from gpt2simple.generation.samples import Piece, Sample
+from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.gpt2.model import LoadedModel, read_weight
@@ -229,7 +229,7 @@ class Session:
         return (piece.text for piece in self._writer().stream(prefixes, wanted) if piece.text)
 
     @accepts(GenerateSettings)
-    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
+    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
         """The pieces of several texts in turn, each with its sample's number."""
         prefixes, wanted = asked_for(prefix, settings, self._next_seed)
         return self._writer().stream(prefixes, wanted)

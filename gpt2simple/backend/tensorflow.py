@@ -78,6 +78,7 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
     try:
         import tensorflow as tf
         import tf_keras as keras
+        from tensorflow import DType, Tensor, Variable
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
@@ -111,8 +112,11 @@ def loaded_keras3() -> ModuleType | None:
 
 
 __all__ = [
+    "DType",
     "GPT2Config",
     "TFGPT2LMHeadModel",
+    "Tensor",
+    "Variable",
     "in_xla",
     "keras",
     "library_versions",

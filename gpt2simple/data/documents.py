@@ -22,7 +22,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-END_MARK = "<|endoftext|>"
+from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
+
+END_MARK = END_OF_TEXT
 
 _BOUNDARY = re.compile(re.escape(END_MARK) + r"\n?")
 

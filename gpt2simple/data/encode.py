@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,13 +24,11 @@ from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.documents import Piece, documents, parts_of
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import Source, open_source
-from gpt2simple.errors import DataError, RunLockedError
+from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import require_space
-from gpt2simple.storage.locks import locked
-
-logger = logging.getLogger(__name__)
+from gpt2simple.storage.locks import wait_for_lock
 
 Progress = Callable[[int, int | None], None]
 
@@ -43,8 +39,8 @@ _TASK_CHARACTERS = 1 << 17
 _RULES = 1  # counted up when the same source would give another text
 
 
-def _unseen(done: int, total: int | None) -> None:
-    """Nobody watches."""
+def no_progress(done: int, total: int | None) -> None:
+    """For callers that show none."""
 
 
 def encode_corpus(
@@ -52,7 +48,7 @@ def encode_corpus(
     tokenizer: Tokenizer,
     settings: TextSettings | None = None,
     *,
-    progress: Progress = _unseen,
+    progress: Progress = no_progress,
 ) -> Corpus:
     """The encoded text of a dataset.
 
@@ -74,13 +70,7 @@ def encode_corpus(
         return corpus
     if (lock := keyed.lock_path()) is None:
         return _encode(source, cache, tokenizer, settings, progress)
-    with ExitStack() as held:
-        busy = f"{source.names[0]} is being encoded by another process; waiting for it."
-        try:
-            held.enter_context(locked(lock, busy))
-        except RunLockedError:
-            logger.info(busy)
-            held.enter_context(locked(lock, busy, wait_seconds=-1))
+    with wait_for_lock(lock, f"{source.names[0]} is being encoded by another process."):
         corpus = keyed.find_surely()  # another process may have been faster
         if corpus is None:
             corpus = _encode(source, cache, tokenizer, settings, progress)

@@ -8,8 +8,8 @@ from typing import Any
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.split import Split
 
-# Tiny Shakespeare, 300,000 tokens, is known by heart to the 124M model after a few passes: 0.0024 tokens a parameter.
-# Four times as much is where that begins to take more passes than people train.
+# Training tokens per parameter. The 124M model knows Tiny Shakespeare (300,000 tokens, 0.0024 per parameter) by heart
+# after a few passes; at four times as much that begins to take more passes than people train.
 MEMORISED_BELOW = 0.01
 
 

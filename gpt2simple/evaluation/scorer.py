@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.loss import head_matrix, logits, row_slices
+from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
 
@@ -50,13 +50,7 @@ class Scorer:
         weights = flat_weights(self._variables)
         states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
-        flat = tf.reshape(targets, [-1])  # (N,)
-        parts: list[tuple[Any, Any]] = []
-        for rows in row_slices(states, matrix):
-            before = [parts[-1][0]] if parts else []
-            with tf.control_dependencies(before):  # one slice at a time: else the executor holds them all
-                part = tf.identity(states[rows])
-            parts.append(_slice_scores(logits(part, matrix), flat[rows]))
+        parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
 

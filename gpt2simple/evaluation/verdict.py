@@ -99,7 +99,7 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
         "best_step": best.step if best else None,
         "best_epoch": best.epoch if best else None,
         "best_loss": best.loss if best else None,
-        "best_bits_per_byte": best.bits_per_byte if best else None,
+        "best_bits_per_byte": best.figures.best().get("bits_per_byte") if best else None,
         "last_loss": last.loss if last else None,
         "train_loss": float(smooth[-1]),
         "gap_at_best": best.loss - float(np.interp(best.step, steps, smooth)) if best else None,

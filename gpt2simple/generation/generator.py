@@ -1,4 +1,4 @@
-"""Samples from a model: one stream of pieces, and the list that collects it.
+"""Samples from a model: one stream of text chunks, and the list that collects it.
 
 Holds the decode copy of the weights and sets up each call: token ids of the prefixes, the sampling chain, the rows.
 Knows no files, no run folders and no terminal.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.devices import has_gpu
+from gpt2simple.backend.tensorflow import Variable
 from gpt2simple.errors import SettingsError
-from gpt2simple.generation.batch import RowBatch
-from gpt2simple.generation.samples import Collector, Piece, Sample
-from gpt2simple.generation.sampling import Chain, forbid, sampling_chain
-from gpt2simple.generation.scheduler import Growing, Writer
+from gpt2simple.generation.batch import CachedBatch
+from gpt2simple.generation.samples import Collector, Sample, TextChunk
+from gpt2simple.generation.sampling import Chain, sampling_chain
+from gpt2simple.generation.scheduler import ActiveSample, Scheduler
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, decode_weights, draft_of, draft_pays
@@ -33,9 +34,8 @@ class Generator:
     """Writes texts with a model's weights as they are now; later training does not reach it.
 
     Args:
-        variables: the model's, by canonical name.
-        config: the model's.
-        tokenizer: the model's.
+        variables: of the model, by canonical name.
+        config, tokenizer: of the model.
         precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
 
     Raises:
@@ -44,7 +44,7 @@ class Generator:
 
     def __init__(
         self,
-        variables: Mapping[str, tf.Variable],
+        variables: Mapping[str, Variable],
         config: ModelConfig,
         tokenizer: Tokenizer,
         *,
@@ -55,23 +55,23 @@ class Generator:
         self._draft: DecodeWeights | None = None
         self._config = config
         self._tokenizer = tokenizer
-        # A model may have more rows than its tokenizer has tokens; those that spell nothing are never drawn.
+        # The embedding may have more rows than the tokenizer has tokens; those that spell nothing are never drawn.
         self._drawable = min(config.n_vocab, tokenizer.vocab_size)
         self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
 
     def close(self) -> None:
-        """Free the decode copy of the weights; a closed generator writes no more."""
+        """Free the decode copy of the weights; a closed generator writes nothing more."""
         self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
         collector = Collector(prefixes, settings.nsamples)
-        for piece in self.stream(prefixes, settings):
-            collector.add(piece)
+        for chunk in self.stream(prefixes, settings):
+            collector.add(chunk)
         return collector.samples
 
-    def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[Piece]:
-        """Text as it is written, the pieces of several samples in turn.
+    def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[TextChunk]:
+        """Text as it is written, the chunks of several samples interleaved.
 
         Args:
             prefixes: one or more; each gets `settings.nsamples` samples. An empty one starts from the end of text.
@@ -85,31 +85,31 @@ class Generator:
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
-        batch = RowBatch(
+        batch = CachedBatch(
             self._weights,
             self._config,
             rows=min(settings.batch_size or _default_rows(), len(samples)),
-            longest=max(len(growing.prompt) for growing in samples) + settings.length,
-            draft=self._found_draft,
+            longest=max(len(sample.prompt) for sample in samples) + settings.length,
+            draft=self._get_draft,
         )
-        return Writer(
+        return Scheduler(
             batch,
             samples,
             settings,
             chain=self._chain(settings),
             end_of_text=self._tokenizer.end_of_text,
             token_bytes=self._token_bytes.__getitem__,
-        ).pieces()
+        ).chunks()
 
-    def _found_draft(self) -> DecodeWeights | None:
-        """Made when it is first of use: it takes memory, and a moment."""
+    def _get_draft(self) -> DecodeWeights | None:
+        """The draft model, made when it is first used: it takes memory, and a moment."""
         if self._draft is None and self._may_draft and self._weights is not None:
             self._draft = draft_of(self._weights)
         return self._draft
 
-    def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Growing]:
+    def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[ActiveSample]:
         stops = settings.stop if settings.truncate is None else (*settings.stop, settings.truncate)
-        samples: list[Growing] = []
+        samples: list[ActiveSample] = []
         for prefix in prefixes:
             prompt = self._tokenizer.encode(prefix) or [self._tokenizer.end_of_text]
             if len(prompt) > self._config.n_ctx:
@@ -118,18 +118,15 @@ class Generator:
                     f"only the last {self._config.n_ctx} are read."
                 )
             for _ in range(settings.nsamples):
-                growing = Growing(sample=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops))
-                samples.append(growing)
+                sample = ActiveSample(number=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops))
+                samples.append(sample)
         return samples
 
     def _chain(self, settings: GenerateSettings) -> Chain:
+        spell_nothing = range(self._drawable, self._config.n_vocab)
         bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
-        chain = sampling_chain(settings, self._tokenizer.end_of_text, bad_words)
-        if self._drawable == self._config.n_vocab:
-            return chain
-        surplus = range(self._drawable, self._config.n_vocab)
-        return lambda logits, tokens, new: chain(forbid(logits, surplus), tokens, new)
+        return sampling_chain(settings, self._tokenizer.end_of_text, bad_words, never=spell_nothing)
 
 
 def _default_rows() -> int:
-    return _ROWS_ON_GPU if tf.config.list_logical_devices("GPU") else _ROWS_ON_CPU
+    return _ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU

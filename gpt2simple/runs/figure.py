@@ -98,7 +98,7 @@ def _draw_held_out(axes: Any, curves: Curves) -> None:
     assert best is not None, "held-out losses without a best one"
     axes.plot(
         [best.step], [best.loss], "*", color=_HELD_OUT, markeredgecolor="black", markersize=14, zorder=5,
-        label=f"best: step {best.step}, {best.loss:.3f} nats/token, {best.bits_per_byte:.3f} bits/byte",
+        label=f"best: step {best.step}, {best.figures.text()}",
     )  # fmt: skip
     if curves.trend.has_stopped_falling:
         axes.axvline(best.step, color=_HELD_OUT, linewidth=1, linestyle="--")

@@ -11,10 +11,13 @@ import pytest
 from gpt2simple.api.request import Request, complete_request
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.hub.registry import resolve
+from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.testing import SMALL_CONFIG
-from tests.helpers.run_folders import begin, run_in
+from tests.helpers.run_folders import begin
 from tests.helpers.sessions import write_small_model
 from tests.helpers.weight_layouts import random_weights, write_pytorch
+
+pytestmark = pytest.mark.usefixtures("no_unread_messages")
 
 
 def request(
@@ -22,7 +25,7 @@ def request(
     **settings: Any,
 ) -> Request:  # fmt: skip
     return complete_request(
-        run_in(run), "text.txt", settings, {}, [], model_name=model_name, model_dir=run.parent / "models",
+        RunDirectory(run), "text.txt", settings, {}, [], model_name=model_name, model_dir=run.parent / "models",
         precision=precision, keeps_precision=keeps_precision, next_seed=lambda: 11,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 
 from gpt2simple.api.session import Session
 from gpt2simple.cli.group import cli
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from tests.cli.test_commands import environment
 from tests.helpers import sessions as session_case
 
@@ -49,7 +49,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
     """Let Ctrl-C come when some samples are done."""
     original = Session.pieces
 
-    def stopped(session: Session, *arguments: Any, **settings: Any) -> Iterator[Piece]:
+    def stopped(session: Session, *arguments: Any, **settings: Any) -> Iterator[TextChunk]:
         done = 0
         for piece in original(session, *arguments, **settings):
             yield piece

@@ -311,7 +311,7 @@ def slow(*arguments):
     print("written", flush=True)
     time.sleep(delay)
 module._write = slow
-corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]), notify=print)
+corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]))
 print("done", corpus.fingerprint, corpus.tokens, flush=True)
 """
 
@@ -335,18 +335,17 @@ def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
     assert not name.startswith(".tmp-")
 
 
-def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path, messages: list[str]) -> None:
     path, cache = old(tmp_path / "a.txt", sample_text(100)), tmp_path / "cache"
     with start(path, cache, delay=0.05) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "written\n"
-        notices: list[str] = []
         began = time.monotonic()
-        corpus = encode(path, cache, notices=notices)
+        corpus = encode(path, cache)
         assert texts_of(corpus) == [sample_text(100)]
         rest = first.stdout.read().splitlines()
     assert rest[-1].split()[1] == corpus.fingerprint
-    assert notices == [f"{path} is being encoded by another process; waiting for it."]
+    assert messages == [f"{path} is being encoded by another process. Waiting for it."]
     assert time.monotonic() - began > 0.2
     assert len(entries(cache)) == 1
 

@@ -7,7 +7,7 @@ import pytest
 
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.runs.metrics import Metrics
-from gpt2simple.runs.records import EvaluationRecord, RunPlan, StepRecord
+from gpt2simple.runs.records import EvaluationRecord, LanguageFigures, RunPlan, StepRecord
 from gpt2simple.settings import FinetuneSettings
 
 PLAN = RunPlan(
@@ -29,7 +29,8 @@ def run_of(held_out, *, first_look=25, every=25, plan=PLAN):
     ]  # fmt: skip
     evaluations = [
         EvaluationRecord(
-            step=step, epoch=step / 20, nats=100 * loss, target_tokens=100, target_bytes=300, train_loss=5.0,
+            step=step, epoch=step / 20, train_loss=5.0,
+            figures=LanguageFigures(nats=100 * loss, target_tokens=100, target_bytes=300),
             is_best=loss == min(held_out[: number + 1]) and held_out.index(loss) == number, seconds=1.0,
         )
         for number, (step, loss) in enumerate(zip(looks, held_out, strict=True))

@@ -37,11 +37,12 @@ def _section(run: RunReport, chart: str) -> dict[str, Any]:
     }
 
 
-def _evaluations(run: RunReport) -> list[tuple[str, ...]]:
-    return [
-        (f"{r.step:,}", f"{r.epoch:.2f}", f"{r.loss:.4f}", f"{r.perplexity:.4g}", f"{r.bits_per_byte:.4f}")
-        for r in run.curves.held_out
-    ]
+def _evaluations(run: RunReport) -> list[list[str]]:
+    """The table of evaluations, its heads first; empty if there was none."""
+    records = run.curves.held_out
+    heads = [["Step", "Epoch", *map(_title, record.figures.scalars())] for record in records[:1]]
+    values = (map("{:.5g}".format, record.figures.scalars().values()) for record in records)
+    return heads + [[f"{r.step:,}", f"{r.epoch:.2f}", *shown] for r, shown in zip(records, values, strict=True)]
 
 
 def _copied_chart(run: RunReport) -> str:
@@ -71,7 +72,11 @@ def _passages(run: RunReport) -> list[tuple[str, ...]]:
 
 
 def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _shown(value)) for name, value in values.items()]
+    return [(_title(name), _shown(value)) for name, value in values.items()]
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _shown(value: Any) -> str:
