@@ -13,7 +13,7 @@ import numpy as np
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
 
 @dataclass
@@ -38,17 +38,9 @@ class Tally:
         self.target_bytes += int(lengths.sum())
 
     @property
-    def loss(self) -> float:
-        """Nats per token."""
-        return self.nats / self.targets
-
-    @property
-    def perplexity(self) -> float:
-        return perplexity(self.loss)
-
-    @property
-    def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, self.target_bytes)
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        return LanguageFigures(nats=self.nats, target_tokens=self.targets, target_bytes=self.target_bytes)
 
     @property
     def accuracy(self) -> float:

@@ -186,22 +186,15 @@ class CopyIndex:
 
 
 def gram_hashes(words: np.ndarray, n: int) -> np.ndarray:
-    """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)]."""
+    """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)] (Karp and Rabin 1987)."""
     count = max(len(words) - n + 1, 0)
-    mixed = _mixed(words.astype(np.int64).view(np.uint64))
+    values = words.astype(np.int64).view(np.uint64)
     hashes = np.zeros(count, np.uint64)
     factor = 1
     for offset in range(n):
         factor = factor * 0x9E3779B97F4A7C15 % (1 << 64)
-        hashes += mixed[offset : offset + count] * np.uint64(factor)
+        hashes += values[offset : offset + count] * np.uint64(factor)
     return hashes
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele et al. 2014): similar values get unrelated hashes."""
-    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _broken(words: np.ndarray, n: int) -> np.ndarray:

@@ -32,14 +32,7 @@ class TextMetrics:
 
     @classmethod
     def of(cls, tally: Tally) -> TextMetrics:
-        return cls(
-            loss=tally.loss,
-            perplexity=tally.perplexity,
-            bits_per_byte=tally.bits_per_byte,
-            accuracy=tally.accuracy,
-            tokens=tally.targets,
-            bytes=tally.target_bytes,
-        )
+        return cls(**tally.figures.scalars(), accuracy=tally.accuracy, tokens=tally.targets, bytes=tally.target_bytes)
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in TextMetrics.__dataclass_fields__}

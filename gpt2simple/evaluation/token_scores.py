@@ -15,7 +15,7 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
 _MOST_NATS = 12.0  # shown in the deepest colour: guessing uniformly costs 10.8 with GPT-2's vocabulary
 
@@ -50,21 +50,24 @@ class TextScore:
         return -math.fsum(token.logprob for token in self.tokens)
 
     @property
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        size = len(self.text.encode())
+        return LanguageFigures(nats=self.nats, target_tokens=len(self.tokens), target_bytes=size)
+
+    @property
     def loss(self) -> float:
         """Nats per token."""
-        return self.nats / len(self.tokens)
+        return self.figures.loss
 
     @property
     def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, len(self.text.encode()))
+        return self.figures.bits_per_byte
 
     def summary(self) -> str:
         """The metrics in a line."""
         hits = sum(token.rank == 1 for token in self.tokens)
-        return (
-            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {perplexity(self.loss):.4g}, "
-            f"{self.bits_per_byte:.3f} bits/byte, accuracy {hits / len(self.tokens):.0%}"
-        )
+        return f"{len(self.tokens)} tokens, {self.figures.text()}, accuracy {hits / len(self.tokens):.0%}"
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values."""

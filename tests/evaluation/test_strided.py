@@ -48,7 +48,7 @@ def test_perplexity_is_pytorchs(case, scorer):
     protocol = Protocol(case["window"], case["stride"])
     found = measure(scorer, stream(GOLDEN["ids"]), protocol, byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3)
     assert found.total.targets == len(GOLDEN["ids"]) - 1
-    assert found.total.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
+    assert found.total.figures.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
 
 
 @given(st.integers(2, 90), st.integers(1, 40), st.data())

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpt2simple.errors import RunError
 from gpt2simple.evaluation.memorisation import MemorisationReport, TrainingText
 from gpt2simple.evaluation.verdict import Verdict, judge
@@ -46,10 +44,10 @@ class RunReport:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """The run's numbers as JSON values; the training loss thinned out, NaN and infinity as null."""
+        """The run's numbers as JSON values, the training loss thinned out."""
         described = self.info.description
         steps, train, smooth = self.curves.drawn()
-        return {
+        values = {
             "name": self.name,
             "model_name": described.model_name,
             "verdict": self.verdict.to_json(),
@@ -58,8 +56,8 @@ class RunReport:
                 "seconds": self.seconds,
                 "steps_per_epoch": self.steps_per_epoch,
                 "steps": steps.tolist(),
-                "loss": _finite(train),
-                "smoothed_loss": _finite(smooth),
+                "loss": train.tolist(),
+                "smoothed_loss": smooth.tolist(),
             },
             "held_out": [evaluation.to_json() for evaluation in self.curves.held_out],
             "samples": [sample.to_json() for sample in self.samples],
@@ -71,10 +69,16 @@ class RunReport:
             "environment": dict(described.environment),
             "seed": described.seed,
         }
+        return _finite(values)
 
 
-def _finite(values: np.ndarray) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+def _finite(value: Any) -> Any:
+    """A value without NaN and infinity, which JSON does not have: they become null."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:
