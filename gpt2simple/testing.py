@@ -46,16 +46,11 @@ def byte_tokenizer() -> Tokenizer:
 
 def write_byte_vocabulary(folder: Path) -> None:
     """Write `vocab.json` and `merges.txt` of the byte tokenizer into a folder that exists."""
-    vocabulary = {symbol: byte for byte, symbol in enumerate(_byte_symbols())} | {END_OF_TEXT: 256}
+    from gpt2simple.gpt2.tokenizer.vocabulary import SYMBOLS  # here: the Rust library, see above
+
+    vocabulary = {symbol: byte for byte, symbol in enumerate(SYMBOLS)} | {END_OF_TEXT: 256}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-
-
-def _byte_symbols() -> list[str]:
-    """The printable character that stands for each byte in a byte-level BPE vocabulary, by byte value."""
-    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    stand_ins = iter(range(256, 512))  # the others take the code points from 256 on, in order
-    return [chr(byte if byte in printable else next(stand_ins)) for byte in range(256)]
 
 
 _WHO = ("the baker", "my neighbour", "a tired sailor", "the zoë-café cat", "old Marta", "the lighthouse keeper")

@@ -191,22 +191,15 @@ class CopyIndex:
 
 
 def gram_numbers(words: np.ndarray, n: int) -> np.ndarray:
-    """A number for the n words from each place on, uint64 [max(len - n + 1, 0)]; the same for the same words."""
+    """A 64-bit hash of the n words from each place on, uint64 [max(len - n + 1, 0)] (Karp and Rabin, 1987)."""
     count = max(len(words) - n + 1, 0)
-    mixed = _mixed(words.astype(np.int64).view(np.uint64))
+    values = words.astype(np.int64).view(np.uint64)
     numbers = np.zeros(count, np.uint64)
     factor = 1
     for offset in range(n):
         factor = factor * 0x9E3779B97F4A7C15 % (1 << 64)
-        numbers += mixed[offset : offset + count] * np.uint64(factor)
+        numbers += values[offset : offset + count] * np.uint64(factor)
     return numbers
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's last steps (Steele et al. 2014): neighbouring numbers become unlike ones."""
-    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _broken(words: np.ndarray, n: int) -> np.ndarray:
