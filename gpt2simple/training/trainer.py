@@ -16,7 +16,7 @@ from gpt2simple.runs.records import Figures
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
 from gpt2simple.training.step import Gradients
-from gpt2simple.training.task import Task
+from gpt2simple.training.task import Rows, Task
 
 _FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
 
@@ -112,9 +112,7 @@ class Trainer(keras.Model):
 
     def _evaluate_batch(self, inputs: Any, targets: Any, loss_mask: Any) -> Any:
         states = hidden_states(flat_weights(self._variables_by_name), inputs, self._config, self._matmul_dtype)
-        return self._task.evaluation_sums(
-            self._variables_by_name, states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1])
-        )
+        return self._task.evaluation_sums(self._variables_by_name, Rows.of(states, targets, loss_mask))
 
 
 def build_trainer(

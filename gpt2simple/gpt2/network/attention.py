@@ -12,11 +12,10 @@ the softmax's sum left to the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
-from gpt2simple.gpt2.network.xla import run_after, xla_compiled
+from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 # Queries in a block, by the bytes of a number. Of the square at 1,024 tokens 256 compute 63 %, and 128 compute 56 % in
 # twice the calls; each measured some per cent faster than the other for its dtype.
@@ -34,7 +33,7 @@ def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tens
     """
 
     @tf.custom_gradient
-    def split(qkv: Tensor, bias: Tensor) -> Any:
+    def split(qkv: Tensor, bias: Tensor) -> WithGradient:
         def backward(*upstream: Tensor) -> tuple[Tensor, Tensor]:
             return _split_heads_backward(*upstream)
 
@@ -60,7 +59,7 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, dropout: Dro
         return apply_dropout(probabilities, dropout, site * _SITES + start)
 
     @tf.custom_gradient
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Any:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> WithGradient:
         outputs: list[Tensor] = []
         for start, end in _blocks(q):
             with tf.control_dependencies(outputs[-1:]):

@@ -7,10 +7,9 @@ Arithmetic other than matrix products is float32 whatever the dtype of the produ
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, tf
-from gpt2simple.gpt2.network.xla import run_after, xla_compiled
+from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
 
@@ -34,7 +33,7 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
     """
 
     @tf.custom_gradient
-    def norm(x: Tensor, scale: Tensor, offset: Tensor) -> Any:
+    def norm(x: Tensor, scale: Tensor, offset: Tensor) -> WithGradient:
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
 
         def backward(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +99,7 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
         return tf.matmul(x, weight)
 
     @tf.custom_gradient
-    def multiply(x: Tensor, weight: Tensor) -> Any:
+    def multiply(x: Tensor, weight: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
             (again,) = run_after(upstream, [weight])
             d_x = tf.matmul(upstream, _round(again, tf.zeros([], x.dtype)), transpose_b=True)  # (N, in)
@@ -118,7 +117,7 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
 
 
 @tf.custom_gradient
-def add_bias(x: Tensor, bias: Tensor) -> Any:
+def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
     """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
 
     def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +137,7 @@ def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @tf.custom_gradient
-def bias_gelu(x: Tensor, bias: Tensor) -> Any:
+def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
     """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of x + bias.
 
     Args:

@@ -166,7 +166,7 @@ def _loss_and_gradient(
     for start in range(0, scores.shape[0], LOSS_ROWS):
         rows = slice(start, min(start + LOSS_ROWS, scores.shape[0]))
         with tf.control_dependencies([nats]):
-            part = tf.identity(scores[rows])  # (LOSS_ROWS, V)
+            part = tf.identity(scores[rows])  # (at most LOSS_ROWS, V)
         part_nats, d_part = _rows_loss_and_gradient(part, targets[rows], loss_mask[rows], scale, vocabulary)
         nats += part_nats
         parts.append(d_part)

@@ -24,6 +24,8 @@ from gpt2simple.backend.tensorflow import (
     xla_optimization_barrier,
 )
 
+WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
+
 
 def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled by XLA once for each combination of argument shapes and dtypes."""
@@ -47,7 +49,7 @@ def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     """
 
     @tf.custom_gradient
-    def run(*inputs: Tensor) -> Any:
+    def run(*inputs: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> list[Tensor]:
             # Not before the gradient is due: else every block would be recomputed at once, and all of them held.
             again = run_after(upstream, inputs)
