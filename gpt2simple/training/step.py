@@ -11,7 +11,7 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-from gpt2simple.training.task import Task
+from gpt2simple.training.task import Rows, Task
 
 
 class Gradients:
@@ -92,14 +92,8 @@ class Gradients:
                 dropout=key,
                 gradient_checkpointing=self._gradient_checkpointing,
             )  # (N, E)
-        nats, d_states, of_head = self._task.loss_gradients(
-            self._variables,
-            states,
-            tf.reshape(targets, [-1]),
-            tf.reshape(loss_mask, [-1]),
-            scale,
-            trained=self._trained,
-        )  # (), (N, E)
+        rows = Rows.of(states, targets, loss_mask)
+        nats, d_states, of_head = self._task.gradients(self._variables, rows, scale, self._trained)  # (), (N, E)
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}

@@ -23,7 +23,6 @@ from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
 from gpt2simple.runs.records import Figures, LanguageFigures
 
-
 Variables = Mapping[str, Variable]
 
 
