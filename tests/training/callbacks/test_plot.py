@@ -57,7 +57,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
         "training, each step",
         "training, smoothed",
         "held-out",
-        "best: step 200, 2.726 nats/token, perplexity 15.28, 0.983 bits/byte",
+        "best: step 200, 2.726 nats/token, 0.983 bits/byte",
         "overfitting: held-out loss no longer falls",
     ]
     axes = drawn[-1].axes[0]
