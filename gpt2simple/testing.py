@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-END_OF_TEXT = "<|endoftext|>"
-
 # 256 bytes and the end-of-text token; every other number as small as GPT-2's structure allows to be interesting.
 SMALL_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 
@@ -46,7 +44,7 @@ def byte_tokenizer() -> Tokenizer:
 
 def write_byte_vocabulary(folder: Path) -> None:
     """Write `vocab.json` and `merges.txt` of the byte tokenizer into a folder that exists."""
-    from gpt2simple.gpt2.tokenizer.vocabulary import SYMBOLS  # here: the Rust library, see above
+    from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, SYMBOLS  # here: as above
 
     vocabulary = {symbol: byte for byte, symbol in enumerate(SYMBOLS)} | {END_OF_TEXT: 256}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")

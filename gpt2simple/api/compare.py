@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,17 @@ from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import split
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, RunError, SettingsError
-from gpt2simple.evaluation.memorisation import TrainingText, marked
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page, draw_comparison
+from gpt2simple.evaluation.memorisation import TrainingText
+from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
+from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.settings import CompareSettings, TextSettings, to_json
+from gpt2simple.runs.resume import listed
+from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
@@ -40,16 +42,6 @@ _LONGEST_WINDOW = 256
 
 # What a comparison keeps of its texts is a digest, which tells people nothing.
 _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where models and runs lie, and how to compute."""
-
-    model_dir: Path
-    checkpoint_dir: Path
-    precision: str
-    threads: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +60,18 @@ class Comparison:
 
 
 def compare_models(
-    dataset: Any, model_names: Sequence[str], settings: CompareSettings, text: TextSettings, name: str, place: Place
+    dataset: Any,
+    model_names: Sequence[str],
+    settings: CompareSettings,
+    text: TextSettings,
+    name: str,
+    place: SessionSettings,
 ) -> CompareResult:
     """The models side by side. Called again with the same text and settings, it goes on where it stopped.
 
     Args:
         dataset: as for fine-tuning. name: of the comparison: its folder, and the beginning of its runs' names.
+        place: where models and runs lie, and how to compute.
 
     Raises:
         SettingsError: fewer than two models, one named twice, or a window that one of them cannot read.
@@ -87,12 +85,13 @@ def compare_models(
             f"model_names is {list(model_names)!r}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
         )
-    folders = {model: model_folder(model, place.model_dir) for model in names}
+    folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
-    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, place.checkpoint_dir / name, place)
+    folder = Path(place.checkpoint_dir) / name
+    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place.precision)
     training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
     rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
-    return _written(rows, comparison, place.checkpoint_dir / name)
+    return _written(rows, comparison, folder)
 
 
 def _slug(model: str) -> str:
@@ -106,7 +105,7 @@ def _prepared(
     settings: CompareSettings,
     text: TextSettings,
     folder: Path,
-    place: Place,
+    precision: str,
 ) -> Comparison:
     shortest = min(shape.n_ctx for shape in shapes.values())
     window = settings.window or min(shortest, _LONGEST_WINDOW)
@@ -119,7 +118,7 @@ def _prepared(
         validation = encode_corpus(text.validation_file, tokenizer, text)
     parts = split(corpus, text, window, validation=validation)
     if parts.held_out is None:
-        reason = parts.notices[0] if parts.notices else "validation_split is 0."
+        reason = parts.messages[0] if parts.messages else "validation_split is 0."
         raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
     budget = settings.tokens or _PASSES * parts.train.tokens
     asked = {
@@ -127,7 +126,7 @@ def _prepared(
         "tokens": budget,
         "window": window,
         "validation_split": text.validation_split,
-        "precision": place.precision,
+        "precision": precision,
         "text": corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
@@ -160,7 +159,7 @@ def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
     changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
     if changed:
         told = [name for name in changed if name not in _TEXTS]
-        differences = [f"{_listed(before, told)}, and this call gives {_listed(asked, told)}"] if told else []
+        differences = [f"{listed(before, told)}, and this call gives {listed(asked, told)}"] if told else []
         differences += [_TEXTS[name] for name in changed if name in _TEXTS]
         raise RunError(
             f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
@@ -168,16 +167,17 @@ def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
         )
 
 
-def _listed(values: dict[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name}={values[name]!r}" for name in names)
-
-
 def _lines(path: Path) -> list[str]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _row(
-    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
+    model: str,
+    run_name: str,
+    config: ModelConfig,
+    comparison: Comparison,
+    training: TrainingText,
+    place: SessionSettings,
 ) -> CompareRow:
     """The figures of a model: read, where an earlier call has made them; else made, and kept."""
     kept = comparison.train.parent / f"{run_name}.json"
@@ -199,15 +199,17 @@ def _row(
 
 
 def _measured(
-    model: str, run_name: str, config: ModelConfig, comparison: Comparison, training: TrainingText, place: Place
+    model: str,
+    run_name: str,
+    config: ModelConfig,
+    comparison: Comparison,
+    training: TrainingText,
+    place: SessionSettings,
 ) -> CompareRow:
     wanted = comparison.settings
-    arguments: dict[str, Any] = {
-        "run_name": run_name, "model_dir": place.model_dir, "checkpoint_dir": place.checkpoint_dir,
-        "precision": place.precision, "threads": place.threads, "seed": wanted.seed,
-    }  # fmt: skip
+    opening = replace(place, model_name=model, run_name=run_name, seed=wanted.seed)
     every = max(comparison.steps // wanted.looks, 1)
-    with Session(model, **arguments) as session, PeakMemory() as memory:
+    with Session(**vars(opening)) as session, PeakMemory() as memory:
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
@@ -225,7 +227,7 @@ def _measured(
     tokens_of = {record.step: record.tokens for record in recorded.steps}
     verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
     assert verdict is not None, run_dir
-    found = training.look_for(texts)
+    found = training.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
         model_name=model,
@@ -237,7 +239,7 @@ def _measured(
         bits_per_byte=measured.bits_per_byte,
         loss=measured.loss,
         standard_error=measured.standard_error,
-        base_bits_per_byte=first.bits_per_byte if first is not None and first.step == 0 else None,
+        base_bits_per_byte=first.figures.scalars()["bits_per_byte"] if first is not None and first.step == 0 else None,
         gap=verdict.gap,
         verdict=verdict.title,
         copied_share=found.share,
@@ -246,8 +248,11 @@ def _measured(
         seconds=result.seconds,
         memory_bytes=memory.bytes,
         samples=found.samples,
-        marked_samples=tuple(marked(found, number) for number in range(len(texts))),
-        looks=tuple((float(tokens_of.get(look.step, 0)), look.bits_per_byte) for look in recorded.evaluations),
+        copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
+        evaluations=tuple(
+            (float(tokens_of.get(each.step, 0)), each.figures.scalars()["bits_per_byte"])
+            for each in recorded.evaluations
+        ),
     )
 
 
@@ -263,7 +268,8 @@ def _written(rows: list[CompareRow], comparison: Comparison, folder: Path) -> Co
         picture=folder / "compare.png",
         asked=comparison.asked,
     )
-    atomic_write(result.path, comparison_page(result), durable=False)
+    figure = result.figure()
+    atomic_write(result.picture, to_png(figure), durable=False)
+    atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
     atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)
-    draw_comparison(rows, result.picture)
     return result

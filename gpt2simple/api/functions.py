@@ -7,17 +7,18 @@ type depends on an argument.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.compare import Place, compare_models
+from gpt2simple.api.compare import compare_models
 from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.finetune import FinetuneResult
 from gpt2simple.api.output import new_file, new_file_in, save, show
 from gpt2simple.api.report import ReportResult, write_report
 from gpt2simple.api.request import prefixes_of, refuse_logprobs, require_delim
 from gpt2simple.api.session import Session
+from gpt2simple.api.source import require_one_source
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.report.comparison import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
@@ -28,50 +29,36 @@ from gpt2simple.settings import (
     EvaluateSettings,
     FinetuneSettings,
     GenerateSettings,
+    SessionSettings,
     TextSettings,
     accepts,
+    build,
+    only,
+    pick,
 )
-from gpt2simple.settings.fields import split_by_class
+from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL
 from gpt2simple.storage.files import GrowingFile
+
+SAMPLE_DELIM = "=" * 20 + "\n"
 
 
 @contextlib.contextmanager
-def in_session(
-    session: Session | None,
-    names: dict[str, str | None],
-    model_dir: str | Path,
-    checkpoint_dir: str | Path,
-    precision: str,
-    threads: int | None,
-) -> Iterator[Session]:
-    """The session given, pointed at the names given; or one for this call."""
-    if session is not None:
-        if names["model_name"] is not None:
-            session.use_model(names["model_name"])
-        if names["run_name"] is not None:
-            session.run_name = names["run_name"]
-        yield session
+def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator[Session]:
+    """The session given, pointed at the model and run that the settings of a call name; or one for this call."""
+    if session is None:
+        with Session(**pick(settings, ONE_CALL)) as own:
+            yield own
         return
-    with Session(
-        names["model_name"],
-        run_name=names["run_name"],
-        model_dir=model_dir,
-        checkpoint_dir=checkpoint_dir,
-        precision=precision,
-        threads=threads,
-    ) as own:
-        yield own
+    if settings.get("model_name") is not None:
+        session.use_model(settings["model_name"])
+    if settings.get("run_name") is not None:
+        session.run_name = settings["run_name"]
+    yield session
 
 
 @contextlib.contextmanager
 def with_weights(
-    session: Session | None,
-    names: dict[str, str | None],
-    checkpoint: str | None,
-    model_dir: str | Path,
-    checkpoint_dir: str | Path,
-    precision: str,
-    threads: int | None,
+    session: Session | None, settings: Mapping[str, Any], checkpoint: str | None = None
 ) -> Iterator[Session]:
     """The session of ``in_session``, holding the weights that a call names.
 
@@ -81,54 +68,26 @@ def with_weights(
     Raises:
         SettingsError: two things were named whose weights are to be loaded.
     """
-    model_name, run_name = names["model_name"], names["run_name"]
+    model_name, run_name = settings.get("model_name"), settings.get("run_name")
     require_one_source(model_name, run_name, checkpoint or "best")
-    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        asked = checkpoint is not None or run_name is not None
-        if checkpoint not in (None, "best") or (session is not None and asked and model_name is None):
+    with in_session(session, settings) as used:
+        named = checkpoint is not None or run_name is not None
+        if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
             used.load(checkpoint or "best")  # a session of this call's own loads the best by itself
         yield used
 
 
-def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str) -> None:
-    """Raise SettingsError where a call names two things whose weights are to be loaded."""
-    if run_name is not None and model_name is not None:
-        raise SettingsError(
-            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
-        )
-    if model_name is not None and checkpoint != "best":
-        raise SettingsError(
-            f"checkpoint is {checkpoint!r} and model_name is {model_name!r}; checkpoint chooses weights of a run. "
-            "Leave one of the two out."
-        )
-
-
-SAMPLE_DELIM = "=" * 20 + "\n"
-
-
-def start_session(
-    model_name: str | None = None,
-    *,
-    run_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    precision: str = "auto",
-    seed: int | None = None,
-    threads: int | None = None,
-) -> Session:
+@accepts(SessionSettings)
+def start_session(model_name: str | None = None, **settings: Any) -> Session:
     """A session: one model with its run, precision and seeds. Use it with ``with``, or close it.
 
+    If the run exists, its best weights are loaded; where only ``model_name`` is given, that model itself is.
+
     Args:
-        model_name: "124M" (default), "355M", "774M", "1558M", "tiny", or a folder that holds a GPT-2. Given without
-            run_name, that model itself is loaded.
-        run_name: the run to write and read (default "run1"); if it exists, its best weights are loaded.
-        model_dir: folder of the downloaded models. checkpoint_dir: folder of the runs.
-        precision: "auto", "float32", "bfloat16", "float16", or "int8" (for generating); the choice is told.
-        seed: makes what the session draws repeatable; None draws anew.
-        threads: CPU threads; None: all cores. Settled once per process.
+        model_name: see below, as for the settings.
 
     Raises:
-        SettingsError: there is no such precision. BackendError: this process has settled other threads.
+        SettingsError: a setting is out of range. BackendError: this process has settled other threads.
 
     Example:
         >>> import gpt2simple
@@ -137,31 +96,11 @@ def start_session(
         >>> text.startswith("The king")
         True
     """
-    return Session(
-        model_name,
-        run_name=run_name,
-        model_dir=model_dir,
-        checkpoint_dir=checkpoint_dir,
-        precision=precision,
-        seed=seed,
-        threads=threads,
-    )
+    return Session(model_name, **settings)
 
 
-@accepts(FinetuneSettings, TextSettings)
-def finetune(
-    dataset: Any,
-    *,
-    session: Session | None = None,
-    model_name: str | None = None,
-    run_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    precision: str = "auto",
-    threads: int | None = None,
-    callbacks: Any = None,
-    **settings: Any,
-) -> FinetuneResult:
+@accepts(ONE_CALL, FinetuneSettings, TextSettings, after="session")
+def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any) -> FinetuneResult:
     """The result of fine-tuning a model on a text; the run lies in ``checkpoint/<run_name>``.
 
     ``finetune("script.txt")`` is enough: it downloads 124M where it is missing, holds a tenth of the text out, trains
@@ -170,31 +109,23 @@ def finetune(
 
     Args:
         dataset: a text file, folder, or any other source that the README lists.
-        session: an open session to train in; its model and run are used, and the arguments up to ``threads`` are then
-            its own.
-        model_name, run_name, model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
+        session: an open session to train in; of the settings of a session, those are its own, and only model_name and
+            run_name, where given, replace them.
         callbacks: your own Keras callbacks, one or several, of tf_keras or Keras 3.
         settings: see below.
 
     Raises:
         Gpt2SimpleError: of the kind that fits; see ``gpt2simple.errors``.
     """
-    names = {"model_name": model_name, "run_name": run_name}
-    with in_session(session, names, model_dir, checkpoint_dir, precision, threads) as used:
-        return used.finetune(dataset, callbacks=callbacks, **settings)
+    with in_session(session, settings) as used:
+        return used.finetune(dataset, callbacks=callbacks, **pick(settings, FinetuneSettings, TextSettings))
 
 
-@accepts(GenerateSettings)
+@accepts(ONE_CALL, GenerateSettings, after="session")
 def generate(
     *,
     session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
     checkpoint: str | None = None,
-    precision: str = "auto",
-    threads: int | None = None,
     prefix: str | Sequence[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     destination_path: str | Path | None = None,
@@ -204,9 +135,8 @@ def generate(
     """Text by the fine-tuned model of a run: printed, or returned as a list where ``return_as_list`` is true.
 
     Args:
-        session: an open session; the arguments up to ``threads`` are then its own.
-        run_name: the run to read (default "run1"). model_name: a model to read instead, not fine-tuned.
-        model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
+        session: an open session; of the settings of a session, those are its own, but for the one of run_name and
+            model_name that is given here.
         checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
         prefix: what the texts start with; several prefixes give ``nsamples`` each.
         sample_delim: printed or written behind each sample where there are several.
@@ -221,32 +151,26 @@ def generate(
     """
     if return_as_list and destination_path is not None:
         raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
-    names = {"model_name": model_name, "run_name": run_name}
+    sampling = pick(settings, GenerateSettings)
     with (
         contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
-        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+        with_weights(session, settings, checkpoint) as used,
     ):
         if file is not None:
-            save_samples(used, prefix, sample_delim, settings, file)
+            save_samples(used, prefix, sample_delim, sampling, file)
             return None
         if return_as_list:
-            return used.generate(prefix, **settings)
-        show_samples(used, prefix, sample_delim, settings)
+            return used.generate(prefix, **sampling)
+        show_samples(used, prefix, sample_delim, sampling)
         return None
 
 
-@accepts(GenerateSettings)
+@accepts(ONE_CALL, GenerateSettings, after="session")
 def generate_to_file(
     destination_path: str | Path | None = None,
     *,
     session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
     checkpoint: str | None = None,
-    precision: str = "auto",
-    threads: int | None = None,
     prefix: str | Sequence[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
@@ -258,12 +182,11 @@ def generate_to_file(
 
     The other arguments and errors are those of ``generate``.
     """
-    names = {"model_name": model_name, "run_name": run_name}
     with (
         new_file_in(Path("samples")) if destination_path is None else new_file(destination_path) as file,
-        with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used,
+        with_weights(session, settings, checkpoint) as used,
     ):
-        save_samples(used, prefix, sample_delim, settings, file)
+        save_samples(used, prefix, sample_delim, pick(settings, GenerateSettings), file)
     return file.path
 
 
@@ -281,14 +204,8 @@ def load_gpt2(
     Raises:
         RunError: there is no such run. SettingsError: both names were given.
     """
-    require_one_source(model_name, run_name, checkpoint)
-    if model_name is not None:
-        session.use_model(model_name)
+    with with_weights(session, {"model_name": model_name, "run_name": run_name}, checkpoint):
         return session
-    if run_name is not None:
-        session.run_name = run_name
-    session.load(checkpoint)
-    return session
 
 
 def reset_session(session: Session) -> Session:
@@ -318,18 +235,12 @@ def _pieces(
     return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1), delim
 
 
-@accepts(EvaluateSettings, TextSettings)
+@accepts(ONE_CALL, EvaluateSettings, TextSettings, after="session")
 def evaluate(
     dataset: Any,
     *,
     session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
     checkpoint: str | None = None,
-    precision: str = "auto",
-    threads: int | None = None,
     **settings: Any,
 ) -> EvaluateResult:
     """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
@@ -348,22 +259,13 @@ def evaluate(
             measure, or part was given and the text is not the one that the run learned from.
         RunError: there is no such run, or it held out in another way than the settings ask for.
     """
-    names = {"model_name": model_name, "run_name": run_name}
-    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
-        return used.evaluate(dataset, **settings)
+    with with_weights(session, settings, checkpoint) as used:
+        return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings))
 
 
+@accepts(ONE_CALL, after="session")
 def score(
-    texts: str | Iterable[str],
-    *,
-    session: Session | None = None,
-    run_name: str | None = None,
-    model_name: str | None = None,
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    checkpoint: str | None = None,
-    precision: str = "auto",
-    threads: int | None = None,
+    texts: str | Iterable[str], *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
 ) -> list[TextScore]:
     """The log-probability of each token of each text; in a notebook a score shows as the text coloured by surprise.
 
@@ -375,23 +277,12 @@ def score(
     Raises:
         DataError: a text is empty.
     """
-    names = {"model_name": model_name, "run_name": run_name}
-    with with_weights(session, names, checkpoint, model_dir, checkpoint_dir, precision, threads) as used:
+    with with_weights(session, settings, checkpoint) as used:
         return used.score(texts)
 
 
-@accepts(CompareSettings, TextSettings)
-def compare(
-    dataset: Any,
-    model_names: Sequence[str],
-    *,
-    name: str = "compare",
-    model_dir: str | Path = "models",
-    checkpoint_dir: str | Path = "checkpoint",
-    precision: str = "auto",
-    threads: int | None = None,
-    **settings: Any,
-) -> CompareResult:
+@accepts(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
+def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", **settings: Any) -> CompareResult:
     """Several models side by side: each fine-tuned on the same text with the same token budget, and measured alike.
 
     Called again it goes on where it stopped; models that are done are not trained again. The result lies in
@@ -401,7 +292,6 @@ def compare(
         dataset: a text file, folder, or any other source that the README lists.
         model_names: two or more known models or model folders.
         name: of the comparison.
-        model_dir, checkpoint_dir, precision, threads: as for ``start_session``.
         settings: see below.
 
     Raises:
@@ -410,24 +300,17 @@ def compare(
         RunError: another text or other settings were compared under that name.
         KeyboardInterrupt: on Ctrl-C, after the step is finished and saved.
     """
-    of_comparison, of_text = split_by_class(
-        settings, CompareSettings, TextSettings, function="compare", also=("name", "model_names")
-    )
-    place = Place(
-        model_dir=Path(model_dir),
-        checkpoint_dir=Path(checkpoint_dir),
-        precision=precision,
-        threads=threads,
-    )
-    return compare_models(dataset, model_names, CompareSettings(**of_comparison), TextSettings(**of_text), name, place)
+    wanted, text = build(CompareSettings, settings), build(TextSettings, settings)
+    return compare_models(dataset, model_names, wanted, text, name, SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)))
 
 
+@accepts(only(SessionSettings, "checkpoint_dir"))
 def report(
-    run_name: str | Sequence[str] = "run1",
+    run_name: str | Sequence[str] = DEFAULT_RUN,
     *,
     dataset: Any = None,
     destination_path: str | Path | None = None,
-    checkpoint_dir: str | Path = "checkpoint",
+    **settings: Any,
 ) -> ReportResult:
     """A report on one run or several: one HTML page with curves, a verdict, memorised passages and samples.
 
@@ -438,14 +321,13 @@ def report(
         dataset: what they learned from, where neither its encoded copy nor the files that the run names are there.
         destination_path: the page; None: ``report.html`` in the run's folder, or in ``checkpoint_dir`` for several
             runs. An earlier report there is replaced.
-        checkpoint_dir: folder of the runs.
 
     Raises:
         RunError: there is no such run, or it has taken no step yet.
     """
     return write_report(
         [run_name] if isinstance(run_name, str) else list(run_name),
-        checkpoint_dir=Path(checkpoint_dir),
+        checkpoint_dir=Path(SessionSettings(**settings).checkpoint_dir),
         dataset=dataset,
         destination=Path(destination_path) if destination_path is not None else None,
     )

@@ -17,6 +17,7 @@ from gpt2simple.gpt2.hub.download import is_gpt2_downloaded
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import list_runs
+from gpt2simple.settings import SessionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class RunEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """The answer of ``look_around``."""
+    """The result of ``get_info``."""
 
     versions: dict[str, str]
     device: str
@@ -74,8 +75,9 @@ class Overview:
         return "\n".join(lines)
 
 
-def look_around(model_dir: Path, checkpoint_dir: Path) -> Overview:
-    """An overview of this installation and these two folders."""
+def get_info(settings: SessionSettings) -> Overview:
+    """An overview of this installation, and of the models and runs in the folders that the settings name."""
+    checkpoint_dir = Path(settings.checkpoint_dir)
     device = devices.start(None)
     precision = choose_precision("auto")
     return Overview(
@@ -87,7 +89,7 @@ def look_around(model_dir: Path, checkpoint_dir: Path) -> Overview:
             ModelEntry(
                 name=known.name,
                 parameters=known.config.parameters if known.config else None,
-                is_downloaded=is_gpt2_downloaded(known.name, model_dir),
+                is_downloaded=is_gpt2_downloaded(known.name, settings.model_dir),
             )
             for known in KNOWN_MODELS.values()
         ),

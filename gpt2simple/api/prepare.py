@@ -17,9 +17,11 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.settings import TextSettings, accepts
-from gpt2simple.settings.fields import split_by_class
+from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, only, pick
+from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.disk import make_folder
+
+MODELS = only(SessionSettings, "model_dir")
 
 _DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
 
@@ -72,13 +74,12 @@ class MadeModel:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-@accepts(TextSettings)
+@accepts(MODELS, TextSettings, after="model_name")
 def encode_dataset(
     dataset: Any,
     out_path: str | Path = "text_encoded.npz",
     *,
-    model_name: str = "124M",
-    model_dir: str | Path = "models",
+    model_name: str = DEFAULT_MODEL,
     combine: int = 50_000,
     **settings: Any,
 ) -> EncodedText:
@@ -101,14 +102,15 @@ def encode_dataset(
         >>> gpt2simple.encode_dataset(["One text.", "Another."], "texts.npz", model_name="tiny").documents
         2
     """
-    (given,) = split_by_class(settings, TextSettings, function="encode_dataset")
-    tokenizer = Tokenizer.load(model_folder(model_name, Path(model_dir)))
+    text = build(TextSettings, settings)
+    where = SessionSettings(model_name=model_name, **pick(settings, MODELS))
+    tokenizer = Tokenizer.load(model_folder(model_name, Path(where.model_dir)))
     with reading_bar("Encoding") as progress:
         corpus = export.encode_dataset(
             dataset,
             tokenizer,
             Path(out_path),
-            TextSettings(**given),
+            text,
             combine=combine,
             progress=progress,
         )
@@ -188,7 +190,7 @@ def make_tokenizer(
         >>> gpt2simple.make_tokenizer(["yksi kaksi kolme"] * 9, "models/suomi", vocab_size=260, n_layer=1).parameters
         593472
     """
-    (given,) = split_by_class(settings, TextSettings, function="make_tokenizer")
+    text = TextSettings(**settings)
     wanted = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "n_ctx": n_ctx}
     numbers = {name: value for name, value in wanted.items() if value is not None}
     if numbers:  # complain before the text is read
@@ -196,7 +198,7 @@ def make_tokenizer(
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
-    tokenizer = Tokenizer.train(_texts(dataset, TextSettings(**given)), vocab_size)
+    tokenizer = Tokenizer.train(_texts(dataset, text), vocab_size)
     if not numbers:
         make_folder(target)
         tokenizer.save(target)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
@@ -19,10 +19,12 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import begins_with, continues, with_recorded
 from gpt2simple.runs.writer import RunDirectory
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
-from gpt2simple.settings.fields import is_text, split_by_class
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings
+from gpt2simple.settings.fields import is_text
+from gpt2simple.settings.session import DEFAULT_MODEL
 
-DEFAULT_MODEL = "124M"
+if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
+    from gpt2simple.backend.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Request:
     precision: str  # dtype name of the products
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
-    notices: tuple[str, ...] = ()  # sentences for the user
+    messages: tuple[str, ...] = ()  # for the user
 
 
 def complete_request(
@@ -51,10 +53,8 @@ def complete_request(
     text: Mapping[str, Any],
     callbacks: Sequence[Any],
     *,
-    model_name: str | None,
-    model_dir: Path,
-    precision: str,
-    keeps_precision: bool,
+    session: SessionSettings,
+    precision: Precision,
     next_seed: Callable[[], int],
 ) -> Request:
     """The request that a call makes of a run.
@@ -62,9 +62,9 @@ def complete_request(
     Args:
         run: the run's folder, which need not hold a run yet.
         finetune, text: the settings that the user gave by name; the others are the run's, or the defaults.
-        model_name: None: the run's, that of the folder which ``restore_from`` names, or the default.
-        model_dir: where models lie.
-        precision: dtype name. keeps_precision: whether the user asked for it, so that the run's does not replace it.
+        session: whose model begins a new run; None: the run's, that of the folder which ``restore_from`` names, or the
+            default.
+        precision: the session's; the run's replaces it, unless the user asked for it by name.
         next_seed: draws a seed for a new run that was given none.
 
     Raises:
@@ -73,43 +73,43 @@ def complete_request(
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description
-        begun_in = recorded.environment.get("precision", precision)
-        used = precision if keeps_precision else begun_in
+        chosen = precision.training
+        used = chosen if precision.named else recorded.environment.get("precision", chosen)
         return Request(
             dataset=dataset,
-            model_name=model_name or recorded.model_name,
+            model_name=session.model_name or recorded.model_name,
             weights_from=None,
             settings=with_recorded(recorded.settings, finetune),
             text=with_recorded(recorded.text_settings, text),
             precision=used,
             seed=recorded.seed,
             callbacks=callbacks,
-            notices=() if used == precision else (_stays_in(used, precision),),
+            messages=() if used == chosen else (_stays_in(used, chosen),),
         )
     settings = FinetuneSettings(**finetune)
     folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
     return Request(
         dataset=dataset,
-        model_name=(model_name or DEFAULT_MODEL) if folder is None else _name_of(folder, model_name, model_dir),
+        model_name=(session.model_name or DEFAULT_MODEL) if folder is None else _name_of(folder, session),
         weights_from=folder,
         settings=settings,
         text=TextSettings(**text),
-        precision=precision,
+        precision=precision.training,
         seed=settings.seed if settings.seed is not None else next_seed(),
         callbacks=callbacks,
     )
 
 
-def _name_of(folder: Path, model_name: str | None, model_dir: Path) -> str:
+def _name_of(folder: Path, session: SessionSettings) -> str:
     """The name under which a run records the model of a folder: as given, as recorded there, its size, or the folder.
 
     Raises:
         SettingsError: a model of another shape was named. CheckpointError: the folder holds none.
     """
-    config = folder_config(folder)
+    config, model_name = folder_config(folder), session.model_name
     if model_name is None:
         return _recorded_name(folder) or name_of_config(config) or str(folder)
-    named = model_config_of(model_name, model_dir)
+    named = model_config_of(model_name, Path(session.model_dir))
     if named != config:
         raise SettingsError(
             f"{folder}, which the run is to begin with, holds a model of {_in_words(config)}; model_name is "
@@ -153,11 +153,8 @@ def asked_for(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[
     Raises:
         SettingsError: the prefix is no text, or a setting is unknown or out of range.
     """
-    prefixes = prefixes_of(prefix)
-    (settings,) = split_by_class(given, GenerateSettings, function="generate", also=("prefix", "run_name"))
-    if settings.get("seed") is None:
-        settings["seed"] = next_seed()
-    return prefixes, GenerateSettings(**settings)
+    prefixes, settings = prefixes_of(prefix), GenerateSettings(**given)
+    return prefixes, settings if settings.seed is not None else replace(settings, seed=next_seed())
 
 
 def asked_for_one(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[list[str], GenerateSettings]:

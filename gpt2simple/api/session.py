@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,6 @@ from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
 from gpt2simple.api.request import (
-    DEFAULT_MODEL,
     Request,
     asked_for,
     asked_for_one,
@@ -43,14 +43,21 @@ from gpt2simple.runs.layout import existing_run_path, is_run, run_path
 from gpt2simple.runs.records import Observer
 from gpt2simple.runs.resume import continues
 from gpt2simple.runs.writer import RunDirectory, locked_run
-from gpt2simple.settings import EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings, accepts
-from gpt2simple.settings.fields import split_by_class
+from gpt2simple.settings import (
+    EvaluateSettings,
+    FinetuneSettings,
+    GenerateSettings,
+    SessionSettings,
+    TextSettings,
+    accepts,
+    build,
+    pick,
+)
+from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
 from gpt2simple.training.callbacks.base import ObserverGroup, standard_observers
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_RUN = "run1"
 
 
 class Session:
@@ -62,39 +69,19 @@ class Session:
         run_name: the run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model that is in memory.
     """
 
-    def __init__(
-        self,
-        model_name: str | None = None,
-        *,
-        run_name: str | None = None,
-        model_dir: str | Path = "models",
-        checkpoint_dir: str | Path = "checkpoint",
-        precision: str = "auto",
-        seed: int | None = None,
-        threads: int | None = None,
-    ) -> None:
-        """Settle the device and precision; the model is loaded when it is first needed.
-
-        Arguments are those of ``start_session``.
-        """
-        self._arguments: dict[str, Any] = {
-            "model_name": model_name,
-            "run_name": run_name,
-            "model_dir": model_dir,
-            "checkpoint_dir": checkpoint_dir,
-            "precision": precision,
-            "seed": seed,
-            "threads": threads,
-        }
+    @accepts(SessionSettings)
+    def __init__(self, model_name: str | None = None, **settings: Any) -> None:
+        """Choose the device and precision; the model is loaded when it is first needed. As ``start_session``."""
+        self._settings = opened = SessionSettings(model_name=model_name, **settings)
         show_messages()
-        device = devices.start(threads)
-        self._precision = choose_precision(precision)
-        self._model_name = canonical_name(model_name) if model_name is not None else None
-        self.run_name = run_name if run_name is not None else DEFAULT_RUN
-        self._model_dir, self._checkpoint_dir = Path(model_dir), Path(checkpoint_dir)
+        device = devices.start(opened.threads)
+        self._precision = choose_precision(opened.precision)
+        self._model_name = canonical_name(opened.model_name) if opened.model_name is not None else None
+        self.run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
+        self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
         # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
-        self._opens_run = run_name is not None or model_name is None
-        self._seeds = None if seed is None else np.random.default_rng(seed)
+        self._opens_run = opened.run_name is not None or opened.model_name is None
+        self._seeds = None if opened.seed is None else np.random.default_rng(opened.seed)
         self._loaded: LoadedModel | None = None
         self._generator: Generator | None = None
         self._closed = False
@@ -142,9 +129,7 @@ class Session:
         Raises:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
-        of_training, of_text = split_by_class(
-            settings, FinetuneSettings, TextSettings, function="finetune", also=("callbacks",)
-        )
+        of_training, of_text = pick(settings, FinetuneSettings), pick(settings, TextSettings)
         FinetuneSettings(**of_training)  # complain before anything is loaded or written
         TextSettings(**of_text)
         keras_callbacks = adapt_callbacks(callbacks)
@@ -156,10 +141,8 @@ class Session:
                 of_training,
                 of_text,
                 keras_callbacks,
-                model_name=self._model_name,
-                model_dir=self._model_dir,
-                precision=self._precision.training,
-                keeps_precision=self._precision.named,
+                session=replace(self._settings, model_name=self._model_name),
+                precision=self._precision,
                 next_seed=self._next_seed,
             )
             if request.precision != self._precision.training:
@@ -247,8 +230,8 @@ class Session:
         Raises:
             SettingsError: out of range. DataError: nothing to measure, or not the run's text. RunError: not its parts.
         """
-        of_evaluation, of_text = split_by_class(settings, EvaluateSettings, TextSettings, function="evaluate")
-        wanted, _ = EvaluateSettings(**of_evaluation), TextSettings(**of_text)  # complain before anything is loaded
+        wanted, of_text = build(EvaluateSettings, settings), pick(settings, TextSettings)
+        TextSettings(**of_text)  # complain before anything is loaded
         loaded = self._load()
         return evaluate_text(
             loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
@@ -303,7 +286,7 @@ class Session:
     def reset(self) -> Session:
         """A new session with the same arguments; this one is closed."""
         self.close()
-        return Session(**self._arguments)
+        return Session(**vars(self._settings))
 
     def save(self, folder: str | Path) -> Path:
         """The folder, now holding the model as it is, with its tokenizer, for this package and transformers.

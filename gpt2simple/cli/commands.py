@@ -8,29 +8,41 @@ from typing import Any
 
 import click
 
+from gpt2simple.api.source import require_one_source
 from gpt2simple.cli.errors import INTERRUPTED
 from gpt2simple.cli.options import (
-    CommandT,
-    _one_or_all,
-    compute_options,
-    given,
+    as_dataset,
+    checkpoint_option,
+    dataset_argument,
     json_option,
     read_prefix,
-    session_arguments,
-    session_options,
     settings_options,
 )
-from gpt2simple.cli.output import show_json, show_line, show_result
-from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.cli.output import show, show_json, show_line, show_result
+from gpt2simple.settings import (
+    CompareSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    GenerateSettings,
+    SessionSettings,
+    TextSettings,
+    build,
+    only,
+)
+from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS
+
+_MODELS = only(SessionSettings, "model_dir")
 
 
 @click.command()
-@click.option("--model-name", default="124M", help="124M, 355M, 774M, 1558M or tiny. [default: 124M]")
-@click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
+@click.option(
+    "--model-name", default=DEFAULT_MODEL, help=f"124M, 355M, 774M, 1558M or tiny. [default: {DEFAULT_MODEL}]"
+)
+@settings_options(_MODELS)
 @click.option("--source", type=click.Choice(["huggingface", "openai"]), default="huggingface", help="The publisher.")
 @click.option("--base-url", help="A mirror of the publisher. [default: from the environment: HF_ENDPOINT]")
 @json_option
-def download(model_name: str, model_dir: str, source: str, base_url: str | None, as_json: bool) -> None:
+def download(model_name: str, source: str, base_url: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Download a published model; what is there already is kept.
 
     \b
@@ -38,17 +50,16 @@ def download(model_name: str, model_dir: str, source: str, base_url: str | None,
     """
     from gpt2simple.gpt2.hub.download import download_gpt2
 
-    folder = download_gpt2(model_name, model_dir, source=source, base_url=base_url)
+    folder = download_gpt2(model_name, **settings, source=source, base_url=base_url)
     show_json({"model_name": model_name, "folder": str(folder)}) if as_json else show_line(str(folder))
 
 
 @click.command()
-@click.argument("dataset", nargs=-1, required=True)
-@session_options
-@settings_options(FinetuneSettings, TextSettings)
+@dataset_argument
+@settings_options(SessionSettings, FinetuneSettings, TextSettings)
 @json_option
 @click.pass_context
-def finetune(context: click.Context, dataset: tuple[str, ...], as_json: bool, **_options: Any) -> None:
+def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Fine-tune a model on a text; called again, go on with the run.
 
     DATASET: files, folders, patterns, tfds:NAME, or - for standard input.
@@ -60,16 +71,15 @@ def finetune(context: click.Context, dataset: tuple[str, ...], as_json: bool, **
     """
     from gpt2simple.api import functions
 
-    settings = given(context, FinetuneSettings, TextSettings)
-    result = functions.finetune(_one_or_all(dataset), **session_arguments(context), **settings)
-    show_json(result.to_json()) if as_json else show_line(result.summary())
+    result = functions.finetune(dataset, **settings)
+    show(result, as_json=as_json)
     if result.reason == "interrupted":
         context.exit(INTERRUPTED)
 
 
 @click.command()
-@session_options
-@click.option("--checkpoint", type=click.Choice(["best", "latest"]), default="best", help="Which weights of the run.")
+@settings_options(SessionSettings)
+@checkpoint_option
 @click.option("--prefix", multiple=True, help="What texts start with; - reads stdin. May be given several times.")
 @click.option("--prefix-file", type=click.Path(path_type=Path), help="A UTF-8 file with the prefix; - reads stdin.")
 @click.option("--destination-path", type=click.Path(), help="A new file to write instead of printing.")
@@ -78,8 +88,7 @@ def finetune(context: click.Context, dataset: tuple[str, ...], as_json: bool, **
 @click.option("--sample-delim", help="What stands between samples. [default: a line of 20 =]")
 @settings_options(GenerateSettings)
 @json_option
-@click.pass_context
-def generate(context: click.Context, as_json: bool, **options: Any) -> None:
+def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None:
     """Write text with the fine-tuned model of a run, or with a model itself (--model-name).
 
     \b
@@ -88,48 +97,40 @@ def generate(context: click.Context, as_json: bool, **options: Any) -> None:
       gpt2simple generate --model-name tiny --folder samples --nfiles 10
       echo "Dear diary," | gpt2simple generate --prefix - --json
     """
-    _refuse_mixtures(options, as_json)
-    prefix = read_prefix(options["prefix"], options["prefix_file"])
-    settings = given(context, GenerateSettings)
-    GenerateSettings(**settings)  # complains before TensorFlow is loaded, which takes seconds
+    _refuse_mixtures(options, settings, as_json=as_json)
+    prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"))
+    build(GenerateSettings, settings)  # complains before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
-    show_texts(context, prefix, settings, as_json=as_json)
+    show_texts(prefix, settings, as_json=as_json, **options)
 
 
 @click.command()
-@click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
-@click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
+@settings_options(only(SessionSettings, "model_dir", "checkpoint_dir"))
 @json_option
-def info(model_dir: str, checkpoint_dir: str, as_json: bool) -> None:
+def info(*, as_json: bool, settings: dict[str, Any]) -> None:
     """Show versions, device and precision, the known models, and the runs that exist.
 
     \b
       gpt2simple info
       gpt2simple info --json
     """
-    from gpt2simple.api.info import look_around
+    from gpt2simple.api.info import get_info
 
-    overview = look_around(Path(model_dir), Path(checkpoint_dir))
-    show_json(overview.to_json()) if as_json else show_line(overview.summary())
+    show(get_info(SessionSettings(**settings)), as_json=as_json)
 
 
-def _refuse_mixtures(options: dict[str, Any], as_json: bool) -> None:
+def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_json: bool) -> None:
     """Options of ``generate`` that would leave one of them without effect."""
-    for one, other in (
-        ("prefix", "prefix_file"),
-        ("model_name", "run_name"),
-        ("destination_path", "folder"),
-    ):
+    for one, other in (("prefix", "prefix_file"), ("destination_path", "folder")):
         if options[one] and options[other]:
             raise click.UsageError(f"--{_dashed(one)} and --{_dashed(other)} were both given; give one of the two.")
-    if options["model_name"] and options["checkpoint"] != "best":
-        raise click.UsageError("--checkpoint chooses weights of a run; give it without --model-name.")
+    require_one_source(settings.get("model_name"), settings.get("run_name"), options["checkpoint"])
     if options["nfiles"] and not options["folder"]:
         raise click.UsageError("--nfiles needs --folder, which says where the files go.")
     if as_json and (options["folder"] or options["destination_path"] or options["sample_delim"] is not None):
         raise click.UsageError("--json prints every sample; leave out --folder, --destination-path, --sample-delim.")
-    if options["logprobs"] and not as_json:
+    if settings.get("logprobs") and not as_json:
         raise click.UsageError("--logprobs needs --json, which shows them.")
 
 
@@ -138,15 +139,18 @@ def _dashed(name: str) -> str:
 
 
 @click.command()
-@click.argument("dataset", nargs=-1, required=True)
+@dataset_argument
 @click.option("--out-path", default="text_encoded.npz", help="The file to write. [default: text_encoded.npz]")
-@click.option("--model-name", default="124M", help="Whose tokenizer: a known model or a folder. [default: 124M]")
-@click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
+@click.option(
+    "--model-name",
+    default=DEFAULT_MODEL,
+    help=f"Whose tokenizer: a known model or a folder. [default: {DEFAULT_MODEL}]",
+)
+@settings_options(_MODELS)
 @click.option("--combine", default=50_000, help="Bytes of text that are gathered in one array. [default: 50000]")
 @settings_options(TextSettings)
 @json_option
-@click.pass_context
-def encode(context: click.Context, dataset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Encode a text once, into a file that finetune (and gpt-2-simple) reads.
 
     \b
@@ -154,15 +158,12 @@ def encode(context: click.Context, dataset: tuple[str, ...], as_json: bool, **op
       gpt2simple finetune book.npz
     """
     from gpt2simple.api.prepare import encode_dataset
-    from gpt2simple.cli.options import _one_or_all
 
-    names = {name: options[name] for name in ("out_path", "model_name", "model_dir", "combine")}
-    encoded = encode_dataset(_one_or_all(dataset), **names, **given(context, TextSettings))
-    show_json(encoded.to_json()) if as_json else show_line(encoded.summary())
+    show(encode_dataset(dataset, **options, **settings), as_json=as_json)
 
 
 @click.command()
-@click.argument("dataset", nargs=-1, required=True)
+@dataset_argument
 @click.option("--vocab-size", default=4096, help="Most tokens of the vocabulary, at least 257. [default: 4096]")
 @click.option("--folder", default="models/own", help="A new folder to write. [default: models/own]")
 @click.option("--n-layer", type=int, help="Layers of a new model with random weights (any of these four makes one).")
@@ -172,8 +173,7 @@ def encode(context: click.Context, dataset: tuple[str, ...], as_json: bool, **op
 @click.option("--seed", type=int, default=0, help="Draws the new model's weights. [default: 0]")
 @settings_options(TextSettings)
 @json_option
-@click.pass_context
-def tokenizer(context: click.Context, dataset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Make a tokenizer for the language of a text, and on request a new model that is trained from nothing.
 
     \b
@@ -181,26 +181,17 @@ def tokenizer(context: click.Context, dataset: tuple[str, ...], as_json: bool, *
       gpt2simple finetune kalevala.txt --model-name suomi --steps 2000 --learning-rate 1e-3
     """
     from gpt2simple.api.prepare import make_tokenizer
-    from gpt2simple.cli.options import _one_or_all
 
-    names = {name: options[name] for name in ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx", "seed")}
-    made = make_tokenizer(_one_or_all(dataset), options["folder"], **names, **given(context, TextSettings))
-    show_json(made.to_json()) if as_json else show_line(made.summary())
-
-
-def _checkpoint_option(command: CommandT) -> CommandT:
-    choice = click.Choice(["best", "latest"])
-    return click.option("--checkpoint", type=choice, default="best", help="Which weights of the run.")(command)
+    show(make_tokenizer(dataset, **options, **settings), as_json=as_json)
 
 
 @click.command()
-@click.argument("dataset", nargs=-1, required=True)
-@session_options
-@_checkpoint_option
+@dataset_argument
+@settings_options(SessionSettings)
+@checkpoint_option
 @settings_options(EvaluateSettings, TextSettings)
 @json_option
-@click.pass_context
-def evaluate(context: click.Context, dataset: tuple[str, ...], checkpoint: str, as_json: bool, **_options: Any) -> None:
+def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Measure how well a model predicts a text: loss, perplexity, bits per byte, accuracy.
 
     \b
@@ -210,18 +201,15 @@ def evaluate(context: click.Context, dataset: tuple[str, ...], checkpoint: str, 
     """
     from gpt2simple.api import functions
 
-    settings = given(context, EvaluateSettings, TextSettings)
-    result = functions.evaluate(_one_or_all(dataset), checkpoint=checkpoint, **session_arguments(context), **settings)
-    show_json(result.to_json()) if as_json else show_line(result.summary())
+    show(functions.evaluate(dataset, checkpoint=checkpoint, **settings), as_json=as_json)
 
 
 @click.command()
 @click.argument("text", nargs=-1, required=True)
-@session_options
-@_checkpoint_option
+@settings_options(SessionSettings)
+@checkpoint_option
 @click.option("--html", "as_html", is_flag=True, help="Print a coloured view: the deeper, the more surprising.")
-@click.pass_context
-def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_html: bool, **_options: Any) -> None:
+def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: dict[str, Any]) -> None:
     """Print the log-probability of each token of texts, as JSON or as HTML; - reads a text.
 
     \b
@@ -229,28 +217,24 @@ def score(context: click.Context, text: tuple[str, ...], checkpoint: str, as_htm
       gpt2simple score - --html < speech.txt > speech.html
     """
     from gpt2simple.api import functions
+    from gpt2simple.evaluation.token_scores import scores_page
 
     texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
-    scores = functions.score(texts, checkpoint=checkpoint, **session_arguments(context))
+    scores = functions.score(texts, checkpoint=checkpoint, **settings)
     if as_html:
-        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>'
-        page = "\n".join([head, *(found.to_html() for found in scores)])
+        page = scores_page(scores)
         show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding
     else:
         show_json([found.to_json() for found in scores])
 
 
 @click.command()
-@click.argument("dataset", nargs=-1, required=True)
+@dataset_argument
 @click.option("--model-name", multiple=True, required=True, help="A model; given once for each that is compared.")
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
-@click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]")
-@click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
-@compute_options
-@settings_options(CompareSettings, TextSettings)
+@settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 @json_option
-@click.pass_context
-def compare(context: click.Context, dataset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Fine-tune several models on the same text and show them side by side; called again, go on.
 
     \b
@@ -258,24 +242,22 @@ def compare(context: click.Context, dataset: tuple[str, ...], as_json: bool, **o
     """
     from gpt2simple.api import functions
 
-    places = {name: options[name] for name in ("name", "model_dir", "checkpoint_dir", "precision", "threads")}
-    settings = given(context, CompareSettings, TextSettings)
-    result = functions.compare(_one_or_all(dataset), options["model_name"], **places, **settings)
-    show_json(result.to_json()) if as_json else show_line(result.summary())
+    show(functions.compare(dataset, model_name, name=name, **settings), as_json=as_json)
 
 
 @click.command()
 @click.argument("run_name", nargs=-1, required=True)
-@click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]")
+@settings_options(only(SessionSettings, "checkpoint_dir"))
 @click.option("--dataset", multiple=True, help="What the runs learned from, where it cannot be found any more.")
 @click.option("--destination-path", type=click.Path(), help="The page. [default: report.html in the run's folder]")
 @json_option
 def report(
     run_name: tuple[str, ...],
-    checkpoint_dir: str,
     dataset: tuple[str, ...],
     destination_path: str | None,
+    *,
     as_json: bool,
+    settings: dict[str, Any],
 ) -> None:
     """Write a page on runs: curves, verdict, memorised passages, samples; JSON and PNG beside it.
 
@@ -285,8 +267,6 @@ def report(
     """
     from gpt2simple.api import functions
 
-    source = _one_or_all(dataset) if dataset else None
-    result = functions.report(
-        run_name, dataset=source, destination_path=destination_path, checkpoint_dir=checkpoint_dir
-    )
-    show_json(result.to_json()) if as_json else show_line(result.summary())
+    source = as_dataset(dataset) if dataset else None
+    result = functions.report(run_name, dataset=source, destination_path=destination_path, **settings)
+    show(result, as_json=as_json)

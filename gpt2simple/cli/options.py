@@ -7,9 +7,9 @@ is continued keeps its own values for the rest. The prefix of ``generate`` may a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import sys
-import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+
+from gpt2simple.settings.fields import plain_types
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -34,22 +36,24 @@ class IntegerOrText(click.ParamType):
 
 
 def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
-    """Give a command an option for each setting of these classes; ``given`` then tells which were used."""
-    options = [_option(f, hint) for cls in classes for f, hint in _fields(cls)]
+    """Give a command an option for each setting of these classes; its ``settings`` are those that the user typed."""
+    fields = [pair for cls in classes for pair in _fields(cls)]
 
     def decorate(command: CommandT) -> CommandT:
-        for option in reversed(options):
-            command = option(command)
-        return command
+        @functools.wraps(command)
+        def with_settings(**parameters: Any) -> Any:
+            context, settings = click.get_current_context(), parameters.pop("settings", {})
+            for name in [field.name for field, _ in fields]:
+                value = parameters.pop(name)
+                if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
+                    settings[name] = value
+            return command(settings=settings, **parameters)
+
+        for field, hint in reversed(fields):
+            with_settings = _option(field, hint)(with_settings)
+        return with_settings  # type: ignore[return-value]
 
     return decorate
-
-
-def given(context: click.Context, *classes: type) -> dict[str, Any]:
-    """The settings of these classes that the user gave, by name."""
-    names = [f.name for cls in classes for f, _ in _fields(cls)]
-    unset = (ParameterSource.DEFAULT, None)
-    return {name: context.params[name] for name in names if context.get_parameter_source(name) not in unset}
 
 
 def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
@@ -59,7 +63,7 @@ def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
     flag = f"--{field.name.replace('_', '-')}"
-    kinds = set(_plain(hint))
+    kinds = set(plain_types(hint)) - {Path}  # which is typed as a text
     text = field.metadata["help"] + ("" if field.default in (None, ()) else f" [default: {_shown(field.default)}]")
     if kinds == {bool}:
         return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
@@ -77,59 +81,17 @@ def _click_type(field: dataclasses.Field[Any], kinds: set[type]) -> Any:
     return kind
 
 
-def _plain(hint: Any) -> tuple[type, ...]:
-    """The classes that an annotation allows, without None: ``int | str | None`` gives int and str."""
-    if isinstance(hint, types.UnionType):
-        return tuple(kind for part in typing.get_args(hint) for kind in _plain(part))
-    return () if hint is type(None) else (typing.get_origin(hint) or hint,)
-
-
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
     return str(default)
 
 
-_SESSION_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--model-name", help="124M, 355M, 774M, 1558M, tiny, or a model folder. [default: the run's, else 124M]"
-    ),
-    click.option("--run-name", help="Name of the run. [default: run1]"),
-    click.option("--model-dir", default="models", help="Folder of downloaded models. [default: models]"),
-    click.option("--checkpoint-dir", default="checkpoint", help="Folder of the runs. [default: checkpoint]"),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
-        default="auto",
-        help="Precision of matrix products (int8: for generating only). [default: auto]",
-    ),
-    click.option("--threads", type=int, help="CPU threads. [default: all cores]"),
-)
-
-_COMPUTE_OPTIONS = _SESSION_OPTIONS[-2:]
-
-
-def compute_options(command: CommandT) -> CommandT:
-    """Give a command the options that say how to compute: precision and threads."""
-    for option in reversed(_COMPUTE_OPTIONS):
-        command = option(command)
-    return command
-
-
-def session_options(command: CommandT) -> CommandT:
-    """Give a command the options that a session takes."""
-    for option in reversed(_SESSION_OPTIONS):
-        command = option(command)
-    return command
-
-
-def session_arguments(context: click.Context) -> dict[str, Any]:
-    """The values of ``session_options``, as ``start_session`` and ``finetune`` name them."""
-    names = ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads")
-    return {name: context.params[name] for name in names}
-
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+checkpoint_option = click.option(
+    "--checkpoint", type=click.Choice(["best", "latest"]), default="best", help="Which weights of the run."
+)
 
 
 def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
@@ -169,8 +131,13 @@ def _without_last_line_end(text: str) -> str:
     return re.sub(r"\r?\n\Z", "", text)
 
 
-def _one_or_all(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
+def as_dataset(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
     """The words of a command line as a dataset: names in any case, so that a misspelt one is an error and no text."""
     from gpt2simple.data.files import Names
 
     return names[0] if len(names) == 1 else Names(names)
+
+
+dataset_argument = click.argument(
+    "dataset", nargs=-1, required=True, callback=lambda _context, _parameter, names: as_dataset(names)
+)

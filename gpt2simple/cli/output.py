@@ -9,6 +9,11 @@ from typing import Any
 from gpt2simple.api.console import StandardOutput
 
 
+def show(result: Any, *, as_json: bool) -> None:
+    """The result of a call: as JSON, or as a summary for people."""
+    show_json(result.to_json()) if as_json else show_line(result.summary())
+
+
 def show_json(value: Any) -> None:
     """One JSON value on standard output, readable by programs and people.
 

@@ -6,42 +6,47 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import click
-
 from gpt2simple.api import functions
 from gpt2simple.api.output import new_file_in
 from gpt2simple.api.request import prefixes_of
 from gpt2simple.api.session import Session
-from gpt2simple.cli.options import session_arguments
 from gpt2simple.cli.output import show_json, show_line
 from gpt2simple.generation.samples import Collector
+from gpt2simple.settings import GenerateSettings, pick
 
 logger = logging.getLogger(__name__)
 
 
-def show_texts(context: click.Context, prefix: str | list[str], settings: dict[str, Any], *, as_json: bool) -> None:
-    """Generate with the options of the command, and put the texts where they ask for.
+def show_texts(
+    prefix: str | list[str],
+    settings: dict[str, Any],
+    *,
+    checkpoint: str,
+    sample_delim: str | None,
+    folder: Path | None,
+    nfiles: int | None,
+    destination_path: str | None,
+    as_json: bool,
+) -> None:
+    """Generate, and put the texts where the options ask for.
 
     Args:
-        settings: those of ``GenerateSettings`` that the user gave.
+        settings: of the session and of ``GenerateSettings``, those that the user gave.
     """
-    options = context.params
-    delim = functions.SAMPLE_DELIM if options["sample_delim"] is None else options["sample_delim"]
-    with functions.start_session(**session_arguments(context)) as session:
-        if options["checkpoint"] != "best":
-            session.load(options["checkpoint"])
+    delim = functions.SAMPLE_DELIM if sample_delim is None else sample_delim
+    sampling = pick(settings, GenerateSettings)
+    with functions.with_weights(None, settings, checkpoint) as session:
         if as_json:
-            _show_samples(session, prefix, settings)
-        elif options["folder"] is not None:
-            _write_files(session, options["folder"], options["nfiles"] or 1, prefix, delim, settings)
-        elif options["destination_path"] is not None:
-            destination = options["destination_path"]
+            _show_samples(session, prefix, sampling)
+        elif folder is not None:
+            _write_files(session, folder, nfiles or 1, prefix, delim, sampling)
+        elif destination_path is not None:
             path = functions.generate_to_file(
-                destination, session=session, prefix=prefix, sample_delim=delim, **settings
+                destination_path, session=session, prefix=prefix, sample_delim=delim, **sampling
             )
             show_line(str(path))
         else:
-            functions.generate(session=session, prefix=prefix, sample_delim=delim, **settings)
+            functions.generate(session=session, prefix=prefix, sample_delim=delim, **sampling)
 
 
 def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:

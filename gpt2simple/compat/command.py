@@ -6,7 +6,6 @@ Knows options and files of texts; everything else is done by the functions besid
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from gpt2simple.compat.sessions import start_tf_sess
 from gpt2simple.compat.train import finetune
 from gpt2simple.errors import Gpt2SimpleError
 from gpt2simple.storage.disk import make_folder
+from gpt2simple.storage.files import free_name
 
 
 def _yes(word: str) -> bool:
@@ -150,11 +150,12 @@ def cmd_generate(
     with start_tf_sess() as sess:
         load_gpt2(sess, run_name=run_name, checkpoint_dir=checkpoint_dir, multi_gpu=multi_gpu)
         for _ in trange(nfiles):
+            stamp = f"gpt2_gentext_{datetime.now(UTC):%Y%m%d_%H%M%S}.txt"
             generate_to_file(
                 sess,
                 run_name=run_name,
                 checkpoint_dir=checkpoint_dir,
-                destination_path=str(next(_free_names(Path(folder)))),
+                destination_path=str(free_name(Path(folder) / stamp, "_")),
                 nsamples=nsamples,
                 length=length,
                 temperature=temperature,
@@ -166,9 +167,3 @@ def cmd_generate(
                 top_k=top_k,
                 top_p=top_p,
             )
-
-
-def _free_names(folder: Path) -> Iterator[Path]:
-    stamp = f"gpt2_gentext_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    names = (folder / (stamp + (f"_{number}" if number else "") + ".txt") for number in range(1_000_000))
-    return (name for name in names if not name.exists())

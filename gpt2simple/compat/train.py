@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.request import DEFAULT_MODEL
 from gpt2simple.compat.callbacks import WatchedSession
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.sessions import checked
@@ -14,6 +13,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import run_path
+from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.training.plan import ENDLESS
 
 logger = logging.getLogger(__name__)

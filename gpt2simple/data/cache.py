@@ -43,6 +43,8 @@ def cache_folder(settings: TextSettings) -> Path:
         return Path(settings.cache_dir).expanduser()
     if named := os.environ.get(_ENVIRONMENT):
         return Path(named).expanduser()
+    # Not platformdirs: newer ones follow XDG_CACHE_HOME on macOS too, and none LOCALAPPDATA on Windows, so that caches
+    # written before would not be found.
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

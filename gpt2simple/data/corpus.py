@@ -71,6 +71,10 @@ class Corpus:
         """int64 [D], tokens of each document, its end-of-text id included."""
         return self.document_ends - self.document_starts
 
+    def whole(self) -> TokenSet:
+        """All of the text as one stream of tokens."""
+        return TokenSet(self.ids, [(0, self.tokens)], documents=self.documents)
+
 
 class TokenSet:
     """A part of a corpus as one stream of tokens: spans of its ids, one after the other, without copying them."""

@@ -96,8 +96,8 @@ def encode_csv(
 def _rows(path: Path, settings: TextSettings) -> Iterator[str]:
     with clear_errors(str(path)):
         for member in members(path, Meter()):
-            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
+            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind.name)
             if delimiter is None:
-                raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")
-            for piece in read_table(member.name, member.stream, settings, delimiter):
-                yield piece.text
+                raise DataError(f"{member.name} is a {member.kind.name} file; expected a table, .csv or .tsv.")
+            for part in read_table(member.name, member.stream, settings, delimiter):
+                yield part.text

@@ -14,13 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.files import CATALOGUE, STDIN, Member, Meter, are_names, clear_errors, find_files, members
-from gpt2simple.data.readers.json_lines import read_json, read_json_lines
-from gpt2simple.data.readers.npz import read_npz
-from gpt2simple.data.readers.parquet import read_parquet
 from gpt2simple.data.readers.plain import read_plain
-from gpt2simple.data.readers.tables import read_table
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
@@ -47,7 +43,7 @@ class Source(Protocol):
 
     def bytes_read(self) -> int: ...
 
-    def pieces(self) -> Iterator[Piece]: ...
+    def parts(self) -> Iterator[TextPart]: ...
 
 
 def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings) -> Source:
@@ -82,7 +78,7 @@ def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: 
     parts: list[Source] = []
     for name in names:
         if name == STDIN:
-            parts.append(_Stream(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings.encoding)))
+            parts.append(_Stream(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings)))
         elif isinstance(name, str) and name.startswith(CATALOGUE):
             parts.append(_Catalogue(name, settings))
         else:
@@ -117,7 +113,7 @@ class _Files:
     def bytes_read(self) -> int:
         return self._meter.bytes_read
 
-    def pieces(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[TextPart]:
         for path in self._paths:
             with clear_errors(str(path)):
                 for member in members(path, self._meter):
@@ -133,31 +129,18 @@ class _Files:
             found.append((str(path.absolute()), status.st_size, status.st_mtime_ns))
         return found
 
-    def _read(self, member: Member) -> Iterator[Piece]:
-        name, stream, settings = member.name, member.stream, self._settings
-        match member.kind:
-            case "csv":
-                return read_table(name, stream, settings, ",")
-            case "tsv":
-                return read_table(name, stream, settings, "\t")
-            case "jsonl":
-                return read_json_lines(name, stream, settings)
-            case "json":
-                return read_json(name, stream, settings)
-            case "parquet":
-                return read_parquet(name, stream, settings)
-            case "npz":
-                if self._tokenizer is None:
-                    raise DataError(f"{name} holds token ids, and text is needed here. Give the text itself.")
-                return read_npz(name, stream, self._tokenizer)
-            case _:
-                return read_plain(name, stream, settings.encoding)
+    def _read(self, member: Member) -> Iterator[TextPart]:
+        if not member.kind.holds_ids:
+            return member.kind.read(member.name, member.stream, self._settings)
+        if self._tokenizer is None:
+            raise DataError(f"{member.name} holds token ids, and text is needed here. Give the text itself.")
+        return member.kind.read(member.name, member.stream, self._tokenizer)
 
 
 class _Stream:
     """Texts that can be read only once, and of which nothing is known before."""
 
-    def __init__(self, name: str, read: Callable[[], Iterator[Piece]]) -> None:
+    def __init__(self, name: str, read: Callable[[], Iterator[TextPart]]) -> None:
         self.names: tuple[str, ...] = (name,)
         self.files = 0
         self._read = read
@@ -174,7 +157,7 @@ class _Stream:
     def bytes_read(self) -> int:
         return 0
 
-    def pieces(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[TextPart]:
         return self._read()
 
 
@@ -185,7 +168,7 @@ class _Catalogue(_Stream):
         from gpt2simple.data.readers.tensorflow import CatalogueText  # here: loads TensorFlow
 
         self._text = CatalogueText(name, settings)
-        super().__init__(name, self._text.pieces)
+        super().__init__(name, self._text.parts)
 
     def quick_key(self) -> str:  # type: ignore[override]
         return self._text.content_key()
@@ -215,18 +198,18 @@ class _Several:
     def bytes_read(self) -> int:
         return sum(part.bytes_read() for part in self._parts)
 
-    def pieces(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[TextPart]:
         for part in self._parts:
-            yield from part.pieces()
+            yield from part.parts()
 
 
-def _texts(values: Iterable[Any]) -> Iterator[Piece]:
+def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
             raise DataError(
                 f"Text {number} of the dataset is a {type(value).__name__} ({str(value)[:40]!r}); expected a string."
             )
-        yield Piece(value, True)
+        yield TextPart(value)
 
 
 def _joined(keys: list[str | None]) -> str | None:

@@ -28,7 +28,7 @@ class Split:
 
     train: TokenSet
     held_out: TokenSet | None
-    notices: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Corpus | None = None) -> Split:
@@ -46,7 +46,7 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     if validation is not None:
         return _with_own(corpus, validation)
     if settings.validation_split == 0.0:
-        return Split(train=_everything(corpus), held_out=None)
+        return Split(train=corpus.whole(), held_out=None)
     share = settings.validation_split * corpus.tokens
     held_out = _whole_documents(corpus, share)
     parts = _by_document(corpus, held_out) if held_out.any() else _by_tail(corpus, share)
@@ -62,16 +62,12 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     return Split(train=parts[0], held_out=parts[1])
 
 
-def _everything(corpus: Corpus) -> TokenSet:
-    return TokenSet(corpus.ids, [(0, corpus.tokens)], documents=corpus.documents)
-
-
 def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
-    notice = (
+    message = (
         f"Nothing is held out: {reason}. To measure what is learned, give validation_file, a text of its own, "
         "or a larger validation_split or a smaller window."
     )
-    return Split(train=_everything(corpus), held_out=None, notices=(notice,))
+    return Split(train=corpus.whole(), held_out=None, messages=(message,))
 
 
 def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
@@ -123,8 +119,8 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
             "Every document of the dataset stands in validation_file too, so nothing would be left to learn. "
             "Give a validation_file with other text."
         )
-    held_out = _everything(validation)
+    held_out = validation.whole()
     if not shared.any():
-        return Split(train=_everything(corpus), held_out=held_out)
-    notice = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
-    return Split(train=_chosen(corpus, ~shared), held_out=held_out, notices=(notice,))
+        return Split(train=corpus.whole(), held_out=held_out)
+    message = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
+    return Split(train=_chosen(corpus, ~shared), held_out=held_out, messages=(message,))

@@ -1,6 +1,6 @@
-"""A text measured with a model: sums of nats, targets, hits and bytes, in total and for each document.
+"""A model's loss on a text: sums of nats, targets, correct predictions and bytes, in total and for each document.
 
-Every figure of a measurement follows from these sums by one division at the end.
+Every metric follows from these sums by one division at the end.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
 
 @dataclass
 class Tally:
-    """What some targets cost.
+    """Sums over some targets.
 
     Attributes:
-        nats: summed. targets: how many. hits: those that the model held likeliest.
-        target_bytes: bytes of text that they spell.
+        nats: summed loss. targets: how many. hits: those to which the model gave the highest probability.
+        target_bytes: bytes of text that they encode.
     """
 
     nats: float = 0.0
@@ -31,38 +31,30 @@ class Tally:
     target_bytes: int = 0
 
     def add(self, nats: np.ndarray, ranks: np.ndarray, lengths: np.ndarray) -> None:
-        """Count targets by their nats, ranks and bytes, each [n]."""
+        """Add targets: their nats, ranks and bytes, each [n]."""
         self.nats += float(nats.sum(dtype=np.float64))
         self.targets += len(nats)
         self.hits += int((ranks == 1).sum())
         self.target_bytes += int(lengths.sum())
 
     @property
-    def loss(self) -> float:
-        """Nats per token."""
-        return self.nats / self.targets
-
-    @property
-    def perplexity(self) -> float:
-        return perplexity(self.loss)
-
-    @property
-    def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, self.target_bytes)
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        return LanguageFigures(nats=self.nats, target_tokens=self.targets, target_bytes=self.target_bytes)
 
     @property
     def accuracy(self) -> float:
-        """Share of targets that the model held likeliest, 0 to 1."""
+        """Share of targets to which the model gave the highest probability, 0 to 1."""
         return self.hits / self.targets
 
 
 @dataclass
 class Spread:
-    """How far the windows of a text differ, for the standard error of its loss.
+    """How much the loss varies between the windows of a text, for its standard error.
 
-    Neighbouring tokens go together, so they are no independent draws; windows nearly are. The loss is a ratio of sums
-    over W windows, nats N and targets T, and its variance W/(W-1) * sum (n_w - (N/T) t_w)^2 / T^2 (Cochran 1977,
-    section 6.4).
+    Neighbouring tokens depend on each other; windows are nearly independent. The loss is a ratio of sums over W
+    windows, nats N and targets T, with the variance W/(W-1) * sum (n_w - (N/T) t_w)^2 / T^2 (Cochran 1977, section
+    6.4).
     """
 
     windows: int = 0
@@ -73,7 +65,7 @@ class Spread:
     product: float = 0.0
 
     def add(self, nats: float, targets: float) -> None:
-        """Count a window."""
+        """Add a window: its nats and how many targets it has."""
         self.windows += 1
         self.nats += nats
         self.targets += targets
@@ -83,7 +75,7 @@ class Spread:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the loss, nats per token; None where there is but one window."""
+        """Of the loss, nats per token; None if there is only one window."""
         if self.windows < 2:
             return None
         loss = self.nats / self.targets
@@ -93,11 +85,11 @@ class Spread:
 
 @dataclass
 class Measurement:
-    """What a text cost.
+    """The sums of a whole text.
 
     Attributes:
         total: over all targets. spread: over the windows.
-        documents: of each document in order, its end-of-text included; empty where they were not asked for.
+        documents: of each document in order, including its end-of-text token; empty unless requested.
     """
 
     total: Tally = field(default_factory=Tally)
@@ -115,11 +107,12 @@ def measure(
     batch_size: int,
     per_document: bool = False,
 ) -> Measurement:
-    """Every target of a text, measured once.
+    """The loss of every target of a text, each counted once.
 
     Args:
-        byte_lengths: bytes that each id spells [V].
+        byte_lengths: bytes that each id encodes [V].
         end_of_text: the id that ends a document.
+        batch_size: windows at a time. per_document: whether to sum each document too.
 
     Raises:
         DataError: there is nothing to measure.
@@ -150,7 +143,7 @@ def _add_to_documents(
     ends: np.ndarray,
     starts_document: bool,
 ) -> bool:
-    """Count consecutive targets [n] for the documents they belong to; whether the next target starts a document."""
+    """Add consecutive targets [n] to their documents; returns whether the next target starts a new document."""
     cuts = [0, *(np.flatnonzero(ends) + 1).tolist()]
     for first, last in zip(cuts, [*cuts[1:], len(ends)], strict=True):
         if first == last:

@@ -1,6 +1,6 @@
-"""The model's verdict on each token: how many nats it costs, and how many tokens the model held likelier.
+"""The loss and rank of each token under a model.
 
-The head is computed in slices of rows, so that the logits of a whole window never exist at once. Knows no text.
+The logits are computed in slices of rows, so that those of a whole window are never in memory at once. Knows no text.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
 
 class TokenScores(NamedTuple):
-    """What the model makes of targets [B, T].
+    """Scores of targets [B, T].
 
     Attributes:
-        nats: float32 [B, T], cost of each target. ranks: int32 [B, T], 1 where the model held no token likelier.
+        nats: float32 [B, T], the loss of each target.
+        ranks: int32 [B, T], 1 where the target is the most probable token.
     """
 
     nats: np.ndarray
@@ -28,11 +29,11 @@ class TokenScores(NamedTuple):
 
 
 class Scorer:
-    """Scores tokens with a model's weights as they are at the time of the call.
+    """Scores tokens with the model's weights at the time of the call.
 
     Args:
         variables: float32, by canonical name. config: of the model.
-        precision: dtype name of the products in the body; the head is always computed in float32.
+        precision: dtype name of the matrix products in the transformer; the head is always computed in float32.
     """
 
     def __init__(self, variables: Mapping[str, Any], config: ModelConfig, precision: str = "float32") -> None:
@@ -41,7 +42,7 @@ class Scorer:
         self._compiled = tf.function(self._score, reduce_retracing=False)
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
-        """The scores of targets [B, T], each after its inputs [B, T] up to the same place; both int32."""
+        """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32."""
         nats, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))
         return TokenScores(nats.numpy().reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
@@ -57,5 +58,5 @@ def _slice_scores(scores: Any, targets: Any) -> tuple[Any, Any]:
     """Nats and ranks [n] of targets [n] under logits [n, V]."""
     picked = tf.gather(scores, targets, batch_dims=1)
     nats = tf.reduce_logsumexp(scores, axis=-1) - picked
-    likelier = tf.reduce_sum(tf.cast(scores > picked[:, None], tf.int32), axis=-1)
-    return nats, 1 + likelier
+    more_probable = tf.reduce_sum(tf.cast(scores > picked[:, None], tf.int32), axis=-1)
+    return nats, 1 + more_probable

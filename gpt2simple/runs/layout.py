@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
 
 RUN_FILE = "run.json"
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE = WEIGHTS_FILE  # the root and every checkpoint are model folders
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 
@@ -45,8 +46,6 @@ REPLACEMENT_SUFFIX = ".new"
 _STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
 
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
-
-_LEGACY_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?model-(\d+)"', re.MULTILINE)
 
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
 
@@ -122,10 +121,5 @@ def legacy_step(folder: Path) -> int | None:
     """
     if not folder.is_dir():
         return None
-    steps = [int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))]
-    pointer = folder / "checkpoint"
-    if steps and pointer.is_file():
-        match = _LEGACY_POINTER.search(pointer.read_text(encoding="utf-8", errors="replace"))
-        if match and int(match[1]) in steps:
-            return int(match[1])
-    return max(steps, default=None)
+    steps = {path.stem: int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))}
+    return steps.get(pointed_prefix(folder) or "", max(steps.values(), default=None)) if steps else None

@@ -23,6 +23,7 @@ from gpt2simple.runs.records import (
     RunPlan,
     SampleRecord,
     StepRecord,
+    figures_from_json,
 )
 from gpt2simple.storage.files import atomic_write
 
@@ -171,6 +172,8 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
     values |= {f.name: math.nan for f in fields(cls) if f.type == "float" and values.get(f.name, 0.0) is None}
     if cls is RunPlan:
         values["run_dir"] = run_dir
+    if cls is EvaluationRecord and (figures := figures_from_json(line)) is not None:
+        values["figures"] = figures
     return cls(**values) if len(values) == len(fields(cls)) else None
 
 

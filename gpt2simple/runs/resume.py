@@ -17,7 +17,7 @@ descriptions; loads no tensor and writes nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -111,8 +111,8 @@ def _require_same_text(path: Path, recorded: RunDescription, wanted: RunDescript
     changed = [n for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT]
     if changed:
         raise RunError(
-            f"{path} reads its text with {_listed(before, changed)}, and this call with {_listed(after, changed)}: "
-            "other text would be trained on or held out. " + _ways_on(f"{_listed(before, changed)} to continue it")
+            f"{path} reads its text with {listed(before, changed)}, and this call with {listed(after, changed)}: "
+            "other text would be trained on or held out. " + _ways_on(f"{listed(before, changed)} to continue it")
         )
     if recorded.data_fingerprint != wanted.data_fingerprint:
         raise RunError(
@@ -139,9 +139,9 @@ def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> N
         before = {name: pair[0] for name, pair in changes.items()}
         after = {name: pair[1] for name, pair in changes.items()}
         raise RunError(
-            f"{path} was begun with {_listed(before, fixed)}, and this call gives {_listed(after, fixed)}: its "
+            f"{path} was begun with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
             "saved position and optimizer do not fit that. "
-            + _ways_on(f"{_listed(before, fixed)} to continue it")
+            + _ways_on(f"{listed(before, fixed)} to continue it")
             + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
         )
 
@@ -157,7 +157,8 @@ def _ways_on(same: str) -> str:
     )
 
 
-def _listed(values: Mapping[str, Any], names: list[str]) -> str:
+def listed(values: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Settings for a message: ``steps=100, seed=7``."""
     return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
@@ -172,7 +173,7 @@ class Start:
         checkpoint: what to restore; None for "fresh" and "legacy".
         weights_from: the model folder that a new run begins with; None: the model that was named.
         changes: settings that now change the course of training: name to (before, now).
-        notices: sentences for the user, in order.
+        messages: sentences for the user, in order.
     """
 
     kind: Literal["fresh", "legacy", "continue", "done"]
@@ -180,7 +181,7 @@ class Start:
     checkpoint: StepCheckpoint | None = None
     weights_from: Path | None = None
     changes: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def continues(run: RunFolder, restore_from: str) -> bool:
@@ -209,11 +210,11 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
         return Start(kind="fresh", weights_from=folder)
     legacy = run.legacy_step
     assert legacy is not None, folder
-    notice = (
+    message = (
         f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
         "its files stay as they are, ours go beside them."
     )
-    return Start(kind="legacy", step=legacy, weights_from=folder, notices=(notice,))
+    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(message,))
 
 
 def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
@@ -261,10 +262,10 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
     checkpoint = run.best() if wanted.settings.restore_from == "best" else run.latest()
     assert checkpoint is not None, "checkpoints exist, and latest() raises where all are damaged"
     if done := _why_done(run, info, checkpoint.step, total_steps, wanted.settings):
-        return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, notices=(done,))
+        return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, messages=(done,))
     course = changes_of_course(info.description, wanted)
-    notices = _continuing_notices(run, checkpoint.step, course, info.description, wanted)
-    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, notices=notices)
+    messages = _continuing_messages(run, checkpoint.step, course, info.description, wanted)
+    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, messages=messages)
 
 
 def _why_done(
@@ -287,21 +288,21 @@ def _why_done(
     )
 
 
-def _continuing_notices(
+def _continuing_messages(
     run: RunFolder,
     step: int,
     course: Mapping[str, tuple[Any, Any]],
     recorded: RunDescription,
     wanted: RunDescription,
 ) -> tuple[str, ...]:
-    notices = [f"Continuing {run.path} from step {step}."]
+    messages = [f"Continuing {run.path} from step {step}."]
     if course:
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
-        notices.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
+        messages.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
     # What a run's file does not say, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
-        notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
-    return tuple(notices)
+        messages.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
+    return tuple(messages)

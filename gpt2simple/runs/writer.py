@@ -20,12 +20,12 @@ from typing import Any
 from gpt2simple.errors import RunError, StorageError
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.runs import layout
-from gpt2simple.runs.checkpoint import StepCheckpoint, tensors_size, write_checkpoint
+from gpt2simple.runs.checkpoint import StepCheckpoint, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, MODEL_FILE
 from gpt2simple.storage.disk import make_folder, require_space
-from gpt2simple.storage.files import atomic_folder, atomic_write, link_or_copy, remove_folder, rename_folder
+from gpt2simple.storage.files import atomic_folder, atomic_write, free_name, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
 from gpt2simple.storage.temporary import remove_leftovers
 
@@ -172,7 +172,8 @@ class RunDirectory(RunFolder):
         target = self.path / layout.step_folder_name(step)
         written = target.with_name(target.name + layout.REPLACEMENT_SUFFIX) if target.exists() else target
         with self._naming_what_is_kept():
-            require_space(self.path, tensors_size([*weights, *optimizer]), f"Saving step {step} of {self.path}")
+            n_bytes = sum(tensor.n_bytes for tensor in (*weights, *optimizer))
+            require_space(self.path, n_bytes, f"Saving step {step} of {self.path}")
             self._finish_replacements()
             with atomic_folder(written) as folder:
                 files = side_files(self.path, self.info.model_files) | {layout.RUN_FILE: self.info.to_bytes()}
@@ -276,8 +277,7 @@ class RunDirectory(RunFolder):
             rename_folder(whole, target)
 
     def _set_aside(self, checkpoint: StepCheckpoint) -> None:
-        names = (f"damaged-{checkpoint.path.name}" + (f"-{n}" if n else "") for n in range(1_000_000))
-        target = next(path for name in names if not (path := self.path / name).exists())
+        target = free_name(self.path / f"damaged-{checkpoint.path.name}")
         rename_folder(checkpoint.path, target)
         logger.info(f"{checkpoint.path} is damaged and is now called {target.name}.")
 

@@ -6,9 +6,10 @@ The package knows no TensorFlow and not how a setting is used.
 
 from gpt2simple.settings.compare import CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
-from gpt2simple.settings.fields import accepts, describe, from_json, setting, to_json
+from gpt2simple.settings.fields import accepts, build, describe, from_json, only, pick, setting, to_json
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
+from gpt2simple.settings.session import SessionSettings
 from gpt2simple.settings.text import TextSettings
 
 __all__ = [
@@ -16,10 +17,14 @@ __all__ = [
     "EvaluateSettings",
     "FinetuneSettings",
     "GenerateSettings",
+    "SessionSettings",
     "TextSettings",
     "accepts",
+    "build",
     "describe",
     "from_json",
+    "only",
+    "pick",
     "setting",
     "to_json",
 ]

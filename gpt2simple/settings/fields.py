@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import math
+import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +56,25 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def only(cls: type, *names: str) -> type:
+    """A settings class with some of another's settings, for functions and commands that take just these."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    chosen = [
+        (name, fields[name].type, dataclasses.field(default=fields[name].default, metadata=fields[name].metadata))
+        for name in names
+    ]
+    made = dataclasses.make_dataclass(cls.__name__, chosen, frozen=True, kw_only=True)
+    made.__doc__, made.__module__ = cls.__doc__, cls.__module__  # the module in which its types' names are looked up
+    return made
+
+
+def paths_to_text(settings: Any, *names: str) -> None:
+    """Replace paths among these fields by their names, which run.json can hold; called before ``check``."""
+    for name in names:
+        if isinstance(value := getattr(settings, name), os.PathLike):
+            object.__setattr__(settings, name, os.fspath(value))  # frozen: for everybody but itself
+
+
 def problems_of(settings: Any) -> list[str]:
     """Every field of a settings object that is out of its declared type or range, one sentence each."""
     hints = typing.get_type_hints(type(settings))
@@ -92,7 +113,7 @@ def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) ->
 
 
 def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
-    accepted = _plain_types(hint)
+    accepted = plain_types(hint)
     if not _fits(value, accepted):
         names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
         return f"{field.name} is {value!r}; expected {names}."
@@ -125,10 +146,10 @@ def _range_problem(name: str, value: float, rule: Mapping[str, Any]) -> str | No
     return f"{name} is {value!r}; expected a finite number" + (f", {' and '.join(bounds)}." if bounds else ".")
 
 
-def _plain_types(hint: Any) -> tuple[type, ...]:
+def plain_types(hint: Any) -> tuple[type, ...]:
     """The classes a value may have: ``int | str | None`` gives int and str, ``tuple[str, ...]`` gives tuple."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return tuple(t for part in typing.get_args(hint) for t in _plain_types(part))
+        return tuple(t for part in typing.get_args(hint) for t in plain_types(part))
     origin = typing.get_origin(hint)
     plain = origin if isinstance(origin, type) else hint
     return () if plain is type(None) else (plain,)
@@ -147,47 +168,66 @@ def _listing(choices: Iterable[Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def split_by_class(
-    values: Mapping[str, Any], *classes: type, function: str, also: Iterable[str] = ()
-) -> tuple[dict[str, Any], ...]:
-    """The keywords of ``values`` sorted into one dictionary per settings class.
+def pick(values: Mapping[str, Any], *classes: type) -> dict[str, Any]:
+    """Those of the values that are settings of these classes."""
+    return {f.name: values[f.name] for cls in classes for f in dataclasses.fields(cls) if f.name in values}
+
+
+def build(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
+    """The settings of a class from the values of a call, which may hold settings of other classes too.
 
     Raises:
-        SettingsError: a keyword belongs to none of them; the nearest names are offered.
+        SettingsError: one is out of range.
     """
-    sorted_out: tuple[dict[str, Any], ...] = tuple({} for _ in classes)
-    owner = {field.name: i for i, cls in enumerate(classes) for field in dataclasses.fields(cls)}
-    for name, value in values.items():
-        if name not in owner:
-            near = difflib.get_close_matches(name, [*owner, *also], n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" help(gpt2simple.{function}) lists them."
-            raise SettingsError(f"{function}() has no setting named {name!r}.{hint}")
-        sorted_out[owner[name]][name] = value
-    return sorted_out
+    return cls(**pick(values, cls))
 
 
-def accepts(*classes: type) -> Callable[[FunctionT], FunctionT]:
+def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], FunctionT]:
     """Give a function that ends in ``**settings`` the signature and documentation of these settings classes.
 
-    ``help()`` and notebooks then show each setting with its default, though each is written only once.
+    ``help()`` and notebooks then show each setting with its default, though each is written only once. A call with
+    another keyword raises SettingsError, which offers the nearest names.
+
+    Args:
+        after: the function's own parameter behind which the first class is shown; None: all stand behind its own.
     """
 
     def decorate(function: FunctionT) -> FunctionT:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        taken = {p.name for p in own}
-        extra = [
-            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        names = [p.name for p in own]
+        first, *others = [
+            [
+                inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+                for f in dataclasses.fields(cls)
+                if f.name not in names
+            ]
             for cls in classes
-            for f in dataclasses.fields(cls)
-            if f.name not in taken
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
+        place = len(own) if after is None else names.index(after) + 1
+        parameters = [*own[:place], *first, *own[place:], *(p for of_class in others for p in of_class)]
+        known = [p.name for p in parameters if p.name != "self"]
+        function_name = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def checked(*arguments: Any, **given: Any) -> Any:
+            for name in given:
+                if name not in known:
+                    raise SettingsError(_unknown(name, known, function_name))
+            return function(*arguments, **given)
+
+        checked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         listing = "\n\n".join(f"{cls.__doc__.splitlines()[0]}\n\n{describe(cls)}" for cls in classes if cls.__doc__)
-        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{listing}\n"
-        return function
+        checked.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{listing}\n"
+        return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def _unknown(name: str, known: list[str], function: str) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"help(gpt2simple.{function}) lists them."
+    return f"{function}() has no setting named {name!r}. {hint}"
 
 
 def describe(cls: type) -> str:

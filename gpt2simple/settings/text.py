@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, setting
+from gpt2simple.settings.fields import check, paths_to_text, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +25,7 @@ class TextSettings:
     cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.")
 
     def __post_init__(self) -> None:
-        for name in ("validation_file", "cache_dir"):  # a path is as good as its name, which run.json can hold
-            if isinstance(value := getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(value))
+        paths_to_text(self, "validation_file", "cache_dir")
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:

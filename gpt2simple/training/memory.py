@@ -38,20 +38,20 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, checkpointing: bool
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, gradient_checkpointing: bool
 ) -> MemoryEstimate:
     """Peak memory of training with these settings.
 
     Args:
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
-        checkpointing: whether blocks are computed twice.
+        gradient_checkpointing: whether blocks are computed twice.
     """
     rows, width = settings.batch_size * window, config.n_embd
     parameters, embedding = config.parameters, config.n_vocab * width
     matrices = parameters - embedding
     # Per row of a block: its float32 input and middle; two norms, queries, keys, values and the mix, 2 x 4 in the MLP.
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
-    kept = rows * width * 4 * config.n_layer + per_block if checkpointing else per_block * config.n_layer
+    kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
     head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
@@ -63,7 +63,7 @@ def estimate_memory(
     return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head)
 
 
-def choose_checkpointing(
+def choose_gradient_checkpointing(
     config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
     """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
@@ -71,23 +71,25 @@ def choose_checkpointing(
     Args:
         free: bytes available; None: unknown (a GPU), nothing is predicted.
     """
-    plain = estimate_memory(config, settings, window, dtype_bytes, checkpointing=False).total
-    saving = estimate_memory(config, settings, window, dtype_bytes, checkpointing=True).total
+    plain = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=False).total
+    saving = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=True).total
     asked = settings.gradient_checkpointing
-    checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
-    needed = saving if checkpointing else plain
+    gradient_checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
+    needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
-        ways = "a smaller batch_size, a shorter window" + ("" if checkpointing else ", gradient_checkpointing=True")
-        return checkpointing, (
+        ways = "a smaller batch_size, a shorter window" + (
+            "" if gradient_checkpointing else ", gradient_checkpointing=True"
+        )
+        return gradient_checkpointing, (
             f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: it may be stopped by "
             f"the system. Ways to need less: {ways}, or a smaller model_name."
         )
-    if checkpointing and asked is None:
+    if gradient_checkpointing and asked is None:
         return True, (
             f"Gradient checkpointing is on: without it about {plain / 1e9:.1f} GB would be needed, "
             f"with it {saving / 1e9:.1f} GB."
         )
-    return checkpointing, None
+    return gradient_checkpointing, None
 
 
 def estimate_seconds_per_step(

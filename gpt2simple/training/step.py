@@ -1,39 +1,17 @@
-"""One optimizer step: gradients of one or more micro-batches, added, and one update.
+"""The gradients of one optimizer step: of one or more micro-batches, added.
 
-The loss is a parameter, so that language modelling and a classification head share the step. Knows no file and no text.
+What the states are trained for is the task's affair. Knows no file and no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
-from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-
-# (variables, states [N, E], targets [N], loss mask [N], scale, with_embedding) -> nats, gradient of the states, and
-# gradients of the head by weight name, that of the embedding with or without rows of padding at its end
-HeadLoss = Callable[..., tuple[Tensor, Tensor, dict[str, Tensor]]]
-
-
-def language_model_loss(
-    variables: Mapping[str, Variable],
-    states: Tensor,
-    targets: Tensor,
-    loss_mask: Tensor,
-    scale: Tensor,
-    *,
-    with_embedding: bool = True,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Cross-entropy of the next token through the tied head."""
-    embedding = variables["wte.weight"]
-    matrix = head_matrix(embedding, states.dtype)  # (V, E)
-    result = loss_gradients(
-        states, matrix, targets, loss_mask, scale, vocabulary=embedding.shape[0], with_embedding=with_embedding
-    )
-    return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
+from gpt2simple.training.task import Task
 
 
 class Gradients:
@@ -47,7 +25,7 @@ class Gradients:
         dropout_rate: 0 to 0.9.
         seed: of the dropout masks.
         gradient_checkpointing: whether blocks are computed twice to save memory.
-        head_loss: what the states are trained for.
+        task: what the states are trained for.
     """
 
     def __init__(
@@ -56,18 +34,17 @@ class Gradients:
         trained: frozenset[str],
         config: ModelConfig,
         dtype: DType,
+        task: Task,
         *,
         dropout_rate: float,
         seed: int,
         gradient_checkpointing: bool,
-        head_loss: HeadLoss = language_model_loss,
     ) -> None:
         self._variables = dict(variables)
         self._trained = trained
-        self._config, self._dtype = config, dtype
+        self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
         self._gradient_checkpointing = gradient_checkpointing
-        self._head_loss = head_loss
 
     def of_step(
         self, batches: tuple[Tensor, Tensor, Tensor], step: Tensor, loss_scale: Tensor
@@ -115,13 +92,13 @@ class Gradients:
                 dropout=key,
                 gradient_checkpointing=self._gradient_checkpointing,
             )  # (N, E)
-        nats, d_states, of_head = self._head_loss(
+        nats, d_states, of_head = self._task.loss_gradients(
             self._variables,
             states,
             tf.reshape(targets, [-1]),
             tf.reshape(loss_mask, [-1]),
             scale,
-            with_embedding="wte.weight" in self._trained,
+            trained=self._trained,
         )  # (), (N, E)
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
         of_blocks = dict(zip(trained, found, strict=True))

@@ -19,7 +19,7 @@ TEXT = DataSummary(
     parameters=50_000,
     train_tokens=900,
     held_out_tokens=100,
-    notices=("A remark about the split.",),
+    messages=("A remark about the split.",),
 )
 
 
@@ -53,13 +53,12 @@ def test_the_time_it_will_take_is_said_in_the_unit_that_suits_it(last_step, seco
     assert said(last_step, seconds)[-1] == line
 
 
-def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path):
+def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path, messages):
     folder = write_small_model(tmp_path / "models" / "small")
     text = tmp_path / "text.txt"
     text.write_text("To be, or not to be: that is the question.", encoding="utf-8")
-    remarks = []
-    with Session(str(folder), checkpoint_dir=tmp_path / "checkpoint", notify=remarks.append) as session:
+    with Session(str(folder), checkpoint_dir=tmp_path / "checkpoint") as session:
         session.finetune(str(text), steps=1, cache_dir=str(tmp_path / "cache"), **QUICK)
-    told = "\n".join(remarks)
+    told = "\n".join(messages)
     assert "Text: 1 file, 1 document, " in told
     assert "so the model will know it by heart after some passes. " in told

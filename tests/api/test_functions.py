@@ -20,7 +20,15 @@ import gpt2simple
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub import registry
 from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings import (
+    CompareSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    GenerateSettings,
+    SessionSettings,
+    TextSettings,
+)
+from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
 from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
@@ -81,9 +89,13 @@ def hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("function", "classes"),
     [
-        (gpt2simple.finetune, (FinetuneSettings, TextSettings)),
-        (gpt2simple.generate, (GenerateSettings,)),
-        (gpt2simple.generate_to_file, (GenerateSettings,)),
+        (gpt2simple.start_session, (SessionSettings,)),
+        (gpt2simple.finetune, (ONE_CALL, FinetuneSettings, TextSettings)),
+        (gpt2simple.generate, (ONE_CALL, GenerateSettings)),
+        (gpt2simple.generate_to_file, (ONE_CALL, GenerateSettings)),
+        (gpt2simple.evaluate, (ONE_CALL, EvaluateSettings, TextSettings)),
+        (gpt2simple.score, (ONE_CALL,)),
+        (gpt2simple.compare, (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
         (gpt2simple.encode_dataset, (TextSettings,)),
         (gpt2simple.make_tokenizer, (TextSettings,)),
         (gpt2simple.Session.finetune, (FinetuneSettings, TextSettings)),
@@ -99,7 +111,8 @@ def test_signatures_hold_every_setting_once_with_its_default(
         if field.name == "seed" and function is gpt2simple.make_tokenizer:
             continue
         assert parameters[field.name].default == field.default, field.name
-        assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+        first = function is gpt2simple.start_session and field.name == "model_name"
+        assert (parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY) is not first
         assert f"    {field.name} (default {field.default!r}): {field.metadata['help']}" in (function.__doc__ or "")
     assert not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from gpt2simple.api.request import Request, complete_request
+from gpt2simple.backend.precision import Precision
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.hub.registry import resolve
+from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.settings import SessionSettings
 from gpt2simple.testing import SMALL_CONFIG
-from tests.helpers.run_folders import begin, run_in
+from tests.helpers.run_folders import begin
 from tests.helpers.sessions import write_small_model
 from tests.helpers.weight_layouts import random_weights, write_pytorch
+
+pytestmark = pytest.mark.usefixtures("no_unread_messages")
 
 
 def request(
@@ -22,14 +27,15 @@ def request(
     **settings: Any,
 ) -> Request:  # fmt: skip
     return complete_request(
-        run_in(run), "text.txt", settings, {}, [], model_name=model_name, model_dir=run.parent / "models",
-        precision=precision, keeps_precision=keeps_precision, next_seed=lambda: 11,
+        RunDirectory(run), "text.txt", settings, {}, [],
+        session=SessionSettings(model_name=model_name, model_dir=run.parent / "models"),
+        precision=Precision(precision, precision, "", named=keeps_precision), next_seed=lambda: 11,
     )  # fmt: skip
 
 
 def test_a_new_run_is_begun_as_the_session_chose(tmp_path: Path) -> None:
     asked = request(tmp_path / "run1", precision="bfloat16")
-    assert (asked.precision, asked.notices, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
+    assert (asked.precision, asked.messages, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def test_a_run_keeps_the_precision_that_it_was_begun_in(
     """The session's line names what it chose for itself: where the run does not follow, that must be said."""
     begin(tmp_path / "run1", 3)
     asked = request(tmp_path / "run1", precision=chosen, keeps_precision=by_name)
-    assert (asked.precision, asked.notices, asked.seed) == (used, notices, 7)
+    assert (asked.precision, asked.messages, asked.seed) == (used, notices, 7)
 
 
 def test_a_folder_of_a_model_gives_its_path_as_the_name(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from gpt2simple import __version__
 from gpt2simple.cli.group import cli
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
 from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
 
@@ -73,8 +74,11 @@ def environment(place: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("command", "classes"),
     [
-        ("finetune", (FinetuneSettings, TextSettings)),
-        ("generate", (GenerateSettings,)),
+        ("finetune", (ONE_CALL, FinetuneSettings, TextSettings)),
+        ("generate", (ONE_CALL, GenerateSettings)),
+        ("evaluate", (ONE_CALL, EvaluateSettings, TextSettings)),
+        ("score", (ONE_CALL,)),
+        ("compare", (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
         ("encode", (TextSettings,)),
         ("tokenizer", (TextSettings,)),
     ],
@@ -88,6 +92,8 @@ def test_every_setting_is_an_option_with_its_default_and_help(command: str, clas
         assert f"--{field.name.replace('_', '-')}" in option.opts
         if field.metadata["choices"] is not None:
             assert tuple(option.type.choices) == field.metadata["choices"]  # type: ignore[attr-defined]
+    if ONE_CALL in classes:
+        assert ("seed" in options) is (command in ("finetune", "generate")), "a session's own seed is no option"
 
 
 def test_session_options_have_the_defaults_of_the_calls() -> None:
@@ -147,9 +153,13 @@ def test_without_click_the_entry_point_says_what_to_install(place: Path) -> None
         ("finetune text.txt --eval-every often", "Error: eval_every is 'often'; expected a number of steps or"),
         ("generate --nfiles 2", "--nfiles needs --folder, which says where the files go."),
         ("generate --prefix a --prefix-file b", "--prefix and --prefix-file were both given; give one of the two."),
-        ("generate --model-name small --run-name r", "--model-name and --run-name were both given"),
+        ("generate --model-name small --run-name r", "Error: run_name is 'r' and model_name is 'small'; give the one"),
         ("generate --destination-path a --folder b", "--destination-path and --folder were both given"),
-        ("generate --model-name small --checkpoint latest", "--checkpoint chooses weights of a run; give it without"),
+        (
+            "generate --model-name small --checkpoint latest",
+            "Error: checkpoint is 'latest' and model_name is 'small'; checkpoint chooses weights of a run.",
+        ),
+        ("evaluate text.txt --threads 0", "Error: threads is 0; expected a finite number, at least 1."),
         ("generate --json --folder b", "--json prints every sample; leave out --folder"),
         ("generate --logprobs", "--logprobs needs --json, which shows them."),
         ("generate --prefix-file absent.txt", "--prefix-file absent.txt cannot be read ("),
@@ -201,7 +211,7 @@ def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(info, "look_around", interrupted)
+    monkeypatch.setattr(info, "get_info", interrupted)
     done = run("info")
     assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
 
@@ -222,11 +232,6 @@ def test_options_left_out_are_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -
         {
             "dataset": ("a.txt", "b.txt"),
             "run_name": "r",
-            "model_name": None,
-            "model_dir": "models",
-            "checkpoint_dir": "checkpoint",
-            "precision": "auto",
-            "threads": None,
             "column": 2,
             "eval_every": "epoch",
             "overwrite": False,

@@ -100,8 +100,8 @@ def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeyp
     words = ["compare", "text.txt", "--model-name", "small", "--model-name", "tiny", "--tokens", "99", "--name", "n"]
     words += ["--precision", "float32", "--threads", "2"]
     assert shown(*words) == "the table\n"
-    places = {"name": "n", "model_dir": "models", "checkpoint_dir": "checkpoint", "precision": "float32", "threads": 2}
-    assert asked == [(("text.txt", ("small", "tiny")), {**places, "tokens": 99})]
+    typed = {"name": "n", "precision": "float32", "threads": 2, "tokens": 99}
+    assert asked == [(("text.txt", ("small", "tiny")), typed)]
     monkeypatch.undo()
     done = CliRunner().invoke(cli, ["compare", "text.txt", "--model-name", "small"])
     assert done.exit_code == 2

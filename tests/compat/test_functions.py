@@ -288,13 +288,16 @@ def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixtur
     assert "sample_dir has no effect on generate" in told
 
 
-def test_a_folder_to_begin_with_needs_no_base_model(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_to_begin_with_needs_no_base_model(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
     """Naming it downloaded 124M, the default of model_name, before the folder was opened."""
     monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
-    run = RunFolder(Path("checkpoint/new"), pytest.fail)
+    run = RunFolder(Path("checkpoint/new"))
     folder = Path("checkpoint/trained")
     assert _beginning(run, "124M", Path("models"), str(folder)) == (None, folder, 0)
     assert _beginning(run, "small", Path("models"), str(folder)) == ("small", folder, 0)
+    assert messages == []
 
 
 def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:

@@ -270,14 +270,13 @@ def test_bad_words_are_not_written(tokenizer: Tokenizer) -> None:
 
 
 def test_texts_go_on_beyond_the_window_by_its_newer_half_and_say_so_once(
-    model: TFGPT2LMHeadModel, tokenizer: Tokenizer
+    model: TFGPT2LMHeadModel, tokenizer: Tokenizer, messages: list[str]
 ) -> None:
-    said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     settings = GenerateSettings(temperature=0.0, length=3 * WINDOW, nsamples=2, repetition_penalty=1.5)
     samples = generator.generate(["ab"], settings)
-    assert len(said) == 1
-    assert f"window of {WINDOW} tokens" in said[0]
+    assert len(messages) == 1
+    assert f"window of {WINDOW} tokens" in messages[0]
     assert [sample.new_tokens for sample in samples] == [3 * WINDOW] * 2
 
 
@@ -297,16 +296,15 @@ def test_sliding_re_reads_the_newer_half(model: TFGPT2LMHeadModel, generator: Ge
 
 
 def test_a_prefix_longer_than_the_window_is_read_from_its_end_with_a_notice(
-    model: TFGPT2LMHeadModel, tokenizer: Tokenizer
+    model: TFGPT2LMHeadModel, tokenizer: Tokenizer, messages: list[str]
 ) -> None:
-    said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     prefix = "0123456789" * 5
     sample = generator.generate([prefix], GenerateSettings(temperature=0.0, length=1))[0]
     last = list(prefix[-WINDOW:].encode())
     assert sample.tokens[0] == int(np.argmax(model(tf.constant([last])).logits[0, -1]))
     assert sample.text.startswith(prefix)
-    assert said == [
+    assert messages == [
         f"The prefix has 50 tokens, more than the model's window of {WINDOW}: only the last {WINDOW} are read."
     ]
 

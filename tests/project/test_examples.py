@@ -78,7 +78,7 @@ def run_readme(folder: Path, *, old_style: bool) -> str:
     (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
-    assert len(chosen) == (1 if old_style else 5)
+    assert len(chosen) == (1 if old_style else 4)
     (folder / "programs.py").write_text("import gpt2simple\n" + "\n".join(chosen), encoding="utf-8")
     return run(folder, "programs.py")
 

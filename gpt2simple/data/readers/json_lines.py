@@ -9,14 +9,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.data.readers.plain import decoded
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 
-def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
+def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each line: a string, or an object of which a key holds the text.
 
     Raises:
@@ -33,10 +33,10 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
                 "give plain text the ending .txt."
             ) from error
-        yield _piece(name, value, chooser, f"line {number}")
+        yield _document(name, value, chooser, f"line {number}")
 
 
-def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
+def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
     An object that holds nothing but one list stands for that list. Lines of JSON are understood too.
@@ -55,14 +55,14 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[P
     if isinstance(values, dict) and len(values) == 1 and isinstance(next(iter(values.values())), list):
         values = next(iter(values.values()))
     for number, value in enumerate(values if isinstance(values, list) else [values]):
-        yield _piece(name, value, chooser, f"entry {number}")
+        yield _document(name, value, chooser, f"entry {number}")
 
 
-def _piece(name: str, value: Any, chooser: TextChooser, place: str) -> Piece:
+def _document(name: str, value: Any, chooser: TextChooser, place: str) -> TextPart:
     if isinstance(value, str):
-        return Piece(value, True)
+        return TextPart(value)
     if isinstance(value, dict) and value:
-        return Piece(chooser.text(value, place), True)
+        return TextPart(chooser.text(value, place))
     raise DataError(
         f"{name}, {place}: found {json.dumps(value)[:60]}; expected a string, or an object with a text in it."
     )

@@ -9,8 +9,9 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.settings.text import TextSettings
 
 _READ_BYTES = 1 << 20
 
@@ -39,15 +40,15 @@ def check_encoding(encoding: str) -> None:
         ) from None
 
 
-def read_plain(name: str, stream: BinaryIO, encoding: str) -> Iterator[Piece]:
+def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document: the whole stream.
 
     Raises:
         DataError: a byte is not of this encoding; the message names file, place and what to try.
     """
-    for text in decoded(name, stream, encoding):
-        yield Piece(text, False)
-    yield Piece("", True)
+    for text in decoded(name, stream, settings.encoding):
+        yield TextPart(text, False)
+    yield TextPart("")
 
 
 def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:

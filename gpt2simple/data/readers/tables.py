@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import USUAL_NAMES, TextChooser
 from gpt2simple.data.readers.plain import decoded
 from gpt2simple.errors import DataError
@@ -24,7 +24,7 @@ _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,
 _NAME = re.compile(r"[^\W\d][\w.-]*( [\w.-]+){0,2}")
 
 
-def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[Piece]:
+def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[TextPart]:
     """One document for each row.
 
     Raises:
@@ -42,10 +42,10 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         names = first if header else [str(number) for number in range(len(first))]
         chooser.needed(names)  # a wrong column is an error even where no row follows
         for row in ([] if header else [first]) + ([second] if second else []):
-            yield _piece(row, names, chooser, name, rows.line_num)
+            yield _document(row, names, chooser, name, rows.line_num)
         for row in rows:
             if row:
-                yield _piece(row, names, chooser, name, rows.line_num)
+                yield _document(row, names, chooser, name, rows.line_num)
     except csv.Error as error:
         raise DataError(
             f"{name}, line {rows.line_num}: this is no valid row ({error}). "
@@ -53,14 +53,14 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         ) from error
 
 
-def _piece(row: list[str], names: list[str], chooser: TextChooser, name: str, line: int) -> Piece:
+def _document(row: list[str], names: list[str], chooser: TextChooser, name: str, line: int) -> TextPart:
     if len(row) > len(names):
         raise DataError(
             f"{name}, line {line}: the row has {len(row)} columns, the first one has {len(names)}. "
             "Put fields that hold the separator in double quotes."
         )
     record = dict(zip(names, row + [""] * (len(names) - len(row)), strict=True))
-    return Piece(chooser.text(record, f"line {line}"), True)
+    return TextPart(chooser.text(record, f"line {line}"))
 
 
 def _has_header(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.huggingface import INDEX_FILE, WEIGHTS_FILE, SafetensorsSource
+from gpt2simple.gpt2.formats.huggingface import SafetensorsSource
+from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.formats.reader import WeightSource
 
 _LAYOUTS = (
@@ -36,7 +37,7 @@ def open_checkpoint(folder: Path) -> WeightSource:
     present = {path.name for path in folder.iterdir()}
     if present & {WEIGHTS_FILE, INDEX_FILE}:
         return SafetensorsSource(folder)
-    if "tf_model.h5" in present:
+    if KERAS_FILE in present:
         from gpt2simple.gpt2.formats.keras_h5 import KerasH5Source  # here: loads h5py
 
         return KerasH5Source(folder)

@@ -1,15 +1,24 @@
-"""The names and shapes of GPT-2's weights, and what other layouts call them.
+"""The names and shapes of GPT-2's weights, what other layouts call them, and the files that they lie in.
 
 Canonical names are PyTorch's without the `transformer.` prefix; canonical matrices are [in, out], as GPT-2's authors,
 transformers' Conv1D and Keras all keep them: between layouts only names and leading 1s differ, nothing is transposed.
-Knows no files.
+Opens no file but TensorFlow's pointer.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
+
+WEIGHTS_FILE = "model.safetensors"
+
+INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weights lie in several files
+
+KERAS_FILE = "tf_model.h5"
+
+_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 
@@ -65,6 +74,21 @@ def from_keras(name: str) -> str | None:
             leaf = _KERAS_LEAF.get(parts[-1])
             return f"{_layers(parts[start:-1])}.{leaf}" if leaf else None
     return None
+
+
+def pointed_prefix(folder: Path) -> str | None:
+    """The TensorFlow 1 checkpoint that the file ``checkpoint`` names, such as ``model-1000``.
+
+    The path in it may be that of the machine it was written on; only its last part counts.
+
+    Returns:
+        "" where the file names none; None: there is no such file.
+    """
+    pointer = folder / "checkpoint"
+    if not pointer.is_file():
+        return None
+    named = _POINTER.search(pointer.read_text(encoding="utf-8", errors="replace"))
+    return named[1] if named else ""
 
 
 def _layers(parts: list[str]) -> str:

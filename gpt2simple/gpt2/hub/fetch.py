@@ -6,7 +6,6 @@ under its own name is complete and verified; an unfinished one has a hidden name
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import email.utils
 import hashlib
@@ -22,6 +21,7 @@ import requests
 from tqdm import tqdm
 
 from gpt2simple.errors import DownloadError
+from gpt2simple.gpt2.formats.validate import is_page
 from gpt2simple.gpt2.hub.registry import Download
 from gpt2simple.storage.disk import readable_size, storage_errors
 from gpt2simple.storage.files import atomic_write, move_into_place, sha256_of
@@ -35,8 +35,6 @@ _LONGEST_WAIT_SECONDS = 120.0
 _PAGE_TYPES = ("text/html", "application/xhtml", "application/xml", "text/xml")
 
 _CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # says nothing to a user
-
-_PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<error")
 
 
 class TransientError(Exception):
@@ -92,8 +90,7 @@ def refuse_page(response: requests.Response, first_bytes: bytes, download: Downl
         DownloadError: it is a web page or an XML error, which some servers and log-in walls send with status 200.
     """
     kind = response.headers.get("Content-Type", "").lower()
-    start = first_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()  # Azure's errors begin with a byte-order mark
-    if kind.startswith(_PAGE_TYPES) or start.startswith(_PAGE_STARTS):
+    if kind.startswith(_PAGE_TYPES) or is_page(first_bytes):
         raise DownloadError(
             f"{download.url} gave a web page or an error text instead of the file. A log-in page of this network may "
             f"stand in between: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."

@@ -47,7 +47,7 @@ def step_line(record: StepRecord, plan: RunPlan, held_out: EvaluationRecord | No
     """
     of = f"/{plan.last_step}" if plan.last_step is not None else ""
     known = "" if held_out is None else f"  held-out {held_out.loss:.3f}"
-    left = "" if seconds_left is None else f"  {duration(seconds_left)} left"
+    left = "" if seconds_left is None else f"  {tqdm.format_interval(seconds_left)} left"
     return (
         f"step {record.step}{of}  epoch {record.epoch:.2f}  loss {record.loss:.3f}  "
         f"smoothed {record.smoothed_loss:.3f}{known}  {record.tokens_per_second:,.0f} tokens/s{left}"
@@ -66,10 +66,7 @@ def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
         standing = "the best so far"
     else:
         standing = f"best: {trend.best.loss:.3f} at step {trend.best.step}"
-    return (
-        f"step {record.step}: held-out loss {record.loss:.3f} nats/token, perplexity {record.perplexity:.4g}, "
-        f"{record.bits_per_byte:.3f} bits/byte ({standing})"
-    )
+    return f"step {record.step}: held-out loss {record.figures.text()} ({standing})"
 
 
 def stopped_falling_line(best: EvaluationRecord, plan: RunPlan) -> str:
@@ -114,13 +111,6 @@ def end_line(record: EndRecord, trend: HeldOutTrend) -> str:
     }.get(record.reason, f"Ended at step {record.step} ({record.reason}).{best}")
     by_plan = record.reason in ("finished", "patience", "callback")
     return told if by_plan or not record.resume_hint else f"{told} {record.resume_hint}"
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as ``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _without_controls(text: str) -> str:

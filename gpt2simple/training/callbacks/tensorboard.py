@@ -59,7 +59,7 @@ class TensorBoardEvents(Observer):
         self._scalars(record.step, {"train/epoch_loss": record.train_loss})
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
-        values = {"held_out/loss": record.loss, "held_out/bits_per_byte": record.bits_per_byte}
+        values = {f"held_out/{name}": value for name, value in record.figures.best().items()}
         self._scalars(record.step, values)
         self._writer.flush()
 

@@ -64,7 +64,7 @@ def test_a_busy_server_is_asked_again_with_growing_waits(server: FaultServer, do
     download()
     assert download.visible() == HUB
     assert download.waits == [1.0, 2.0, 4.0]
-    assert "the server answered 502" in download.remarks[0]
+    assert "the server answered 502" in download.messages[0]
 
 
 def test_a_server_that_stays_busy_is_told(server: FaultServer, download: Download) -> None:

@@ -11,6 +11,7 @@ from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states
 from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.step import Gradients
+from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import (
     LONG_SHAPE,
     dropout_key,
@@ -27,7 +28,8 @@ def our_loss_and_gradients(
 ):
     variables = named_variables(model)
     gradients = Gradients(
-        variables, frozenset(variables), shape, dtype, dropout_rate=dropout, seed=1,
+        variables, frozenset(variables), shape, dtype, LanguageModeling(np.ones(shape.n_vocab)),
+        dropout_rate=dropout, seed=1,
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
     inputs, targets, loss_mask = (tf.constant(array)[None] for array in batch)  # one micro-batch

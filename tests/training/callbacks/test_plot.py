@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gpt2simple.runs import curves
+from gpt2simple.runs import curves, figure
 from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.metrics import MetricsFiles
-from gpt2simple.training.callbacks import plot
 from gpt2simple.training.callbacks.plot import LossPlot
 from tests.helpers.records import end, evaluation, overfitted_run, plan, step
 
@@ -31,12 +30,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             super().__init__(*args, **kwargs)
             figures.append(self)
 
-    monkeypatch.setattr(plot, "Figure", Remembered)
+    monkeypatch.setattr(figure, "Figure", Remembered)
     return figures
 
 
 def labels(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def watch(run_dir: Path, steps: list, evaluations: list, **kwargs: object) -> LossPlot:
@@ -58,7 +57,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
         "training, each step",
         "training, smoothed",
         "held-out",
-        "best: step 200, 2.726 nats/token, 0.983 bits/byte",
+        "best: step 200, 2.726 nats/token, perplexity 15.28, 0.983 bits/byte",
         "overfitting: held-out loss no longer falls",
     ]
     axes = drawn[-1].axes[0]

