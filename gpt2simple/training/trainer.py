@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, TFGPT2LMHeadModel, Variable, keras, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
@@ -35,12 +35,12 @@ class Trainer(keras.Model):
 
     def __init__(
         self,
-        language_model: Any,
-        variables: Mapping[str, Any],
+        language_model: TFGPT2LMHeadModel,
+        variables: Mapping[str, Variable],
         config: ModelConfig,
         gradients: Gradients,
         task: Task,
-        dtype: Any,
+        dtype: DType,
     ) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
@@ -57,7 +57,7 @@ class Trainer(keras.Model):
     def metrics(self) -> list[Any]:
         return []  # the step's own figures are exact; Keras's running means would only blur them
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on inputs, targets, loss mask [A, B, T]; its figures, for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
         rate = optimizer.rate_of_next_step()
@@ -74,7 +74,7 @@ class Trainer(keras.Model):
             "updated": finite,
         }
 
-    def _adjust_loss_scale(self, finite: Any) -> None:
+    def _adjust_loss_scale(self, finite: Tensor) -> None:
         good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))
         grown = good >= _GROWTH_STEPS
         factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
@@ -97,7 +97,7 @@ class Trainer(keras.Model):
         self.good_steps.assign(values["good_steps"])
         self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits of the language model, for user callbacks that ask the model something."""
         return self.language_model(inputs, training=training).logits
 
@@ -110,7 +110,7 @@ class Trainer(keras.Model):
     def _sums_of_batch(self) -> Any:
         return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
 
-    def _evaluate_batch(self, inputs: Any, targets: Any, loss_mask: Any) -> Any:
+    def _evaluate_batch(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
         states = hidden_states(flat_weights(self._variables_by_name), inputs, self._config, self._matmul_dtype)
         return self._task.evaluation_sums(
             self._variables_by_name, states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1])
@@ -118,13 +118,13 @@ class Trainer(keras.Model):
 
 
 def build_trainer(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: TFGPT2LMHeadModel,
+    variables: Mapping[str, Variable],
     config: ModelConfig,
     settings: FinetuneSettings,
     task: Task,
     *,
-    dtype: Any,
+    dtype: DType,
     seed: int,
     last_step: int | None,
     gradient_checkpointing: bool,
@@ -163,7 +163,7 @@ def build_trainer(
     return trainer
 
 
-def trained_names(variables: Mapping[str, Any], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
+def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
     """The canonical names of the weights that these settings train.
 
     Raises:
