@@ -15,16 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from gpt2simple.runs.records import (
-    EndRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Observer,
-    RunPlan,
-    SampleRecord,
-    StepRecord,
-    figures_from_json,
-)
+from gpt2simple.runs import records
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
@@ -32,12 +23,12 @@ JSONL_NAME = "metrics.jsonl"
 CSV_NAME = "metrics.csv"
 
 _KINDS: dict[str, type] = {
-    "start": RunPlan,
-    "step": StepRecord,
-    "epoch": EpochRecord,
-    "evaluation": EvaluationRecord,
-    "sample": SampleRecord,
-    "end": EndRecord,
+    "start": records.RunPlan,
+    "step": records.StepRecord,
+    "epoch": records.EpochRecord,
+    "evaluation": records.EvaluationRecord,
+    "sample": records.SampleRecord,
+    "end": records.EndRecord,
 }
 
 # Of each step, each look at the held-out text, and each pass over the text, as "kind" says.
@@ -51,12 +42,12 @@ _COLUMNS = (
 class Metrics:
     """What a run recorded, each list in order of steps; a step recorded twice counts once, as the later record."""
 
-    starts: list[RunPlan] = field(default_factory=list)  # one for each session that trained
-    steps: list[StepRecord] = field(default_factory=list)
-    epochs: list[EpochRecord] = field(default_factory=list)
-    evaluations: list[EvaluationRecord] = field(default_factory=list)
-    samples: list[SampleRecord] = field(default_factory=list)
-    ends: list[EndRecord] = field(default_factory=list)
+    starts: list[records.RunPlan] = field(default_factory=list)  # one for each session that trained
+    steps: list[records.StepRecord] = field(default_factory=list)
+    epochs: list[records.EpochRecord] = field(default_factory=list)
+    evaluations: list[records.EvaluationRecord] = field(default_factory=list)
+    samples: list[records.SampleRecord] = field(default_factory=list)
+    ends: list[records.EndRecord] = field(default_factory=list)
 
 
 def read(run_dir: Path) -> Metrics:
@@ -68,7 +59,7 @@ def read(run_dir: Path) -> Metrics:
     for line in _lines(run_dir):
         if (record := _record(line, run_dir)) is not None:
             by_kind[line["kind"]][_step_of(line)] = record
-    in_order = {kind: [records[step] for step in sorted(records)] for kind, records in by_kind.items()}
+    in_order = {kind: [found[step] for step in sorted(found)] for kind, found in by_kind.items()}
     return Metrics(
         starts=in_order["start"],
         steps=in_order["step"],
@@ -94,7 +85,7 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / CSV_NAME, _table(kept), durable=False)
 
 
-class MetricsFiles(Observer):
+class MetricsFiles(records.Observer):
     """Writes both files while the run goes on; each line reaches the operating system before the next step begins.
 
     Args:
@@ -106,7 +97,7 @@ class MetricsFiles(Observer):
         self._jsonl: TextIO | None = None
         self._csv: TextIO | None = None
 
-    def on_start(self, plan: RunPlan) -> None:
+    def on_start(self, plan: records.RunPlan) -> None:
         truncate(self._run_dir, plan.first_step)
         self._jsonl = (self._run_dir / JSONL_NAME).open("a", encoding="utf-8", newline="")
         self._csv = (self._run_dir / CSV_NAME).open("a", encoding="utf-8", newline="")
@@ -114,19 +105,12 @@ class MetricsFiles(Observer):
         del told["run_dir"]  # a folder can be moved; the reader knows where it found the file
         self._write({"kind": "start", **told})
 
-    def on_step(self, record: StepRecord) -> None:
+    def _add(self, record: Any) -> None:
         self._write(record.to_json())
 
-    def on_epoch(self, record: EpochRecord) -> None:
-        self._write(record.to_json())
+    on_step = on_epoch = on_evaluation = on_sample = _add
 
-    def on_evaluation(self, record: EvaluationRecord) -> None:
-        self._write(record.to_json())
-
-    def on_sample(self, record: SampleRecord) -> None:
-        self._write(record.to_json())
-
-    def on_end(self, record: EndRecord) -> None:
+    def on_end(self, record: records.EndRecord) -> None:
         self._write(record.to_json())
         for file in (self._jsonl, self._csv):
             if file is not None:
@@ -170,9 +154,9 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
         return None
     values = {f.name: line[f.name] for f in fields(cls) if f.name in line}
     values |= {f.name: math.nan for f in fields(cls) if f.type == "float" and values.get(f.name, 0.0) is None}
-    if cls is RunPlan:
+    if cls is records.RunPlan:
         values["run_dir"] = run_dir
-    if cls is EvaluationRecord and (figures := figures_from_json(line)) is not None:
+    if cls is records.EvaluationRecord and (figures := records.figures_from_json(line)) is not None:
         values["figures"] = figures
     return cls(**values) if len(values) == len(fields(cls)) else None
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
-from gpt2simple.data.readers.plain import decoded
+from gpt2simple.data.readers.plain import decoded, decoded_lines
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
@@ -23,11 +23,11 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
         DataError: a line is not JSON, or has no such key.
     """
     chooser = TextChooser(name, settings)
-    for number, line in enumerate(_lines(name, stream, settings.encoding), start=1):
+    for number, line in enumerate(decoded_lines(name, stream, settings.encoding), start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line.rstrip("\n"))
         except ValueError as error:
             raise DataError(
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
@@ -73,12 +73,3 @@ def _as_lines(text: str) -> list[Any] | None:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError:
         return None
-
-
-def _lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
-    held = ""
-    for text in decoded(name, stream, encoding):
-        lines = (held + text).split("\n")  # not splitlines: JSON strings may hold U+2028 as it is
-        held = lines.pop()
-        yield from lines
-    yield held

@@ -72,6 +72,16 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
         data = stream.read(_READ_BYTES)
 
 
+def decoded_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines of a stream with their ends; only ``\\n`` ends one: JSON strings may hold U+2028, cells a form feed."""
+    held = ""
+    for text in decoded(name, stream, encoding):
+        *lines, held = (held + text).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if held:
+        yield held
+
+
 def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:
     if b"\0" in error.object[:4096]:
         return DataError(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import USUAL_NAMES, TextChooser
-from gpt2simple.data.readers.plain import decoded
+from gpt2simple.data.readers.plain import decoded_lines
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
@@ -32,7 +32,8 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
     """
     chooser = TextChooser(name, settings)
     csv.field_size_limit(_LONGEST_FIELD)
-    rows = csv.reader(_lines(name, stream, settings.encoding), delimiter=delimiter, strict=True)
+    lines = (line.replace("\r\n", "\n") for line in decoded_lines(name, stream, settings.encoding))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         first = next((row for row in rows if row), None)
         if first is None:
@@ -92,14 +93,3 @@ def _has_header(
 
 def _are_names(row: list[str]) -> bool:
     return all(len(cell) <= 40 and _NAME.fullmatch(cell.strip()) for cell in row)
-
-
-def _lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """The lines of a stream with their ends, as the csv module wants them."""
-    held = ""
-    for text in decoded(name, stream, encoding):
-        lines = (held + text).replace("\r\n", "\n").split("\n")
-        held = lines.pop()
-        yield from (line + "\n" for line in lines)
-    if held:
-        yield held

@@ -19,10 +19,18 @@ class Tokenizer:
 
     Text is plain text: the spelling ``<|endoftext|>`` in it is thirteen ordinary characters unless the caller says
     otherwise, so that no text can end a document by accident. Safe to use from several threads.
+
+    Attributes:
+        end_of_text: the id that ends a document (50256 in GPT-2).
+        end_of_text_name: how that token is written (``<|endoftext|>`` in GPT-2).
+        vocab_size: one more than the largest id (50257 in GPT-2).
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self.end_of_text = vocabulary.end_of_text
+        self.end_of_text_name = vocabulary.end_of_text_name
+        self.vocab_size = vocabulary.size
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -102,21 +110,6 @@ class Tokenizer:
                 f"The id {strange} is not in the vocabulary of {len(spelling)} tokens. "
                 "Use the tokenizer that belongs to the model."
             ) from None
-
-    @property
-    def end_of_text(self) -> int:
-        """The id that ends a document (50256 in GPT-2)."""
-        return self._vocabulary.end_of_text
-
-    @property
-    def end_of_text_name(self) -> str:
-        """How that token is written (``<|endoftext|>`` in GPT-2)."""
-        return self._vocabulary.end_of_text_name
-
-    @property
-    def vocab_size(self) -> int:
-        """One more than the largest id (50257 in GPT-2)."""
-        return self._vocabulary.size
 
     @property
     def byte_lengths(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -147,27 +147,18 @@ def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=vocab_size - 1, min_frequency=2, initial_alphabet=list(SYMBOLS), show_progress=False
     )
-    counted = _Counted(texts)
-    trained.train_from_iterator(counted, trainer)
-    if not counted.characters:
+    characters = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal characters
+        for text in texts:
+            characters += len(text)
+            yield text
+
+    trained.train_from_iterator(counted(), trainer)
+    if not characters:
         raise DataError("The texts for the tokenizer hold no characters. Give texts of the language it shall spell.")
     return _vocabulary_of(trained)
-
-
-class _Counted:
-    """Passes texts on and counts what went through."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = iter(texts)
-        self.characters = 0
-
-    def __iter__(self) -> _Counted:
-        return self
-
-    def __next__(self) -> str:
-        text = next(self._texts)
-        self.characters += len(text)
-        return text
 
 
 def _vocabulary_of(trained: tokenizers.Tokenizer) -> Vocabulary:
