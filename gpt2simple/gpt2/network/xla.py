@@ -14,15 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import (
-    Tensor,
-    Variable,
-    call_concrete,
-    in_xla,
-    quiet_stderr,
-    tf,
-    xla_optimization_barrier,
-)
+from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
 
 WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
@@ -101,4 +93,4 @@ class Compiled:
 
 
 def _flat(arguments: Any) -> list[Any]:
-    return [x.handle if isinstance(x, Variable) else x for x in tf.nest.flatten(arguments)]
+    return [x.handle if isinstance(x, tf.Variable) else x for x in tf.nest.flatten(arguments)]
