@@ -69,7 +69,7 @@ def with_weights(
         SettingsError: two things were named whose weights are to be loaded.
     """
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
-    require_one_source(model_name, run_name, checkpoint or "best")
+    require_one_source(model_name, run_name, checkpoint)
     with in_session(session, settings) as used:
         named = checkpoint is not None or run_name is not None
         if checkpoint not in (None, "best") or (session is not None and named and model_name is None):

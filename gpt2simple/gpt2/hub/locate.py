@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
-from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, resolve
+from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find
 
 
 def model_folder(model_name: str, model_dir: Path) -> Path:
@@ -24,8 +23,11 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
         SettingsError: it is none of these.
         DownloadError: it could not be fetched.
     """
-    own = _own_folder(model_name, model_dir)
-    return download_gpt2(model_name, model_dir) if own is None else own
+    if find(model_name) is None:
+        for folder in (model_dir / model_name, Path(model_name)):
+            if folder.is_dir():
+                return folder
+    return download_gpt2(model_name, model_dir)  # raises where there is no such model
 
 
 def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
@@ -34,13 +36,10 @@ def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
     Raises:
         SettingsError: there is no such model. CheckpointError: its folder holds none.
     """
-    own = _own_folder(model_name, model_dir)
-    if own is not None:
-        return folder_config(own)
-    published = resolve(model_name).config
-    if published is None or is_gpt2_downloaded(model_name, model_dir):
-        return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
-    return published
+    known = find(model_name)
+    if known is not None and known.config is not None and not is_gpt2_downloaded(model_name, model_dir):
+        return known.config
+    return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
 
 
 def folder_config(folder: Path) -> ModelConfig:
@@ -58,21 +57,7 @@ def name_of_config(config: ModelConfig) -> str | None:
     return next((known.name for known in KNOWN_MODELS.values() if known.config == config), None)
 
 
-def _own_folder(model_name: str, model_dir: Path) -> Path | None:
-    """The user's folder that a name means; None: it is a known name."""
-    try:
-        resolve(model_name)
-    except SettingsError:
-        for folder in (model_dir / model_name, Path(model_name)):
-            if folder.is_dir():
-                return folder
-        raise
-    return None
-
-
 def canonical_name(model_name: str) -> str:
     """One spelling for each known model: "gpt2" and "117M" are "124M"; other names stay as they are."""
-    try:
-        return resolve(model_name).name
-    except SettingsError:
-        return model_name
+    known = find(model_name)
+    return model_name if known is None else known.name

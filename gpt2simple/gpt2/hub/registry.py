@@ -183,15 +183,20 @@ def names() -> tuple[str, ...]:
     return tuple(KNOWN_MODELS)
 
 
+def find(name: str) -> KnownModel | None:
+    """The model that a name or alias stands for, in upper or lower case; None: no known model has that name."""
+    return _by_name().get(str(name).lower())
+
+
 def resolve(name: str) -> KnownModel:
-    """The model that a name or alias stands for; upper and lower case are the same.
+    """The same for a name that must be known.
 
     Raises:
         SettingsError: no known model has that name; the nearest is offered.
     """
-    known = {n.lower(): model for model in KNOWN_MODELS.values() for n in (model.name, *model.aliases)}
-    if model := known.get(str(name).lower()):
+    if model := find(name):
         return model
+    known = _by_name()
     nearest = difflib.get_close_matches(str(name).lower(), list(known), n=1)
     offer = f" Did you mean {known[nearest[0]].name!r}?" if nearest else ""
     others = ", ".join(alias for model in KNOWN_MODELS.values() for alias in model.aliases[:2])
@@ -199,6 +204,10 @@ def resolve(name: str) -> KnownModel:
         f"model_name is {name!r}, which is no known model.{offer} "
         f"Expected one of {', '.join(names())} (also understood: {others})."
     )
+
+
+def _by_name() -> dict[str, KnownModel]:
+    return {n.lower(): model for model in KNOWN_MODELS.values() for n in (model.name, *model.aliases)}
 
 
 # Per source: the environment variable that names a mirror, and the publisher.
