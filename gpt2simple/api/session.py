@@ -18,14 +18,7 @@ import numpy as np
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
-from gpt2simple.api.request import (
-    Request,
-    asked_for,
-    asked_for_one,
-    complete_request,
-    drawn_seed,
-    refuse_logprobs,
-)
+from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
 from gpt2simple.api.source import BaseModel, Run, Source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
@@ -203,26 +196,36 @@ class Session:
         Raises:
             SettingsError: a setting is out of range, or logprobs, which texts alone cannot carry.
         """
-        refuse_logprobs(settings)
-        return [sample.text for sample in self.samples(prefix, **settings)]
+        request = GenerateRequest.of(prefix, settings, texts_alone=True)
+        return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
         """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
-        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
-        return self._generator().generate(prefixes, wanted)
+        return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
         """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
-        prefixes, wanted = asked_for_one(prefix, settings, self._next_seed)
-        return (piece.text for piece in self._generator().stream(prefixes, wanted) if piece.text)
+        request = GenerateRequest.of(prefix, settings, texts_alone=True)
+        request.require_one_text()
+        return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
         """The pieces of several texts in turn, each with its sample's number."""
-        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
-        return self._generator().stream(prefixes, wanted)
+        return self.pieces_of(GenerateRequest.of(prefix, settings))
+
+    def samples_of(self, request: GenerateRequest) -> list[Sample]:
+        """``samples`` for a request that was made, and so checked, before the session was opened."""
+        return self._generator().generate(request.prefixes, self._with_seed(request).settings)
+
+    def pieces_of(self, request: GenerateRequest) -> Iterator[Piece]:
+        """``pieces`` for such a request."""
+        return self._generator().stream(request.prefixes, self._with_seed(request).settings)
+
+    def _with_seed(self, request: GenerateRequest) -> GenerateRequest:
+        return request if request.settings.seed is not None else request.with_seed(self._next_seed())
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
@@ -373,7 +376,7 @@ class Session:
         gc.collect()
 
     def _next_seed(self) -> int:
-        return drawn_seed() if self._seeds is None else int(self._seeds.integers(2**31))
+        return new_seed() if self._seeds is None else int(self._seeds.integers(2**31))
 
     def _log_once(self, message: str) -> None:
         if message not in self._logged:
