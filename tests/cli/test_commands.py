@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from gpt2simple import __version__
 from gpt2simple.cli.group import cli
 from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
-from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
+from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
 from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
 
@@ -100,7 +100,6 @@ def test_session_options_have_the_defaults_of_the_calls() -> None:
     import inspect
 
     from gpt2simple import finetune
-    from gpt2simple.backend import precision
 
     defaults = {name: p.default for name, p in inspect.signature(finetune).parameters.items()}
     options = {option.name: option for option in cli.commands["finetune"].params}
@@ -109,7 +108,7 @@ def test_session_options_have_the_defaults_of_the_calls() -> None:
     unused = cli.commands["finetune"].make_context("finetune", ["text.txt"], parent=group).params
     for name in ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads"):
         assert unused[name] == defaults[name], name
-    assert tuple(options["precision"].type.choices) == precision.PRECISIONS  # type: ignore[attr-defined]
+    assert tuple(options["precision"].type.choices) == PRECISIONS  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
