@@ -21,8 +21,8 @@ _REFUSED_UNLESS = {
 }
 
 
-# The weights of a block in canonical order, with their shapes in units of the width E; matrices are [in, out]. Canonical
-# names have a prefix with the number of the block, such as `h.0.`.
+# The weights of a block in canonical order, with their shapes in units of the width E; matrices are [in, out].
+# Canonical names begin with the number of the block, as in `h.0.ln_1.weight`.
 BLOCK_WEIGHTS: dict[str, tuple[int, ...]] = {
     "ln_1.weight": (1,), "ln_1.bias": (1,),
     "attn.c_attn.weight": (1, 3), "attn.c_attn.bias": (3,),
