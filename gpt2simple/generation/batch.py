@@ -163,7 +163,7 @@ class CachedBatch:
     def verify(self, tokens: Sequence[int]) -> Logits:
         """The exact logits [T, V] after each of some tokens [T], fed at once to the only row.
 
-        `accept` then says how many of them stay.
+        `accept` then sets how many of them stay.
         """
         fed = np.zeros(1 + DRAFT_TOKENS, dtype=np.int32)  # (1 + DRAFT_TOKENS,)
         fed[: len(tokens)] = tokens

@@ -1,6 +1,6 @@
 """From the bytes of tokens to text in chunks: whole characters only, stop strings found across tokens.
 
-The chunks of a sample join to exactly what decoding all of its tokens at once gives, cut at the stop string. Knows how
+The chunks of a sample join to exactly the text of all of its tokens decoded at once, cut at the stop string. Knows how
 bytes make characters; knows no model and no sampling.
 """
 

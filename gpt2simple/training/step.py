@@ -127,8 +127,8 @@ def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
     TensorFlow writes the changed rows to the array itself, which nobody else uses; every other way takes another array
     of this size, when memory is fullest.
     """
-    changed, places = tf.unique(rows)  # (U,), (N,)
-    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), places, tf.size(changed))  # (U, E)
+    changed, indices = tf.unique(rows)  # (U,), (N,)
+    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), indices, tf.size(changed))  # (U, E)
     sums += tf.cast(tf.gather(dense, changed), tf.float32)
     return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))
 

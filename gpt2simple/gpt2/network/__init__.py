@@ -1,6 +1,6 @@
 """GPT-2's arithmetic, as pure functions of its weights by canonical name (docs/architecture.md).
 
-Two forward passes stand side by side, because what is fast differs; each part of one names its twin in the other:
+There are two forward passes, because what is fast differs; each part of one names its twin in the other:
 
 * training and scoring, `transformer`: whole windows of a batch, with gradients, dropout and a sliced `loss`;
 * decoding, `cached`: a few new tokens over key/value caches, compiled as a whole by XLA.

@@ -10,8 +10,8 @@ update serves all rows however their lengths differ, and a row can be replaced a
 *The arithmetic is that of `transformer`, `attention` and `layers`*, and each part here names its twin there. It is
 written a second time because decoding multiplies a few rows with large matrices, and is compiled as a whole by XLA: the
 matrices are [out, in] and come first, layer norms are folded into them (`decode_weights`), and nothing has a gradient.
-What goes into a product ends in a division: XLA takes that for too costly to be computed anew inside the product for
-each output, which is what it does with sums, multiplications and even reshapes, at half to a tenth of the speed.
+Every input of a product ends in a division: XLA considers that too costly to recompute inside the product for each
+output, which is what it does with sums, multiplications and even reshapes, at half to a tenth of the speed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SHORTEST_PROMPT = 16
 
 _SHORTEST_CACHE = 256
 
-_MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
+_MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has a softmax
 
 # How often each function was traced, by its name and shapes: tests hold that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
@@ -64,7 +64,7 @@ def cache_bucket(tokens: int, n_ctx: int) -> int:
 def new_caches(config: ModelConfig, rows: int, slots: int) -> list[tuple[Variable, Variable]]:
     """Empty keys and values of each layer, float32 [B*H, slots, D].
 
-    Three axes, as the products want them: a reshape between update and product makes XLA copy the whole cache.
+    Three axes, as the products take them: a reshape between update and product makes XLA copy the whole cache.
     """
     size = (rows * config.n_head, slots, config.head_width)
     return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(config.n_layer)]

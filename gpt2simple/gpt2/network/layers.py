@@ -1,7 +1,7 @@
-"""The parts of a block that are not attention: layer norm, linear maps, GELU; with gradients written by hand.
+"""The parts of a block that are not attention: layer norm, linear maps, GELU; with hand-written gradients.
 
-Arithmetic other than matrix products is float32 whatever the dtype of the products. Decoding has forms of its own, in
-`cached`, which share what is said to be shared here.
+Arithmetic other than matrix products is float32 whatever the dtype of the products. `cached` has forms of its own for
+decoding; both share `gelu_exponent`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 1,024 rows of 50,257 logits are 206 MB in float32, and a plain graph holds several copies. Here a slice of rows goes
 from states to loss and to the gradients of both factors at once (the idea of Liger Kernel's fused linear cross-entropy;
-Hsu et al., 2024), so that no logits outlive their slice. The caller hands the gradient of the states to the tape of the
-blocks.
+Hsu et al., 2024), so that no logits outlive their slice. The caller passes the gradient of the states to the tape
+of the blocks.
 """
 
 from __future__ import annotations
