@@ -16,11 +16,8 @@ from itertools import islice
 import numpy as np
 
 WORD = re.compile(r"[^\W_]+")
-
 _NO_WORD = re.compile(r"[\W_]")
-
 _SLICE_CHARACTERS = 1 << 18
-
 BREAK = -1  # between texts: no passage runs from one text into the next
 
 

@@ -9,7 +9,6 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.measure import Measurement, Tally
 
 _DOCUMENTS_SHOWN = 20
-
 _DOCUMENT_HEADS = ("document", "tokens", "nats/token", "perplexity", "bits per byte", "accuracy")
 
 

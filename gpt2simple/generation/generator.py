@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 # Rows written at the same time when the user does not choose.
 _ROWS_ON_CPU = 8
-
 _ROWS_ON_GPU = 32
 
 

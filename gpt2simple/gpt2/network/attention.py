@@ -20,7 +20,6 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 # Queries in a block, by the bytes of a number. Of the square at 1,024 tokens 256 compute 63 %, and 128 compute 56 % in
 # twice the calls; each measured some per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
-
 _SITES = 1 << 16  # the blocks of one layer have dropout sites of their own below this
 
 

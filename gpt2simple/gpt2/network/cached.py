@@ -28,17 +28,12 @@ from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled
 
 KeysValues = tuple[Tensor, Tensor]
-
 Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
-
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v), each [N, E], to [N, E]
 
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
-
 _SHORTEST_PROMPT = 16
-
 _SHORTEST_CACHE = 256
-
 _MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
 
 # How often each function was traced, by its name and shapes: tests hold that nothing is compiled twice.

@@ -23,9 +23,7 @@ from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.transformer import flat_weights
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-
 _INT8_LARGEST = 127.0
-
 _ROWS_AT_A_TIME = 4096  # are quantised: TensorFlow keeps temporary memory on a CPU, 0.3 GB of it for an embedding
 
 
@@ -123,9 +121,7 @@ def _to_int8(rows: Tensor) -> Matrix:
 
 
 DRAFT_TOKENS = 7  # proposed at a time: with the one that is certain, eight rows, which fill XLA's products
-
 _DRAFT_PRECISION = "int8"
-
 _SMALLEST_EMBEDDING = 1 << 23  # numbers from which decoding waits for memory, not for the host
 
 

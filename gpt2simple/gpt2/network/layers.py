@@ -12,7 +12,6 @@ from gpt2simple.backend.tensorflow import DType, Tensor, tf
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
-
 _GELU_CUBIC = 0.044715
 
 

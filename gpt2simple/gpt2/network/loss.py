@@ -15,11 +15,8 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.gpt2.network.xla import xla_compiled
 
 SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
-
 LOSS_ROWS = 128  # of a slice that the gradient is computed for at a time; 32 to 256 measured equal
-
 _COMMON_TOKENS = 1024
-
 _ALIGNED = 128  # rows: products with 50,304 columns take 10 % less time than with 50,257
 
 
