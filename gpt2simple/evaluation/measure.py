@@ -6,6 +6,7 @@ Every metric follows from these sums by one division at the end.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,15 +99,9 @@ class Measurement:
 
 
 def measure(
-    scorer: Scorer,
-    tokens: TokenSet,
-    protocol: Protocol,
-    *,
-    byte_lengths: np.ndarray,
-    end_of_text: int,
-    batch_size: int,
-    per_document: bool = False,
-) -> Measurement:
+    scorer: Scorer, tokens: TokenSet, protocol: Protocol, *, byte_lengths: np.ndarray, end_of_text: int,
+    batch_size: int, per_document: bool = False,
+) -> Measurement:  # fmt: skip
     """The loss of every target of a text, each counted once.
 
     Args:
@@ -118,38 +113,27 @@ def measure(
         DataError: there is nothing to measure.
     """
     found = Measurement()
-    starts_document = True
+    documents: defaultdict[int, Tally] = defaultdict(Tally)
+    ended = 0  # documents
     for batch in strided_windows(tokens, protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)
         for row, counts in enumerate(batch.counts):
             if not counts.any():
                 continue
-            nats, ranks = scores.nats[row, counts], scores.ranks[row, counts]
-            targets = batch.targets[row, counts]
-            lengths = byte_lengths[targets]
+            targets, nats, ranks = (
+                batch.targets[row, counts],
+                scores.nats[row, counts],
+                scores.ranks[row, counts],
+            )  # [n]
+            lengths = byte_lengths[targets]  # [n]
             found.total.add(nats, ranks, lengths)
             found.spread.add(float(nats.sum(dtype=np.float64)), len(nats))
             if per_document:
-                ends = targets == end_of_text
-                starts_document = _add_to_documents(found.documents, nats, ranks, lengths, ends, starts_document)
+                is_end = targets == end_of_text  # [n]
+                numbers = ended + np.cumsum(is_end) - is_end  # [n], of the document of each target
+                ended += int(is_end.sum())
+                for number in np.unique(numbers).tolist():
+                    own = numbers == number  # [n]
+                    documents[number].add(nats[own], ranks[own], lengths[own])
+    found.documents = list(documents.values())
     return found
-
-
-def _add_to_documents(
-    documents: list[Tally],
-    nats: np.ndarray,
-    ranks: np.ndarray,
-    lengths: np.ndarray,
-    ends: np.ndarray,
-    starts_document: bool,
-) -> bool:
-    """Add consecutive targets [n] to their documents; returns whether the next target starts a new document."""
-    cuts = [0, *(np.flatnonzero(ends) + 1).tolist()]
-    for first, last in zip(cuts, [*cuts[1:], len(ends)], strict=True):
-        if first == last:
-            continue
-        if starts_document:
-            documents.append(Tally())
-        documents[-1].add(nats[first:last], ranks[first:last], lengths[first:last])
-        starts_document = bool(ends[last - 1])
-    return starts_document
