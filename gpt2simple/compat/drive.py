@@ -1,4 +1,4 @@
-"""Google Drive from a Colab notebook: runs and files copied there and back."""
+"""Google Drive from a Colab notebook: runs and files copied there and back, whatever they contain."""
 
 from __future__ import annotations
 

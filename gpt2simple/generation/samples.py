@@ -70,7 +70,7 @@ def _join(chunks: Sequence[TextChunk], prefix: str) -> Sample:
 
 
 class Collector:
-    """Joins the chunks of a call to samples.
+    """Joins the chunks of a call into samples.
 
     Args:
         prefixes: of the call.
@@ -78,20 +78,15 @@ class Collector:
     """
 
     def __init__(self, prefixes: Sequence[str], nsamples: int) -> None:
-        self._prefixes = prefixes
-        self._nsamples = nsamples
-        self._active: dict[int, list[TextChunk]] = {}
-        self._finished: dict[int, Sample] = {}
+        self._prefixes, self._nsamples = prefixes, nsamples
+        self._chunks: dict[int, list[TextChunk]] = {}  # by number of the sample
 
     def add(self, chunk: TextChunk) -> None:
         """Take the next chunk."""
-        chunks = self._active.setdefault(chunk.sample, [])
-        chunks.append(chunk)
-        if chunk.finish_reason is not None:
-            self._finished[chunk.sample] = _join(chunks, self._prefixes[chunk.sample // self._nsamples])
-            del self._active[chunk.sample]
+        self._chunks.setdefault(chunk.sample, []).append(chunk)
 
     @property
     def samples(self) -> list[Sample]:
         """The finished ones, in the order of their numbers."""
-        return [self._finished[number] for number in sorted(self._finished)]
+        finished = sorted(number for number, chunks in self._chunks.items() if chunks[-1].finish_reason is not None)
+        return [_join(self._chunks[number], self._prefixes[number // self._nsamples]) for number in finished]

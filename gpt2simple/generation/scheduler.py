@@ -1,6 +1,6 @@
 """One call of generation: samples wait, get a row, grow token by token, end, and give their row to the next.
 
-Puts the parts of this package together. Knows no files, no run folders and no terminal.
+Combines the other modules of this package. Files, run folders and the terminal are left to its callers.
 """
 
 from __future__ import annotations
@@ -51,24 +51,16 @@ class Scheduler:
     """
 
     def __init__(
-        self,
-        batch: CachedBatch,
-        samples: Sequence[ActiveSample],
-        settings: GenerateSettings,
-        *,
-        chain: Chain,
-        end_of_text: int,
-        token_bytes: Callable[[int], bytes],
-    ) -> None:
+        self, batch: CachedBatch, samples: Sequence[ActiveSample], settings: GenerateSettings, *,
+        chain: Chain, end_of_text: int, token_bytes: Callable[[int], bytes],
+    ) -> None:  # fmt: skip
         self._batch = batch
         self._waiting = deque(samples)
         self._active: dict[int, ActiveSample] = {}  # by row
-        self._settings = settings
-        self._chain = chain
+        self._settings, self._chain = settings, chain
         self._choose = draw if settings.temperature > 0 else greedy
         self._seed = secrets.randbits(63) if settings.seed is None else settings.seed
-        self._end_of_text = end_of_text
-        self._token_bytes = token_bytes
+        self._end_of_text, self._token_bytes = end_of_text, token_bytes
 
     def chunks(self) -> Iterator[TextChunk]:
         """Every chunk, as soon as its text is certain."""

@@ -35,16 +35,13 @@ class TextStream:
             last: nothing follows, so everything held back is returned.
         """
         text = self._held + self._decoder.decode(data, final=last)
-        if may_stop and (start := self._first_stop(text)) is not None:
-            self.stopped = True
-            self._held = ""
-            return text[:start]
+        starts = [start for stop in self._stops if (start := text.find(stop)) >= 0]
+        if may_stop and starts:
+            self.stopped, self._held = True, ""
+            return text[: min(starts)]
         held = 0 if last else self._beginning_of_stop(text)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
-
-    def _first_stop(self, text: str) -> int | None:
-        return min((start for stop in self._stops if (start := text.find(stop)) >= 0), default=None)
 
     def _beginning_of_stop(self, text: str) -> int:
         """Length of the longest suffix of the text that begins a stop string without completing it."""

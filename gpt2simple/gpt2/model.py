@@ -88,12 +88,10 @@ def named_variables(model: TFGPT2LMHeadModel) -> dict[str, Variable]:
     body = model.transformer
     found = {"wte.weight": body.wte.embeddings, "wpe.weight": body.wpe.embeddings}
     for i, block in enumerate(body.h):
-        found |= {f"h.{i}.{name}": attrgetter(_keras_name(name))(block) for name in BLOCK_WEIGHTS}
+        for name in BLOCK_WEIGHTS:
+            path = name.replace("weight", "gamma").replace("bias", "beta") if _is_norm(name) else name
+            found[f"h.{i}.{name}"] = attrgetter(path)(block)
     return found | {"ln_f.weight": body.ln_f.gamma, "ln_f.bias": body.ln_f.beta}
-
-
-def _keras_name(name: str) -> str:
-    return name.replace("weight", "gamma").replace("bias", "beta") if _is_norm(name) else name
 
 
 def model_config(model: TFGPT2LMHeadModel) -> ModelConfig:
@@ -114,7 +112,11 @@ def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] |
     variables = named_variables(model)
     expected = canonical_shapes(model_config(model))
     for name, variable in variables.items():
-        value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
+        if not isinstance(weights, WeightSource) and name not in weights:
+            raise CheckpointError(
+                f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
+            )
+        value = weights.read(name) if isinstance(weights, WeightSource) else weights[name]
         if value.shape != expected[name]:
             raise CheckpointError(
                 f"The weight {name} has shape {list(value.shape)}; this model has {list(expected[name])}. "
@@ -132,14 +134,6 @@ def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
     """
     value = named_variables(model)[name].numpy()
     return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, F]
-
-
-def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    if name not in weights:
-        raise CheckpointError(
-            f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
-        )
-    return weights[name]
 
 
 def _make_model(config: ModelConfig, value: ReadValue) -> TFGPT2LMHeadModel:

@@ -1,4 +1,7 @@
-"""Several models on the same text: a row for each, a table, a figure and a page."""
+"""Several models on the same text: a row for each, a table, a figure and a page.
+
+Works on the numbers of a finished comparison; `api.compare` trains and measures the models.
+"""
 
 from __future__ import annotations
 

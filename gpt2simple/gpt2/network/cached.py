@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf, xla_dynamic_update_slice
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf, xla_dynamic_update_slice
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, Matrix
 from gpt2simple.gpt2.network.layers import gelu_exponent
@@ -200,7 +200,8 @@ def _block(
     qkv = _matmul(x / _deviation(x, config), c_attn) + b_attn  # (N, 3E)
     q, k, v = tf.split(qkv, 3, axis=-1)  # (N, E)
     x += _matmul(attend(q, k, v), attn_proj) + b_attn_proj  # (N, E)
-    inner = _gelu(_matmul(x / _deviation(x, config), c_fc) + b_fc)  # (N, 4E)
+    inner = _matmul(x / _deviation(x, config), c_fc) + b_fc  # (N, 4E)
+    inner /= 1.0 + tf.exp(gelu_exponent(inner))  # twin: `layers.bias_gelu`, which bounds the power for its gradient
     return x + (_matmul(inner, mlp_proj) + b_mlp_proj)
 
 
@@ -231,7 +232,9 @@ def _logits(x: Tensor, weights: DecodeWeights, config: ModelConfig) -> Tensor:
 def _matmul(x: Tensor, matrix: Matrix) -> Tensor:
     """x [N, in] times a matrix [out, in]: float32 [N, out]. Twin: `layers.matmul`."""
     w = matrix.values
-    if x.shape[0] <= _most_vectors(w.dtype):
+    # Up to how many rows are multiplied one by one; measured for GPT-2 124M on two cores.
+    most_vectors = 0 if has_gpu() else 1 if w.dtype == tf.float32 else 8
+    if x.shape[0] <= most_vectors:
         # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
         # a few rows a matrix comes from the cache for all but the first.
         product = tf.stack([tf.linalg.matvec(tf.cast(w, tf.float32), row) for row in tf.unstack(x)])  # (N, out)
@@ -250,18 +253,6 @@ def _matrix_first(w: Tensor, x: Tensor) -> Tensor:
     """
     product = tf.matmul(w, x, transpose_b=True)  # (..., out, N)
     return tf.linalg.matrix_transpose(tf.maximum(product, product.dtype.min))
-
-
-def _most_vectors(dtype: DType) -> int:
-    """Up to how many rows are multiplied one by one; measured for GPT-2 124M on two cores."""
-    if has_gpu():
-        return 0
-    return 1 if dtype == tf.float32 else 8
-
-
-def _gelu(x: Tensor) -> Tensor:
-    """Twin: `layers.bias_gelu`, which bounds the power for its backward pass."""
-    return x / (1.0 + tf.exp(gelu_exponent(x)))
 
 
 def _split_heads(x: Tensor, config: ModelConfig) -> Tensor:

@@ -73,15 +73,9 @@ def decode_weights(variables: Mapping[str, Variable], config: ModelConfig, preci
         folded = [_fold(weights, f"h.{number}.", name) for name in PROJECTIONS]
         matrices.append([to_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))  # (9E,)
-    wte = to_matrix(weights["wte.weight"], precision)  # (V, E)
-    return DecodeWeights(
-        wte=wte,
-        head=wte,
-        wpe=_centre(weights["wpe.weight"]),
-        biases=tf.stack(biases),
-        final_norm=tf.stack([weights["ln_f.weight"], weights["ln_f.bias"]]),
-        matrices=matrices,
-    )
+    wte, wpe = to_matrix(weights["wte.weight"], precision), _centre(weights["wpe.weight"])  # (V, E), (n_ctx, E)
+    norm = tf.stack([weights["ln_f.weight"], weights["ln_f.bias"]])  # (2, E)
+    return DecodeWeights(wte=wte, head=wte, wpe=wpe, biases=tf.stack(biases), final_norm=norm, matrices=matrices)
 
 
 def _fold(weights: Mapping[str, Tensor], layer: str, name: str) -> tuple[Tensor, Tensor]:
@@ -133,8 +127,8 @@ def draft_pays(weights: DecodeWeights) -> bool:
     """
     if weights.wte.values.dtype != tf.float32 or has_gpu():
         return False
-    embedding = _size(weights.wte)
-    layers = sum(_size(matrix) for layer in weights.matrices for matrix in layer)
+    embedding = int(weights.wte.values.shape.num_elements())
+    layers = sum(int(matrix.values.shape.num_elements()) for layer in weights.matrices for matrix in layer)
     # A float32 number has four bytes, one of the draft's one; decoding shares only the embedding with the model.
     return embedding >= _SMALLEST_EMBEDDING and layers + embedding <= 4 * embedding
 
@@ -143,7 +137,3 @@ def draft_of(weights: DecodeWeights) -> DecodeWeights:
     """The draft of float32 weights, which shares with them all but matrices and head."""
     matrices = [[to_matrix(matrix.values, _DRAFT_PRECISION) for matrix in layer] for layer in weights.matrices]
     return weights._replace(head=to_matrix(weights.head.values, _DRAFT_PRECISION), matrices=matrices)
-
-
-def _size(matrix: Matrix) -> int:
-    return int(matrix.values.shape.num_elements())

@@ -99,15 +99,9 @@ def summed_loss(
 
 
 def loss_gradients(
-    states: Tensor,
-    matrix: Tensor,
-    targets: Tensor,
-    loss_mask: Tensor,
-    scale: Tensor,
-    *,
-    vocabulary: int | None = None,
-    with_embedding: bool = True,
-) -> LossGradients:
+    states: Tensor, matrix: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, *,
+    vocabulary: int | None = None, with_embedding: bool = True,
+) -> LossGradients:  # fmt: skip
     """The cross-entropy and its gradients.
 
     Args:
