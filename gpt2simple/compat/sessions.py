@@ -33,7 +33,7 @@ class NotebookSession:
             SettingsError: nothing has been loaded yet.
         """
         if self._engine is None:
-            raise SettingsError("The session holds no model yet. Call gpt2.load_gpt2(sess) or gpt2.finetune first.")
+            raise SettingsError("The session has no model yet. Call gpt2.load_gpt2(sess) or gpt2.finetune first.")
         return self._engine
 
     def hold(self, engine: Session, what: str) -> None:

@@ -55,7 +55,7 @@ class MemorisationReport:
         judged: how many of the last samples decide whether the text was memorised.
         judged_grams, judged_copied_grams: ``grams`` and ``copied_grams`` of those.
         grams: sequences of eight words in the samples. copied_grams: those that occur in the training text.
-        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 where there is none.
+        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 if there is none.
         training_words: words of the training text.
     """
 
@@ -78,12 +78,12 @@ class MemorisationReport:
 
     @property
     def judged_share(self) -> float:
-        """The same for the last samples, which the verdict is based on: earlier ones come from a weaker model."""
+        """The same for the last samples, on which the verdict is based: earlier ones are by a weaker model."""
         return self.judged_copied_grams / max(self.judged_grams, 1)
 
     @property
     def natural_share(self) -> float | None:
-        """Share of the held-out text's sequences that occur in the training text; None where nothing was held out."""
+        """Share of the held-out text's sequences that occur in the training text; None if nothing was held out."""
         return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
 
     @property

@@ -3,7 +3,7 @@
 Words are lower-cased runs of letters and digits, as in section 4 of the GPT-2 paper. The positions of words are kept
 per slice of text and located again when needed: 100 MB of text hold 18 million words. The n-grams of the source are
 sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a collision costs time but never
-gives a wrong answer.
+causes a wrong result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows of a batch over key/value caches: prefill, decoding, speculative decoding, shrinking, the end of the window.
 
-Knows token ids and logits; knows no text. `CachedBatch` keeps the caches and counts; `scheduler` decides which sample
-gets a row and when it ends.
+Works on token ids and logits, not text. `CachedBatch` owns the caches and counts; `scheduler` decides which sample gets
+a row and when it ends.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class CachedBatch:
     Args:
         weights, config: of the model.
         rows: rows at the start.
-        longest: most tokens that any row will hold, prompt and new ones; beyond the window it slides.
-        draft: returns the weights of a draft model, or None where there is none.
+        longest: most tokens that any row will contain, prompt and new ones; beyond the window it slides.
+        draft: returns the weights of a draft model, or None if there is none.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CachedBatch:
         self._slots = cached.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
         self._caches = cached.new_caches(config, rows, self._slots)
         self._bind()
-        self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens that each row's cache holds; 0: not in use
+        self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
 
@@ -70,7 +70,7 @@ class CachedBatch:
             padded[: len(window)] = window
             reader = cached.prompt_reader(self._config, self._weights.dtypes, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
-            # Several samples of one prefix come one after another: they share one reading.
+            # Several samples of one prefix come one after another: they share one prefill.
             self._last_prompt = (window, logits.numpy(), keys_values)
         _, logits, keys_values = self._last_prompt  # (V,), L times [H, length, D]
         if self.rows == 1:
@@ -103,7 +103,7 @@ class CachedBatch:
     def step(self, tokens: dict[int, int]) -> dict[int, Logits]:
         """Feed one token to each of some rows; the logits [V] of the next token, by row.
 
-        Rows that are not named lose what they hold.
+        The content of the other rows is lost.
         """
         fed = np.zeros(self.rows, dtype=np.int32)  # (B,)
         for row, token in tokens.items():
@@ -160,17 +160,17 @@ class CachedBatch:
         self._counts[row] = 0
 
     def shrink(self, in_use: Sequence[int], remaining: int) -> dict[int, int] | None:
-        """Move the rows in use to a smaller batch where that pays.
+        """Move the rows in use to a smaller batch if that is faster.
 
         The rule depends on counts only, not on what happens to be compiled: in reduced precision the same call must
         give the same text whatever ran before it.
 
         Args:
             in_use: the rows in use.
-            remaining: most tokens that any of them may still write.
+            remaining: most tokens that any of them may still generate.
 
         Returns:
-            New row by old row; None where the batch stays as it is.
+            New row by old row; None if the batch is not changed.
         """
         size = min((size for size in self._sizes if size >= len(in_use)), default=self.rows)
         if size >= self.rows or remaining < _WORTH_SHRINKING:

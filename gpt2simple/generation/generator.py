@@ -24,13 +24,13 @@ from gpt2simple.settings import GenerateSettings
 
 logger = logging.getLogger(__name__)
 
-# Rows written at the same time when the user does not choose.
+# Rows generated in parallel when the user does not choose.
 _ROWS_ON_CPU = 8
 _ROWS_ON_GPU = 32
 
 
 class Generator:
-    """Writes texts with a model's weights as they are now; later training does not reach it.
+    """Generates texts with a copy of a model's current weights; later training does not affect it.
 
     Args:
         variables: of the model, by canonical name.
@@ -54,7 +54,7 @@ class Generator:
         self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
 
     def close(self) -> None:
-        """Free the decode copy of the weights; a closed generator writes nothing more."""
+        """Free the decode copy of the weights; a closed generator cannot generate."""
         self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
@@ -65,17 +65,17 @@ class Generator:
         return collector.samples
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[TextChunk]:
-        """Text as it is written, the chunks of several samples interleaved.
+        """Text as it is generated, the chunks of several samples interleaved.
 
         Args:
             prefixes: one or more; each gets `settings.nsamples` samples. An empty one starts from the end of text.
-            settings: how to draw and when to stop.
+            settings: how to sample and when to stop.
 
         Raises:
             SettingsError: there is no prefix, or the generator is closed.
         """
         if self._weights is None:
-            raise SettingsError("This generator was closed and holds no weights; make a new one.")
+            raise SettingsError("This generator was closed and has no weights; make a new one.")
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
@@ -90,7 +90,7 @@ class Generator:
         ).chunks()
 
     def _get_draft(self) -> DecodeWeights | None:
-        """The draft model, made when it is first used: it takes memory, and a moment."""
+        """The draft model, made when it is first used because it takes memory and time."""
         if self._draft is None and self._may_draft and self._weights is not None:
             self._draft = draft_of(self._weights)
         return self._draft

@@ -1,4 +1,4 @@
-"""What generation returns: chunks of text while it is written, samples when they are finished. Plain data."""
+"""What generation returns: chunks of text as it is generated, and finished samples. Plain data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sample:
     prompt_tokens: int
     finish_reason: str  # "length", "end_of_text" or "stop"
     logprobs: tuple[float, ...] | None  # nats, one per new token
-    seconds: float  # from the first reading of its prompt to its end, without the time that it waited for a row
+    seconds: float  # from the first reading of its prompt to its end, without the time it waited for a row
 
     @property
     def new_tokens(self) -> int:
@@ -43,7 +43,7 @@ class Sample:
     def tokens_per_second(self) -> float:
         """This sample's new tokens over its seconds.
 
-        Samples written side by side share the time: with eight rows each has about an eighth of the call's rate.
+        Samples generated in parallel share the time: with eight rows each has about an eighth of the call's rate.
         """
         return self.new_tokens / max(self.seconds, 1e-9)
 
@@ -82,7 +82,7 @@ class Collector:
         self._chunks: dict[int, list[TextChunk]] = {}  # by number of the sample
 
     def add(self, chunk: TextChunk) -> None:
-        """Take the next chunk."""
+        """Add the next chunk."""
         self._chunks.setdefault(chunk.sample, []).append(chunk)
 
     @property

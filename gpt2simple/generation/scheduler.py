@@ -20,7 +20,7 @@ from gpt2simple.settings import GenerateSettings
 
 @dataclass(kw_only=True)
 class ActiveSample:
-    """A sample that waits or is being written."""
+    """A sample that is waiting or being generated."""
 
     number: int
     prefix: str
@@ -39,15 +39,15 @@ class ActiveSample:
 
 
 class Scheduler:
-    """Writes the samples of one call.
+    """Generates the samples of one call.
 
     Args:
-        batch: the rows to write in.
-        samples: what to write, in the order of their numbers.
-        settings: how to draw and when to stop.
+        batch: the rows to generate in.
+        samples: what to generate, in the order of their numbers.
+        settings: how to sample and when to stop.
         chain: the filters of those settings.
         end_of_text: the token that ends a sample.
-        token_bytes: the bytes that a token spells.
+        token_bytes: the bytes of a token.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Scheduler:
             return
         fed = {row: sample.new[-1] for row, sample in self._active.items() if row not in full}
         logits = self._batch.step(fed) if fed else {}
-        # After the step: it writes a slot of every row, which would separate a re-read row from its next token.
+        # After the step: it writes a slot of every row, which would separate a prefilled row from its next token.
         logits |= {row: self._batch.slide(row, self._active[row].tokens) for row in full}
         for row, sample in list(self._active.items()):
             yield from self._append(sample, logits[row])

@@ -1,7 +1,7 @@
 """From the bytes of tokens to text in chunks: whole characters only, stop strings found across tokens.
 
-The chunks of a sample join to exactly what decoding all of its tokens at once gives, cut at the stop string. Knows how
-bytes make characters; knows no model and no sampling.
+The chunks of a sample join to exactly what decoding all of its tokens at once gives, cut at the stop string.
+Independent of the model and of sampling.
 """
 
 from __future__ import annotations

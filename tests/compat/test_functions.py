@@ -266,7 +266,7 @@ def test_length_and_prefix_together_fit_the_window(notebook: Path, capsys: pytes
         gpt2.generate(sess, model_name="small", prefix="x" * 31)
 
 
-def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_without_effect_are_reported(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sess = gpt2.start_tf_sess()
     gpt2.finetune(
         sess, "script.txt", 1, "small", combine=9, multi_gpu=True, overwrite=True, run_name="told", sample_every=0,
@@ -316,7 +316,7 @@ def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:
         gpt2.start_tf_sess(server="grpc://x")
     with pytest.raises(SettingsError, match=r"sess is a str; expected what start_tf_sess\(\) returns"):
         gpt2.generate("sess")
-    with pytest.raises(SettingsError, match=r"The session holds no model yet"):
+    with pytest.raises(SettingsError, match=r"The session has no model yet"):
         _ = sess.engine
     with gpt2.start_tf_sess() as closed:
         pass

@@ -33,10 +33,7 @@ def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tens
 
     @tf.custom_gradient
     def split(qkv: Tensor, bias: Tensor) -> WithGradient:
-        def backward(*upstream: Tensor) -> tuple[Tensor, Tensor]:
-            return _split_heads_backward(*upstream)
-
-        return _split_heads_forward(qkv, bias, batch, heads), backward
+        return _split_heads_forward(qkv, bias, batch, heads), lambda *upstream: _split_heads_backward(*upstream)
 
     return split(qkv, bias)
 

@@ -1,11 +1,11 @@
 """GPT-2 with key/value caches, as compiled functions: read a prompt, put it in a row, decode one token for every row.
 
 The functions take weights and caches as arguments and are kept in the process by what shapes them, so that a second
-model of the same config compiles nothing. Knows no text, no sampling, and not which rows are in use.
+model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
 
 *The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
-it: a token's position in the text is in its position embedding, so attention does not care where its key lies. Thus one
-update serves all rows however their lengths differ, and a row can be replaced at any time.
+it: a token's position in the text is in its position embedding, so attention does not depend on where its key is stored.
+Thus one update serves all rows however their lengths differ, and a row can be replaced at any time.
 
 *The arithmetic is that of `transformer`, `attention` and `layers`*, and each part here names its twin there. It is
 written a second time because decoding multiplies a few rows with large matrices, and is compiled as a whole by XLA: the
@@ -34,9 +34,9 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v), ea
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256
-_MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
+_MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
 
-# How often each function was traced, by its name and shapes: tests hold that nothing is compiled twice.
+# How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
 
 
@@ -49,14 +49,14 @@ def prompt_bucket(tokens: int, n_ctx: int) -> int:
 
 
 def cache_bucket(tokens: int, n_ctx: int) -> int:
-    """The slots of a cache that holds some tokens, and some to spare: a power of two from 256, at most the window's."""
+    """The slots of a cache for some tokens, and some to spare: a power of two from 256, at most the window's."""
     bucket = _SHORTEST_CACHE
     while bucket < tokens + _SPARE_SLOTS:
         bucket *= 2
     return min(bucket, n_ctx + _SPARE_SLOTS)
 
 
-def new_caches(config: ModelConfig, rows: int, slots: int) -> list[tuple[Variable, Variable]]:
+def new_caches(config: ModelConfig, rows: int, slots: int) -> Caches:
     """Empty keys and values of each layer, float32 [B*H, slots, D].
 
     Three axes, as the products want them: a reshape between update and product makes XLA copy the whole cache.
@@ -65,9 +65,7 @@ def new_caches(config: ModelConfig, rows: int, slots: int) -> list[tuple[Variabl
     return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(config.n_layer)]
 
 
-def select_rows(
-    caches: Caches, rows: Sequence[int], config: ModelConfig, *, shift: int = 0
-) -> list[tuple[Variable, Variable]]:
+def select_rows(caches: Caches, rows: Sequence[int], config: ModelConfig, *, shift: int = 0) -> Caches:
     """New caches that hold some rows of others, their rings shifted by a number of slots."""
     heads = [row * config.n_head + head for row in rows for head in range(config.n_head)]
 

@@ -1,8 +1,7 @@
 """The copy of a model's weights that decoding uses, and a draft of it for speculative decoding.
 
 Decoding is limited by memory bandwidth, and XLA's products come near that limit where each output reads one contiguous
-row: the matrices are [out, in], and come first in a product (see `cached`). Knows nothing of caches, sampling or
-settings.
+row: the matrices are [out, in], and come first in a product (see `cached`).
 
 The draft is the same model with int8 weights. Reading the weights for one token takes a CPU as long as for several at
 once. So the draft proposes some tokens, each at a third of the time, and the exact weights verify them all in one step.

@@ -1,7 +1,7 @@
 """The parts of a block that are not attention: layer norm, linear maps, GELU; with gradients written by hand.
 
-Arithmetic other than matrix products is float32 whatever the dtype of the products. Decoding has forms of its own, in
-`cached`, which share what is said to be shared here.
+Arithmetic other than matrix products is float32 whatever the dtype of the products. Decoding has its own versions of
+these parts, in `cached`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,7 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
     @tf.custom_gradient
     def norm(x: Tensor, scale: Tensor, offset: Tensor) -> WithGradient:
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
-
-        def backward(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return _layer_norm_backward(x, scale, means, deviations, upstream)
-
-        return y, backward
+        return y, lambda upstream: _layer_norm_backward(x, scale, means, deviations, upstream)
 
     return norm(x, scale, offset)
 
@@ -118,11 +114,7 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
 @tf.custom_gradient
 def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
     """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _add_bias_backward(upstream, tf.zeros([], x.dtype))
-
-    return _add_bias_forward(x, bias), backward
+    return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
 
 
 @xla_compiled
@@ -145,11 +137,7 @@ def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
 
     The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
     """
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _bias_gelu_backward(x, bias, upstream)
-
-    return _bias_gelu_forward(x, bias), backward
+    return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
 
 
 @xla_compiled

@@ -26,8 +26,8 @@ class LossGradients(NamedTuple):
     Attributes:
         nats: float32 scalar, summed over the rows and not scaled.
         states: gradient of ``scale * nats`` for the states, [N, E] in their dtype.
-        embedding: the same for the matrix, [V, E] with its padding, or None where it was not requested: as the product
-            returned it where there is one slice, else the float32 sum.
+        embedding: the same for the matrix, [V, E] with its padding, or None if it was not requested: as the product
+            returned it if there is one slice, else the float32 sum.
     """
 
     nats: Tensor
@@ -72,7 +72,7 @@ def map_logits(function: Callable[..., Any], states: Tensor, matrix: Tensor, *by
     """
     results: list[Any] = []
     for rows in _slices(states, matrix):
-        # One slice at a time: else the executor computes, and holds, all of them at once.
+        # One slice at a time: else the executor computes, and keeps, all of them at once.
         with tf.control_dependencies(tf.nest.flatten(results[-1:])):
             part = tf.identity(states[rows])  # (S, E)
         results.append(function(logits(part, matrix), *(array[rows] for array in by_row)))
@@ -151,7 +151,7 @@ def _loss_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """The summed loss of a slice's logits [S, V] and its gradient for them, ``LOSS_ROWS`` at a time.
 
-    XLA holds the exponentials of all rows that it is given, in float32: of the whole slice they would be 206 MB.
+    XLA keeps the exponentials of all rows passed to it in float32: of the whole slice they would be 206 MB.
     """
     nats, parts = tf.zeros([]), []
     for start in range(0, scores.shape[0], LOSS_ROWS):
