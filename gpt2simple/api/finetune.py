@@ -33,7 +33,7 @@ from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
 from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
-from gpt2simple.training.plan import StepPlan, plan_steps
+from gpt2simple.training.plan import HELD_OUT_ROWS, StepPlan, plan_steps
 from gpt2simple.training.state import TrainerState
 from gpt2simple.training.task import LanguageModeling, Task
 from gpt2simple.training.trainer import Trainer, build_trainer
@@ -70,10 +70,10 @@ class FinetuneResult:
         """The result in a few lines for people."""
         ended = {
             "finished": "finished",
-            "patience": "stopped: held-out loss no longer falls",
+            "patience": "stopped: held-out loss no longer improves",
             "interrupted": "interrupted, and saved",
             "callback": "stopped by a callback",
-            "done": "was done already",
+            "done": "was already finished",
         }[self.reason]
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
@@ -86,8 +86,8 @@ class FinetuneResult:
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
         if self.best_step == 0:  # of which no checkpoint is kept: it is the model that training began with
             return (
-                f"Held-out loss was lowest before training, {figures}: the model has got no better. generate() uses "
-                f"the last step, {self.steps}; a lower learning_rate or more text may help."
+                f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
+                f"last step, {self.steps}; a lower learning_rate or more text may help."
             )
         return f"Best held-out loss {figures} at step {self.best_step}; generate() uses that step."
 
@@ -109,21 +109,21 @@ def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> 
     yield text.text()
     step, epoch = duration(seconds_per_step), duration(seconds_per_step * plan.steps_per_epoch)
     if plan.endless:
-        yield f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when you stop it."
+        yield f"A step takes about {step} here, an epoch about {epoch}; the run ends when you stop it."
     elif plan.last_step is None:
         yield (
-            f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when held-out loss "
-            "stops falling, often after 2 to 6 passes."
+            f"A step takes about {step} here, an epoch about {epoch}; the run ends when held-out loss stops improving, "
+            "often after 2 to 6 epochs."
         )
     else:
         yield (
-            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} passes over the text and take "
-            f"about {duration(seconds_per_step * plan.last_step)} here."
+            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} epochs and take about "
+            f"{duration(seconds_per_step * plan.last_step)} here."
         )
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in a readable unit."""
     if seconds < 1.0:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 90.0:
@@ -134,7 +134,6 @@ def duration(seconds: float) -> str:
 
 
 _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
-_MOST_HELD_OUT_WINDOWS = 64  # per evaluation during training; more would cost more time than they tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +307,7 @@ def _prepare(
 def _held_out_batches(held_out: TokenSet | None, window: int, batch_size: int) -> tuple[Batch, ...]:
     if held_out is None:
         return ()
-    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(_MOST_HELD_OUT_WINDOWS // batch_size, 1)))
+    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(HELD_OUT_ROWS // batch_size, 1)))
 
 
 def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:

@@ -11,12 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.samples import TextChunk
+from gpt2simple.settings.fields import is_text
 from gpt2simple.storage.files import GrowingFile
 
 logger = logging.getLogger(__name__)
+
+SAMPLE_DELIM = "=" * 20 + "\n"
 
 
 class Turns:
@@ -43,6 +47,12 @@ class Turns:
         """The pieces of each sample that is done and has to wait for one that is not; for when no more will come."""
         later = [pieces for number, pieces in sorted(self._held.items()) if number > self._turn]
         return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
+
+
+def require_delim(delim: Any) -> None:
+    """Raise SettingsError where what is to stand between samples is no text."""
+    if not is_text(delim):
+        raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")
 
 
 def new_file(path: str | Path) -> GrowingFile:

@@ -26,7 +26,6 @@ from gpt2simple.settings import (
     GenerateSettings,
     SessionSettings,
     TextSettings,
-    build,
     only,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS
@@ -98,11 +97,13 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
       echo "Dear diary," | gpt2simple generate --prefix - --json
     """
     _refuse_mixtures(options, settings, as_json=as_json)
+    from gpt2simple.api.request import GenerateRequest
+
     prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"))
-    build(GenerateSettings, settings)  # complains before TensorFlow is loaded, which takes seconds
+    request = GenerateRequest.of(prefix, settings)  # complains before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
-    show_texts(prefix, settings, as_json=as_json, **options)
+    show_texts(request, settings, as_json=as_json, **options)
 
 
 @click.command()

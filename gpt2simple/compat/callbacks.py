@@ -67,12 +67,12 @@ class WatchedSession(Session):
         super().__init__(*arguments, **keywords)
         self._sample_num = sample_num
 
-    def _watchers(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
+    def _callbacks(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
         others = [observer for observer in standard_observers(self.run_dir) if not isinstance(observer, Progress)]
         return [*others, PrintedLines()], lambda step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:
-        length = min(request.settings.sample_length, self._load().config.n_ctx - 1)
+        length = min(request.settings.sample_length, self._in_memory().config.n_ctx - 1)
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )

@@ -102,7 +102,7 @@ def _draw_held_out(axes: Any, curves: Curves) -> None:
     )  # fmt: skip
     if curves.trend.has_stopped_falling:
         axes.axvline(best.step, color=_HELD_OUT, linewidth=1, linestyle="--")
-        label = "overfitting: held-out loss no longer falls"
+        label = "overfitting: held-out loss no longer improves"
         axes.axvspan(best.step, steps[-1], color=_OVERFITTING, alpha=0.4, linewidth=0, label=label)
 
 

@@ -66,7 +66,7 @@ def estimate_memory(
 def choose_gradient_checkpointing(
     config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
-    """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
+    """Whether to recompute activations, and a message for the user where memory decides or will not suffice.
 
     Args:
         free: bytes available; None: unknown (a GPU), nothing is predicted.
@@ -77,12 +77,10 @@ def choose_gradient_checkpointing(
     gradient_checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
     needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
-        ways = "a smaller batch_size, a shorter window" + (
-            "" if gradient_checkpointing else ", gradient_checkpointing=True"
-        )
+        more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
         return gradient_checkpointing, (
-            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: it may be stopped by "
-            f"the system. Ways to need less: {ways}, or a smaller model_name."
+            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; it may be stopped by "
+            f"the system. To need less: a smaller batch_size, a shorter window{more}, or a smaller model_name."
         )
     if gradient_checkpointing and asked is None:
         return True, (

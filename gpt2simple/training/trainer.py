@@ -11,15 +11,13 @@ from gpt2simple.backend.tensorflow import DType, Tensor, TFGPT2LMHeadModel, Vari
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.runs.records import Figures
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
-from gpt2simple.training.step import Gradients
-from gpt2simple.training.task import Rows, Task
+from gpt2simple.training.step import ModelStep
+from gpt2simple.training.task import Task
 
 _FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
-
 _GROWTH_STEPS = 2000
 
 
@@ -28,30 +26,18 @@ class Trainer(keras.Model):
 
     Args:
         language_model: the `TFGPT2LMHeadModel` whose variables change.
-        variables: the trained model's by canonical name. config: the model's.
-        gradients: computes a step's gradients. task: what is learned.
-        dtype: of the products; float16 turns loss scaling on.
+        step: computes the gradients of its weights. task: what is learned.
+        scales_loss: whether gradients may overflow, as in float16.
     """
 
-    def __init__(
-        self,
-        language_model: TFGPT2LMHeadModel,
-        variables: Mapping[str, Variable],
-        config: ModelConfig,
-        gradients: Gradients,
-        task: Task,
-        dtype: DType,
-    ) -> None:
+    def __init__(self, language_model: TFGPT2LMHeadModel, step: ModelStep, task: Task, *, scales_loss: bool) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
-        self._variables_by_name = dict(variables)
-        self._config, self._matmul_dtype = config, dtype
-        self._gradients, self._task = gradients, task
-        scaled = dtype == tf.float16
-        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scaled else 1.0, trainable=False, name="loss_scale")
+        self.scales_loss = scales_loss
+        self._step, self._task = step, task
+        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scales_loss else 1.0, trainable=False, name="loss_scale")
         # 64 bits: TensorFlow places variables of 32-bit integers on the host, where XLA cannot use them on a GPU.
         self.good_steps = tf.Variable(0, trainable=False, name="good_steps", dtype=tf.int64)
-        self.scales_loss = scaled
 
     @property
     def metrics(self) -> list[Any]:
@@ -61,7 +47,7 @@ class Trainer(keras.Model):
         """One optimizer step on inputs, targets, loss mask [A, B, T]; its figures, for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
         rate = optimizer.rate_of_next_step()
-        nats, tokens, gradients = self._gradients.of_step(data, optimizer.iterations, self.loss_scale)
+        nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)
         norm, finite = optimizer.step(gradients, self.loss_scale)
         if self.scales_loss:
             self._adjust_loss_scale(finite)
@@ -108,11 +94,7 @@ class Trainer(keras.Model):
 
     @cached_property
     def _sums_of_batch(self) -> Any:
-        return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
-
-    def _evaluate_batch(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
-        states = hidden_states(flat_weights(self._variables_by_name), inputs, self._config, self._matmul_dtype)
-        return self._task.evaluation_sums(self._variables_by_name, Rows.of(states, targets, loss_mask))
+        return tf.function(self._step.evaluation_sums, reduce_retracing=False, jit_compile=self.jit_compile or None)
 
 
 def build_trainer(
@@ -138,17 +120,11 @@ def build_trainer(
         compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
-    gradients = Gradients(
-        variables,
-        trained,
-        config,
-        dtype,
-        task,
-        dropout_rate=settings.dropout,
-        seed=seed,
-        gradient_checkpointing=gradient_checkpointing,
-    )
-    trainer = Trainer(model, variables, config, gradients, task, dtype)
+    step = ModelStep(
+        variables, trained, config, dtype, task,
+        dropout_rate=settings.dropout, seed=seed, gradient_checkpointing=gradient_checkpointing,
+    )  # fmt: skip
+    trainer = Trainer(model, step, task, scales_loss=dtype == tf.float16)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},

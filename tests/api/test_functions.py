@@ -188,7 +188,7 @@ def test_a_checkpoint_that_is_asked_for_is_loaded_into_a_session_that_holds_anot
     loaded: list[str] = []
     with gpt2simple.start_session(model_name="small", precision="float32") as session:
         monkeypatch.setattr(session, "load", loaded.append)
-        for name in ("generate", "evaluate", "score", "pieces"):
+        for name in ("samples_of", "evaluate", "score", "pieces_of"):
             monkeypatch.setattr(session, name, lambda *_, **__: [])
         arguments = () if function is gpt2simple.generate else ("text.txt",)
         for checkpoint in (None, "latest", "best"):

@@ -143,7 +143,7 @@ def test_the_run_records_what_was_chosen_for_it(
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
-        assert any("GB are free: it may be stopped by the system" in message for message in messages)
+        assert any("GB are free; it may be stopped by the system" in message for message in messages)
     assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
@@ -225,6 +225,48 @@ def test_best_and_latest_are_loaded_and_nothing_else(place: Path) -> None:
         assert session.model_name == "small"
         with pytest.raises(SettingsError, match=r'checkpoint is \'last\'; expected "best" or "latest"\.'):
             session.load("last")
+
+
+def test_weights_that_cannot_be_loaded_leave_the_session_with_those_it_had(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that failed half-way once left half of each in the session's model."""
+    with open_session(place, "small") as session:
+        before = weights_of(session.model)
+        session.run_name = "done"
+
+        def half(self: LoadedModel, folder: Path) -> None:
+            self.model.variables[0].assign(self.model.variables[0] + 1.0)
+            raise CheckpointError("torn")
+
+        monkeypatch.setattr(LoadedModel, "refill", half)
+        with pytest.raises(CheckpointError, match="torn"):
+            session.load()
+        assert weights_of(session.model) == before
+        assert session.model_name == "small"
+
+
+def test_training_that_fails_leaves_the_session_with_the_weights_it_had(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise DataError("broken")
+
+    with open_session(place, "second", run_name="failed") as session:
+        before = weights_of(session.model)
+        monkeypatch.setattr("gpt2simple.api.session.finetune_run", broken)
+        with pytest.raises(DataError, match="broken"):
+            session.finetune(place / "text.txt", restore_from=str(place / "small"), steps=1)
+        assert weights_of(session.model) == before
+        assert session.model_name == "second"
+
+
+def test_a_run_named_before_the_first_use_is_the_one_that_is_loaded(place: Path) -> None:
+    with open_session(place, run_name="absent") as session, open_session(place, run_name="done") as done:
+        session.run_name = "done"
+        assert weights_of(session.model) == weights_of(done.model)
+        session.run_name = "next"  # the run to write, and not what is in memory
+        assert session.evaluate(place / "text.txt", cache_dir=str(place / "cache")).model == "done (small)"
 
 
 def test_a_saved_model_opens_again_and_replaces_nothing(place: Path, tmp_path: Path) -> None:

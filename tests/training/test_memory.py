@@ -72,7 +72,7 @@ def test_a_warning_names_the_settings_that_help():
     gradient_checkpointing, remark = choose(1 * GB)
     assert gradient_checkpointing
     assert remark is not None
-    assert "1.0 GB are free: it may be stopped by the system. Ways to need less: a smaller batch_size, " in remark
+    assert "1.0 GB are free; it may be stopped by the system. To need less: a smaller batch_size, " in remark
     assert "gradient_checkpointing=True" not in remark
     off, remark = choose(1 * GB, gradient_checkpointing=False)
     assert not off

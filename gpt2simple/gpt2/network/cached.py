@@ -4,7 +4,7 @@ The functions take weights and caches as arguments and are kept in the process b
 model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
 
 *The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
-it: a token's position in the text is in its position embedding, so attention does not depend on where its key is stored.
+it: a token's position in the text is in its position embedding, so attention does not depend on where its key is.
 Thus one update serves all rows however their lengths differ, and a row can be replaced at any time.
 
 *The arithmetic is that of `transformer`, `attention` and `layers`*, and each part here names its twin there. It is

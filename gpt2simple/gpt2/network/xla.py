@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpt2simple.backend import tensorflow as backend
-from gpt2simple.backend.tensorflow import Tensor, Variable, tf
+from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
 
 WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
@@ -27,8 +26,8 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def run_after(event: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors, available only after ``event``, and protected from common-subexpression elimination."""
-    if backend.in_xla():
-        return list(backend.xla_optimization_barrier([event, *tensors])[1:])
+    if in_xla():
+        return list(xla_optimization_barrier([event, *tensors])[1:])
     with tf.control_dependencies([event]):
         return [tf.identity(tensor) for tensor in tensors]
 
@@ -83,10 +82,10 @@ class Compiled:
 
         def call(*others: Any) -> Any:
             if self._concrete is not None:
-                return backend.call_concrete(self._concrete, [*fixed, *_flat(others)])
-            with backend.quiet_stderr():  # the first use of XLA writes a line
+                return call_concrete(self._concrete, [*fixed, *_flat(others)])
+            with quiet_stderr():  # the first use of XLA writes a line
                 concrete = self._function.get_concrete_function(*leading, *others)
-                result = backend.call_concrete(concrete, [*fixed, *_flat(others)])
+                result = call_concrete(concrete, [*fixed, *_flat(others)])
             self._concrete = concrete
             return result
 
@@ -94,4 +93,4 @@ class Compiled:
 
 
 def _flat(arguments: Any) -> list[Any]:
-    return [x.handle if isinstance(x, Variable) else x for x in tf.nest.flatten(arguments)]
+    return [x.handle if isinstance(x, tf.Variable) else x for x in tf.nest.flatten(arguments)]

@@ -10,7 +10,7 @@ from gpt2simple.gpt2.network import attention
 from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states
 from gpt2simple.testing import SMALL_CONFIG
-from gpt2simple.training.step import Gradients
+from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import (
     LONG_SHAPE,
@@ -27,13 +27,13 @@ def our_loss_and_gradients(
     model, shape, batch, *, dtype=tf.float32, dropout=0.0, gradient_checkpointing=False, position=0
 ):
     variables = named_variables(model)
-    gradients = Gradients(
+    step = ModelStep(
         variables, frozenset(variables), shape, dtype, LanguageModeling(np.ones(shape.n_vocab)),
         dropout_rate=dropout, seed=1,
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
     inputs, targets, loss_mask = (tf.constant(array)[None] for array in batch)  # one micro-batch
-    nats, tokens, found = gradients.of_step((inputs, targets, loss_mask), tf.constant(position), tf.constant(1.0))
+    nats, tokens, found = step.gradients((inputs, targets, loss_mask), tf.constant(position), tf.constant(1.0))
     return float(nats / tokens), {name: tf.cast(g, tf.float32).numpy() for name, g in found.items()}
 
 

@@ -53,7 +53,7 @@ def test_a_failing_member_is_reported_once_and_left_out_while_the_others_go_on(m
     group.on_sample(SAMPLE)
     group.on_end(END)
     assert messages == [
-        "Failing failed in on_sample (OSError: [Errno 28] No space left on device); training goes on without it."
+        "Failing failed in on_sample (OSError: [Errno 28] No space left on device); training continues without it."
     ]
     assert [name for name, _ in witness.calls] == ["on_sample", "on_sample", "on_end"]
     assert group.members == (witness,)

@@ -58,7 +58,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
         "training, smoothed",
         "held-out",
         "best: step 200, 2.726 nats/token, 0.983 bits/byte",
-        "overfitting: held-out loss no longer falls",
+        "overfitting: held-out loss no longer improves",
     ]
     axes = drawn[-1].axes[0]
     assert axes.get_title() == "my$run$: tiny"
@@ -71,7 +71,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
 def test_a_healthy_run_has_no_such_zone(tmp_path: Path, drawn: list[Figure]) -> None:
     evaluations = [evaluation(n, 4 - n / 100, is_best=True) for n in (10, 20, 30)]
     watch(tmp_path, [step(n) for n in range(1, 31)], evaluations).on_end(end(30))
-    assert "overfitting: held-out loss no longer falls" not in labels(drawn[-1])
+    assert "overfitting: held-out loss no longer improves" not in labels(drawn[-1])
     assert not drawn[-1].axes[0].patches
 
 
