@@ -23,15 +23,9 @@ _STEP = re.compile(r"(?:model|step)-(\d+)")
 
 
 def load_gpt2(
-    sess: Any,
-    checkpoint: str = "latest",
-    run_name: str = "run1",
-    checkpoint_dir: str = "checkpoint",
-    model_name: str | None = None,
-    model_dir: str = "models",
-    multi_gpu: bool = False,
-    reuse: bool = False,
-) -> None:
+    sess: Any, checkpoint: str = "latest", run_name: str = "run1", checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None, model_dir: str = "models", multi_gpu: bool = False, reuse: bool = False,
+) -> None:  # fmt: skip
     """Load a run, or a model itself, into the session.
 
     Args:

@@ -106,8 +106,7 @@ class MemorisationReport:
         ]
         if self.judged < len(self.samples):
             lines.append(f"In the last {self.judged} samples: {self.judged_share:.1%}.")
-        if self.longest is not None:
-            longest = self.longest
+        if (longest := self.longest) is not None:
             lines.append(
                 f"Longest copied passage: {longest.words} words, in document {longest.document} at line "
                 f"{longest.line:,}: {shortened(longest.text)!r}."

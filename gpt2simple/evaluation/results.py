@@ -62,7 +62,7 @@ class EvaluateResult(TextMetrics):
         """The result of a measurement; ``about`` gives the other fields."""
         return cls(
             **TextMetrics.of(found.total).to_json(),
-            standard_error=found.spread.standard_error,
+            standard_error=found.standard_error,
             documents=tuple(TextMetrics.of(tally) for tally in found.documents),
             **about,
         )

@@ -71,13 +71,8 @@ class TextScore:
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values."""
-        return {
-            "text": self.text,
-            "nats": self.nats,
-            "loss": self.loss,
-            "bits_per_byte": self.bits_per_byte,
-            "tokens": [asdict(token) for token in self.tokens],
-        }
+        values = {name: getattr(self, name) for name in ("text", "nats", "loss", "bits_per_byte")}
+        return {**values, "tokens": [asdict(token) for token in self.tokens]}
 
     def to_html(self) -> str:
         """The text, each token coloured by its surprise, with its probability as a tooltip."""
