@@ -1,9 +1,10 @@
-"""How a run looks from a notebook of gpt-2-simple's: its printed lines, its samples."""
+"""What a notebook written for gpt-2-simple shows of a run: printed lines and samples."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ _SMOOTHING = 0.99  # of the printed average, per printed line
 
 
 class PrintedLines(Observer):
-    """Prints what gpt-2-simple printed, in its form, to stdout.
+    """Prints what gpt-2-simple printed, in its format, to stdout.
 
     Args:
-        clock: gives the seconds that pass; tests have their own.
+        clock: returns seconds; tests pass their own.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,9 +76,6 @@ class WatchedSession(Session):
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )
-        generator = self._new_generator()
-        try:
+        with closing(self._new_generator()) as generator:
             texts = [sample.text for sample in generator.generate([""], wanted)]
-        finally:
-            generator.close()
         return "\n".join(f"======== SAMPLE {number} ========\n{text}\n" for number, text in enumerate(texts, 1))

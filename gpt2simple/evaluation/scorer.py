@@ -1,6 +1,6 @@
 """The loss and rank of each token under a model.
 
-The logits are computed in slices of rows, so that those of a whole window are never in memory at once. Knows no text.
+The logits are computed in slices of rows, so that those of a whole window are never in memory at once.
 """
 
 from __future__ import annotations

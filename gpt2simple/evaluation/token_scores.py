@@ -71,22 +71,17 @@ class TextScore:
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values."""
-        return {
-            "text": self.text,
-            "nats": self.nats,
-            "loss": self.loss,
-            "bits_per_byte": self.bits_per_byte,
-            "tokens": [asdict(token) for token in self.tokens],
-        }
+        values = {name: getattr(self, name) for name in ("text", "nats", "loss", "bits_per_byte")}
+        return {**values, "tokens": [asdict(token) for token in self.tokens]}
 
     def to_html(self) -> str:
-        """The text, each token coloured by how much it surprised the model, with its probability as a tooltip."""
+        """The text, each token coloured by its surprise, with its probability as a tooltip."""
         return render("token_scores.html", score=self)
 
     _repr_html_ = to_html
 
     def parts(self) -> Iterator[tuple[str, str, float]]:
-        """Each piece of the text, its tokens' scores in words, and its surprise, 0 to 1."""
+        """Each piece of the text, a description of its tokens' scores, and its surprise, 0 to 1."""
         first = 0
         for piece, count in self.pieces:
             tokens = self.tokens[first : first + count]
@@ -129,12 +124,8 @@ def _score_text(
     tokens: list[TokenScore] = []
     for batch in strided_windows(TokenSet(stream, [(0, len(stream))]), protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)
-        for token, nats, rank in zip(
-            batch.targets[batch.counts].tolist(),
-            scores.nats[batch.counts].tolist(),
-            scores.ranks[batch.counts].tolist(),
-            strict=True,
-        ):
+        columns = (values[batch.counts].tolist() for values in (batch.targets, scores.nats, scores.ranks))
+        for token, nats, rank in zip(*columns, strict=True):
             tokens.append(TokenScore(token, tokenizer.decode([token]), -nats, rank))
     return TextScore(text, tuple(tokens), tuple(whole_pieces(tokenizer, ids)))
 

@@ -1,12 +1,12 @@
 """`TFGPT2LMHeadModel`: build it from a config, fill it from a checkpoint, name its variables.
 
 The model is a plain container here: its variables are float32 whatever the global Keras policy says, and its own
-dropout is off, because training has a stateless dropout of its own (`gpt2.network`). Knows nothing of file layouts
-(`gpt2.formats` provides arrays by canonical name), of precision or of training.
+dropout is off, because training has a stateless dropout of its own (`gpt2.network`). It is independent of file
+layouts (`gpt2.formats` provides arrays by canonical name), precision and training.
 
 Each variable is made from its value, one tensor at a time. transformers' own way, random numbers for every layer first,
-costs time and consumes TensorFlow's global random state; and TensorFlow's allocator gives nothing back on a CPU, so
-what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
+costs time and consumes TensorFlow's global random state; and TensorFlow's allocator never returns memory on a CPU,
+so what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_model(config: ModelConfig, *, seed: int | None = None, initializer_ran
 
     Args:
         config: what to build.
-        seed: 0 or more; the same seed gives the same weights. None draws a fresh one.
+        seed: 0 or more; the same seed gives the same weights. None: a random one.
         initializer_range: standard deviation.
     """
     key = secrets.randbits(31) if seed is None else seed
@@ -71,10 +71,10 @@ def _normal(shape: Tensor, seed: Tensor, spread: Tensor) -> Tensor:
 
 
 def load_model(folder: Path) -> TFGPT2LMHeadModel:
-    """The model that a folder holds, whatever its layout.
+    """The model in a folder, in any layout.
 
     Raises:
-        CheckpointError: the folder holds no usable GPT-2.
+        CheckpointError: the folder contains no usable GPT-2.
     """
     with open_checkpoint(folder) as source:
         return _make_model(source.config, source.read)
@@ -88,12 +88,10 @@ def named_variables(model: TFGPT2LMHeadModel) -> dict[str, Variable]:
     body = model.transformer
     found = {"wte.weight": body.wte.embeddings, "wpe.weight": body.wpe.embeddings}
     for i, block in enumerate(body.h):
-        found |= {f"h.{i}.{name}": attrgetter(_keras_name(name))(block) for name in BLOCK_WEIGHTS}
+        for name in BLOCK_WEIGHTS:
+            path = name.replace("weight", "gamma").replace("bias", "beta") if _is_norm(name) else name
+            found[f"h.{i}.{name}"] = attrgetter(path)(block)
     return found | {"ln_f.weight": body.ln_f.gamma, "ln_f.bias": body.ln_f.beta}
-
-
-def _keras_name(name: str) -> str:
-    return name.replace("weight", "gamma").replace("bias", "beta") if _is_norm(name) else name
 
 
 def model_config(model: TFGPT2LMHeadModel) -> ModelConfig:
@@ -114,11 +112,15 @@ def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] |
     variables = named_variables(model)
     expected = canonical_shapes(model_config(model))
     for name, variable in variables.items():
-        value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
+        if not isinstance(weights, WeightSource) and name not in weights:
+            raise CheckpointError(
+                f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
+            )
+        value = weights.read(name) if isinstance(weights, WeightSource) else weights[name]
         if value.shape != expected[name]:
             raise CheckpointError(
                 f"The weight {name} has shape {list(value.shape)}; this model has {list(expected[name])}. "
-                "Load it into a model of its own shape."
+                "Load it into a model of that shape."
             )
         variable.assign(value.reshape(variable.shape))
 
@@ -132,14 +134,6 @@ def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
     """
     value = named_variables(model)[name].numpy()
     return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, F]
-
-
-def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    if name not in weights:
-        raise CheckpointError(
-            f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
-        )
-    return weights[name]
 
 
 def _make_model(config: ModelConfig, value: ReadValue) -> TFGPT2LMHeadModel:
@@ -227,7 +221,7 @@ class LoadedModel:
         """The model of a folder in any layout.
 
         Raises:
-            CheckpointError: the folder holds no usable model, or a tokenizer that is not this model's.
+            CheckpointError: the folder contains no usable model, or a tokenizer that is not this model's.
         """
         tokenizer = Tokenizer.load(folder)  # first: it is quick, and what is missing most often
         model = load_model(folder)
@@ -243,7 +237,7 @@ class LoadedModel:
         """Load the weights of another folder with a model of the same config.
 
         Raises:
-            CheckpointError: it holds no model, or one of another config.
+            CheckpointError: it contains no model, or one of another config.
         """
         with open_checkpoint(folder) as source:
             assign_weights(self.model, source)

@@ -1,4 +1,4 @@
-"""The contents of a report on one run, read from its folder: every number that the page shows, and their JSON form."""
+"""The contents of a report on one run, read from its folder: every number on the page, and their JSON form."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RunReport:
     Attributes:
         name: of its folder. info: its run.json.
         curves: training and held-out loss. verdict: on them.
-        samples: what the model wrote during training. memorisation: of them, in the same order; None where there is no
-            training text or no sample, and then ``missing`` says why.
+        samples: what the model wrote during training. memorisation: of them, in the same order; None if there is no
+            training text or no sample; ``missing`` then says why.
         steps_per_epoch: of the run. tokens, seconds: of training.
     """
 
@@ -82,7 +82,7 @@ def _finite(value: Any) -> Any:
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:
-    """Why a run has no samples: it was to write none, it ended before the first, or they were deleted."""
+    """Why a run has no samples: sampling was off, it ended before the first one, or they were deleted."""
     every = info.description.settings.sample_every
     if every == 0:
         return "The run wrote no samples (sample_every=0), so memorisation cannot be measured."
@@ -99,7 +99,7 @@ def run_report(run_dir: Path, info: RunInfo, text: TrainingText | None, missing:
     """The report on a run.
 
     Args:
-        info: its run.json. text: what it was trained on, in which its samples' passages are looked up.
+        info: its run.json. text: what it was trained on, which its samples are compared with.
         missing: why ``text`` is None, a sentence.
 
     Raises:

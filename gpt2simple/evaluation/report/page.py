@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gpt2simple.evaluation.html import render
@@ -21,7 +21,7 @@ def page(runs: Sequence[RunReport], charts: Iterable[str]) -> str:
 
 
 def _section(run: RunReport, chart: str) -> dict[str, Any]:
-    """What the template shows of a run beside what the run's report says itself."""
+    """What the template shows of a run in addition to its report."""
     described = run.info.description
     data = {**described.data_summary, "tokens seen": run.tokens, "training seconds": round(run.seconds, 1)}
     settings = {**to_json(described.settings), **to_json(described.text_settings), "seed": described.seed}
@@ -33,7 +33,10 @@ def _section(run: RunReport, chart: str) -> dict[str, Any]:
         "evaluations": _evaluations(run),
         "copied": _copied_chart(run),
         "passages": _passages(run),
-        "facts": [(title, _rows(values)) for title, values in facts.items()],
+        "facts": [
+            (title, [(_title(name), _shown(value)) for name, value in values.items()])
+            for title, values in facts.items()
+        ],
     }
 
 
@@ -69,10 +72,6 @@ def _passages(run: RunReport) -> list[tuple[str, ...]]:
         )
         for passage in (run.memorisation.passages[:_MOST_PASSAGES] if run.memorisation else ())
     ]
-
-
-def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(_title(name), _shown(value)) for name, value in values.items()]
 
 
 def _title(name: str) -> str:

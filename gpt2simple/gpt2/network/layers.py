@@ -12,7 +12,6 @@ from gpt2simple.backend.tensorflow import DType, Tensor, tf
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
-
 _GELU_CUBIC = 0.044715
 
 
@@ -35,11 +34,7 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
     @tf.custom_gradient
     def norm(x: Tensor, scale: Tensor, offset: Tensor) -> WithGradient:
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
-
-        def backward(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return _layer_norm_backward(x, scale, means, deviations, upstream)
-
-        return y, backward
+        return y, lambda upstream: _layer_norm_backward(x, scale, means, deviations, upstream)
 
     return norm(x, scale, offset)
 
@@ -119,11 +114,7 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
 @tf.custom_gradient
 def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
     """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _add_bias_backward(upstream, tf.zeros([], x.dtype))
-
-    return _add_bias_forward(x, bias), backward
+    return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
 
 
 @xla_compiled
@@ -146,11 +137,7 @@ def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
 
     The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
     """
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _bias_gelu_backward(x, bias, upstream)
-
-    return _bias_gelu_forward(x, bias), backward
+    return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
 
 
 @xla_compiled

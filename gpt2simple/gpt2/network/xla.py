@@ -4,7 +4,7 @@ On a CPU the matrix products run fastest in oneDNN, outside XLA, while element-w
 only the latter are compiled, each for itself, within the surrounding graph. On a GPU the whole step is compiled and
 these functions are simply inlined.
 
-Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency holds it back.
+Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency delays it.
 XLA, which compiles the whole step on a GPU, drops control dependencies and computes equal expressions once: a block
 that is recomputed to save memory would be kept in memory instead. An optimization barrier keeps the two apart.
 """
@@ -43,7 +43,7 @@ def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     @tf.custom_gradient
     def run(*inputs: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> list[Tensor]:
-            # Not before the gradient is due: else every block would be recomputed at once, and all of them held.
+            # Not before the gradient is due: else all blocks would be recomputed at once and kept in memory.
             again = run_after(upstream, inputs)
             with tf.GradientTape() as tape:
                 tape.watch(again)
