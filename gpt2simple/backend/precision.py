@@ -1,4 +1,4 @@
-"""The precision that a session works in, and why: from the GPU, or from what the processor says it can do."""
+"""The precision that a session works in, and why: from the GPU, or from the flags of the processor."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Precision:
 
     @property
     def in_words(self) -> str:
-        """What is used and why, to stand behind "Computing on ..."."""
+        """What is used and why, to follow "Computing on ..."."""
         if self.generating == self.training:
             return f"in {self.training}: {self.reason}"
         writing = f"in {self.generating} where text is written"
@@ -106,7 +106,7 @@ def precision_for_processor(flags: frozenset[str] | None, measured_gain: Callabl
 
     Args:
         flags: of the processor; None: unknown, or of no use.
-        measured_gain: how many times faster bfloat16 products are than those in float32; asked only without flags.
+        measured_gain: how many times faster bfloat16 products are than those in float32; called only without flags.
     """
     if flags is not None:
         units = next((name for name in BFLOAT16_UNITS if name in flags), None)

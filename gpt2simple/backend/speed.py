@@ -18,7 +18,7 @@ _FEWEST_ROUNDS, _MOST_ROUNDS = 4, 15
 
 _SECONDS_TO_COMPARE = 1.0  # where products are slow, fewer rounds must do
 
-Product = Callable[[], float]  # computes one product, and says how many seconds that took
+Product = Callable[[], float]  # computes one product, and returns the seconds it took
 
 
 @lru_cache(maxsize=8)

@@ -20,12 +20,12 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class TrainingWindows:
-    """Endless batches of windows: in every epoch each target token stands in exactly one of them.
+    """Endless batches of windows: in every epoch each target token is in exactly one of them.
 
     An epoch reads the text from a random place to its end and on from its beginning, cut into windows, the windows in
-    random order. The next epoch cuts it elsewhere. Where reading goes on from the beginning, the window holds the
-    end-of-text id that opens the text as an input, so nothing is learned about what would follow the text's last token.
-    The last cut of an epoch is shorter in general; its row is padded. A batch may hold rows of two epochs.
+    random order. The next epoch cuts it elsewhere. Where reading continues at the beginning, the window holds the
+    end-of-text id that opens the text as an input, so the model learns nothing about what would follow the text's last
+    token. The last cut of an epoch is shorter in general; its row is padded. A batch may hold rows of two epochs.
     """
 
     def __init__(self, tokens: TokenSet, window: int, batch_size: int, seed: int) -> None:
@@ -35,7 +35,7 @@ class TrainingWindows:
             DataError: there are not even two tokens.
         """
         if not tokens.targets:
-            raise DataError("The text has fewer than two tokens, so nothing can be learned. Give a longer text.")
+            raise DataError("The text has fewer than two tokens, so there is nothing to train on. Give a longer text.")
         self._tokens = tokens
         self._seed = seed
         self._asked = window
@@ -53,7 +53,7 @@ class TrainingWindows:
         return f"The text is shorter than a window of {self._asked} tokens; windows of {self.window} are used."
 
     def batch(self, index: int) -> Batch:
-        """The micro-batch of this number, counted from 0; the same for the same number, however often asked."""
+        """The micro-batch of this number, counted from 0; always the same for the same number."""
         inputs, targets, loss_mask = _empty_batch(self.batch_size, self.window)
         for row in range(self.batch_size):
             start, length = self._place(index * self.batch_size + row)

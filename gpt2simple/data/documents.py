@@ -1,7 +1,7 @@
 """Documents as a stream of text parts, and the rules that hold for every source.
 
 1. Windows line ends become ``\\n``: GPT-2 hardly ever saw ``\\r\\n``, and it would learn to write both.
-2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it stands; the token takes its place, never
+2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it occurs; the token takes its place, never
    its spelling. (``<|startoftext|>``, which is no token of GPT-2, stays ordinary text, so that it works as a prefix.)
 3. A document of nothing but white space is left out.
 
@@ -13,7 +13,7 @@ into words, and no word reaches across these places:
   may open a contraction.)
 
 A text without any such place in a million characters is not one that people write. It is cut all the same: its ids may
-then differ, but not what they spell. Knows neither files nor tokens.
+then differ, but not the text that they decode to. Knows neither files nor tokens.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from gpt2simple.storage.locks import wait_for_lock
 
 Progress = Callable[[int, int | None], None]
 
-"""Told now and then: bytes of the source read so far, and of how many, where that is known."""
+"""Called now and then with the bytes of the source read so far, and all of them where that is known."""
 
 _TASK_CHARACTERS = 1 << 17
 
@@ -54,7 +54,7 @@ def encode_corpus(
 
     Args:
         dataset: whatever `sources.open_source` takes.
-        progress: watches the encoding; not called where the text is in the cache.
+        progress: called while the text is encoded; not where it is in the cache.
 
     Raises:
         DataError: the dataset is missing, cannot be read, or holds nothing but white space.
@@ -133,7 +133,7 @@ def _encode(
             progress(source.bytes_read(), total)
         if not writer.documents:
             raise DataError(
-                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to learn from."
+                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to train on."
             )
         fingerprint = writer.finish()
     corpus = cache.open(fingerprint, source.names, source.files)
@@ -169,7 +169,7 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter
 
 
 def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
-    """Parts of documents, gathered to about `_TASK_CHARACTERS` a task."""
+    """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
     task: list[TextPart] = []
     size = 0
     for part in split_long(parts, _TASK_CHARACTERS):

@@ -29,8 +29,8 @@ class FileType:
         name: for messages.
         read: takes the file's name for messages, its stream and the TextSettings, and yields the text.
         suffixes: endings of its names, lower case.
-        magic: how every such file begins; it then counts more than the name.
-        zipped: whether it is a zip archive of a kind of its own, told from others by its name.
+        magic: how every such file begins; it overrides the name.
+        zipped: whether it is a zip archive of a kind of its own, known by its name.
         holds_ids: whether it holds token ids; ``read`` then takes the tokenizer in place of the settings.
     """
 
@@ -58,8 +58,8 @@ FILE_TYPES = (
 
 
 def file_type(name: str, head: bytes) -> FileType:
-    """The type of a file, from its name and its first bytes; plain text where neither tells."""
+    """The type of a file, from its name and its first bytes; plain text by default."""
     suffix, is_zip = PurePosixPath(name.lower()).suffix, head.startswith(ZIP)
-    named = (kind for kind in FILE_TYPES if suffix in kind.suffixes and kind.zipped == is_zip)
-    begun = (kind for kind in FILE_TYPES if kind.magic and head.startswith(kind.magic))
-    return next(begun, None) or next(named, TEXT)
+    by_name = (kind for kind in FILE_TYPES if suffix in kind.suffixes and kind.zipped == is_zip)
+    by_magic = (kind for kind in FILE_TYPES if kind.magic and head.startswith(kind.magic))
+    return next(by_magic, None) or next(by_name, TEXT)

@@ -1,7 +1,7 @@
 """From the names a user gives to open streams: folders, patterns, compressed files and archives.
 
 A name is the path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``; other
-strings are texts themselves. Does not read texts.
+strings are texts. Does not read texts.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Member:
 def find_files(name: str | Path) -> list[Path]:
     """The files that a name stands for: itself, all text files of a folder and its folders, or a pattern's matches.
 
-    In a folder, hidden files and files that are no texts are passed over.
+    In a folder, hidden files and files that are not text are skipped.
 
     Raises:
         DataError: there is no such file or folder, or it holds no text.
@@ -167,7 +167,7 @@ def _is_there(path: Path) -> bool:
 def members(path: Path, meter: Meter) -> Iterator[Member]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
-    In an archive of several files, those that are no texts are passed over, as in a folder. Use it, and read the
+    In an archive of several files, those that are not text are skipped, as in a folder. Use it, and read the
     streams, inside `clear_errors`.
 
     Raises:
@@ -207,17 +207,17 @@ def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
         names = [name for name in names if not _is_hidden(PurePosixPath(name))]
         if not names:
             raise DataError(f"{shown} is an archive without files. Give one that holds texts.")
-        passed_over = []
+        skipped = []
         for name in names:
             with archive.open(name) as opened:
                 inner: io.BufferedReader[Any] = io.BufferedReader(opened)
                 if len(names) > 1 and not _looks_like_text(_head(inner)):
-                    passed_over.append(PurePosixPath(name).name)
+                    skipped.append(PurePosixPath(name).name)
                 else:
                     yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner)
-    if len(passed_over) == len(names):
+    if len(skipped) == len(names):
         raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
-    _tell_passed_over(shown, passed_over)
+    _log_skipped(shown, skipped)
 
 
 def _head(stream: io.BufferedReader[Any]) -> bytes:
@@ -230,14 +230,14 @@ def _in_folder(folder: Path) -> list[Path]:
     if not texts:
         raise DataError(f"The folder {folder} holds no text files. Give a folder with .txt, .csv, .jsonl, ... in it.")
     kept = set(texts)
-    _tell_passed_over(str(folder), [path.name for path in found if path not in kept])
+    _log_skipped(str(folder), [path.name for path in found if path not in kept])
     return texts
 
 
-def _tell_passed_over(shown: str, names: list[str]) -> None:
+def _log_skipped(shown: str, names: list[str]) -> None:
     if names:
         examples = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        logger.info(f"{shown}: {len(names)} files that are no texts are passed over ({examples}).")
+        logger.info(f"{shown}: skipped {len(names)} files that are not text ({examples}).")
 
 
 def _may_be_text(path: Path) -> bool:
@@ -260,7 +260,7 @@ def _no_such_file(name: str, path: Path) -> str:
     if _is_address(name):
         return f"{name} is an address, not a file. Download it first and give the file's name."
     if _is_rather_a_text(name):
-        return f"There is no file named {name[:40]!r}... To learn from a string itself, give a list: [text]."
+        return f"There is no file named {name[:40]!r}... To train on a string itself, give a list: [text]."
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if os.access(folder, os.R_OK) and folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3)

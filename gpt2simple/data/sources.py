@@ -27,7 +27,7 @@ _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
 
 
 class Source:
-    """Something that documents come from; as such one that can be read only once and tells nothing before.
+    """Something that documents come from. This class itself: read only once, with nothing known before.
 
     Attributes:
         names: what it is called, as the user named it.
@@ -62,7 +62,7 @@ class Source:
 
 
 def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings) -> Source:
-    """The source that a user's value stands for.
+    """The source of a dataset as the user gave it.
 
     Args:
         tokenizer: decodes the ids of .npz files; None refuses them.
@@ -102,7 +102,7 @@ def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: 
 
 
 class _Files(Source):
-    """The files that one name stands for."""
+    """The files of one name."""
 
     def __init__(self, name: str, paths: list[Path], tokenizer: Tokenizer | None, settings: TextSettings) -> None:
         super().__init__(name, self._read_files)
@@ -119,7 +119,7 @@ class _Files(Source):
         return _digest(self._state) if self._is_on_disk and settled else None
 
     def content_key(self) -> str | None:
-        # A file's type follows from its content and its endings, so both are part of what it says.
+        # A file's type follows from its content and its endings, so both are part of the key.
         return _digest([["".join(p.suffixes).lower(), sha256_of(p)] for p in self._paths]) if self._is_on_disk else None
 
     def total_bytes(self) -> int | None:

@@ -20,7 +20,7 @@ class DataSummary:
     sources: tuple[str, ...]
     files: int
     documents: int
-    duplicates: int  # documents whose text stands in the corpus already
+    duplicates: int  # documents with the same text as an earlier one
     characters: int
     bytes: int  # of UTF-8
     tokens: int
@@ -40,13 +40,13 @@ class DataSummary:
 
     @property
     def warning(self) -> str | None:
-        """What to expect where the text is so small that the model will know it by heart."""
+        """What to expect where the text is so small that the model will memorise it."""
         if self.tokens_per_parameter >= MEMORISED_BELOW:
             return None
-        watch = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
+        advice = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
         return (
             f"The text has one token for {self.parameters / max(self.train_tokens, 1):,.0f} parameters, so the model "
-            f"will know it by heart after some passes. {watch}, add text, or take a smaller model."
+            f"will memorise it after a few passes. {advice}, add text, or choose a smaller model."
         )
 
     def text(self) -> str:
@@ -56,7 +56,7 @@ class DataSummary:
         lines = [
             f"Text: {read}{_count(self.documents, 'document')}{copies}, {self.characters:,} characters, "
             f"{self.tokens:,} tokens ({self.bytes / max(self.tokens, 1):.2f} bytes each)",
-            f"Learned: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
+            f"Training: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
             f"{self.parameters:,} parameters",
             f"Held out: {self.held_out_tokens:,} tokens ({self.held_out_share:.1%})",
             *self.messages,
@@ -64,7 +64,7 @@ class DataSummary:
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as JSON values, as run.json keeps it; it calls the messages notices."""
+        """The summary as JSON values, as run.json has it, where the messages are called notices."""
         values = asdict(self)
         values["notices"] = list(values.pop("messages"))
         derived = {
@@ -76,7 +76,7 @@ class DataSummary:
 
 
 def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
-    """The summary of a text that was parted so, for a model of so many parameters."""
+    """The summary of a text and its split, for a model of so many parameters."""
     return DataSummary(
         sources=corpus.sources,
         files=corpus.files,

@@ -26,7 +26,7 @@ def read_texts(
     """The text of all documents in order, long ones in parts that no word reaches across, in bounded memory.
 
     Args:
-        progress: is told bytes read and all bytes (None: unknown) after each part.
+        progress: called with bytes read and all bytes (None: unknown) after each part.
 
     Raises:
         DataError: the dataset is missing or cannot be read, or holds token ids (.npz).

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.data.summary import MEMORISED_BELOW
-from gpt2simple.runs.curves import LOOKS_WITHOUT_GAIN, Curves
+from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves
 from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
@@ -90,7 +90,7 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     plan, curves = metrics.starts[-1], Curves.of(metrics.steps, metrics.evaluations)
     best, last = curves.trend.best, curves.trend.latest
     steps, _, smooth = curves.drawn()
-    patience = settings.early_stopping_patience if plan.last_step is None else LOOKS_WITHOUT_GAIN
+    patience = settings.early_stopping_patience if plan.last_step is None else EVALUATIONS_WITHOUT_GAIN
     kind = _kind(curves, patience)
     step = metrics.steps[-1].step
     facts: dict[str, Any] = {
@@ -104,7 +104,7 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
         "train_loss": float(smooth[-1]),
         "gap_at_best": best.loss - float(np.interp(best.step, steps, smooth)) if best else None,
         "gap": last.loss - float(np.interp(last.step, steps, smooth)) if last else None,
-        "evaluations_since_best": curves.trend.looks_since_best,
+        "evaluations_since_best": curves.trend.evaluations_since_best,
         "steps_since_best": step - best.step if best else None,
         "train_tokens": plan.train_tokens,
         "parameters": plan.parameters,

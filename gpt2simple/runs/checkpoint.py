@@ -60,7 +60,7 @@ class StepCheckpoint:
         """What is wrong with it, in words; None where every byte is as it was written.
 
         Args:
-            weights_only: look at the weights alone (a third of the bytes), which is enough for generating.
+            weights_only: check the weights alone (a third of the bytes), which is enough for generating.
         """
         try:
             manifest = Manifest.read(self.path)

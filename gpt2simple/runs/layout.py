@@ -35,12 +35,12 @@ MODEL_SIDE_FILES = (
     "merges.txt",
 )
 
-# What observers write into a run's folder; named here because whoever replaces a run removes them.
+# What observers write into a run's folder; replacing a run removes them.
 OBSERVERS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
 
 OBSERVERS_FOLDERS = ("samples", "tensorboard")
 
-# A checkpoint that replaces one of the same step stands whole under this second name before the first one goes.
+# A checkpoint that replaces one of the same step is complete under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
 
 _STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
@@ -100,7 +100,7 @@ def step_folder_name(step: int) -> str:
 
 
 def step_folders(run: Path) -> dict[int, Path]:
-    """The checkpoint folders of a run by step, ascending; a finished replacement stands for what it replaces."""
+    """The checkpoint folders of a run by step, ascending; a finished replacement counts instead of what it replaces."""
     found: dict[int, Path] = {}
     for path in sorted(run.iterdir()) if run.is_dir() else []:  # "step-000120.new" sorts after "step-000120"
         match = _STEP_FOLDER.fullmatch(path.name)

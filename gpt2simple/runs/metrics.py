@@ -31,7 +31,7 @@ _KINDS: dict[str, type] = {
     "end": records.EndRecord,
 }
 
-# Of each step, each look at the held-out text, and each pass over the text, as "kind" says.
+# A row for each step, each evaluation and each pass over the text, as "kind" says.
 _COLUMNS = (
     "kind", "step", "epoch", "train_loss", "smoothed_train_loss", "held_out_loss", "perplexity", "bits_per_byte",
     "is_best", "learning_rate", "gradient_norm", "tokens", "tokens_per_second", "seconds",
@@ -53,7 +53,7 @@ class Metrics:
 def read(run_dir: Path) -> Metrics:
     """What the run in ``run_dir`` recorded; empty where nothing is there.
 
-    A torn line (the process was killed while writing it) and lines of unknown kinds are passed over.
+    A torn line (the process was killed while writing it) and lines of unknown kinds are skipped.
     """
     by_kind: dict[str, dict[int, Any]] = {kind: {} for kind in _KINDS}
     for line in _lines(run_dir):
@@ -86,7 +86,7 @@ def truncate(run_dir: Path, step: int) -> None:
 
 
 class MetricsFiles(records.Observer):
-    """Writes both files while the run goes on; each line reaches the operating system before the next step begins.
+    """Writes both files during a run; each line reaches the operating system before the next step begins.
 
     Args:
         run_dir: the run's folder.
@@ -101,9 +101,9 @@ class MetricsFiles(records.Observer):
         truncate(self._run_dir, plan.first_step)
         self._jsonl = (self._run_dir / JSONL_NAME).open("a", encoding="utf-8", newline="")
         self._csv = (self._run_dir / CSV_NAME).open("a", encoding="utf-8", newline="")
-        told = asdict(plan)
-        del told["run_dir"]  # a folder can be moved; the reader knows where it found the file
-        self._write({"kind": "start", **told})
+        values = asdict(plan)
+        del values["run_dir"]  # a folder can be moved; the reader knows where it found the file
+        self._write({"kind": "start", **values})
 
     def _add(self, record: Any) -> None:
         self._write(record.to_json())
@@ -182,7 +182,7 @@ def _row(line: dict[str, Any]) -> list[Any] | None:
         renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
     elif line["kind"] == "evaluation":
         renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
-        renamed["seconds"] = None  # of a look they say how long it took, of a step when it was: not one column
+        renamed["seconds"] = None  # how long the evaluation took; for a step it is when it ended: not one column
     elif line["kind"] == "epoch":
         renamed = {}  # its training loss is the mean over the pass that has just ended
     else:

@@ -1,4 +1,4 @@
-"""What happens in training, as plain records, and the interface of whoever watches.
+"""What happens in training, as plain records, and the interface of their receivers.
 
 Knows nothing of TensorFlow, files or terminals. The training loop makes the records; observers (progress lines, metric
 files, plots) receive them.
@@ -19,13 +19,13 @@ def perplexity(loss: float) -> float:
 
 
 def bits_per_byte(nats: float, target_bytes: int) -> float:
-    """A summed loss in bits per byte of the text that its targets spell."""
+    """A summed loss in bits per byte of the text of its targets."""
     return nats / math.log(2) / max(target_bytes, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What a run is about to do, told to observers before the first step."""
+    """What a run is about to do; observers get it before the first step."""
 
     model_name: str
     run_dir: Path
@@ -68,7 +68,7 @@ class Figures(Protocol):
         """All figures in one line, with units."""
 
     def brief(self) -> str:
-        """The most telling ones, with units."""
+        """The most important ones, with units."""
 
     def scalars(self) -> dict[str, float]:
         """The figures by name, for tables and charts; ``loss`` is the first."""
@@ -86,7 +86,7 @@ class LanguageFigures:
 
     nats: float  # summed over the target tokens
     target_tokens: int
-    target_bytes: int  # bytes of text that the target tokens spell
+    target_bytes: int  # bytes of the text of the target tokens
 
     @property
     def loss(self) -> float:
@@ -178,14 +178,14 @@ class EndRecord:
     step: int
     reason: str  # "finished", "patience", "interrupted", "failed"
     best_step: int | None
-    resume_hint: str  # what to call to go on
+    resume_hint: str  # what to call to continue
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "end", **asdict(self)}
 
 
 class Observer:
-    """Whoever watches a run; every method may be left out.
+    """Receives what happens in a run; every method may be left out.
 
     The calls come from the training thread, in order: start, then steps, epochs, evaluations, samples and checkpoints
     as they happen, then end (also after an interruption or an error).

@@ -1,4 +1,4 @@
-"""Where a fine-tuning call starts (anew, from a checkpoint, or nowhere as the run is done), and what may change.
+"""Where a fine-tuning call starts (fresh, from a checkpoint, or nowhere as the run is done), and what may change.
 
 Three kinds of settings, and why:
 
@@ -55,7 +55,7 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
 
     Args:
         recorded: from ``RunInfo.description``.
-        given: what the call said, by name.
+        given: the settings of the call, by name.
 
     Raises:
         SettingsError: a value out of range, or values that contradict each other.
@@ -72,7 +72,7 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
 
 
 def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
-    """Return if a call may go on with a run.
+    """Return if a call may continue a run.
 
     Args:
         path: the run's folder, for messages.
@@ -139,8 +139,8 @@ def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> N
         before = {name: pair[0] for name, pair in changes.items()}
         after = {name: pair[1] for name, pair in changes.items()}
         raise RunError(
-            f"{path} was begun with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
-            "saved position and optimizer do not fit that. "
+            f"{path} was started with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
+            "saved position and optimizer state do not fit that. "
             + _ways_on(f"{listed(before, fixed)} to continue it")
             + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
         )
@@ -168,7 +168,7 @@ class Start:
 
     Attributes:
         kind: "fresh": a new run; "legacy": a new run beside gpt-2-simple's files, from their weights; "continue": from
-            ``checkpoint``; "done": the run is as long as was asked for.
+            ``checkpoint``; "done": the run already has the steps of the call.
         step: optimizer steps done before the first one of this call.
         checkpoint: what to restore; None for "fresh" and "legacy".
         weights_from: the model folder that a new run begins with; None: the model that was named.
@@ -185,8 +185,7 @@ class Start:
 
 
 def continues(run: RunFolder, restore_from: str) -> bool:
-    """Whether a call with this ``restore_from`` goes on with what is in the folder, so that settings left out are the
-    run's."""
+    """Whether a call with this ``restore_from`` continues the run there, so that settings left out are the run's."""
     return restore_from in ("latest", "best") and bool(run.checkpoints())
 
 
@@ -271,19 +270,19 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
 def _why_done(
     run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: FinetuneSettings
 ) -> str | None:
-    ways = 'or restore_from="fresh" with overwrite=True to start anew, or another run_name.'
+    ways = 'or restore_from="fresh" with overwrite=True to start over, or another run_name.'
     if total_steps is not None:
         if step < total_steps:
             return None
         return (
             f"{run.path} is done: it has {step} steps, and {total_steps} were asked for (steps count the run's total). "
-            f"Give more steps to go on, such as steps={step + max(total_steps, 100)}, {ways}"
+            f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {ways}"
         )
     patience = info.description.settings.early_stopping_patience
     if info.ended != "patience" or settings.early_stopping_patience > patience or settings.restore_from == "best":
         return None
     return (
-        f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to go on all the same, "
+        f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to continue anyway, "
         f"such as steps={2 * step}, or a larger early_stopping_patience than {patience}, {ways}"
     )
 
@@ -304,5 +303,5 @@ def _continuing_messages(
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
-        messages.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
+        messages.append(f"The run continues with {what}; it may differ in the last digits from one that kept them.")
     return tuple(messages)

@@ -1,8 +1,8 @@
 """Writing a run folder: locked, checkpoints added without ever losing another, the root kept equal to one of them.
 
 Every change is one rename, so a process that is killed at any instant leaves a run that can be continued. The root is
-the model folder that other tools open. Knows files and steps; not what the tensors mean, how training goes, or who
-prints the notices.
+the model folder that other tools open. Knows files and steps; not what the tensors mean or how training
+goes.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class RunDirectory(RunFolder):
             remove_folder(steps[step])
 
     def rewind(self, step: int) -> None:
-        """Go back to the checkpoint of ``step``: later ones are removed, with a notice, and the root follows.
+        """Go back to the checkpoint of ``step``: later ones are removed, with a message, and the root follows.
 
         Called after ``repair`` by whoever continues a run; going back to the newest changes nothing but run.json.
         Observers take back their own records of later steps.
@@ -221,7 +221,7 @@ class RunDirectory(RunFolder):
         self.publish()
 
     def describe(self, description: RunDescription, step: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
-        """Record the settings and environment that the run goes on with from ``step``.
+        """Record the settings and environment with which the run continues from ``step``.
 
         Args:
             description: as it is from now on.
@@ -235,7 +235,7 @@ class RunDirectory(RunFolder):
     def mark_ended(self, reason: str) -> None:
         """Record why training ended: "finished", "patience", "interrupted" or "failed".
 
-        A disk that does not take it is no error: what ended the training is, and must not be hidden by this remark.
+        A disk that does not take it raises nothing, so that the error that ended the training stays visible.
         """
         self._require_lock()
         with contextlib.suppress(StorageError):
@@ -246,7 +246,7 @@ class RunDirectory(RunFolder):
 
         Leftovers of dead processes go, and a replacement that was cut short is finished. The newest and the best
         checkpoint are verified; damaged ones are set aside under another name (unless none is whole, which ``latest``
-        tells). run.json and the root's model files are made again where they are torn or behind.
+        reports). run.json and the root's model files are made again where they are torn or behind.
 
         Raises:
             RunError: neither run.json nor a copy of it in a checkpoint can be read.
@@ -268,7 +268,7 @@ class RunDirectory(RunFolder):
             publish_weights(self.path, best)
             restored.append(layout.MODEL_FILE)
         if restored:
-            logger.info(f"Made again from the checkpoints of {self.path}: {', '.join(restored)}.")
+            logger.info(f"Restored from the checkpoints of {self.path}: {', '.join(restored)}.")
 
     def _finish_replacements(self) -> None:
         for whole in layout.unfinished_replacements(self.path):
@@ -279,7 +279,7 @@ class RunDirectory(RunFolder):
     def _set_aside(self, checkpoint: StepCheckpoint) -> None:
         target = free_name(self.path / f"damaged-{checkpoint.path.name}")
         rename_folder(checkpoint.path, target)
-        logger.info(f"{checkpoint.path} is damaged and is now called {target.name}.")
+        logger.info(f"{checkpoint.path} is damaged and was renamed to {target.name}.")
 
     def _require_lock(self) -> None:
         assert self._lock_held, "a run is written only while its lock is held"
@@ -359,6 +359,6 @@ def locked_run(path: Path) -> Iterator[RunDirectory]:
 
 def _discard_empty(path: Path) -> None:
     if all(entry.name in (LOCK_FILE, LOCK_OWNER_FILE) for entry in path.iterdir()):
-        with contextlib.suppress(OSError):  # Windows, or another process that has just begun here
+        with contextlib.suppress(OSError):  # Windows, or another process that has just started here
             (path / LOCK_FILE).unlink(missing_ok=True)
             path.rmdir()

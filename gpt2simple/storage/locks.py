@@ -29,7 +29,7 @@ def locked(
 
     Args:
         path: the lock file; missing parent folders are made.
-        busy_message: what the error says when somebody else holds it.
+        busy_message: the message of the error when it is held elsewhere.
         error: the class of that error.
         wait_seconds: how long to wait for the other; 0 does not wait, -1 waits without end.
 

@@ -33,7 +33,7 @@ def said(last_step, seconds_per_step=3.0):
 def test_the_text_is_summed_up_with_the_remarks_of_its_split():
     summary, _ = said(None)
     assert summary.startswith("Text: 1 file, 1 document, 4,000 characters, 1,000 tokens (4.00 bytes each)")
-    assert "Learned: 900 tokens, 0.018 for each of the model's 50,000 parameters" in summary
+    assert "Training: 900 tokens, 0.018 for each of the model's 50,000 parameters" in summary
     assert "Held out: 100 tokens (10.0%)" in summary
     assert "A remark about the split." in summary
 
@@ -61,4 +61,4 @@ def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path, me
         session.finetune(str(text), steps=1, cache_dir=str(tmp_path / "cache"), **QUICK)
     told = "\n".join(messages)
     assert "Text: 1 file, 1 document, " in told
-    assert "so the model will know it by heart after some passes. " in told
+    assert "so the model will memorise it after a few passes. " in told

@@ -120,5 +120,5 @@ def test_what_cannot_be_begun_with_is_refused_before_a_model_is_loaded(tmp_path:
         request(tmp_path / "run2", restore_from="lastest")
     with pytest.raises(CheckpointError, match=r"empty holds no GPT-2 weights; it is empty"):
         request(tmp_path / "run2", restore_from=str(tmp_path / "empty"))
-    with pytest.raises(SettingsError, match=r"model_name is 'absent', which is no known model"):
+    with pytest.raises(SettingsError, match=r"model_name is 'absent', which is not a known model"):
         request(tmp_path / "run2", "absent", restore_from=str(folder))

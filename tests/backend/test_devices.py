@@ -46,7 +46,7 @@ def tell_gpus(monkeypatch: pytest.MonkeyPatch) -> TellGpus:
             tf.config.experimental, "set_memory_growth", lambda gpu, on: told.grown.append(gpu) if on else None
         )
         monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", told.threads.append)
-        monkeypatch.setattr(devices, "_settled_threads", "not started")
+        monkeypatch.setattr(devices, "_configured_threads", "not started")
         return told
 
     return tell

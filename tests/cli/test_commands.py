@@ -163,7 +163,7 @@ def test_without_click_the_entry_point_says_what_to_install(place: Path) -> None
         ("generate --logprobs", "--logprobs needs --json, which shows them."),
         ("generate --prefix-file absent.txt", "--prefix-file absent.txt cannot be read ("),
         ("generate --model-name small --temperature -1", "Error: temperature is -1.0; expected a finite number, at le"),
-        ("download --model-name 125M", "Error: model_name is '125M', which is no known model. Did you mean '124M'?"),
+        ("download --model-name 125M", "Error: model_name is '125M', which is not a known model. Did you mean '124M'?"),
         ("tokenizer text.txt --vocab-size 12", "Error: vocab_size is 12; expected at least 257"),
         ("tokenizer text.txt --folder small", "Error: small is not empty, and nothing in it is replaced. Name a new"),
     ],

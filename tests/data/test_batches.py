@@ -142,7 +142,7 @@ def test_the_window_shrinks_to_a_small_text_and_says_so(tokens: int) -> None:
 
 
 def test_fewer_than_two_tokens_are_an_error() -> None:
-    with pytest.raises(DataError, match=r"fewer than two tokens, so nothing can be learned. Give a longer text"):
+    with pytest.raises(DataError, match=r"fewer than two tokens, so there is nothing to train on. Give a longer text"):
         TrainingWindows(stream(1), 64, 1, seed=0)
 
 

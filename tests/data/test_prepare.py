@@ -97,5 +97,5 @@ def test_each_text_that_is_read_has_its_own_progress_bar(tmp_path: Path, text: P
 
 def test_a_text_that_is_all_held_out_leaves_nothing_to_train_on(tmp_path: Path, text: Path) -> None:
     prepared = prepare_text(text, settings_in(tmp_path, validation_file=text), BYTES, None, n_ctx=32)
-    with pytest.raises(DataError, match="nothing would be left to learn"):
+    with pytest.raises(DataError, match="nothing would be left to train on"):
         _ = prepared.split

@@ -102,7 +102,7 @@ def test_end_marks_are_found_across_reads(tmp_path: Path, shift: int) -> None:
 
 @pytest.mark.parametrize("content", ["", " \n\t\r\n", "\ufeff", "<|endoftext|>\n<|endoftext|>"])
 def test_nothing_but_white_space_is_an_error(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match=r"a\.txt holds no text, or nothing but white space. Give a text to learn from"):
+    with pytest.raises(DataError, match=r"a\.txt holds no text, or nothing but white space. Give a text to train on"):
         encode(write(tmp_path / "a.txt", content), tmp_path / "cache")
 
 
@@ -133,7 +133,7 @@ def test_a_folder_gives_its_texts_and_says_what_it_passes_over(tmp_path: Path, m
     write(folder / "picture.png", b"\x89PNG\r\n\x1a\n\0\0")
     corpus = encode(folder, tmp_path / "cache")
     assert texts_of(corpus) == ["a/z", "b", "c", "d"]
-    assert messages == [f"{folder}: 1 files that are no texts are passed over (picture.png)."]
+    assert messages == [f"{folder}: skipped 1 files that are not text (picture.png)."]
 
 
 def test_a_pattern_gives_its_matches_in_order(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_picture_in_an_archive_is_passed_over_as_in_a_folder(tmp_path: Path, m
         archive.writestr("book/cover.png", picture)
         archive.writestr("book/text.txt", STORY)
     assert texts_of(encode(tmp_path / "a.zip", tmp_path / "cache")) == [STORY]
-    assert messages == [f"{tmp_path / 'a.zip'}: 1 files that are no texts are passed over (cover.png)."]
+    assert messages == [f"{tmp_path / 'a.zip'}: skipped 1 files that are not text (cover.png)."]
     for number, message in (
         (1, r"b\.zip: 0\.png is a picture, not text"),
         (2, r"b\.zip holds no text files\. Give one"),
@@ -379,7 +379,7 @@ def test_parquet_by_column_and_template(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet has no column 'body'. It has: 'id', 'text'"):
         encode(path, cache, column="body")
     cut = write(tmp_path / "cut.parquet", path.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"cut\.parquet is no readable Parquet file"):
+    with pytest.raises(DataError, match=r"cut\.parquet is not a readable Parquet file"):
         encode(cut, cache)
 
 
@@ -408,7 +408,7 @@ def test_npz_of_something_else_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds arr_0, float64 of shape \(2, 2\); expected token ids"):
         encode(tmp_path / "floats.npz", cache)
     np.savez(tmp_path / "objects.npz", np.array([{}], dtype=object))
-    with pytest.raises(DataError, match=r"is no \.npz file of token ids"):
+    with pytest.raises(DataError, match=r"is not an \.npz file of token ids"):
         encode(tmp_path / "objects.npz", cache)
 
 
@@ -482,14 +482,14 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         ("*.doc", r"No file matches '\*.doc'"),
         ("https://example.com/a.txt", r"is an address, not a file. Download it first"),
         (["https://example.com/?page=1"], r"is an address, not a file. Download it first"),
-        ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To learn from a string itself, give a list"),
-        ("Why? " * 60, r"There is no file named 'Why\? .*To learn from a string itself, give a list: \[text\]"),
-        ("漢" * 90, r"There is no file named '漢.*To learn from a string itself, give a list: \[text\]"),
-        ("Once upon\na time", r"To learn from a string itself, give a list: \[text\]"),
+        ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To train on a string itself, give a list"),
+        ("Why? " * 60, r"There is no file named 'Why\? .*To train on a string itself, give a list: \[text\]"),
+        ("漢" * 90, r"There is no file named '漢.*To train on a string itself, give a list: \[text\]"),
+        ("Once upon\na time", r"To train on a string itself, give a list: \[text\]"),
         ("empty", r"The folder empty holds no text files"),
         ("paper.pdf", r"paper.pdf is a PDF, not text. Save its content as plain text first"),
         ("report.docx", r"report.docx is an office document or e-book, not text"),
-        ("zeros.bin", r"zeros.bin is no plain text: it holds zero bytes"),
+        ("zeros.bin", r"zeros.bin is not plain text: it holds zero bytes"),
     ],
 )
 def test_what_is_no_dataset_is_explained(

@@ -102,10 +102,8 @@ def test_repair_sets_damaged_checkpoints_aside_and_publishes_what_is_whole(tmp_p
         run.repair()
     assert [checkpoint.step for checkpoint in run.checkpoints()] == [3]
     assert (tmp_path / "run1" / "damaged-step-000006").is_dir()
-    assert any("step-000009 is damaged and is now called damaged-step-000009." in message for message in messages)
-    assert any(
-        "Made again from the checkpoints of" in message and "model.safetensors" in message for message in messages
-    )
+    assert any("step-000009 is damaged and was renamed to damaged-step-000009." in message for message in messages)
+    assert any("Restored from the checkpoints of" in message and "model.safetensors" in message for message in messages)
     require_repairable(tmp_path / "run1")
     with run.lock():  # the same step may be reached, and be damaged, again
         run.rewind(3)
@@ -153,7 +151,7 @@ def test_the_roots_files_are_made_again(
         assert "run.json cannot be read" in messages[-1]
         assert json.loads(path.read_bytes())["best_step"] == 3
     else:
-        assert messages == [f"Made again from the checkpoints of {tmp_path / 'run1'}: {name}."]
+        assert messages == [f"Restored from the checkpoints of {tmp_path / 'run1'}: {name}."]
         assert path.read_bytes() == whole
 
 

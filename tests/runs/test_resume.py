@@ -51,7 +51,7 @@ def test_a_run_that_is_long_enough_is_done_and_the_ways_on_are_named(tmp_path: P
     assert (start.kind, start.step) == ("done", 6)
     assert start.messages == (
         f"{tmp_path / 'run1'} is done: it has 6 steps, and {total_steps} were asked for (steps count the run's total). "
-        'Give more steps to go on, such as steps=106, or restore_from="fresh" with overwrite=True to start anew, '
+        'Give more steps to continue, such as steps=106, or restore_from="fresh" with overwrite=True to start over, '
         "or another run_name.",
     )
 
@@ -62,7 +62,7 @@ def test_a_run_that_stopped_by_patience_is_done_until_more_is_asked_for(tmp_path
         run.mark_ended("patience")
     start = decide(tmp_path / "run1", None)
     assert start.kind == "done"
-    assert "its held-out loss stopped falling, at step 6. Give steps to go on all the same" in start.messages[0]
+    assert "its held-out loss stopped falling, at step 6. Give steps to continue anyway" in start.messages[0]
     assert "or a larger early_stopping_patience than 3, or restore_from" in start.messages[0]
     assert decide(tmp_path / "run1", None, early_stopping_patience=4).kind == "continue"
     assert decide(tmp_path / "run1", None, restore_from="best").kind == "continue"
@@ -132,8 +132,8 @@ def test_settings_that_the_saved_state_depends_on_are_refused(tmp_path: Path) ->
     begin(tmp_path / "run1", 3)
     with pytest.raises(
         RunError,
-        match=r"run1 was begun with batch_size=1, optimizer='adamw', and this call gives batch_size=4, optimizer='sgd'"
-        r".*Give batch_size=1, optimizer='adamw' to continue it, or "
+        match=r"run1 was started with batch_size=1, optimizer='adamw', and this call gives batch_size=4, "
+        r"optimizer='sgd'.*Give batch_size=1, optimizer='adamw' to continue it, or "
         + ANOTHER
         + r" With another run_name, restore_from='.*run1' starts from what this run has learned\.",
     ):
@@ -144,7 +144,7 @@ def test_the_seed_that_was_drawn_is_the_runs_seed(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)  # seed 7, drawn: the settings say None
     same, other = (description(settings=FinetuneSettings(seed=seed)) for seed in (7, 8))
     assert decide_start(RunDirectory(tmp_path / "run1"), same, total_steps=9).kind == "continue"
-    with pytest.raises(RunError, match=r"was begun with seed=7, and this call gives seed=8"):
+    with pytest.raises(RunError, match=r"was started with seed=7, and this call gives seed=8"):
         decide_start(RunDirectory(tmp_path / "run1"), other, total_steps=9)
 
 
@@ -173,7 +173,7 @@ def test_another_environment_is_told(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     start = decide(tmp_path / "run1", environment={"gpt2simple": "1.0.0", "precision": "bfloat16"})
     assert start.messages[1] == (
-        "The run goes on with precision bfloat16 instead of float32; "
+        "The run continues with precision bfloat16 instead of float32; "
         "it may differ in the last digits from one that kept them."
     )
 
@@ -189,7 +189,7 @@ def test_what_an_older_run_did_not_record_is_no_difference(tmp_path: Path) -> No
         run.describe(description(environment=chosen), 3, {})
     start = decide(tmp_path / "run1", environment={**chosen, "gradient_checkpointing": "off", "intra_op_threads": "8"})
     assert start.messages[1] == (
-        "The run goes on with gradient_checkpointing off instead of on, intra_op_threads 8 instead of 2; "
+        "The run continues with gradient_checkpointing off instead of on, intra_op_threads 8 instead of 2; "
         "it may differ in the last digits from one that kept them."
     )
 

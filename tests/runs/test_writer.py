@@ -240,7 +240,7 @@ def test_the_files_of_gpt_2_simple_are_never_touched(tmp_path: Path, messages: l
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
     assert messages == [
         "Going back to step 13: removed the later checkpoint step-000016.",
-        f"Made again from the checkpoints of {folder}: model.safetensors.",
+        f"Restored from the checkpoints of {folder}: model.safetensors.",
     ]
 
 

@@ -1,6 +1,6 @@
 """JSON and JSON Lines: each line, or each entry of a list, is a document.
 
-Which key holds the text is `fields`' affair.
+`fields` chooses the key that holds the text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
 def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
-    An object that holds nothing but one list stands for that list. Lines of JSON are understood too.
+    An object that holds nothing but one list is read as that list. Lines of JSON are understood too.
 
     Raises:
         DataError: the file is not JSON, or an entry has no such key.

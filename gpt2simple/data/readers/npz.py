@@ -1,6 +1,6 @@
 """Texts that gpt-2-simple encoded before: .npz files of token ids.
 
-They are decoded and encoded again, which gives the end-of-text token its right id: gpt-2-simple spelled it out.
+They are decoded and encoded again, which gives the end-of-text token its right id: gpt-2-simple encoded its spelling.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read_npz(name: str, stream: BinaryIO, tokenizer: Tokenizer) -> Iterator[Text
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{name} is no .npz file of token ids ({error}). Encode the text again, or give the text itself."
+            f"{name} is not an .npz file of token ids ({error}). Encode the text again, or give the text itself."
         ) from error
 
 

@@ -32,6 +32,4 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             yield from (TextPart(chooser.text(row, "a row")) for row in batch.to_pylist())
     except (ArrowException, OSError) as error:
-        raise DataError(
-            f"{name} is no readable Parquet file ({error}). Get it anew from where it came from."
-        ) from error
+        raise DataError(f"{name} is not a readable Parquet file ({error}). Copy or download it again.") from error

@@ -85,7 +85,7 @@ def decoded_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
 def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:
     if b"\0" in error.object[:4096]:
         return DataError(
-            f"{name} is no plain text: it holds zero bytes, and byte {place} is not {encoding}. "
+            f"{name} is not plain text: it holds zero bytes, and byte {place} is not {encoding}. "
             "Save it as plain text, or give its encoding (encoding='utf-16-le', --encoding utf-16-le)."
         )
     value = error.object[error.start]

@@ -1,6 +1,6 @@
 """CSV and TSV: each row is a document.
 
-Knows the quoting rules (through Python's csv module) and how to tell a header; the text's columns are `fields`' affair.
+Knows the quoting rules (through Python's csv module) and how to recognise a header; `fields` chooses the column.
 """
 
 from __future__ import annotations
@@ -68,27 +68,27 @@ def _has_header(
     name: str,
     first: list[str],
     second: list[str] | None,
-    told: bool | None,
+    given: bool | None,
     needs_names: bool,
 ) -> bool:
-    """Whether the first row names the columns: as told, or as the columns asked for, or as it looks.
+    """Whether the first row names the columns: as given, as the chosen columns need it, or as it appears.
 
-    It looks so when all its cells are different short names, and one of them is a usual one ("text") or the second
+    It appears so when all its cells are different short names, and one of them is a usual one ("text") or the second
     row's cells are not all of that kind.
     """
-    if told is not None:
-        return told
+    if given is not None:
+        return given
     if needs_names:
         return True
     usual = any(cell.strip().lower() in USUAL_NAMES for cell in first)
     differ = second is not None and not _are_names(second)
-    looks = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
+    names_columns = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
     shown = ", ".join(repr(cell[:30]) for cell in first[:5])
-    if looks:
+    if names_columns:
         logger.info(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
     else:
         logger.info(f"{name}: the first row ({shown}) is taken as text; header=True reads it as column names.")
-    return looks
+    return names_columns
 
 
 def _are_names(row: list[str]) -> bool:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "tfds:"
 
-_SHOWN_CHARACTERS = 1000  # of what a builder says; instructions for downloads by hand are that long
+_SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
 
 
 def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[TextPart]:

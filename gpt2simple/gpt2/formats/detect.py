@@ -1,6 +1,6 @@
 """Which layout a folder's weights have, found by its files.
 
-Knows the files that tell the layouts apart, and what to say of a folder that has none; each layout's reader is loaded
+Knows which files tell the layouts apart, and the errors for a folder without any; each layout's reader is loaded
 only when it is met.
 """
 

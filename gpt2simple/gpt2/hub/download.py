@@ -1,7 +1,7 @@
 """``download_gpt2`` and ``is_gpt2_downloaded``: a whole model, by name.
 
 A folder counts as holding a model by the names of its files; whether weights and config fit is found out when they are
-loaded. Knows the order of things (look, lock, check the disk, fetch file by file, weights last); not how one file is
+loaded. Knows the order of things (check, lock, check the disk, fetch file by file, weights last); not how one file is
 fetched.
 """
 
@@ -82,7 +82,7 @@ def download_gpt2(
 ) -> Path:
     """The folder that holds the model, downloaded first if it is not there yet.
 
-    A download that was cut off goes on where it stopped. Two processes may ask at once: one downloads, the other waits.
+    A download that was cut off continues where it stopped. Of two processes at once, one downloads and the other waits.
     Nothing that is already in the folder is replaced, and a folder that holds a loadable model is left as it is.
 
     Args:
@@ -169,7 +169,7 @@ def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool]) -> bool:
     if has_source(folder):
         return True
     if holds_model(folder):
-        logger.info(f"{folder} holds the model already, in another layout; nothing was downloaded.")
+        logger.info(f"{folder} already holds the model, in another layout; nothing was downloaded.")
         return True
     return False
 
@@ -182,7 +182,7 @@ def _is_there(folder: Path, download: Download) -> bool:
     if published is not None and found != published:
         raise DownloadError(
             f"{path} has {found} bytes, the published file has {published}: it is another file, and is not replaced. "
-            f"Move {folder} away to download the model anew, or complete it by hand."
+            f"Move {folder} away to download the model again, or complete it by hand."
         )
     return True
 

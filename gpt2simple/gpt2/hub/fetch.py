@@ -34,14 +34,14 @@ _LONGEST_WAIT_SECONDS = 120.0
 
 _PAGE_TYPES = ("text/html", "application/xhtml", "application/xml", "text/xml")
 
-_CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # says nothing to a user
+_CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # of no use to a user
 
 
 class TransientError(Exception):
     """A fault that another attempt may not meet.
 
     Attributes:
-        wait_seconds: how long the server asked to wait; None: it did not say.
+        wait_seconds: how long the server wants us to wait; None: it did not say.
     """
 
     def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
@@ -92,8 +92,8 @@ def refuse_page(response: requests.Response, first_bytes: bytes, download: Downl
     kind = response.headers.get("Content-Type", "").lower()
     if kind.startswith(_PAGE_TYPES) or is_page(first_bytes):
         raise DownloadError(
-            f"{download.url} gave a web page or an error text instead of the file. A log-in page of this network may "
-            f"stand in between: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."
+            f"{download.url} returned a web page or an error text instead of the file. This network may want a log-in "
+            f"first: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."
         )
 
 
@@ -118,7 +118,7 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
         names: the files that make the folder complete by hand.
         kept: bytes of the file that wait for the next call.
     """
-    kept_note = f"{readable_size(kept)} are kept: the same call goes on from there." if kept else ""
+    kept_note = f"{readable_size(kept)} are kept: the same call continues from there." if kept else ""
     if isinstance(fault, UnreachableError):
         ways = (
             f"There is no connection to {download.url} ({fault}). Either name a mirror in the environment variable "
@@ -130,7 +130,7 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """The seconds a server asks to wait (a number or a date), within reason."""
+    """The seconds a server wants us to wait (a number or a date), within reason."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
         return min(float(value), _LONGEST_WAIT_SECONDS)
@@ -209,8 +209,9 @@ class Fetcher:
                 offline = isinstance(fault, UnreachableError) and not kept
                 if attempt >= (_ATTEMPTS_TO_CONNECT if offline else _ATTEMPTS):
                     raise gave_up(fault, download, folder=self.folder, names=all_names, kept=kept) from fault
-                asked = fault.wait_seconds
-                wait = asked if asked is not None else _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
+                wait = fault.wait_seconds
+                if wait is None:
+                    wait = _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
                 logger.info(f"{download.file.name}: {fault}. Trying again in {wait:.0f} s.")
                 self._sleep(wait)
 
@@ -246,10 +247,10 @@ class Fetcher:
             yield response
 
     def _receive(self, response: requests.Response, download: Download, partial: Path, start: int) -> None:
-        """Append the body to the partial file, or write it anew from byte 0."""
+        """Append the body to the partial file, or write it from byte 0."""
         if response.status_code == 206 and _first_byte(response) != start:
             _discard(partial)
-            raise TransientError("the server sent another part than the one asked for", wait_seconds=0.0)
+            raise TransientError("the server sent another part than the requested one", wait_seconds=0.0)
         chunks = response.iter_content(_CHUNK_BYTES)
         total = _total_bytes(response, start)
         try:

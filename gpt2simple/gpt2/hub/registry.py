@@ -147,7 +147,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {model.name: model for model in _MODELS}
 
 
 def find(name: str) -> KnownModel | None:
-    """The model that a name or alias stands for, None where no known model has it; case does not matter."""
+    """The model of that name or alias, None where no known model has it; case does not matter."""
     return _by_alias().get(str(name).lower())
 
 
@@ -163,13 +163,13 @@ def resolve(name: str) -> KnownModel:
 
 
 def unknown_model(name: str) -> SettingsError:
-    """The error for a name that stands for no model; it offers the nearest known one."""
+    """The error for a name that no model has; it offers the nearest known one."""
     known = _by_alias()
     nearest = difflib.get_close_matches(str(name).lower(), list(known), n=1)
     offer = f" Did you mean {known[nearest[0]].name!r}?" if nearest else ""
     others = ", ".join(alias for model in KNOWN_MODELS.values() for alias in model.aliases[:2])
     return SettingsError(
-        f"model_name is {name!r}, which is no known model.{offer} "
+        f"model_name is {name!r}, which is not a known model.{offer} "
         f"Expected one of {', '.join(KNOWN_MODELS)} (also understood: {others})."
     )
 
@@ -194,7 +194,7 @@ class Download:
 
     file: PublishedFile
     url: str
-    identity: str  # what the content is, wherever it comes from: a partial file may go on from another mirror
+    identity: str  # what the content is, wherever it comes from: a partial file may be continued from another mirror
     mirror_variable: str  # the environment variable that names another mirror
     expected_bytes: int  # as published, or a guess to check the disk with
 

@@ -58,7 +58,7 @@ def _from_fast_file(path: Path, name: str) -> Vocabulary:
 
 
 def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    """Raise where the file asks for something that would give other ids than GPT-2's rule."""
+    """Raise where the file has an option that would give other ids than GPT-2's rule."""
     before = content.get("pre_tokenizer") or {}
     found = []
     if model.get("type", "BPE") != "BPE":

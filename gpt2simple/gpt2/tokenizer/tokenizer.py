@@ -85,7 +85,7 @@ class Tokenizer:
         return self._encoder.encode_array(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that ids spell; incomplete UTF-8 becomes U+FFFD, special tokens spell nothing.
+        """The text of ids; incomplete UTF-8 becomes U+FFFD, special tokens become nothing.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -93,7 +93,7 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that ids spell; special tokens spell nothing.
+        """The bytes of ids; special tokens have none.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -113,7 +113,7 @@ class Tokenizer:
 
     @property
     def byte_lengths(self) -> np.ndarray:
-        """Bytes that each id spells, int32 [V]; 0 for the end of text and other special tokens."""
+        """The number of bytes of each id, int32 [V]; 0 for the end of text and other special tokens."""
         return self._vocabulary.byte_lengths
 
     @property

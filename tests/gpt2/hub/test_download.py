@@ -70,7 +70,7 @@ def test_a_folder_that_holds_another_layout_is_left_alone(server: FaultServer, d
     before = len(server.requests)
     download()
     assert len(server.requests) == before
-    assert "holds the model already, in another layout; nothing was downloaded" in download.messages[0]
+    assert "already holds the model, in another layout; nothing was downloaded" in download.messages[0]
 
 
 def test_a_foreign_file_in_the_folder_is_not_replaced(download: Download) -> None:

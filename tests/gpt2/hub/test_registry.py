@@ -37,10 +37,10 @@ def test_no_alias_is_given_twice() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_and_the_accepted_ones() -> None:
-    message = r"model_name is '335M', which is no known model\. Did you mean '355M'\? Expected one of 124M, .*tiny"
+    message = r"model_name is '335M', which is not a known model\. Did you mean '355M'\? Expected one of 124M, .*tiny"
     with pytest.raises(SettingsError, match=message):
         resolve("335M")
-    with pytest.raises(SettingsError, match=r"model_name is 'xyzzy', which is no known model\. Expected one of"):
+    with pytest.raises(SettingsError, match=r"model_name is 'xyzzy', which is not a known model\. Expected one of"):
         resolve("xyzzy")
     assert find("xyzzy") is None
 

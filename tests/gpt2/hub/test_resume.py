@@ -86,7 +86,7 @@ def test_another_part_than_the_one_asked_for_is_not_appended(server: FaultServer
     server.faults = [Fault("other_part", "model.safetensors")]
     download()
     assert download.visible() == HUB
-    assert download.messages[0].startswith("model.safetensors: the server sent another part than the one asked for.")
+    assert download.messages[0].startswith("model.safetensors: the server sent another part than the requested one.")
 
 
 def test_a_partial_file_of_other_content_is_fetched_anew(server: FaultServer, download: Download) -> None:

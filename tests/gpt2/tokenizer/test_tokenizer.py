@@ -296,7 +296,7 @@ def _spoil(folder: Path, how: str) -> None:
         ("list", r"vocab.json holds a JSON list where an object was expected"),
         ("pointer", r"vocab.json is a Git LFS pointer, not the data.* Run .*`git lfs pull`"),
         ("binary", r"vocab.json is not UTF-8 text \(byte 0\)"),
-        ("bytes", r"lacks 1 of the 256 single bytes, so it cannot spell every text. Use a byte-level BPE"),
+        ("bytes", r"lacks 1 of the 256 single bytes, so it cannot represent every text. Use a byte-level BPE"),
         ("end", r"no token '<\|endoftext\|>' that ends a text. Use the files that came with the model"),
         ("other merges", r"names a token that the vocabulary does not hold: the two files belong to different models"),
         ("odd merges", r"holds a merge 'th'; expected two tokens"),
