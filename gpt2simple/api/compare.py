@@ -35,9 +35,7 @@ from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
-
 _PASSES = 4  # over the text, where no budget is given
-
 _LONGEST_WINDOW = 256
 
 # What a comparison keeps of its texts is a digest, which tells people nothing.

@@ -24,7 +24,7 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
-from gpt2simple.runs.records import EndRecord, Observer, RunPlan
+from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import GenerateSettings
@@ -208,7 +208,7 @@ def finetune_run(
     request: Request,
     loaded: LoadedModel,
     folder: RunDirectory,
-    observer: Observer,
+    callback: TrainingCallback,
     sample: Callable[[int], str],
     progress: ProgressBar,
 ) -> FinetuneResult:
@@ -216,7 +216,7 @@ def finetune_run(
 
     Args:
         request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
-        folder: where checkpoints go. observer: receives what happens.
+        folder: where checkpoints go. callback: receives what happens.
         sample: step -> what the model writes.
         progress: shows how far the text is encoded.
     """
@@ -234,17 +234,17 @@ def finetune_run(
     _log(before_start(run.summary(), run.plan, run.seconds_per_step()))
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
-    observer.on_start(run.announcement(state.step))
+    callback.on_start(run.announcement(state.step))
     # The loop handles signals itself. Ctrl-C just after its last step must not leave a finished run without its mark,
     # or the session without a model.
     with stop_on_signals():
         reason = "failed"
         try:
-            reason = train(trainer, run.data, run.plan, state, checkpointer, observer, request.callbacks, sample=sample)
+            reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
         finally:
             folder.mark_ended(reason)
             hint = run.resume_hint(reason, state.step)
-            observer.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
         _load_best(folder, loaded)
     return _result(folder.path, state, reason)
 

@@ -19,7 +19,6 @@ from gpt2simple.settings.fields import is_text
 from gpt2simple.storage.files import GrowingFile
 
 logger = logging.getLogger(__name__)
-
 SAMPLE_DELIM = "=" * 20 + "\n"
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from gpt2simple.api.request import Request
 from gpt2simple.api.session import Session
-from gpt2simple.runs.records import EndRecord, Observer, RunPlan, SampleRecord, StepRecord
+from gpt2simple.runs.records import EndRecord, RunPlan, SampleRecord, StepRecord, TrainingCallback
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.training.callbacks.base import standard_observers
+from gpt2simple.training.callbacks.base import standard_callbacks
 from gpt2simple.training.callbacks.progress import Progress
 
 _SMOOTHING = 0.99  # of the printed average, per printed line
 
 
-class PrintedLines(Observer):
+class PrintedLines(TrainingCallback):
     """Prints what gpt-2-simple printed, in its format, to stdout.
 
     Args:
@@ -67,8 +67,8 @@ class WatchedSession(Session):
         super().__init__(*arguments, **keywords)
         self._sample_num = sample_num
 
-    def _callbacks(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
-        others = [observer for observer in standard_observers(self.run_dir) if not isinstance(observer, Progress)]
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
+        others = [callback for callback in standard_callbacks(self.run_dir) if not isinstance(callback, Progress)]
         return [*others, PrintedLines()], lambda step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:

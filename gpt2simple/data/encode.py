@@ -35,7 +35,6 @@ Progress = Callable[[int, int | None], None]
 """Called now and then with the bytes of the source read so far, and all of them where that is known."""
 
 _TASK_CHARACTERS = 1 << 17
-
 _RULES = 1  # counted up when the same source would give another text
 
 

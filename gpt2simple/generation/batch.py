@@ -19,7 +19,6 @@ from gpt2simple.gpt2.network.decode_weights import DRAFT_TOKENS, DecodeWeights
 
 logger = logging.getLogger(__name__)
 FindDraft = Callable[[], DecodeWeights | None]
-
 MOST_SIZES = 4  # compiled batch sizes per call
 _WORTH_SHRINKING = 32  # tokens that must remain to be written for a smaller batch to be worth moving to
 

@@ -18,7 +18,6 @@ from gpt2simple.settings import GenerateSettings
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Chain = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
-
 _NEVER = np.float32(-np.inf)
 _BLOCK = 256  # logits compared together where all of them would take long
 

@@ -30,7 +30,6 @@ from gpt2simple.gpt2.formats.reader import WeightSource
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
 ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
-
 _MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
 
 

@@ -19,7 +19,6 @@ from matplotlib.ticker import MaxNLocator
 from gpt2simple.runs.curves import Curves
 
 _TRAIN, _HELD_OUT, _OVERFITTING, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
-
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
 
 

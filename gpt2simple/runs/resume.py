@@ -44,7 +44,6 @@ CHANGES_THE_COURSE = frozenset(
 )  # fmt: skip
 
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})
-
 _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 
 

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 from gpt2simple.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT")
-
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 # What a message calls a class whose name says too little.

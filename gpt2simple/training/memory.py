@@ -12,11 +12,8 @@ from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
-
 _GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
-
 _MARGIN = 0.9  # share of the free memory that a run may plan with
-
 _EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
 
 

@@ -103,7 +103,6 @@ class LearningRate:
 
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-
 _MOMENTS = {"adamw": ("m", "v"), "adam": ("m", "v"), "sgd": ()}
 
 

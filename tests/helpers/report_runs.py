@@ -41,9 +41,9 @@ def make_run(folder: Path, text: Path, held_out: list[float], written: list[str]
     )
     RunInfo(description=description, model_files={}, created="now", updated="now").write(folder)
     _write_metrics(folder, held_out)
-    observer = samples.SampleFiles(folder)
+    callback = samples.SampleFiles(folder)
     for number, sample in enumerate(written, start=1):
-        observer.on_sample(SampleRecord(step=10 * number, text=sample))
+        callback.on_sample(SampleRecord(step=10 * number, text=sample))
     return folder
 
 

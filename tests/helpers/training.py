@@ -9,7 +9,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.gpt2.model import build_model, named_variables
-from gpt2simple.runs.records import Observer
+from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.data import TrainingData
@@ -102,13 +102,13 @@ class KeptSteps:
 
 
 @dataclass
-class Seen(Observer):
+class Seen(TrainingCallback):
     """Every record, in order."""
 
     records: list = field(default_factory=list)
     notices: list = field(default_factory=list)
 
-    def on_notice(self, text):
+    def on_message(self, text):
         self.notices.append(text)
 
     def on_step(self, record):

@@ -220,7 +220,7 @@ def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
 
 
 class BugError(Exception):
-    """What a callback of the user's, or an observer, may raise."""
+    """What a callback, the user's or ours, may raise."""
 
 
 class RaiseIn(keras.callbacks.Callback):

@@ -18,9 +18,7 @@ from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,072 is shorter than many a story
-
 _NAME = re.compile(r"[^\W\d][\w.-]*( [\w.-]+){0,2}")
 
 

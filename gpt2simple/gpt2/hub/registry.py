@@ -65,7 +65,6 @@ _OPENAI_NAMES = (
 )  # fmt: skip
 
 _VOCABULARY = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")
-
 _MERGES = (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5")
 
 # Bytes and sha256 of each published file, those of both sources together; None where the publisher gives no number.

@@ -30,7 +30,6 @@ from gpt2simple.gpt2.network.xla import Compiled
 KeysValues = tuple[Tensor, Tensor]
 Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v), each [N, E], to [N, E]
-
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256

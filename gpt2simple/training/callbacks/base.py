@@ -1,4 +1,4 @@
-"""The observers of a run as one observer, in which a failing member never costs the user the run.
+"""The callbacks of a run as one callback, in which a failing member never costs the user the run.
 
 Knows the standard members and their order; nothing of what they do.
 """
@@ -20,20 +20,20 @@ from gpt2simple.training.callbacks.tensorboard import TensorBoardEvents
 logger = logging.getLogger(__name__)
 
 
-class ObserverGroup(records.Observer):
+class CallbackGroup(records.TrainingCallback):
     """Calls its members in order; a member that raises is reported once and not called again.
 
     Only ``Exception`` is caught: Ctrl-C and ``SystemExit`` propagate.
 
     Args:
-        observers: the members; the order matters where one reads what another writes (metric files come first).
+        callbacks: the members; the order matters where one reads what another writes (metric files come first).
     """
 
-    def __init__(self, observers: Iterable[records.Observer]) -> None:
-        self._members = list(observers)
+    def __init__(self, callbacks: Iterable[records.TrainingCallback]) -> None:
+        self._members = list(callbacks)
 
     @property
-    def members(self) -> tuple[records.Observer, ...]:
+    def members(self) -> tuple[records.TrainingCallback, ...]:
         """The members still called."""
         return tuple(self._members)
 
@@ -55,8 +55,8 @@ class ObserverGroup(records.Observer):
     def on_save(self, step: int, path: Path) -> None:
         self._call("on_save", step, path)
 
-    def on_notice(self, text: str) -> None:
-        self._call("on_notice", text)
+    def on_message(self, text: str) -> None:
+        self._call("on_message", text)
 
     def on_end(self, record: records.EndRecord) -> None:
         self._call("on_end", record)
@@ -73,7 +73,7 @@ class ObserverGroup(records.Observer):
                 )
 
 
-def standard_observers(run_dir: Path, *, stream: TextIO | None = None) -> list[records.Observer]:
+def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[records.TrainingCallback]:
     """Metric files, samples, picture, TensorBoard events and progress for the run in ``run_dir``.
 
     The metric files come first: when a run is resumed they drop what the others must not read. Progress comes last, so

@@ -16,7 +16,6 @@ from gpt2simple.runs import metrics, records, samples
 from gpt2simple.runs.curves import HeldOutTrend
 
 _SAMPLE_LINES = 8
-
 _SAMPLE_CHARACTERS = 500
 
 
@@ -115,11 +114,10 @@ def _without_controls(text: str) -> str:
 
 
 _BAR_WITH_END = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
-
 _BAR_WITHOUT_END = "step {n_fmt} {elapsed}{postfix}"
 
 
-class Progress(records.Observer):
+class Progress(records.TrainingCallback):
     """Shows the progress of a run.
 
     In a terminal or notebook, a bar with loss, smoothed loss, held-out loss, tokens/s and time left. Elsewhere a line
@@ -179,7 +177,7 @@ class Progress(records.Observer):
     def on_sample(self, record: records.SampleRecord) -> None:
         self._say(sample_lines(record, f"{samples.FOLDER_NAME}/{samples.file_name(record.step)}"))
 
-    def on_notice(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         self._say(text)
 
     def on_end(self, record: records.EndRecord) -> None:

@@ -14,7 +14,7 @@ from gpt2simple.runs import records
 FOLDER_NAME = "tensorboard"
 
 
-class TensorBoardEvents(records.Observer):
+class TensorBoardEvents(records.TrainingCallback):
     """Writes the curves as scalars and the samples as text. Each session of a run adds a file.
 
     The training curves get a point every ``print_every`` steps (`RunPlan`): a point of every step would cost a

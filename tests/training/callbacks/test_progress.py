@@ -146,7 +146,7 @@ def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> N
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
     progress = Progress(stream)
-    progress.on_notice("na\u00efve")
+    progress.on_message("na\u00efve")
     assert raw.getvalue() == b"na?ve\n"
 
 
@@ -183,7 +183,7 @@ def test_a_terminal_gets_a_bar_with_the_same_numbers_and_lines_between(tmp_path:
     progress = started(stream, plan(tmp_path, first_step=40, last_step=last_step))
     progress.on_evaluation(evaluation(40, 3.9, is_best=True))
     progress.on_step(step(41, loss=3.5, smoothed=3.6))
-    progress.on_notice("a notice")
+    progress.on_message("a notice")
     progress.on_end(end(41))
     shown = re.split(r"[\r\n]", stream.getvalue())
     bars = [line for line in shown if "smoothed 3.60" in line]
