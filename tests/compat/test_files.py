@@ -38,7 +38,7 @@ def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "mount" / "My Drive"
 
 
-def test_known_and_own_models_are_looked_for_in_the_old_order_of_arguments(folder: Path) -> None:
+def test_known_and_own_models_are_found_with_the_old_order_of_arguments(folder: Path) -> None:
     assert gpt2.is_gpt2_downloaded("models", "tiny")
     gpt2.download_gpt2("models", "tiny")
     assert not Path("models").exists()  # it is inside the package
@@ -53,7 +53,9 @@ def test_known_and_own_models_are_looked_for_in_the_old_order_of_arguments(folde
         gpt2.download_gpt2("models", "125M")
 
 
-def test_one_file_can_be_fetched_and_an_unreachable_one_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_can_be_downloaded_and_an_unreachable_one_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetch.Fetcher.__init__, "__kwdefaults__", {"sleep": lambda seconds: None})
     with pytest.raises(DownloadError, match=r"http://127\.0\.0\.1:9"):
         gpt2.download_file_with_progress("http://127.0.0.1:9", "here", "124M", "hparams.json")

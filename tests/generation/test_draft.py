@@ -79,7 +79,7 @@ def test_texts_are_the_same_with_and_without(
     assert watched.samples(dataclasses.replace(settings, batch_size=4)) == plain
 
 
-def test_a_row_left_alone_in_a_batch_goes_on_with_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_left_alone_in_a_batch_continues_with_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its ring is turned so that it begins with the first slot; lengths are such that it does not by itself."""
     watched = Watched(monkeypatch, "own")
     wide = dataclasses.replace(SMALL_CONFIG, n_ctx=128)
