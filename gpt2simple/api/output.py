@@ -6,6 +6,7 @@ Knows no session, and prints nothing by itself: the caller passes what to write 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -79,12 +80,17 @@ def new_file_in(folder: Path) -> GrowingFile:
     Raises:
         StorageError: the file cannot be made.
     """
-    stem, number = f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}", 0
-    while True:
-        try:
-            return GrowingFile(folder / (f"{stem}_{number}.txt" if number else f"{stem}.txt"))
-        except FileExistsError:
-            number += 1
+    for path in numbered(folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"):
+        with contextlib.suppress(FileExistsError):
+            return GrowingFile(path)
+    raise AssertionError(folder)
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """The path, then others like it: texts.txt, texts_1.txt, texts_2.txt ..."""
+    yield path
+    for number in itertools.count(1):
+        yield path.with_stem(f"{path.stem}_{number}")
 
 
 def show(pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str], None]) -> None:

@@ -6,13 +6,13 @@ Knows options and files of texts; everything else is done by the functions besid
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import trange
 
+from gpt2simple.api.output import numbered
 from gpt2simple.compat.files import download_gpt2, is_gpt2_downloaded
 from gpt2simple.compat.sample import generate_to_file, load_gpt2
 from gpt2simple.compat.sessions import start_tf_sess
@@ -107,25 +107,11 @@ def cmd_finetune(
     multi_gpu: bool,
 ) -> None:
     """Fine-tune as ``finetune`` does, in a session of its own, after downloading the model where it is missing."""
+    arguments = dict(locals())
     if not is_gpt2_downloaded(model_dir, model_name):
         download_gpt2(model_dir, model_name)
     with start_tf_sess() as sess:
-        finetune(
-            sess,
-            dataset,
-            steps=steps,
-            model_name=model_name,
-            model_dir=model_dir,
-            restore_from=restore_from,
-            run_name=run_name,
-            checkpoint_dir=checkpoint_dir,
-            sample_every=sample_every,
-            save_every=save_every,
-            print_every=print_every,
-            optimizer=optimizer,
-            overwrite=overwrite,
-            multi_gpu=multi_gpu,
-        )
+        finetune(sess, **arguments)
 
 
 def cmd_generate(
@@ -146,29 +132,10 @@ def cmd_generate(
     multi_gpu: bool,
 ) -> None:
     """Write files of texts into a folder, each with a name that no file there has; nothing there is removed."""
+    texts = {name: value for name, value in locals().items() if name not in ("nfiles", "folder", "multi_gpu")}
     make_folder(Path(folder))
     with start_tf_sess() as sess:
         load_gpt2(sess, run_name=run_name, checkpoint_dir=checkpoint_dir, multi_gpu=multi_gpu)
         for _ in trange(nfiles):
-            generate_to_file(
-                sess,
-                run_name=run_name,
-                checkpoint_dir=checkpoint_dir,
-                destination_path=str(next(_free_names(Path(folder)))),
-                nsamples=nsamples,
-                length=length,
-                temperature=temperature,
-                batch_size=batch_size,
-                prefix=prefix,
-                truncate=truncate,
-                include_prefix=include_prefix,
-                sample_delim=sample_delim,
-                top_k=top_k,
-                top_p=top_p,
-            )
-
-
-def _free_names(folder: Path) -> Iterator[Path]:
-    stamp = f"gpt2_gentext_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    names = (folder / (stamp + (f"_{number}" if number else "") + ".txt") for number in range(1_000_000))
-    return (name for name in names if not name.exists())
+            names = numbered(Path(folder) / f"gpt2_gentext_{datetime.now(UTC):%Y%m%d_%H%M%S}.txt")
+            generate_to_file(sess, destination_path=str(next(path for path in names if not path.exists())), **texts)

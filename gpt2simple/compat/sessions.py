@@ -15,13 +15,14 @@ class NotebookSession:
     Attributes:
         threads: CPU threads for a computation; None: all cores.
         holds: what is in memory, in words ("run 'run1'", "model '124M'"); None: nothing.
+        closed: whether the session takes no model any more.
     """
 
     def __init__(self, threads: int | None) -> None:
         self.threads = threads
         self.holds: str | None = None
         self._engine: Session | None = None
-        self._closed = False
+        self.closed = False
 
     @property
     def engine(self) -> Session:
@@ -48,16 +49,7 @@ class NotebookSession:
     def close(self) -> None:
         """Free the model; a closed session takes no other."""
         self.empty()
-        self._closed = True
-
-    def require_open(self) -> None:
-        """Return if the session may be used.
-
-        Raises:
-            SettingsError: it was closed.
-        """
-        if self._closed:
-            raise SettingsError("This session is closed. Start another one: sess = gpt2.start_tf_sess().")
+        self.closed = True
 
     def __enter__(self) -> NotebookSession:
         return self
@@ -77,7 +69,8 @@ def checked(sess: Any) -> NotebookSession:
             f"sess is a {type(sess).__name__}; expected what start_tf_sess() gives. "
             "Call sess = gpt2.start_tf_sess() and hand that over."
         )
-    sess.require_open()
+    if sess.closed:
+        raise SettingsError("This session is closed. Start another one: sess = gpt2.start_tf_sess().")
     return sess
 
 

@@ -100,7 +100,8 @@ def finetune(
     }
     _remark(combine=combine, multi_gpu=multi_gpu, overwrite=overwrite, restore_from=restore_from)
     run = RunFolder(run_path(Path(checkpoint_dir), run_name))
-    name, loaded_from, done = _beginning(run, model_name, Path(model_dir), restore_from)
+    name, begins_with, done = _beginning(run, model_name, restore_from)
+    loaded_from = model_folder(model_name, Path(model_dir)) if begins_with is None else begins_with
     settings["steps"] = done + (int(steps) if int(steps) > 0 else ENDLESS)
     session.empty()  # two models in memory would be one too many
     engine = WatchedSession(
@@ -132,8 +133,8 @@ def _restore_from(value: str) -> str:
     return str(Path(value).absolute())
 
 
-def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: str) -> tuple[str | None, Path, int]:
-    """The model's name (None: that of what it starts from), where its weights lie, and the steps already done."""
+def _beginning(run: RunFolder, model_name: str, restore_from: str) -> tuple[str | None, Path | None, int]:
+    """The model's name and the weights to start from (None: the model's of the other), and the steps already done."""
     # Whoever starts from something trained may leave the name out, and that cannot be told from naming the default.
     name = None if canonical_name(model_name) == DEFAULT_MODEL else model_name
     if restore_from not in ("latest", "fresh"):
@@ -144,7 +145,7 @@ def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: s
             return name, newest.path, newest.step
         if legacy is not None:
             return name, run.path / f"model-{legacy}", 0
-    return model_name, model_folder(model_name, model_dir), 0
+    return model_name, None, 0
 
 
 def _remark(*, combine: int, multi_gpu: bool, overwrite: bool, restore_from: str) -> None:

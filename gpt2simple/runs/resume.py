@@ -111,8 +111,8 @@ def _require_same_text(path: Path, recorded: RunDescription, wanted: RunDescript
     changed = [n for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT]
     if changed:
         raise RunError(
-            f"{path} reads its text with {_listed(before, changed)}, and this call with {_listed(after, changed)}: "
-            "other text would be trained on or held out. " + _ways_on(f"{_listed(before, changed)} to continue it")
+            f"{path} reads its text with {listed(before, changed)}, and this call with {listed(after, changed)}: "
+            "other text would be trained on or held out. " + _ways_on(f"{listed(before, changed)} to continue it")
         )
     if recorded.data_fingerprint != wanted.data_fingerprint:
         raise RunError(
@@ -139,9 +139,9 @@ def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> N
         before = {name: pair[0] for name, pair in changes.items()}
         after = {name: pair[1] for name, pair in changes.items()}
         raise RunError(
-            f"{path} was begun with {_listed(before, fixed)}, and this call gives {_listed(after, fixed)}: its "
+            f"{path} was begun with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
             "saved position and optimizer do not fit that. "
-            + _ways_on(f"{_listed(before, fixed)} to continue it")
+            + _ways_on(f"{listed(before, fixed)} to continue it")
             + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
         )
 
@@ -157,7 +157,8 @@ def _ways_on(same: str) -> str:
     )
 
 
-def _listed(values: Mapping[str, Any], names: list[str]) -> str:
+def listed(values: Mapping[str, Any], names: list[str]) -> str:
+    """Some of the values, as a call would name them."""
     return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 

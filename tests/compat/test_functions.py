@@ -293,8 +293,8 @@ def test_a_folder_to_begin_with_needs_no_base_model(notebook: Path, monkeypatch:
     monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
     run = RunFolder(Path("checkpoint/new"), pytest.fail)
     folder = Path("checkpoint/trained")
-    assert _beginning(run, "124M", Path("models"), str(folder)) == (None, folder, 0)
-    assert _beginning(run, "small", Path("models"), str(folder)) == ("small", folder, 0)
+    assert _beginning(run, "124M", str(folder)) == (None, folder, 0)
+    assert _beginning(run, "small", str(folder)) == ("small", folder, 0)
 
 
 def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:
