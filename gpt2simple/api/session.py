@@ -68,7 +68,7 @@ class Session:
         device = devices.start(opened.threads)
         self._precision = choose_precision(opened.precision)
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
-        self._run_name = opened.run_name or DEFAULT_RUN
+        self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
         named = canonical_name(opened.model_name) if opened.model_name is not None else None
         # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
         self._source: Source = (
