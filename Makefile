@@ -35,10 +35,6 @@ $(VENV)/.installed: setup.cfg | $(BIN)/python
 	@$(PIP) install --editable '.[test]'
 	@touch $@
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	@$(PIP) install --editable '.[test,bench]'
-	@touch $@
-
 demo: install
 	@$(BIN)/python examples/demo.py
 
@@ -53,11 +49,11 @@ lint: install
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-bench-training: $(VENV)/.installed-bench
+bench-training: install
 	$(BIN)/python benchmarks/training.py
 
-bench-generation: $(VENV)/.installed-bench
+bench-generation: install
 	$(BIN)/python benchmarks/generation.py
 
-bench-data: $(VENV)/.installed-bench
+bench-data: install
 	$(BIN)/python benchmarks/data.py

@@ -138,14 +138,14 @@ class Bench:
             "settings": case.settings,
             "seed": seed,
             "held_out_bits_per_byte": result.best_bits_per_byte,
-            "end_bits_per_byte": at_end.bits_per_byte,
+            "end_bits_per_byte": at_end.figures.bits_per_byte,
             "best_step": result.best_step,
             "steps": result.steps,
             "reason": result.reason,
             "seconds": result.seconds,
             "window": window,
             "precision": precision,
-            "bits_per_byte_at_step": {look.step: look.bits_per_byte for look in looks},
+            "bits_per_byte_at_step": {look.step: look.figures.bits_per_byte for look in looks},
         }
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
@@ -132,17 +133,21 @@ def _wait_for_steps(
 
 
 def _latest_step(folder: Path) -> int:
-    latest = RunDirectory(folder, _no_damage).latest()
+    latest = _latest(folder)
     return 0 if latest is None else latest.step
 
 
-def _no_damage(notice: str) -> None:
-    sys.exit(f"A kill damaged a checkpoint: {notice}")
+def _latest(folder: Path) -> StepCheckpoint | None:
+    """The newest checkpoint; the benchmark ends where a kill has damaged it."""
+    latest = next(reversed(RunDirectory(folder).checkpoints()), None)
+    if latest is not None:
+        latest.verify()
+    return latest
 
 
 def last_checkpoint(folder: Path) -> dict[str, Any]:
     """What the newest checkpoint of a run holds, in a form that can be compared."""
-    latest = RunDirectory(folder, _no_damage).latest()
+    latest = _latest(folder)
     assert latest is not None, f"{folder} has no checkpoint"
     tensors = {
         f"{part} {name}": values.tobytes()

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.formats.huggingface import PYTORCH_METADATA, config_files, weight_tensors
+from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
 from gpt2simple.gpt2.formats.names import canonical_shapes
-from gpt2simple.gpt2.formats.safetensors_file import write_safetensors
+from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, write_safetensors
 
 SHAPES = {
     "124M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),

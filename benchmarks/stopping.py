@@ -30,7 +30,7 @@ class Stop:
     best_bits_per_byte: float
 
     def in_words(self) -> str:
-        ended = "goes on" if self.step is None else f"stops at {self.step}"
+        ended = "does not stop" if self.step is None else f"stops at {self.step}"
         return f"{self.best_bits_per_byte:.3f} at {self.best_step}, {ended}"
 
 
@@ -60,7 +60,7 @@ def stops_of(looks: Mapping[int, float]) -> list[Stop]:
 def markdown(stops: Sequence[Stop]) -> str:
     """The stops as a table: an interval a row, a patience a column."""
     lines = [
-        f"| looks every | {' | '.join(f'patience {patience}' for patience in PATIENCES)} |",
+        f"| evaluated every | {' | '.join(f'patience {patience}' for patience in PATIENCES)} |",
         f"| --- |{' --- |' * len(PATIENCES)}",
     ]
     for every in dict.fromkeys(stop.every for stop in stops):

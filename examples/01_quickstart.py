@@ -1,4 +1,4 @@
-"""Fine-tune GPT-2 on a text and read what it writes.
+"""Fine-tune GPT-2 on a text and print what it writes.
 
     python examples/01_quickstart.py                       the built-in small model, no download
     python examples/01_quickstart.py 124M your-text.txt    OpenAI's GPT-2, 0.5 GB to download once
@@ -11,7 +11,7 @@ In: a text file, such as examples/script.txt:
     TILDA
     Seven. Eight if you count the teapot.
 
-Out: checkpoint/run1 (a model folder with its checkpoints, metrics, loss.png and samples), and new text on the screen.
+Out: checkpoint/run1 (a model folder with checkpoints, metrics, loss.png, samples), and three new texts on the screen.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import gpt2simple
 
 
 def main(model_name: str = "tiny", text: str = str(Path(__file__).with_name("script.txt"))) -> None:
-    # Without steps or epochs, training stops by itself once the held-out tenth of the text is no longer learned.
+    # Without steps or epochs, training stops by itself when the loss on the held-out tenth of the text stops falling.
     result = gpt2simple.finetune(text, model_name=model_name)
     print(result.summary())
 
-    # The model with the lowest held-out loss is used. The same seed gives the same text.
+    # This uses the step with the lowest held-out loss. The same seed gives the same texts.
     gpt2simple.generate(prefix="TILDA\n", length=150, temperature=0.8, top_k=40, nsamples=3, seed=1)
 
 

@@ -1,16 +1,16 @@
-"""When does a model learn, and when does it learn by heart? Texts of several sizes, then models of several sizes.
+"""When does a model learn, and when does it memorise? Texts of two sizes, then models of three sizes.
 
     python examples/03_overfitting.py
     python examples/03_overfitting.py my-text.txt 300
 
-Out: in ``overfitting/`` a page on both texts (report.html) and one on all models (sizes/compare.html); on the screen:
+Out: in ``overfitting/`` a page on both texts (report.html) and one on the models (sizes/compare.html); on the screen:
 
     the first 10,000 characters: Overfitted. Held-out loss was lowest at step 80 ...
     the whole text: Stopped learning, not yet overfitted. ...
     model   parameters  tokens/parameter  best step  held-out bits/byte  final gap  copied  ...
 
-What to look for: training loss falls in every run; held-out loss turns, sooner where the text is shorter or the model
-larger; from there on the samples copy whole passages of the text.
+What to look for: training loss falls in every run, while held-out loss rises again, sooner for a shorter text or a
+larger model. From then on the samples copy whole passages of the text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def texts_of_several_sizes(text: Path, steps: int) -> None:
     beginning = PLACE / "beginning.txt"
     beginning.write_text(text.read_text(encoding="utf-8")[:10_000], encoding="utf-8")
 
-    # With a number of steps the run does not stop by itself where held-out loss turns: that is the experiment.
+    # With a number of steps the run does not stop when held-out loss rises; to see that happen is the experiment.
     for run_name, source in (("beginning", beginning), ("whole", text)):
         gpt2simple.finetune(
             source,
@@ -48,7 +48,7 @@ def texts_of_several_sizes(text: Path, steps: int) -> None:
             seed=1,
         )
 
-    # The verdict, and what share of the samples stands word for word in the text.
+    # The verdict on each run, and how much of its samples is copied word for word from the text.
     result = gpt2simple.report(["beginning", "whole"], checkpoint_dir=PLACE)
     for name, run in zip(("the first 10,000 characters", "the whole text"), result.runs, strict=True):
         print(f"{name}: {run.verdict.summary()}")
@@ -58,12 +58,12 @@ def texts_of_several_sizes(text: Path, steps: int) -> None:
 
 
 def models_of_several_sizes(text: Path, steps: int) -> None:
-    # Two models with random weights beside "tiny", which knows English already.
+    # Two models with random weights, to compare with "tiny", which already knows English.
     for name, shape in SHAPES.items():
         if not (PLACE / "models" / name).exists():
             gpt2simple.make_tokenizer(text, PLACE / "models" / name, vocab_size=1024, n_ctx=256, **shape)
 
-    # The same text, split and tokens for each. Stopped and started again, it goes on with what is not done.
+    # The same text, split and number of tokens for each. Interrupted and called again, it continues.
     result = gpt2simple.compare(
         text,
         [*SHAPES, "tiny"],

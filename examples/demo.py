@@ -1,9 +1,9 @@
-"""What `make demo` runs: the built-in small model learns a script, in about a minute on two cores.
+"""What `make demo` runs: the built-in small model learns a play, in about a minute on two cores.
 
     python examples/demo.py [--steps N]
 
-Before: the small model continues "AGNES" like the old plays it was made from. After: it writes short lines, stage
-directions in brackets, and the characters of examples/script.txt. Nothing is downloaded; everything lies in ./demo.
+Before: the small model continues "AGNES" like the old plays it was trained on. After: it writes short lines, stage
+directions in brackets, and the characters of examples/script.txt. Nothing is downloaded; all files are in ./demo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS = 200
 
 
 def show(title: str, session: gpt2simple.Session) -> None:
-    """Print two samples, the same draws each time."""
+    """Print two samples, drawn with the same seed each time."""
     print(f"\n===== {title} =====")
     for text in session.generate(prefix=PROMPT, length=120, temperature=0.8, top_k=40, nsamples=2, seed=7):
         print(f"{text.strip()}\n-----")
@@ -35,7 +35,7 @@ def main() -> None:
     started = time.monotonic()
     with gpt2simple.start_session(model_name="tiny", checkpoint_dir=FOLDER) as session:
         show("before: the model as it comes", session)
-        # A small model learns well at ten times the rate that suits 124M. A second `make demo` replaces this run.
+        # A small model learns well at ten times the rate that suits 124M. The next `make demo` replaces this run.
         result = session.finetune(SCRIPT, steps=steps, learning_rate=1e-3, restore_from="fresh", overwrite=True, seed=7)
         show(f"after {result.steps} steps", session)
         print(f"\n{result.summary()}")

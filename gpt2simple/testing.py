@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-END_OF_TEXT = "<|endoftext|>"
-
 # 256 bytes and the end-of-text token; every other number as small as GPT-2's structure allows to be interesting.
 SMALL_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 
@@ -46,24 +44,16 @@ def byte_tokenizer() -> Tokenizer:
 
 def write_byte_vocabulary(folder: Path) -> None:
     """Write `vocab.json` and `merges.txt` of the byte tokenizer into a folder that exists."""
-    vocabulary = {symbol: byte for byte, symbol in enumerate(_byte_symbols())} | {END_OF_TEXT: 256}
+    from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, SYMBOLS  # here: as above
+
+    vocabulary = {symbol: byte for byte, symbol in enumerate(SYMBOLS)} | {END_OF_TEXT: 256}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
 
 
-def _byte_symbols() -> list[str]:
-    """The printable character that stands for each byte in a byte-level BPE vocabulary, by byte value."""
-    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    stand_ins = iter(range(256, 512))  # the others take the code points from 256 on, in order
-    return [chr(byte if byte in printable else next(stand_ins)) for byte in range(256)]
-
-
 _WHO = ("the baker", "my neighbour", "a tired sailor", "the zoë-café cat", "old Marta", "the lighthouse keeper")
-
 _DOES = ("mends", "carries", "forgets", "paints", "sells", "looks for")
-
 _WHAT = ("a red umbrella", "the last lamp", "seven letters", "her brother's boat", "an empty cage", "£5 of salt")
-
 _WHEN = ("before dawn", "every winter", "when it rains", "at the harbour", "without a word", "in the long evening")
 
 

@@ -25,18 +25,20 @@ def load() -> Job:
     from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
     from gpt2simple.settings import FinetuneSettings, GenerateSettings
     from gpt2simple.testing import byte_tokenizer
+    from gpt2simple.training.task import LanguageModeling
     from gpt2simple.training.trainer import build_trainer
 
     layers, width, heads = SIZES[sys.argv[1]]
     config = ModelConfig(n_vocab=N_VOCAB, n_ctx=N_CTX, n_embd=width, n_head=heads, n_layer=layers)
     device = devices.start(None)
-    precision = precision.choose_precision(sys.argv[2])
+    chosen = precision.choose_precision(sys.argv[2])
     # Wide weights: with the usual 0.02 greedy text repeats a few tokens and proves little.
     model = build_model(config, seed=0, initializer_range=0.1 if sys.argv[2] == "float32" else 0.02)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, config, FinetuneSettings(), dtype=tf.as_dtype(precision.training), seed=1, last_step=None,
-        checkpointing=False, compile_whole_step=devices.compiles_whole_step(),
+        model, variables, config, FinetuneSettings(), LanguageModeling(np.ones(N_VOCAB)),
+        dtype=tf.as_dtype(chosen.training), seed=1, last_step=None,
+        gradient_checkpointing=False, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
 
     def train(steps: int, length: int = N_CTX) -> list[float]:
@@ -46,7 +48,7 @@ def load() -> Job:
         return history.history["loss"]
 
     def write(tokens: int, rows: int, **how: Any) -> list[tuple[int, ...]]:
-        generator = Generator(variables, config, byte_tokenizer(), precision=precision.generating)
+        generator = Generator(variables, config, byte_tokenizer(), precision=chosen.generating)
         settings = GenerateSettings(length=tokens, min_length=tokens, batch_size=rows, seed=0, **how)
         samples = generator.generate([f"{row}: The king" for row in range(rows)], settings)
         generator.close()

@@ -19,6 +19,7 @@ def load() -> Job:
     from gpt2simple.gpt2.config import ModelConfig
     from gpt2simple.gpt2.model import build_model, named_variables
     from gpt2simple.settings import FinetuneSettings
+    from gpt2simple.training.task import LanguageModeling
     from gpt2simple.training.trainer import build_trainer
 
     layers, width, heads = SIZES[sys.argv[2]]
@@ -26,9 +27,11 @@ def load() -> Job:
     devices.start(None)
     dtype = tf.as_dtype(precision.choose_precision(sys.argv[1]).training)
     model = build_model(config, seed=0)
+    task = LanguageModeling(np.ones(N_VOCAB))
     trainer = build_trainer(
-        model, named_variables(model), config, FinetuneSettings(), dtype=dtype, seed=1, last_step=None,
-        checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
+        model, named_variables(model), config, FinetuneSettings(), task,
+        dtype=dtype, seed=1, last_step=None,
+        gradient_checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
     ids = window()[None, None]  # (A, B, T + 1)
     batch = ids[..., :-1], ids[..., 1:], np.ones((1, 1, N_CTX), np.float32)

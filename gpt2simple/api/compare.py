@@ -22,13 +22,14 @@ from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.split import split
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, RunError, SettingsError
-from gpt2simple.evaluation.memorisation import TrainingText, marked
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page, draw_comparison
+from gpt2simple.evaluation.memorisation import TrainingText
+from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
+from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, to_json
@@ -36,9 +37,7 @@ from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
-
 _PASSES = 4  # over the text, where no budget is given
-
 _LONGEST_WINDOW = 256
 
 # What a comparison keeps of its texts is a digest, which tells people nothing.
@@ -134,7 +133,7 @@ def _prepared(
         validation = encode_corpus(text.validation_file, tokenizer, text)
     parts = split(corpus, text, window, validation=validation)
     if parts.held_out is None:
-        reason = parts.notices[0] if parts.notices else "validation_split is 0."
+        reason = parts.messages[0] if parts.messages else "validation_split is 0."
         raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
     budget = settings.tokens or _PASSES * parts.train.tokens
     asked = {
@@ -227,7 +226,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
     tokens_of = {record.step: record.tokens for record in recorded.steps}
     verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
     assert verdict is not None, run_dir
-    found = comparison.training_text.look_for(texts)
+    found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
         model_name=model,
@@ -239,7 +238,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
         bits_per_byte=measured.bits_per_byte,
         loss=measured.loss,
         standard_error=measured.standard_error,
-        base_bits_per_byte=first.bits_per_byte if first is not None and first.step == 0 else None,
+        base_bits_per_byte=first.figures.scalars()["bits_per_byte"] if first is not None and first.step == 0 else None,
         gap=verdict.gap,
         verdict=verdict.title,
         copied_share=found.share,
@@ -248,8 +247,11 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
         seconds=result.seconds,
         memory_bytes=memory.bytes,
         samples=found.samples,
-        marked_samples=tuple(marked(found, number) for number in range(len(texts))),
-        looks=tuple((float(tokens_of.get(look.step, 0)), look.bits_per_byte) for look in recorded.evaluations),
+        copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
+        evaluations=tuple(
+            (float(tokens_of.get(each.step, 0)), each.figures.scalars()["bits_per_byte"])
+            for each in recorded.evaluations
+        ),
     )
 
 
@@ -266,7 +268,8 @@ def _written(rows: list[CompareRow], comparison: Comparison) -> CompareResult:
         picture=folder / "compare.png",
         asked=comparison.asked,
     )
-    atomic_write(result.path, comparison_page(result), durable=False)
+    figure = result.figure()
+    atomic_write(result.picture, to_png(figure), durable=False)
+    atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
     atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)
-    draw_comparison(rows, result.picture)
     return result

@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gpt2simple.data.corpus import Corpus, TokenSet
-from gpt2simple.data.encode import encode_corpus
-from gpt2simple.data.split import Split, split
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.data.prepare import PreparedText, prepare_text
 from gpt2simple.errors import DataError, RunError
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.results import EvaluateResult
@@ -52,10 +51,10 @@ def evaluate_text(
     started = time.perf_counter()
     protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
     recorded = run.info.description if run is not None and run.exists and settings.part != "all" else None
-    corpus, parts = _read_parts(dataset, loaded, text, recorded, protocol.window)
+    prepared = _prepared(dataset, loaded, text, recorded, protocol.window)
     found = measure(
         Scorer(loaded.variables, loaded.config, precision),
-        _part(settings.part, corpus, parts),
+        _part(settings.part, prepared),
         protocol,
         byte_lengths=loaded.tokenizer.byte_lengths,
         end_of_text=loaded.tokenizer.end_of_text,
@@ -65,7 +64,7 @@ def evaluate_text(
     return EvaluateResult.from_measurement(
         found,
         model=model if run is None else f"{run.path.name} ({model})",
-        text=f"{_PARTS[settings.part]} {', '.join(corpus.sources)}",
+        text=f"{_PARTS[settings.part]} {', '.join(prepared.corpus.sources)}",
         protocol=protocol.text(),
         precision=precision,
         seconds=time.perf_counter() - started,
@@ -87,47 +86,44 @@ def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettin
     return wanted
 
 
-def _read_parts(
+def _prepared(
     dataset: Any,
     loaded: LoadedModel,
     given: Mapping[str, Any],
     recorded: RunDescription | None,
     window: int,
-) -> tuple[Corpus, Split]:
-    """A text and its parts: as the run parted it, else as fine-tuning with these settings would."""
-    text = TextSettings(**given)
+) -> PreparedText:
+    """A text, split as the run split it, else as fine-tuning with these settings would."""
+    text, n_ctx = TextSettings(**given), loaded.config.n_ctx
     if recorded is not None:
-        text, window = _as_parted(recorded, given), recorded.settings.window or loaded.config.n_ctx
-    corpus = encode_corpus(dataset, loaded.tokenizer, text)
-    if recorded is not None and corpus.fingerprint != recorded.data_fingerprint:
+        text, window = _as_parted(recorded, given), recorded.settings.window or n_ctx
+    prepared = prepare_text(dataset, text, loaded.tokenizer, window, n_ctx=n_ctx)
+    if recorded is not None:
+        _require_same_texts(recorded, prepared)
+    return prepared
+
+
+def _require_same_texts(recorded: RunDescription, prepared: PreparedText) -> None:
+    if prepared.corpus.fingerprint != recorded.data_fingerprint:
         raise DataError(
             "A part was asked for, and the dataset is not the text that the run learned from, or has changed since; "
             'nothing tells the parts. Give that text, or measure the whole of this one: part="all".'
         )
-    validation = None
-    if text.validation_file is not None:
-        validation = encode_corpus(text.validation_file, loaded.tokenizer, text)
-        _require_held_out(recorded, validation)
-    return corpus, split(corpus, text, window, validation=validation)
-
-
-def _require_held_out(recorded: RunDescription | None, validation: Corpus) -> None:
-    known = None if recorded is None else recorded.validation_fingerprint  # None too in runs from before it was kept
-    if known is not None and known != validation.fingerprint:
+    validation, known = prepared.validation, recorded.validation_fingerprint  # not kept by the first versions
+    if validation is not None and known not in (None, validation.fingerprint):
         raise DataError(
             "validation_file is not the text that the run held out, or has changed since. Give it that one."
         )
 
 
-def _part(part: str, corpus: Corpus, parts: Split) -> TokenSet:
+def _part(part: str, prepared: PreparedText) -> TokenSet:
     if part == "all":
-        return TokenSet(corpus.ids, [(0, corpus.tokens)], documents=corpus.documents)
+        return prepared.corpus.whole()
     if part == "train":
-        return parts.train
-    if parts.held_out is None:
-        reason = parts.notices[0] if parts.notices else "validation_split is 0."
-        raise DataError(f'part is "held_out", and there is no such part. {reason}')
-    return parts.held_out
+        return prepared.split.train
+    if prepared.split.held_out is None:
+        raise DataError(f'part is "held_out", and there is no such part. {prepared.no_held_out_reason}')
+    return prepared.split.held_out
 
 
 def score_with(loaded: LoadedModel, texts: Iterable[str], *, precision: str) -> list[TextScore]:

@@ -1,15 +1,13 @@
 """One fine-tuning call, from the text and the run folder to the result.
 
-Brings the parts together: reads and splits the text, decides where the run starts, builds the trainer, saves its
-checkpoints, reports to the observers. Knows no arithmetic of training and prints nothing.
+Brings the parts together: prepares the text, decides where the run starts, builds the trainer, runs the loop. Knows no
+arithmetic of training and prints nothing.
 """
 
 from __future__ import annotations
 
-import html
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,27 +16,27 @@ from gpt2simple.api.request import Request
 from gpt2simple.backend import devices, speed
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.tensorflow import library_versions, tf
-from gpt2simple.data.batches import TrainingWindows, evaluation_batches
-from gpt2simple.data.corpus import Corpus
-from gpt2simple.data.encode import Progress as Reading
-from gpt2simple.data.encode import encode_corpus
-from gpt2simple.data.split import Split, split
+from gpt2simple.data.batches import Batch, TrainingWindows, evaluation_batches
+from gpt2simple.data.corpus import TokenSet
+from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
-from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
-from gpt2simple.runs.records import EndRecord, Observer, RunPlan
+from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.training.checkpoint import RunKeeper, model_files, restore
+from gpt2simple.training.checkpoint import RunCheckpointer, restore
+from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
-from gpt2simple.training.loop import run as run_loop
-from gpt2simple.training.memory import choose_checkpointing, estimate_seconds_per_step
-from gpt2simple.training.plan import StepPlan, Work, plan_steps
-from gpt2simple.training.state import Progress
-from gpt2simple.training.trainer import build_trainer
+from gpt2simple.training.loop import train
+from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
+from gpt2simple.training.plan import HELD_OUT_ROWS, StepPlan, plan_steps
+from gpt2simple.training.state import TrainerState
+from gpt2simple.training.task import LanguageModeling, Task
+from gpt2simple.training.trainer import Trainer, build_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +70,10 @@ class FinetuneResult:
         """The result in a few lines for people."""
         ended = {
             "finished": "finished",
-            "patience": "stopped: held-out loss no longer falls",
+            "patience": "stopped: held-out loss no longer improves",
             "interrupted": "interrupted, and saved",
             "callback": "stopped by a callback",
-            "done": "was done already",
+            "done": "was already finished",
         }[self.reason]
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
@@ -88,8 +86,8 @@ class FinetuneResult:
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
         if self.best_step == 0:  # of which no checkpoint is kept: it is the model that training began with
             return (
-                f"Held-out loss was lowest before training, {figures}: the model has got no better. generate() uses "
-                f"the last step, {self.steps}; a lower learning_rate or more text may help."
+                f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
+                f"last step, {self.steps}; a lower learning_rate or more text may help."
             )
         return f"Best held-out loss {figures} at step {self.best_step}; generate() uses that step."
 
@@ -98,11 +96,11 @@ class FinetuneResult:
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
+        return render("summary.html", text=self.summary())
 
 
 def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> Iterator[str]:
-    """The remarks, one after the other.
+    """The messages before the first step: what the text amounts to, and how long training will take.
 
     Args:
         text: the summary of the text. plan: where the run ends.
@@ -111,21 +109,21 @@ def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> 
     yield text.text()
     step, epoch = duration(seconds_per_step), duration(seconds_per_step * plan.steps_per_epoch)
     if plan.endless:
-        yield f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when you stop it."
+        yield f"A step takes about {step} here, an epoch about {epoch}; the run ends when you stop it."
     elif plan.last_step is None:
         yield (
-            f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when held-out loss "
-            "stops falling, often after 2 to 6 passes."
+            f"A step takes about {step} here, an epoch about {epoch}; the run ends when held-out loss stops improving, "
+            "often after 2 to 6 epochs."
         )
     else:
         yield (
-            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} passes over the text and take "
-            f"about {duration(seconds_per_step * plan.last_step)} here."
+            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} epochs and take about "
+            f"{duration(seconds_per_step * plan.last_step)} here."
         )
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in a readable unit."""
     if seconds < 1.0:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 90.0:
@@ -135,194 +133,186 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-ReadingBar = Callable[[str], AbstractContextManager[Reading]]
-
-_TRAINING_SAMPLE: dict[str, Any] = {"temperature": 0.7, "top_k": 40}
-
-_MOST_HELD_OUT_WINDOWS = 64  # per look while training; more would cost longer than it tells
+_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
-    """The text, ready to be trained on."""
+class _Run:
+    """A run that is about to train: what was asked for, on what, and where it goes."""
 
-    corpus: Corpus
-    parts: Split
+    request: Request
+    loaded: LoadedModel
+    folder: RunDirectory
+    text: PreparedText
     windows: TrainingWindows
-    held_out: tuple[Any, ...]
-    held_out_tokens: int
-    held_out_bytes: int
-    summary: DataSummary
-    validation: Corpus | None  # the user's own text to hold out
+    data: TrainingData
+    task: Task
+    plan: StepPlan
+    gradient_checkpointing: bool
+
+    @property
+    def held_out_tokens(self) -> int:
+        return sum(int(loss_mask.sum()) for _, _, loss_mask in self.data.held_out)
+
+    def summary(self) -> DataSummary:
+        return summary(self.text.corpus, self.text.split, self.loaded.config.parameters)
+
+    def description(self) -> RunDescription:
+        request, validation = self.request, self.text.validation
+        return RunDescription(
+            model_name=request.model_name,
+            settings=request.settings,
+            text_settings=request.text,
+            data_fingerprint=self.text.corpus.fingerprint,
+            validation_fingerprint=validation.fingerprint if validation is not None else None,
+            data_summary=self.summary().to_json(),
+            tokenizer_fingerprint=self.loaded.tokenizer.fingerprint,
+            seed=request.seed,
+            environment={
+                **library_versions(),
+                "precision": request.precision,
+                "device": devices.device_name(),
+                "gradient_checkpointing": "on" if self.gradient_checkpointing else "off",
+                **devices.thread_counts(),
+            },
+        )
+
+    def announcement(self, first_step: int) -> RunPlan:
+        settings = self.request.settings
+        return RunPlan(
+            model_name=self.request.model_name,
+            run_dir=self.folder.path,
+            first_step=first_step,
+            last_step=self.plan.last_step,
+            steps_per_epoch=self.plan.steps_per_epoch,
+            tokens_per_step=self.windows.window * settings.batch_size * settings.accumulate_gradients,
+            parameters=self.loaded.config.parameters,
+            train_tokens=self.text.split.train.tokens,
+            held_out_tokens=self.held_out_tokens,
+            print_every=settings.print_every,
+        )
+
+    def seconds_per_step(self) -> float:
+        """Estimated, on this device."""
+        rate = speed.product_rate(self.request.precision)
+        return estimate_seconds_per_step(self.loaded.config, self.request.settings, self.windows.window, rate)
+
+    def resume_hint(self, reason: str, step: int) -> str:
+        name = self.folder.path.name
+        if reason in ("finished", "patience"):
+            return f"To continue: finetune(..., run_name={name!r}, steps={step + max(step, 100)})."
+        return f"To continue: call finetune again with the same text and run_name={name!r}."
 
 
 def finetune_run(
     request: Request,
     loaded: LoadedModel,
-    run: RunDirectory,
-    observer: Observer,
+    folder: RunDirectory,
+    callback: TrainingCallback,
     sample: Callable[[int], str],
-    reading: ReadingBar,
+    progress: ProgressBar,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
     Args:
         request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
-        run: where checkpoints go. observer: is told what happens.
+        folder: where checkpoints go. callback: receives what happens.
         sample: step -> what the model writes.
-        reading: title -> a context in which a function of bytes read and all bytes shows how far the text is encoded.
+        progress: shows how far the text is encoded.
     """
-    for notice in request.notices:
-        logger.info(notice)
-    material = read_material(request, loaded, reading)
-    plan = plan_steps(request.settings, material.windows.windows_per_epoch, _rows(material.held_out))
-    checkpointing, remark = _checkpointing(request, loaded, material)
-    description = _description(request, material, loaded, checkpointing=checkpointing)
-    start = decide_start(run, description, total_steps=plan.last_step)
-    for notice in start.notices:
-        logger.info(notice)
+    _log(request.messages)
+    run, memory_message = _prepare(request, loaded, folder, progress)
+    description = run.description()
+    start = decide_start(folder, description, total_steps=run.plan.last_step)
+    _log(start.messages)
     if start.kind == "done":
         assert start.checkpoint is not None
-        progress = Progress.from_json(start.checkpoint.state["progress"])
-        _load_best(run, loaded)
-        return _result(run.path, progress, "done")
-    if remark:
-        logger.info(remark)
-    _log_before_start(request, loaded, plan, material)
-    trainer, progress = _prepare(request, loaded, run, start, description, plan, checkpointing=checkpointing)
-    work = Work(
-        batch=material.windows.batch,
-        epoch_at=material.windows.epoch_at,
-        accumulate=request.settings.accumulate_gradients,
-        held_out=material.held_out,
-        target_bytes=material.held_out_bytes,
-        sample=sample,
-    )
-    keeper = RunKeeper(run, loaded, trainer, observer, keep=request.settings.max_checkpoints)
-    observer.on_start(_announced(request, run.path, progress, plan, material, loaded))
-    # Beyond the loop, which has its own: Ctrl-C in the moment after the last step must not leave a run that is done
-    # without its mark, or the session without a model.
+        state = TrainerState.from_json(start.checkpoint.state["progress"])
+        _load_best(folder, loaded)
+        return _result(folder.path, state, "done")
+    _log([memory_message] if memory_message else [])
+    _log(before_start(run.summary(), run.plan, run.seconds_per_step()))
+    trainer, state = _start(run, start, description)
+    checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
+    callback.on_start(run.announcement(state.step))
+    # The loop handles signals itself. Ctrl-C just after its last step must not leave a finished run without its mark,
+    # or the session without a model.
     with stop_on_signals():
         reason = "failed"
         try:
-            reason = run_loop(trainer, work, plan, progress, keeper, observer, request.callbacks)
+            reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
         finally:
-            run.mark_ended(reason)
-            hint = _resume_hint(request, run.path, reason, progress)
-            observer.on_end(
-                EndRecord(step=progress.step, reason=reason, best_step=progress.best_step, resume_hint=hint)
-            )
-        _load_best(run, loaded)
-    return _result(run.path, progress, reason)
+            folder.mark_ended(reason)
+            hint = run.resume_hint(reason, state.step)
+            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+        _load_best(folder, loaded)
+    return _result(folder.path, state, reason)
 
 
 def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
-    """What shows the user how the model writes at a step: a function from the step to a text."""
+    """A function from a step to what the model writes at it, to show how it learns."""
 
     def sample(step: int) -> str:
         generator = new_generator()
         try:
             length = request.settings.sample_length
-            wanted = GenerateSettings(length=length, seed=request.seed + step, **_TRAINING_SAMPLE)
-            return generator.generate([""], wanted)[0].text
+            settings = GenerateSettings(length=length, seed=request.seed + step, **_SAMPLING)
+            return generator.generate([""], settings)[0].text
         finally:
             generator.close()
 
     return sample
 
 
-def read_material(request: Request, loaded: LoadedModel, reading: ReadingBar) -> Material:
-    """The text encoded, split and cut into windows.
+def _prepare(
+    request: Request, loaded: LoadedModel, folder: RunDirectory, progress: ProgressBar
+) -> tuple[_Run, str | None]:
+    """The run on its text, encoded, split and cut into windows, and a message about memory.
 
     Raises:
         DataError: there is nothing to learn from. SettingsError: the window is longer than the model's.
     """
     settings, config, tokenizer = request.settings, loaded.config, loaded.tokenizer
-    window = settings.window or config.n_ctx
-    if window > config.n_ctx:
-        raise SettingsError(
-            f"window is {window}; this model reads at most {config.n_ctx} tokens. Leave window out, or give up to "
-            f"{config.n_ctx}."
-        )
-    with reading("Encoding") as progress:
-        corpus = encode_corpus(request.dataset, tokenizer, request.text, progress=progress)
-    validation = None
-    if request.text.validation_file is not None:
-        with reading("Encoding validation_file") as progress:
-            validation = encode_corpus(request.text.validation_file, tokenizer, request.text, progress=progress)
-    parts = split(corpus, request.text, window, validation=validation)
-    windows = TrainingWindows(parts.train, window, settings.batch_size, request.seed)
-    if windows.notice:
-        logger.info(windows.notice)
-    held_out = _held_out_batches(parts, windows.window, settings.batch_size)
-    held_out_tokens = sum(int(batch[2].sum()) for batch in held_out)
-    if parts.held_out is not None and held_out_tokens < parts.held_out.targets:
-        logger.info(
-            f"Of {parts.held_out.targets} held-out tokens, {held_out_tokens}, evenly spread, are looked at in training."
-        )
-    held_out_bytes = sum(int(tokenizer.byte_lengths[b[1]][b[2] > 0].sum()) for b in held_out)
-    return Material(
-        corpus=corpus,
-        parts=parts,
-        windows=windows,
-        held_out=held_out,
-        held_out_tokens=held_out_tokens,
-        held_out_bytes=held_out_bytes,
-        summary=summary(corpus, parts, config.parameters),
-        validation=validation,
+    text = prepare_text(
+        request.dataset, request.text, tokenizer, settings.window, n_ctx=config.n_ctx, progress=progress
     )
-
-
-def _held_out_batches(parts: Split, window: int, batch_size: int) -> tuple[Any, ...]:
-    if parts.held_out is None:
-        return ()
-    most = max(_MOST_HELD_OUT_WINDOWS // batch_size, 1)
-    return tuple(evaluation_batches(parts.held_out, window, batch_size, at_most=most))
-
-
-def _rows(batches: Sequence[Any]) -> int:
-    return sum(len(batch[0]) for batch in batches)
-
-
-def _checkpointing(request: Request, loaded: LoadedModel, material: Material) -> tuple[bool, str | None]:
-    """Whether blocks are computed twice, and a remark; how much memory a GPU has free is not known."""
-    free = None if devices.has_gpu() else free_memory()
+    windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
+    _log([windows.message] if windows.message else [])
+    data = TrainingData(
+        micro_batch=windows.batch,
+        epoch_at=windows.epoch_at,
+        accumulate=settings.accumulate_gradients,
+        held_out=_held_out_batches(text.split.held_out, windows.window, settings.batch_size),
+    )
+    plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
+    free = None if devices.has_gpu() else free_memory()  # how much memory a GPU has free is not known
     dtype_bytes = tf.as_dtype(request.precision).size
-    return choose_checkpointing(loaded.config, request.settings, material.windows.window, dtype_bytes, free)
+    gradient_checkpointing, message = choose_gradient_checkpointing(config, settings, windows.window, dtype_bytes, free)
+    task = LanguageModeling(tokenizer.byte_lengths)
+    run = _Run(
+        request=request, loaded=loaded, folder=folder, text=text, windows=windows, data=data, task=task, plan=plan,
+        gradient_checkpointing=gradient_checkpointing,
+    )  # fmt: skip
+    held_out = text.split.held_out
+    if held_out is not None and run.held_out_tokens < held_out.targets:
+        _log(
+            [
+                f"Evaluations during training use {run.held_out_tokens} of {held_out.targets} held-out tokens, evenly "
+                "spread."
+            ]
+        )
+    return run, message
 
 
-def _description(request: Request, material: Material, loaded: LoadedModel, *, checkpointing: bool) -> RunDescription:
-    validation = material.validation
-    return RunDescription(
-        model_name=request.model_name,
-        settings=request.settings,
-        text_settings=request.text,
-        data_fingerprint=material.corpus.fingerprint,
-        validation_fingerprint=validation.fingerprint if validation is not None else None,
-        data_summary=material.summary.to_json(),
-        tokenizer_fingerprint=loaded.tokenizer.fingerprint,
-        seed=request.seed,
-        environment={
-            **library_versions(),
-            "precision": request.precision,
-            "device": devices.device_name(),
-            "gradient_checkpointing": "on" if checkpointing else "off",
-            **devices.thread_counts(),
-        },
-    )
+def _held_out_batches(held_out: TokenSet | None, window: int, batch_size: int) -> tuple[Batch, ...]:
+    if held_out is None:
+        return ()
+    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(HELD_OUT_ROWS // batch_size, 1)))
 
 
-def _prepare(
-    request: Request,
-    loaded: LoadedModel,
-    run: RunDirectory,
-    start: Start,
-    description: RunDescription,
-    plan: StepPlan,
-    *,
-    checkpointing: bool,
-) -> tuple[Any, Progress]:
+def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:
     """The trainer with the weights, moments and figures that the run starts from, and the folder made ready."""
+    request, loaded = run.request, run.loaded
     if start.checkpoint is not None:
         loaded.refill(start.checkpoint.path)
     trainer = build_trainer(
@@ -330,68 +320,42 @@ def _prepare(
         loaded.variables,
         loaded.config,
         request.settings,
+        run.task,
         dtype=tf.as_dtype(request.precision),
         seed=request.seed,
-        last_step=plan.last_step,
-        checkpointing=checkpointing,
+        last_step=run.plan.last_step,
+        gradient_checkpointing=run.gradient_checkpointing,
         compile_whole_step=devices.compiles_whole_step(),
     )
     if start.checkpoint is None:
         overwrite = request.settings.overwrite and request.settings.restore_from not in ("latest", "best")
-        run.create(description, model_files(loaded), overwrite=overwrite)
-        return trainer, Progress()
-    progress = restore(trainer, start.checkpoint)
-    run.rewind(start.step)
-    run.describe(description, start.step, start.changes)
-    return trainer, progress
+        run.folder.create(description, run.task.saved_files(loaded), overwrite=overwrite)
+        return trainer, TrainerState()
+    state = restore(trainer, start.checkpoint)
+    run.folder.rewind(start.step)
+    run.folder.describe(description, start.step, start.changes)
+    return trainer, state
 
 
-def _log_before_start(request: Request, loaded: LoadedModel, plan: StepPlan, material: Material) -> None:
-    seconds = estimate_seconds_per_step(
-        loaded.config, request.settings, material.windows.window, speed.product_rate(request.precision)
-    )
-    for line in before_start(material.summary, plan, seconds):
-        logger.info(line)
+def _log(messages: Iterable[str]) -> None:
+    for message in messages:
+        logger.info(message)
 
 
-def _announced(
-    request: Request, path: Path, progress: Progress, plan: StepPlan, material: Material, loaded: LoadedModel
-) -> RunPlan:
-    settings, windows = request.settings, material.windows
-    return RunPlan(
-        model_name=request.model_name,
-        run_dir=path,
-        first_step=progress.step,
-        last_step=plan.last_step,
-        steps_per_epoch=plan.steps_per_epoch,
-        tokens_per_step=windows.window * settings.batch_size * settings.accumulate_gradients,
-        parameters=loaded.config.parameters,
-        train_tokens=material.parts.train.tokens,
-        held_out_tokens=material.held_out_tokens,
-        print_every=settings.print_every,
-    )
-
-
-def _load_best(run: RunDirectory, loaded: LoadedModel) -> None:
-    best = run.best(weights_only=True)
+def _load_best(folder: RunDirectory, loaded: LoadedModel) -> None:
+    best = folder.best(weights_only=True)
     if best is not None:
         loaded.refill(best.path)
 
 
-def _resume_hint(request: Request, path: Path, reason: str, progress: Progress) -> str:
-    if reason in ("finished", "patience"):
-        return f"To go on: finetune(..., run_name={path.name!r}, steps={progress.step + max(progress.step, 100)})."
-    return f"To go on: call finetune again with the same text and run_name={path.name!r}."
-
-
-def _result(path: Path, progress: Progress, reason: str) -> FinetuneResult:
+def _result(path: Path, state: TrainerState, reason: str) -> FinetuneResult:
     return FinetuneResult(
         run_dir=path,
-        steps=progress.step,
+        steps=state.step,
         reason=reason,
-        best_step=progress.best_step,
-        best_loss=progress.best_loss,
-        best_bits_per_byte=progress.best_bits_per_byte,
-        train_loss=progress.smoothed_loss,
-        seconds=progress.seconds,
+        best_step=state.best_step,
+        best_loss=state.best.get("loss"),
+        best_bits_per_byte=state.best.get("bits_per_byte"),
+        train_loss=state.smoothed_loss,
+        seconds=state.seconds,
     )

@@ -6,7 +6,6 @@ Knows no session, and prints nothing by itself: the caller passes what to write 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from gpt2simple.settings.fields import is_text
-from gpt2simple.storage.files import GrowingFile
+from gpt2simple.storage.files import GrowingFile, free_name
 
 logger = logging.getLogger(__name__)
-
 SAMPLE_DELIM = "=" * 20 + "\n"
 
 
@@ -29,13 +27,13 @@ class Turns:
 
     def __init__(self) -> None:
         self._turn = 0  # the first sample that is not done: its pieces are given out at once
-        self._held: dict[int, deque[Piece]] = {}  # by sample, in the order in which they came
+        self._held: dict[int, deque[TextChunk]] = {}  # by sample, in the order in which they came
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: TextChunk) -> None:
         """Take the next piece of any sample."""
         self._held.setdefault(piece.sample, deque()).append(piece)
 
-    def ready(self) -> Iterator[Piece]:
+    def ready(self) -> Iterator[TextChunk]:
         """The pieces whose turn it is; one that is not asked for is still held."""
         while pieces := self._held.get(self._turn):
             piece = pieces.popleft()
@@ -44,7 +42,7 @@ class Turns:
                 del self._held[self._turn]
                 self._turn += 1
 
-    def finished_later(self) -> list[list[Piece]]:
+    def finished_later(self) -> list[list[TextChunk]]:
         """The pieces of each sample that is done and has to wait for one that is not; for when no more will come."""
         later = [pieces for number, pieces in sorted(self._held.items()) if number > self._turn]
         return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
@@ -80,20 +78,13 @@ def new_file_in(folder: Path) -> GrowingFile:
     Raises:
         StorageError: the file cannot be made.
     """
-    for path in numbered(folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"):
-        with contextlib.suppress(FileExistsError):
-            return GrowingFile(path)
-    raise AssertionError(folder)
+    path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
+    while True:
+        with contextlib.suppress(FileExistsError):  # another process may have been faster
+            return GrowingFile(free_name(path, "_"))
 
 
-def numbered(path: Path) -> Iterator[Path]:
-    """The path, then others like it: texts.txt, texts_1.txt, texts_2.txt ..."""
-    yield path
-    for number in itertools.count(1):
-        yield path.with_stem(f"{path.stem}_{number}")
-
-
-def show(pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str], None]) -> None:
+def show(pieces: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:
     """Write samples in their order, the first unfinished one while it grows.
 
     Args:
@@ -115,7 +106,7 @@ def show(pieces: Iterable[Piece], total: int, delim: str, write: Callable[[str],
         raise
 
 
-def save(pieces: Iterable[Piece], total: int, delim: str, file: GrowingFile) -> None:
+def save(pieces: Iterable[TextChunk], total: int, delim: str, file: GrowingFile) -> None:
     """Write samples to a file in their order, each as soon as it and those before it are finished; none by half.
 
     The arguments are those of ``show``. Where this is stopped, finished samples that waited for an unfinished one are
@@ -146,7 +137,7 @@ class _Outflow:
         self.finished = 0
         self.cut: int | None = None
 
-    def run(self, pieces: Iterable[Piece]) -> None:
+    def run(self, pieces: Iterable[TextChunk]) -> None:
         """Write all; where this is stopped, what is finished is written before the error goes on."""
         try:
             for piece in pieces:
@@ -160,7 +151,7 @@ class _Outflow:
                 self._put_finished()
             raise
 
-    def _put(self, piece: Piece) -> None:
+    def _put(self, piece: TextChunk) -> None:
         self._waiting += piece.text
         done = piece.finish_reason is not None
         if done or self._live:

@@ -21,7 +21,6 @@ from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.disk import make_folder, require_unused
 
 MODELS = only(SessionSettings, "model_dir")
-
 _DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
 
 

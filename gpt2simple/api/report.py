@@ -1,11 +1,10 @@
-"""One report, from the names of runs to the files: reads what the runs recorded and finds the text they learned from.
+"""One report, from the names of runs to the files: reads what the runs recorded and finds their training text.
 
 Knows files and their names; not how a page looks. Loads no weights.
 """
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +14,21 @@ from typing import Any
 from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import encode_corpus
-from gpt2simple.data.split import split
+from gpt2simple.data.prepare import prepare_text
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsError
+from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.memorisation import TrainingText
-from gpt2simple.evaluation.report.data import RunReport, gather
+from gpt2simple.evaluation.report.data import RunReport, run_report
 from gpt2simple.evaluation.report.page import page
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.formats.reader import read_config
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.description import RunInfo
+from gpt2simple.runs.figure import loss_figure, to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
-from gpt2simple.training.callbacks.plot import draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class ReportResult:
     """A report that was written.
 
     Attributes:
-        path: the page. json_path: every number of it. pictures: the curves of each run as PNG.
-        runs: what the page says.
+        path: the page. json_path: every number of it. pictures: the loss curves of each run as PNG.
+        runs: what the page shows.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class ReportResult:
         }
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
+        return render("summary.html", text=self.summary())
 
 
 def write_report(
@@ -70,12 +70,12 @@ def write_report(
     dataset: Any,
     destination: Path | None,
 ) -> ReportResult:
-    """The report of some runs, written as a page, a JSON file and a picture for each.
+    """Write a report on some runs: a page, a JSON file and a picture for each run.
 
     Args:
-        dataset: what the runs learned from; None: the encoded copy in the cache, or the sources that they recorded.
+        dataset: what the runs were trained on; None: the encoded copy in the cache, or the sources that they recorded.
         destination: the page; None: ``report.html`` in the run's folder, or beside the runs where there are several.
-            What a report wrote before is replaced.
+            An earlier report is replaced.
 
     Raises:
         RunError: there is no such run, or it has taken no step. StorageError: the files cannot be written.
@@ -83,16 +83,18 @@ def write_report(
     if not run_names:
         raise SettingsError("No run was named. Name at least one, such as run1.")
     folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
-    runs = [_gathered(folder, dataset) for folder in folders]
+    runs = [_report_on(folder, dataset) for folder in folders]
     target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
     make_folder(target.parent)
-    atomic_write(target, page(runs), durable=False)
-    pictures = []
+    pictures, charts = [], []
     for run in runs:
         name = f"{target.stem}.png" if len(runs) == 1 else f"{target.stem}-{run.name}.png"
         title = f"{run.name}: {run.info.description.model_name}"
-        draw(run.curves, target.with_name(name), title=title, steps_per_epoch=run.steps_per_epoch)
+        figure = loss_figure(run.curves, title=title, steps_per_epoch=run.steps_per_epoch)
         pictures.append(target.with_name(name))
+        atomic_write(pictures[-1], to_png(figure), durable=False)
+        charts.append(to_svg(figure))
+    atomic_write(target, page(runs, charts), durable=False)
     result = ReportResult(
         path=target, json_path=target.with_suffix(".json"), pictures=tuple(pictures), runs=tuple(runs)
     )
@@ -101,17 +103,17 @@ def write_report(
     return result
 
 
-def _gathered(folder: Path, dataset: Any) -> RunReport:
+def _report_on(folder: Path, dataset: Any) -> RunReport:
     run = RunFolder(folder)
     if not run.exists:
         raise RunError(
-            f"{folder} was trained by gpt-2-simple, which records no curves, so there is nothing to report. Fine-tune "
-            "it further with this package to get some."
+            f"{folder} was trained by gpt-2-simple, which records no losses, so there is nothing to report. Fine-tune "
+            "it further with this package to record some."
         )
     try:
-        return gather(folder, run.info, training_text(folder, run.info, dataset))
+        return run_report(folder, run.info, training_text(folder, run.info, dataset))
     except DataError as error:
-        return gather(folder, run.info, None, f"The training text is not to be had: {error}")
+        return run_report(folder, run.info, None, f"The training text was not found: {error}")
 
 
 def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
@@ -127,10 +129,8 @@ def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
     corpus = _corpus(info, dataset, tokenizer)
     if corpus.fingerprint != described.data_fingerprint:
         raise DataError("The dataset is not the text that the run learned from. Name that one.")
-    validation = None
-    if described.text_settings.validation_file is not None:
-        validation = encode_corpus(described.text_settings.validation_file, tokenizer, described.text_settings)
-    parts = split(corpus, described.text_settings, _window(folder, info), validation=validation)
+    window, n_ctx = described.settings.window, read_config(folder).n_ctx
+    parts = prepare_text(corpus, described.text_settings, tokenizer, window, n_ctx=n_ctx).split
     held_out = texts_of(parts.held_out, tokenizer) if parts.held_out is not None else []
     return TrainingText(texts_of(parts.train, tokenizer), held_out)
 
@@ -147,8 +147,3 @@ def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer) -> Corpus:
         return encode_corpus(list(sources), tokenizer, described.text_settings)
     except Gpt2SimpleError as error:
         raise DataError(f"{error} Give the text as dataset (--dataset).") from error
-
-
-def _window(folder: Path, info: RunInfo) -> int:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return info.description.settings.window or ModelConfig.from_huggingface(config).n_ctx

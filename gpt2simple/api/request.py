@@ -42,7 +42,7 @@ class Request:
     precision: str  # dtype name of the products
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
-    notices: tuple[str, ...] = ()  # sentences for the user
+    messages: tuple[str, ...] = ()  # for the user
 
 
 def complete_request(
@@ -83,7 +83,7 @@ def complete_request(
             precision=used,
             seed=recorded.seed,
             callbacks=callbacks,
-            notices=() if used == chosen else (_stays_in(used, chosen),),
+            messages=() if used == chosen else (_stays_in(used, chosen),),
         )
     settings = FinetuneSettings(**finetune)
     folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)

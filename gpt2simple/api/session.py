@@ -26,14 +26,14 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
-from gpt2simple.generation.samples import Piece, Sample
+from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
-from gpt2simple.runs.records import Observer
+from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
 from gpt2simple.runs.writer import RunDirectory, locked_run
 from gpt2simple.settings import (
@@ -48,7 +48,7 @@ from gpt2simple.settings import (
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
 from gpt2simple.storage.disk import require_unused
-from gpt2simple.training.callbacks.base import ObserverGroup, standard_observers
+from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
 logger = logging.getLogger(__name__)
@@ -158,8 +158,8 @@ class Session:
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
-            observers, sample = self._callbacks(request)
-            result = finetune_run(request, loaded, run, ObserverGroup(observers), sample, reading_bar)
+            callbacks, sample = self._callbacks(request)
+            result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar)
         except BaseException:
             self._free()  # half-trained weights: the next call loads those that the session had before
             raise
@@ -168,9 +168,9 @@ class Session:
         self._source = Run(self.run_name, model_name=request.model_name)
         return result
 
-    def _callbacks(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
         """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
-        return standard_observers(self.run_dir), training_sampler(request, self._new_generator)
+        return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
         """A model of the right size; where the run begins anew, with the weights that it begins with."""
@@ -212,7 +212,7 @@ class Session:
         return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
-    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[Piece]:
+    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
         """The pieces of several texts in turn, each with its sample's number."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
@@ -220,7 +220,7 @@ class Session:
         """``samples`` for a request that was made, and so checked, before the session was opened."""
         return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
 
-    def pieces_of(self, request: GenerateRequest) -> Iterator[Piece]:
+    def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
         return self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
 

@@ -1,4 +1,4 @@
-"""The GPUs that TensorFlow sees, and what is settled once per process: threads and memory growth."""
+"""The GPUs that TensorFlow sees, and what is configured once per process: threads and memory growth."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def compiles_whole_step() -> bool:
     """Whether XLA should compile a training step as one: on a GPU, where that saves launches and passes over memory.
 
     On a CPU oneDNN multiplies 16-bit matrices several times faster than XLA does, so that only the element-wise parts
-    are compiled there (`network.fusion`).
+    are compiled there (`network.xla`).
     """
     return has_gpu()
 
@@ -54,27 +54,27 @@ def device_name() -> str:
     return gpus[0].name + (f" (the first of {len(gpus)})" if len(gpus) > 1 else "")
 
 
-_settled_threads: int | str | None = "not started"
+_configured_threads: int | str | None = "not started"
 
 
 def start(threads: int | None) -> str:
-    """Settle threads and memory growth once per process, and name the device.
+    """Configure threads and memory growth once per process, and name the device.
 
     Args:
         threads: CPU threads for a computation; None: all cores.
 
     Raises:
-        BackendError: an earlier session of this process settled another number.
+        BackendError: an earlier session of this process chose another number.
     """
-    global _settled_threads
-    if _settled_threads == "not started":
-        _settle(threads)
-        _settled_threads = threads
-    elif threads is not None and threads != _settled_threads:
+    global _configured_threads
+    if _configured_threads == "not started":
+        _configure(threads)
+        _configured_threads = threads
+    elif threads is not None and threads != _configured_threads:
         raise BackendError(
             f"threads is {threads}, but TensorFlow was started in this process with "
-            f"{'all cores' if _settled_threads is None else _settled_threads}, and keeps that until the process ends. "
-            f"Leave threads out, or restart Python."
+            f"{'all cores' if _configured_threads is None else _configured_threads}, and keeps that until the process "
+            "ends. Leave threads out, or restart Python."
         )
     return device_name()
 
@@ -88,18 +88,18 @@ def thread_counts() -> dict[str, str]:
     }
 
 
-def _in_use(settled: int, variable: str) -> str:
-    """What TensorFlow makes of 0 threads, its default: what an environment variable says, else all cores it may use."""
+def _in_use(configured: int, variable: str) -> str:
+    """The number of threads behind 0, TensorFlow's default: from an environment variable, else all usable cores."""
     try:
-        asked = int(os.environ.get(variable, 0))
-    except ValueError:  # TensorFlow passes over it too
-        asked = 0
+        requested = int(os.environ.get(variable, 0))
+    except ValueError:  # TensorFlow ignores it too
+        requested = 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return str(settled or asked or cores)
+    return str(configured or requested or cores)
 
 
-def _settle(threads: int | None) -> None:
-    with quiet_stderr():  # the first look at the devices writes to descriptor 2
+def _configure(threads: int | None) -> None:
+    with quiet_stderr():  # listing the devices for the first time writes to descriptor 2
         try:
             if threads is not None:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work held: of the process, or of the GPU where there is one."""
+"""Peak memory: of the process, or of the GPU where there is one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psutil
 from gpt2simple.backend.devices import has_gpu
 from gpt2simple.backend.tensorflow import tf
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_SAMPLES = 0.2
 
 
 class PeakMemory:
-    """Watches during a ``with`` block.
+    """Measures peak memory during a ``with`` block.
 
     Attributes:
         bytes: the most that was held; on a CPU as seen every fifth of a second, with what the process held before.
@@ -24,7 +24,7 @@ class PeakMemory:
         self.bytes = 0
         self._process = psutil.Process()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread = threading.Thread(target=self._measure, name="memory", daemon=True)
 
     def __enter__(self) -> PeakMemory:
         if has_gpu():
@@ -42,10 +42,10 @@ class PeakMemory:
             self._done.set()
             self._thread.join()
 
-    def _watch(self) -> None:
+    def _measure(self) -> None:
         while True:
             self.bytes = max(self.bytes, self._process.memory_info().rss)
-            if self._done.wait(_SECONDS_BETWEEN_LOOKS):
+            if self._done.wait(_SECONDS_BETWEEN_SAMPLES):
                 return
 
 

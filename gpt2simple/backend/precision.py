@@ -1,4 +1,4 @@
-"""The precision that a session works in, and why: from the GPU, or from what the processor says it can do."""
+"""The precision that a session works in, and why: from the GPU, or from the flags of the processor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from gpt2simple.backend.devices import found_gpus
 from gpt2simple.backend.speed import best_in_turns, timed_product
 from gpt2simple.backend.tensorflow import uses_onednn
-from gpt2simple.errors import SettingsError
-from gpt2simple.settings.session import PRECISIONS
 
 # The instructions that multiply bfloat16, the fastest first. AVX-NE-CONVERT only converts it.
 BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
@@ -62,7 +60,7 @@ class Precision:
 
     @property
     def in_words(self) -> str:
-        """What is used and why, to stand behind "Computing on ..."."""
+        """What is used and why, to follow "Computing on ..."."""
         if self.generating == self.training:
             return f"in {self.training}: {self.reason}"
         writing = f"in {self.generating} where text is written"
@@ -76,12 +74,7 @@ def choose_precision(requested: str) -> Precision:
 
     Args:
         requested: "auto", "float32", "bfloat16", "float16", or "int8" (for generating; training is then as "auto").
-
-    Raises:
-        SettingsError: there is no such precision.
     """
-    if requested not in PRECISIONS:
-        raise SettingsError(f"precision is {requested!r}; expected one of {', '.join(PRECISIONS)}.")
     if requested not in ("auto", "int8"):
         return Precision(requested, requested, "as asked for", named=True)
     gpus = found_gpus()
@@ -113,7 +106,7 @@ def precision_for_processor(flags: frozenset[str] | None, measured_gain: Callabl
 
     Args:
         flags: of the processor; None: unknown, or of no use.
-        measured_gain: how many times faster bfloat16 products are than those in float32; asked only without flags.
+        measured_gain: how many times faster bfloat16 products are than those in float32; called only without flags.
     """
     if flags is not None:
         units = next((name for name in BFLOAT16_UNITS if name in flags), None)

@@ -53,8 +53,8 @@ def quiet_stderr() -> Iterator[None]:
 def _only_errors_logged() -> Iterator[None]:
     """Let TensorFlow start with its C++ log at errors, and leave the environment as it was.
 
-    TensorFlow reads the variable once, at its first remark, which it makes while it is imported. So the level holds for
-    the whole process (XLA and tf.data remark on things long after), though the variable is gone when this block ends.
+    TensorFlow reads the variable once, for its first log line, which it writes while it is imported. So the level holds
+    for the whole process (XLA and tf.data log long after), though the variable is gone when this block ends.
     """
     if _LOG_LEVEL in os.environ:
         yield
@@ -78,6 +78,7 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
     try:
         import tensorflow as tf
         import tf_keras as keras
+        from tensorflow import DType, Tensor, Variable
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
@@ -98,7 +99,7 @@ def in_xla() -> bool:
 
 
 def uses_onednn() -> bool:
-    """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and not told TF_ENABLE_ONEDNN_OPTS=0."""
+    """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and TF_ENABLE_ONEDNN_OPTS is not 0."""
     return bool(IsMklEnabled())
 
 
@@ -111,8 +112,11 @@ def loaded_keras3() -> ModuleType | None:
 
 
 __all__ = [
+    "DType",
     "GPT2Config",
     "TFGPT2LMHeadModel",
+    "Tensor",
+    "Variable",
     "in_xla",
     "keras",
     "library_versions",
@@ -128,7 +132,7 @@ __all__ = [
 def call_concrete(function: Any, tensors: Sequence[Any]) -> Any:
     """Call a concrete function with its tensors (for a variable: its handle) in the order of its inputs.
 
-    The public call spends 10 microseconds per argument on checking their types anew: with the weights as arguments
+    The public call spends 10 microseconds per argument on checking their types again: with the weights as arguments
     that is a millisecond a token. This entry has been the same since TensorFlow 2.1.
     """
     return function._call_flat(list(tensors), captured_inputs=[])

@@ -218,12 +218,12 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
       gpt2simple score - --html < speech.txt > speech.html
     """
     from gpt2simple.api import functions
+    from gpt2simple.evaluation.token_scores import scores_page
 
     texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
     scores = functions.score(texts, checkpoint=checkpoint, **settings)
     if as_html:
-        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Surprise</title>'
-        page = "\n".join([head, *(found.to_html() for found in scores)])
+        page = scores_page(scores)
         show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding
     else:
         show_json([found.to_json() for found in scores])

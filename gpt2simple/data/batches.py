@@ -16,16 +16,16 @@ from gpt2simple.errors import DataError
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-"""inputs int32 [B, T], targets int32 [B, T], weights float32 [B, T]: 1 where a target counts, 0 where it is padding."""
+"""inputs int32 [B, T], targets int32 [B, T], loss_mask float32 [B, T]: 1 where a target counts, 0 in padding."""
 
 
 class TrainingWindows:
-    """Endless batches of windows: in every epoch each target token stands in exactly one of them.
+    """Endless batches of windows: in every epoch each target token is in exactly one of them.
 
     An epoch reads the text from a random place to its end and on from its beginning, cut into windows, the windows in
-    random order. The next epoch cuts it elsewhere. Where reading goes on from the beginning, the window holds the
-    end-of-text id that opens the text as an input, so nothing is learned about what would follow the text's last token.
-    The last cut of an epoch is shorter in general; its row is padded. A batch may hold rows of two epochs.
+    random order. The next epoch cuts it elsewhere. Where reading continues at the beginning, the window holds the
+    end-of-text id that opens the text as an input, so the model learns nothing about what would follow the text's last
+    token. The last cut of an epoch is shorter in general; its row is padded. A batch may hold rows of two epochs.
     """
 
     def __init__(self, tokens: TokenSet, window: int, batch_size: int, seed: int) -> None:
@@ -35,7 +35,7 @@ class TrainingWindows:
             DataError: there are not even two tokens.
         """
         if not tokens.targets:
-            raise DataError("The text has fewer than two tokens, so nothing can be learned. Give a longer text.")
+            raise DataError("The text has fewer than two tokens, so there is nothing to train on. Give a longer text.")
         self._tokens = tokens
         self._seed = seed
         self._asked = window
@@ -46,15 +46,15 @@ class TrainingWindows:
         self._order = lru_cache(maxsize=2)(self._draw_order)  # two epochs: a batch may touch both
 
     @property
-    def notice(self) -> str | None:
-        """A remark for the user where the window had to shrink."""
+    def message(self) -> str | None:
+        """A message for the user where the window had to shrink."""
         if self.window == self._asked:
             return None
         return f"The text is shorter than a window of {self._asked} tokens; windows of {self.window} are used."
 
     def batch(self, index: int) -> Batch:
-        """The micro-batch of this number, counted from 0; the same for the same number, however often asked."""
-        inputs, targets, weights = _empty_batch(self.batch_size, self.window)
+        """The micro-batch of this number, counted from 0; always the same for the same number."""
+        inputs, targets, loss_mask = _empty_batch(self.batch_size, self.window)
         for row in range(self.batch_size):
             start, length = self._place(index * self.batch_size + row)
             places = [(start, min(length, self.tokens_per_epoch - start))]
@@ -62,9 +62,9 @@ class TrainingWindows:
                 places.append((0, length - places[0][1]))
             column = 0
             for first, count in places:
-                _fill(self._tokens, first, count, (inputs[row], targets[row], weights[row]), column)
+                _fill(self._tokens, first, count, (inputs[row], targets[row], loss_mask[row]), column)
                 column += count
-        return inputs, targets, weights
+        return inputs, targets, loss_mask
 
     def epoch_at(self, index: int) -> float:
         """Passes over the text completed before the micro-batch of this number."""
@@ -74,9 +74,8 @@ class TrainingWindows:
         """Where the window of this number starts among the targets, and how many it holds."""
         epoch, slot = divmod(number, self.windows_per_epoch)
         offset, order = self._order(epoch)
-        piece = int(order[slot])
-        start = (offset + piece * self.window) % self.tokens_per_epoch
-        return start, min(self.window, self.tokens_per_epoch - piece * self.window)
+        first = int(order[slot]) * self.window
+        return (offset + first) % self.tokens_per_epoch, min(self.window, self.tokens_per_epoch - first)
 
     def _draw_order(self, epoch: int) -> tuple[int, np.ndarray]:
         generator = np.random.default_rng((self._seed, epoch))
@@ -89,7 +88,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """The text from its first to its last target in consecutive windows, each target in exactly one.
 
-    All batches have the shape [batch_size, min(window, targets)]; what the last one does not need has weight 0.
+    All batches have the shape [batch_size, min(window, targets)]; the loss mask is 0 where the last one is not full.
 
     Args:
         at_most: so many of the batches, evenly spread, where there are more; None: all.
@@ -118,8 +117,8 @@ def _empty_batch(batch_size: int, window: int) -> Batch:
 
 def _fill(tokens: TokenSet, first: int, count: int, rows: Batch, column: int) -> None:
     """Write ``count`` targets, from the ``first`` on, and the tokens before them into rows [T], from ``column`` on."""
-    inputs, targets, weights = rows
+    inputs, targets, loss_mask = rows
     read = tokens.read(first, first + count + 1)
     inputs[column : column + count] = read[:-1]
     targets[column : column + count] = read[1:]
-    weights[column : column + count] = 1.0
+    loss_mask[column : column + count] = 1.0

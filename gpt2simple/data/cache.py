@@ -6,7 +6,7 @@
     keys/<key>.json        a key of a source -> the fingerprint of its text
     locks/<key>.lock       held by the process that encodes it
 
-Knows neither sources nor tokenizers. A text that is damaged is removed, and encoded again by whoever asks for it.
+Knows neither sources nor tokenizers. A damaged text is removed, and encoded again on its next use.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
-
 _SCHEMA = 1
-
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
 
 
@@ -43,6 +41,8 @@ def cache_folder(settings: TextSettings) -> Path:
         return Path(settings.cache_dir).expanduser()
     if named := os.environ.get(_ENVIRONMENT):
         return Path(named).expanduser()
+    # Not platformdirs: newer ones follow XDG_CACHE_HOME on macOS too, and none LOCALAPPDATA on Windows, so that caches
+    # written before would not be found.
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -65,7 +65,7 @@ class TextCache:
         return self._locks / f"{key[:32]}.lock"
 
     def find(self, key: str, names: tuple[str, ...], files: int) -> Corpus | None:
-        """The text that a key stands for; None where there is none, or a damaged one.
+        """The text of a key; None where there is none, or a damaged one.
 
         Args:
             names, files: how the source is called now, for the Corpus.
@@ -77,7 +77,7 @@ class TextCache:
         return self.open(fingerprint, names, files)
 
     def remember(self, key: str, fingerprint: str) -> None:
-        """Let a key stand for a text from now on."""
+        """Make a key find a text from now on."""
         atomic_write(self._keys / f"{key[:32]}.json", json.dumps({"text": fingerprint}), durable=False)
 
     def open(self, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus | None:

@@ -1,7 +1,7 @@
 """An encoded text, and a chosen part of one.
 
 The layout of ids, everywhere: the end-of-text id first, then each document followed by one end-of-text id. So every
-document stands between two of them and neighbours share one; a model learns both how texts begin and how they end.
+document is enclosed by two of them and neighbours share one; a model learns both how texts begin and how they end.
 Knows no files and no tokenizer.
 """
 
@@ -58,7 +58,7 @@ class Corpus:
 
     @cached_property
     def duplicates(self) -> int:
-        """Documents whose text stands in the corpus already."""
+        """Documents with the same text as an earlier one."""
         return self.documents - len(np.unique(self.document_digests))
 
     @cached_property
@@ -70,6 +70,10 @@ class Corpus:
     def document_tokens(self) -> np.ndarray:
         """int64 [D], tokens of each document, its end-of-text id included."""
         return self.document_ends - self.document_starts
+
+    def whole(self) -> TokenSet:
+        """All of the text as one stream of tokens."""
+        return TokenSet(self.ids, [(0, self.tokens)], documents=self.documents)
 
 
 class TokenSet:
@@ -94,7 +98,7 @@ class TokenSet:
 
     @property
     def targets(self) -> int:
-        """Tokens that have a token before them: what a model can be asked to predict."""
+        """Tokens that have a token before them: what a model can predict."""
         return max(self.tokens - 1, 0)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -111,7 +115,7 @@ class TokenSet:
         return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, dtype=np.int32)
 
     def target_bytes(self, byte_lengths: np.ndarray) -> int:
-        """UTF-8 bytes that all target tokens spell.
+        """UTF-8 bytes of the text of all target tokens.
 
         Args:
             byte_lengths: bytes of each id, integer [V].

@@ -1,7 +1,7 @@
-"""Documents as a stream of text pieces, and the rules that hold for every source.
+"""Documents as a stream of text parts, and the rules that hold for every source.
 
 1. Windows line ends become ``\\n``: GPT-2 hardly ever saw ``\\r\\n``, and it would learn to write both.
-2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it stands; the token takes its place, never
+2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it occurs; the token takes its place, never
    its spelling. (``<|startoftext|>``, which is no token of GPT-2, stays ordinary text, so that it works as a prefix.)
 3. A document of nothing but white space is left out.
 
@@ -13,7 +13,7 @@ into words, and no word reaches across these places:
   may open a contraction.)
 
 A text without any such place in a million characters is not one that people write. It is cut all the same: its ids may
-then differ, but not what they spell. Knows neither files nor tokens.
+then differ, but not the text that they decode to. Knows neither files nor tokens.
 """
 
 from __future__ import annotations
@@ -22,77 +22,75 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-END_MARK = "<|endoftext|>"
+from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
 
+END_MARK = END_OF_TEXT
 _BOUNDARY = re.compile(re.escape(END_MARK) + r"\n?")
-
 _UNFINISHED = tuple((END_MARK + "\n")[:n] for n in range(len(END_MARK), 0, -1))
 
 
-class Piece(NamedTuple):
+class TextPart(NamedTuple):
     """Some text of a document, and whether the document ends with it."""
 
     text: str
-    ends: bool
+    ends: bool = True
 
 
-def documents(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces after the three rules; a document may come in one piece or in many."""
-    return _without_blank(_parted(pieces))
+def documents(parts: Iterable[TextPart]) -> Iterator[TextPart]:
+    """The parts after the three rules; a document may come in one part or in many."""
+    return _without_blank(_split_at_marks(parts))
 
 
-def _parted(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    held = ""  # the end of the last piece where it may be the beginning of a line end or an end mark
-    for text, ends in pieces:
+def _split_at_marks(parts: Iterable[TextPart]) -> Iterator[TextPart]:
+    held = ""  # the end of the last part where it may be the beginning of a line end or an end mark
+    for text, ends in parts:
         text = (held + text).replace("\r\n", "\n")
         keep = 0 if ends else _unfinished(text)
         held = text[len(text) - keep :]
         *whole, rest = _BOUNDARY.split(text[: len(text) - keep])
         for document in whole:
-            yield Piece(document, True)
+            yield TextPart(document)
         if rest or ends:
-            yield Piece(rest, ends)
+            yield TextPart(rest, ends)
 
 
 def _unfinished(text: str) -> int:
-    """How many characters at the end may belong to something that the next piece completes."""
+    """How many characters at the end may belong to something that the next part completes."""
     if text.endswith("\r"):
         return len(END_MARK) + 1 if text.endswith(END_MARK + "\r") else 1
     return next((len(start) for start in _UNFINISHED if text.endswith(start)), 0)
 
 
-def _without_blank(pieces: Iterable[Piece]) -> Iterator[Piece]:
+def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     blank: list[str] = []  # white space that opens a document of which nothing else is known yet
     open_document = False
-    for text, ends in pieces:
+    for text, ends in parts:
         if not open_document and (not text or text.isspace()):
             blank = [] if ends else [*blank, text]
             continue
-        yield Piece("".join(blank) + text, ends) if blank else Piece(text, ends)
+        yield TextPart("".join(blank) + text, ends) if blank else TextPart(text, ends)
         blank, open_document = [], not ends
 
 
 _LONGEST = 1 << 20  # characters without a place to cut
-
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
-
 _BEFORE_STOP = re.compile(r"[^\W_](?=[,.;:!?。、，…])")
 
 
-def parts_of(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
+def split_long(parts: Iterable[TextPart], size: int) -> Iterator[TextPart]:
     """The same documents in parts of at most about ``size`` characters."""
     held = ""
-    for text, ends in pieces:
+    for text, ends in parts:
         held += text
         while len(held) > 2 * size:
             place = _last_place(held, size) or _last_place(held, min(len(held), _LONGEST))
             if not place and len(held) < _LONGEST:
                 break
             place = place or _LONGEST
-            yield Piece(held[:place], False)
+            yield TextPart(held[:place], False)
             held = held[place:]
         if ends:
-            yield Piece(held, True)
+            yield TextPart(held)
             held = ""
 
 

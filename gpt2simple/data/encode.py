@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,28 +21,25 @@ import numpy as np
 
 from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
 from gpt2simple.data.corpus import Corpus
-from gpt2simple.data.documents import Piece, documents, parts_of
+from gpt2simple.data.documents import TextPart, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import Source, open_source
-from gpt2simple.errors import DataError, RunLockedError
+from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import require_space
-from gpt2simple.storage.locks import locked
-
-logger = logging.getLogger(__name__)
+from gpt2simple.storage.locks import wait_for_lock
 
 Progress = Callable[[int, int | None], None]
 
-"""Told now and then: bytes of the source read so far, and of how many, where that is known."""
+"""Called now and then with the bytes of the source read so far, and all of them where that is known."""
 
 _TASK_CHARACTERS = 1 << 17
-
 _RULES = 1  # counted up when the same source would give another text
 
 
-def _unseen(done: int, total: int | None) -> None:
-    """Nobody watches."""
+def no_progress(done: int, total: int | None) -> None:
+    """For callers that show none."""
 
 
 def encode_corpus(
@@ -52,13 +47,13 @@ def encode_corpus(
     tokenizer: Tokenizer,
     settings: TextSettings | None = None,
     *,
-    progress: Progress = _unseen,
+    progress: Progress = no_progress,
 ) -> Corpus:
     """The encoded text of a dataset.
 
     Args:
         dataset: whatever `sources.open_source` takes.
-        progress: watches the encoding; not called where the text is in the cache.
+        progress: called while the text is encoded; not where it is in the cache.
 
     Raises:
         DataError: the dataset is missing, cannot be read, or holds nothing but white space.
@@ -74,13 +69,7 @@ def encode_corpus(
         return corpus
     if (lock := keyed.lock_path()) is None:
         return _encode(source, cache, tokenizer, settings, progress)
-    with ExitStack() as held:
-        busy = f"{source.names[0]} is being encoded by another process; waiting for it."
-        try:
-            held.enter_context(locked(lock, busy))
-        except RunLockedError:
-            logger.info(busy)
-            held.enter_context(locked(lock, busy, wait_seconds=-1))
+    with wait_for_lock(lock, f"{source.names[0]} is being encoded by another process."):
         corpus = keyed.find_surely()  # another process may have been faster
         if corpus is None:
             corpus = _encode(source, cache, tokenizer, settings, progress)
@@ -139,11 +128,11 @@ def _encode(
     with cache.writer(
         vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
     ) as writer:
-        for _ in _encoded(documents(source.pieces()), tokenizer, writer):
+        for _ in _encoded(documents(source.parts()), tokenizer, writer):
             progress(source.bytes_read(), total)
         if not writer.documents:
             raise DataError(
-                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to learn from."
+                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to train on."
             )
         fingerprint = writer.finish()
     corpus = cache.open(fingerprint, source.names, source.files)
@@ -158,14 +147,14 @@ class _Encoded(NamedTuple):
     ends: bool
 
 
-def _encoded(pieces: Iterable[Piece], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
-    """Encode pieces on all cores and write them in their order; yields after each task."""
+def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
+    """Encode parts on all cores and write them in their order; yields after each task."""
     # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[list[_Encoded]]] = deque()
         try:
-            for task in _tasks(pieces):
+            for task in _tasks(parts):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
                     _write(waiting.popleft().result(), writer)
@@ -178,11 +167,11 @@ def _encoded(pieces: Iterable[Piece], tokenizer: Tokenizer, writer: TextWriter) 
                 future.cancel()
 
 
-def _tasks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Parts of documents, gathered to about `_TASK_CHARACTERS` a task."""
-    task: list[Piece] = []
+def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
+    """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
+    task: list[TextPart] = []
     size = 0
-    for part in parts_of(pieces, _TASK_CHARACTERS):
+    for part in split_long(parts, _TASK_CHARACTERS):
         task.append(part)
         size += len(part.text)
         if size >= _TASK_CHARACTERS:
@@ -192,7 +181,7 @@ def _tasks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield task
 
 
-def _work(tokenizer: Tokenizer, task: list[Piece]) -> list[_Encoded]:
+def _work(tokenizer: Tokenizer, task: list[TextPart]) -> list[_Encoded]:
     return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
 
 

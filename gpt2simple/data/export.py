@@ -40,7 +40,7 @@ def encode_dataset(
     tokens; gpt-2-simple reads it all the same.
 
     Args:
-        combine: documents are gathered in one array until it holds this many bytes of text.
+        combine: documents are joined in one array until it holds this many bytes of text.
 
     Raises:
         DataError: the dataset is missing, cannot be read or holds no text.
@@ -50,7 +50,7 @@ def encode_dataset(
     with atomic_file(out_path) as file, zipfile.ZipFile(cast(BinaryIO, file), "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (start, end) in enumerate(_groups(corpus, combine)):
             with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as member:
-                # Not the end-of-text id behind the last document: arrays are parted by themselves.
+                # Not the end-of-text id behind the last document: gpt-2-simple separates arrays itself.
                 ids = np.ascontiguousarray(corpus.ids[start : end - 1], dtype=np.int32)
                 np.lib.format.write_array(member, ids, allow_pickle=False)
     return corpus
@@ -58,12 +58,12 @@ def encode_dataset(
 
 def _groups(corpus: Corpus, combine: int) -> Iterator[tuple[int, int]]:
     """Start and end in ids of documents that together have ``combine`` bytes or more (the last may have fewer)."""
-    start = gathered = 0
+    start = joined = 0
     for document, size in enumerate(corpus.document_bytes.tolist()):
-        gathered += size
-        if gathered >= combine or document == corpus.documents - 1:
+        joined += size
+        if joined >= combine or document == corpus.documents - 1:
             yield int(corpus.document_starts[start]), int(corpus.document_ends[document])
-            start, gathered = document + 1, 0
+            start, joined = document + 1, 0
 
 
 def encode_csv(
@@ -96,8 +96,8 @@ def encode_csv(
 def _rows(path: Path, settings: TextSettings) -> Iterator[str]:
     with clear_errors(str(path)):
         for member in members(path, Meter()):
-            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind)
+            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind.name)
             if delimiter is None:
-                raise DataError(f"{member.name} is a {member.kind} file; expected a table, .csv or .tsv.")
-            for piece in read_table(member.name, member.stream, settings, delimiter):
-                yield piece.text
+                raise DataError(f"{member.name} is a {member.kind.name} file; expected a table, .csv or .tsv.")
+            for part in read_table(member.name, member.stream, settings, delimiter):
+                yield part.text

@@ -1,7 +1,7 @@
 """From the names a user gives to open streams: folders, patterns, compressed files and archives.
 
 A name is the path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``; other
-strings are texts themselves. The kind of a file is known by its first bytes and its name. Does not read texts.
+strings are texts. Does not read texts.
 """
 
 from __future__ import annotations
@@ -22,17 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type
 from gpt2simple.errors import DataError
 
 logger = logging.getLogger(__name__)
-
 STDIN = "-"
-
 CATALOGUE = "tfds:"
-
 _LONGEST = 1000  # characters of a name in a list
-
-_TEXT_SUFFIXES = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npz", ".gz", ".xz", ".zip")
+_SUFFIXES = (".gz", ".xz", ".zip", *(suffix for kind in FILE_TYPES for suffix in kind.suffixes))
 
 
 class Names(tuple[str | Path, ...]):
@@ -79,7 +76,7 @@ def _looks_like_name(entry: str) -> bool:
     if " " in entry.strip():
         return False
     # "Who?" is a text unless a file is meant; "plays/*" is a pattern even where nothing matches it.
-    return entry.lower().endswith(_TEXT_SUFFIXES) or (_is_pattern(entry) and (_has_folder(entry) or _matches(entry)))
+    return entry.lower().endswith(_SUFFIXES) or (_is_pattern(entry) and (_has_folder(entry) or _matches(entry)))
 
 
 def _is_pattern(entry: str) -> bool:
@@ -95,14 +92,11 @@ def _matches(pattern: str) -> bool:
 
 
 _HEAD_BYTES = 4096
-
 _LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
-
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
 
-_ZIP = b"PK\x03\x04"
-
-_PARQUET = b"PAR1"
+# How a file begins that is worth opening though its first bytes are no text.
+_KNOWN_BINARIES = (ZIP, *_COMPRESSED, *(kind.magic for kind in FILE_TYPES if kind.magic))
 
 # What people give by mistake, and how to get text out of it.
 _NO_TEXT = {
@@ -118,16 +112,6 @@ _NO_TEXT = {
     b"BZh": "a bzip2 file",
 }
 
-_SUFFIX_KINDS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-}
-
 
 @dataclass
 class Meter:
@@ -141,14 +125,14 @@ class Member:
     """An open file, or a file inside a compressed one."""
 
     name: str  # as messages call it: "texts.zip: a.txt"
-    kind: str  # "text", "csv", "tsv", "jsonl", "json", "parquet" or "npz"
+    kind: FileType
     stream: BinaryIO
 
 
 def find_files(name: str | Path) -> list[Path]:
     """The files that a name stands for: itself, all text files of a folder and its folders, or a pattern's matches.
 
-    In a folder, hidden files and files that are no texts are passed over.
+    In a folder, hidden files and files that are not text are skipped.
 
     Raises:
         DataError: there is no such file or folder, or it holds no text.
@@ -177,7 +161,7 @@ def _is_there(path: Path) -> bool:
 def members(path: Path, meter: Meter) -> Iterator[Member]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
-    In an archive of several files, those that are no texts are passed over, as in a folder. Use it, and read the
+    In an archive of several files, those that are not text are skipped, as in a folder. Use it, and read the
     streams, inside `clear_errors`.
 
     Raises:
@@ -189,6 +173,7 @@ def members(path: Path, meter: Meter) -> Iterator[Member]:
 
 def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
     head = _head(stream)
+    kind = file_type(name, head)
     compression = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
     if compression == "gzip":
         with gzip.GzipFile(fileobj=stream) as inner:
@@ -196,10 +181,12 @@ def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[
     elif compression == "xz":
         with lzma.LZMAFile(stream) as inner:
             yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner))
-    elif head.startswith(_ZIP) and not name.lower().endswith(".npz"):
+    elif head.startswith(ZIP) and not kind.zipped:
         yield from _in_archive(shown, stream)
+    elif what := next((what for magic, what in _NO_TEXT.items() if head.startswith(magic)), None):
+        raise DataError(f"{shown} is {what}, not text. Save its content as plain text first.")
     else:
-        yield Member(name=shown, kind=_kind(shown, name, head), stream=stream)
+        yield Member(name=shown, kind=kind, stream=stream)
 
 
 def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
@@ -209,37 +196,26 @@ def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
             raise DataError(f"{shown} is an office document or e-book, not text. Save it as plain text first.")
         if names and all(name.endswith(".npy") for name in names):
             stream.seek(0)
-            yield Member(name=shown, kind="npz", stream=stream)
+            yield Member(name=shown, kind=NPZ, stream=stream)
             return
         names = [name for name in names if not _is_hidden(PurePosixPath(name))]
         if not names:
             raise DataError(f"{shown} is an archive without files. Give one that holds texts.")
-        passed_over = []
+        skipped = []
         for name in names:
             with archive.open(name) as opened:
                 inner: io.BufferedReader[Any] = io.BufferedReader(opened)
                 if len(names) > 1 and not _looks_like_text(_head(inner)):
-                    passed_over.append(PurePosixPath(name).name)
+                    skipped.append(PurePosixPath(name).name)
                 else:
                     yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner)
-    if len(passed_over) == len(names):
+    if len(skipped) == len(names):
         raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
-    _tell_passed_over(shown, passed_over)
+    _log_skipped(shown, skipped)
 
 
 def _head(stream: io.BufferedReader[Any]) -> bytes:
     return stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # not read and seek: it may be a pipe
-
-
-def _kind(shown: str, name: str, head: bytes) -> str:
-    if head.startswith(_PARQUET):
-        return "parquet"
-    if head.startswith(_ZIP):
-        return "npz"
-    for magic, what in _NO_TEXT.items():
-        if head.startswith(magic):
-            raise DataError(f"{shown} is {what}, not text. Save its content as plain text first.")
-    return _SUFFIX_KINDS.get(PurePosixPath(name.lower()).suffix, "text")
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -248,14 +224,14 @@ def _in_folder(folder: Path) -> list[Path]:
     if not texts:
         raise DataError(f"The folder {folder} holds no text files. Give a folder with .txt, .csv, .jsonl, ... in it.")
     kept = set(texts)
-    _tell_passed_over(str(folder), [path.name for path in found if path not in kept])
+    _log_skipped(str(folder), [path.name for path in found if path not in kept])
     return texts
 
 
-def _tell_passed_over(shown: str, names: list[str]) -> None:
+def _log_skipped(shown: str, names: list[str]) -> None:
     if names:
         examples = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        logger.info(f"{shown}: {len(names)} files that are no texts are passed over ({examples}).")
+        logger.info(f"{shown}: skipped {len(names)} files that are not text ({examples}).")
 
 
 def _may_be_text(path: Path) -> bool:
@@ -265,7 +241,7 @@ def _may_be_text(path: Path) -> bool:
 
 def _looks_like_text(head: bytes) -> bool:
     """Whether a file among others begins like something that can be read; named alone, it would be tried anyway."""
-    if head.startswith((_ZIP, _PARQUET, *_COMPRESSED)) or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if head.startswith(_KNOWN_BINARIES) or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
     return b"\0" not in head and not head.startswith(tuple(_NO_TEXT))
 
@@ -278,7 +254,7 @@ def _no_such_file(name: str, path: Path) -> str:
     if _is_address(name):
         return f"{name} is an address, not a file. Download it first and give the file's name."
     if _is_rather_a_text(name):
-        return f"There is no file named {name[:40]!r}... To learn from a string itself, give a list: [text]."
+        return f"There is no file named {name[:40]!r}... To train on a string itself, give a list: [text]."
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if os.access(folder, os.R_OK) and folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3)

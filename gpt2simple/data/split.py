@@ -1,4 +1,4 @@
-"""Which part of a text is held out to measure what was learned.
+"""Which part of a text is held out for evaluation.
 
 Several documents: whole documents, chosen by the digest of their text. Equal documents have equal digests and stay
 together, so none is on both sides, and adding documents later moves no document across by itself. One document, or none
@@ -18,60 +18,56 @@ from gpt2simple.settings.text import TextSettings
 # Whole documents may make the held-out part this much larger than asked for.
 _TOLERANCE = 1.2
 
-# Fewer say little. A whole window need not be full: a tenth of a 10 kB text is 300 tokens, and tells overfitting.
+# Fewer say little. They need not fill a window: a tenth of a 10 kB text is 300 tokens, and shows overfitting.
 _FEWEST_TARGETS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A text in two parts, and remarks for the user on how it was parted."""
+    """A text in two parts, and messages for the user on how it was split."""
 
     train: TokenSet
     held_out: TokenSet | None
-    notices: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Corpus | None = None) -> Split:
-    """Part a text into what is learned and what is held out.
+    """Split a text into a part to train on and a held-out part.
 
     Args:
-        window: tokens of context in training; a held-out part shorter than that, or than 128 tokens where the window is
-            longer, says little, and is not made.
-        validation: the user's own text to hold out (``validation_file``); then the whole corpus is learned, but for
-            documents that it shares with that text.
+        window: tokens of context in training. A held-out part needs as many tokens, or 128 where the window is longer;
+            a smaller one says little, and is not made.
+        validation: the user's own text to hold out (``validation_file``); the whole corpus is then trained on, except
+            for documents that are also in that text.
 
     Raises:
-        DataError: nothing would be left to learn.
+        DataError: nothing would be left to train on.
     """
     if validation is not None:
         return _with_own(corpus, validation)
     if settings.validation_split == 0.0:
-        return Split(train=_everything(corpus), held_out=None)
+        return Split(train=corpus.whole(), held_out=None)
     share = settings.validation_split * corpus.tokens
     held_out = _whole_documents(corpus, share)
     parts = _by_document(corpus, held_out) if held_out.any() else _by_tail(corpus, share)
     if parts is None:
-        return _nothing_held_out(corpus, "every document stands in it several times")
+        return _nothing_held_out(corpus, "every document occurs in it several times")
     fewest = min(window, _FEWEST_TARGETS)
     if parts[1].targets < fewest:
         return _nothing_held_out(
             corpus,
             f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that "
-            "would tell something",
+            "would say something",
         )
     return Split(train=parts[0], held_out=parts[1])
 
 
-def _everything(corpus: Corpus) -> TokenSet:
-    return TokenSet(corpus.ids, [(0, corpus.tokens)], documents=corpus.documents)
-
-
 def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
-    notice = (
-        f"Nothing is held out: {reason}. To measure what is learned, give validation_file, a text of its own, "
-        "or a larger validation_split or a smaller window."
+    message = (
+        f"Nothing is held out: {reason}. To evaluate what is learned, give a separate text as validation_file, a "
+        "larger validation_split or a smaller window."
     )
-    return Split(train=_everything(corpus), held_out=None, notices=(notice,))
+    return Split(train=corpus.whole(), held_out=None, messages=(message,))
 
 
 def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
@@ -110,7 +106,7 @@ def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
         return None
     end = int(corpus.document_ends[document])
     cut = end - min(round(share), int(lengths[document]) // 2)
-    # Where other documents follow, the end-of-text id keeps the learned part from running into the next one.
+    # Where other documents follow, the end-of-text id keeps the training part from running into the next one.
     rest = [(end - 1, corpus.tokens)] if end < corpus.tokens else []
     train = TokenSet(corpus.ids, [(0, cut), *rest], documents=corpus.documents)
     return train, TokenSet(corpus.ids, [(cut, end)])
@@ -120,11 +116,11 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     shared = np.isin(corpus.document_digests, validation.document_digests)
     if shared.all():
         raise DataError(
-            "Every document of the dataset stands in validation_file too, so nothing would be left to learn. "
+            "Every document of the dataset is in validation_file too, so nothing would be left to train on. "
             "Give a validation_file with other text."
         )
-    held_out = _everything(validation)
+    held_out = validation.whole()
     if not shared.any():
-        return Split(train=_everything(corpus), held_out=held_out)
-    notice = f"Documents of the dataset that stand in validation_file too are not learned: {int(shared.sum())}."
-    return Split(train=_chosen(corpus, ~shared), held_out=held_out, notices=(notice,))
+        return Split(train=corpus.whole(), held_out=held_out)
+    message = f"Documents of the dataset that are in validation_file too are not trained on: {int(shared.sum())}."
+    return Split(train=_chosen(corpus, ~shared), held_out=held_out, messages=(message,))

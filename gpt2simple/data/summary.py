@@ -8,9 +8,9 @@ from typing import Any
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.split import Split
 
-# Tiny Shakespeare, 300,000 tokens, is known by heart to the 124M model after a few passes: 0.0024 tokens a parameter.
-# Four times as much is where that begins to take more passes than people train.
-_MEMORISED_BELOW = 0.01
+# Training tokens per parameter. The 124M model knows Tiny Shakespeare (300,000 tokens, 0.0024 per parameter) by heart
+# after a few passes; at four times as much that begins to take more passes than people train.
+MEMORISED_BELOW = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +20,14 @@ class DataSummary:
     sources: tuple[str, ...]
     files: int
     documents: int
-    duplicates: int  # documents whose text stands in the corpus already
+    duplicates: int  # documents with the same text as an earlier one
     characters: int
     bytes: int  # of UTF-8
     tokens: int
     parameters: int  # of the model
     train_tokens: int
     held_out_tokens: int
-    notices: tuple[str, ...]
+    messages: tuple[str, ...]
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -40,40 +40,43 @@ class DataSummary:
 
     @property
     def warning(self) -> str | None:
-        """What to expect where the text is so small that the model will know it by heart."""
-        if self.tokens_per_parameter >= _MEMORISED_BELOW:
+        """What to expect where the text is so small that the model will memorise it."""
+        if self.tokens_per_parameter >= MEMORISED_BELOW:
             return None
-        watch = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
+        advice = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
         return (
             f"The text has one token for {self.parameters / max(self.train_tokens, 1):,.0f} parameters, so the model "
-            f"will know it by heart after some passes. {watch}, add text, or take a smaller model."
+            f"will memorise it after a few passes. {advice}, add text, or choose a smaller model."
         )
 
     def text(self) -> str:
-        """The summary for people, a few lines, with notices and the warning at the end."""
+        """The summary for people, a few lines, with messages and the warning at the end."""
         copies = f", {self.duplicates:,} of them copies" if self.duplicates else ""
         read = f"{_count(self.files, 'file')}, " if self.files else ""
         lines = [
             f"Text: {read}{_count(self.documents, 'document')}{copies}, {self.characters:,} characters, "
             f"{self.tokens:,} tokens ({self.bytes / max(self.tokens, 1):.2f} bytes each)",
-            f"Learned: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
+            f"Training: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
             f"{self.parameters:,} parameters",
             f"Held out: {self.held_out_tokens:,} tokens ({self.held_out_share:.1%})",
-            *self.notices,
+            *self.messages,
         ]
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
     def to_json(self) -> dict[str, Any]:
+        """The summary as JSON values, as run.json has it, where the messages are called notices."""
+        values = asdict(self)
+        values["notices"] = list(values.pop("messages"))
         derived = {
             "tokens_per_parameter": self.tokens_per_parameter,
             "held_out_share": self.held_out_share,
             "warning": self.warning,
         }
-        return {**asdict(self), "sources": list(self.sources), "notices": list(self.notices), **derived}
+        return {**values, "sources": list(self.sources), **derived}
 
 
 def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
-    """The summary of a text that was parted so, for a model of so many parameters."""
+    """The summary of a text and its split, for a model of so many parameters."""
     return DataSummary(
         sources=corpus.sources,
         files=corpus.files,
@@ -85,7 +88,7 @@ def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
         parameters=parameters,
         train_tokens=split.train.tokens,
         held_out_tokens=split.held_out.tokens if split.held_out else 0,
-        notices=split.notices,
+        messages=split.messages,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.data.corpus import TokenSet
-from gpt2simple.data.documents import documents, parts_of
+from gpt2simple.data.documents import documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import open_source
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ def read_texts(
     """The text of all documents in order, long ones in parts that no word reaches across, in bounded memory.
 
     Args:
-        progress: is told bytes read and all bytes (None: unknown) after each part.
+        progress: called with bytes read and all bytes (None: unknown) after each part.
 
     Raises:
         DataError: the dataset is missing or cannot be read, or holds token ids (.npz).
@@ -35,7 +35,7 @@ def read_texts(
     settings = settings or TextSettings()
     check_encoding(settings.encoding)
     source = open_source(dataset, None, settings)
-    for part in parts_of(documents(source.pieces()), _PART_CHARACTERS):
+    for part in split_long(documents(source.parts()), _PART_CHARACTERS):
         yield part.text
         if progress is not None:
             progress(source.bytes_read(), source.total_bytes())

@@ -1,13 +1,12 @@
-"""What share of written text stands verbatim in the training text, and which passages do.
+"""What share of generated text is copied from the training text, and which passages are.
 
 The measure of the GPT-2 paper (Radford et al. 2019, section 4): the share of sequences of eight words, lower-cased and
-without punctuation, that stand in the training text. Some do by nature; the held-out text, which the model never saw,
-says how many. Exact: nothing is sampled or hashed away.
+without punctuation, that occur in the training text. Some occur in any text; the held-out text, which the model never
+saw, is the baseline. Exact: nothing is sampled or approximated.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,22 +14,23 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.errors import DataError
+from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.ngrams import WORDS_PER_GRAM, CopyIndex, Match, Vocabulary, WordSequence
 
-# Copying is called memorisation where it is this much above what the held-out text does by nature: the overlaps of
-# texts by one author differ by a few hundredths.
+# Copying counts as memorisation from this much above the held-out text's own share: the overlaps of texts by one
+# author differ by a few hundredths.
 _CLEARLY_MORE = 0.05
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Words of a sample that stand in the training text in the same order.
+    """Words of a sample that occur in the training text in the same order.
 
     Attributes:
-        sample: number of the sample. start, end: characters of it.
-        words: how many; none more can be added on either side. text: the passage as the sample spells it.
-        document, line, character: where the training text has it first, counted from 1, 1 and 0.
-        source: the passage as the training text spells it. places: how many times it stands there.
+        sample: index of the sample. start, end: characters of it.
+        words: length; the passage cannot be extended on either side. text: the passage as the sample spells it.
+        document, line, character: where it first occurs in the training text, counted from 1, 1 and 0.
+        source: the passage as the training text spells it. places: how many times it occurs there.
     """
 
     sample: int
@@ -50,12 +50,12 @@ class MemorisationReport:
     """How much of some samples is copied from the training text.
 
     Attributes:
-        samples: the texts that were looked at. passages: copied ones, the longest first.
-        sample_shares: of each sample, as ``share`` is of all.
-        judged: how many of the last samples say whether the text was memorised.
+        samples: the texts compared. passages: the copied ones, longest first.
+        sample_shares: ``share`` of each sample.
+        judged: how many of the last samples decide whether the text was memorised.
         judged_grams, judged_copied_grams: ``grams`` and ``copied_grams`` of those.
-        grams: sequences of eight words in the samples. copied_grams: those that stand in the training text.
-        held_out_grams, held_out_copied_grams: the same of the held-out text; 0 where there is none.
+        grams: sequences of eight words in the samples. copied_grams: those that occur in the training text.
+        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 if there is none.
         training_words: words of the training text.
     """
 
@@ -73,17 +73,17 @@ class MemorisationReport:
 
     @property
     def share(self) -> float:
-        """Share of the samples' sequences of eight words that stand in the training text, 0 to 1."""
+        """Share of the samples' sequences of eight words that occur in the training text, 0 to 1."""
         return self.copied_grams / max(self.grams, 1)
 
     @property
     def judged_share(self) -> float:
-        """The same of the last samples, which the verdict goes by: before them the model knew less of the text."""
+        """The same for the last samples, on which the verdict is based: earlier ones are by a weaker model."""
         return self.judged_copied_grams / max(self.judged_grams, 1)
 
     @property
     def natural_share(self) -> float | None:
-        """Share of the held-out text's sequences that stand in the training text; None where nothing was held out."""
+        """Share of the held-out text's sequences that occur in the training text; None if nothing was held out."""
         return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
 
     @property
@@ -97,17 +97,16 @@ class MemorisationReport:
         return self.judged_share > (self.natural_share or 0.0) + _CLEARLY_MORE
 
     def summary(self) -> str:
-        """The finding in a few lines for people."""
+        """The result in a few lines."""
         natural = self.natural_share
-        beside = "nothing was held out to compare" if natural is None else f"held-out text: {natural:.1%}"
+        baseline = "nothing was held out to compare with" if natural is None else f"held-out text: {natural:.1%}"
         lines = [
-            f"{self.share:.1%} of the samples' sequences of {WORDS_PER_GRAM} words stand in the training text "
-            f"({self.copied_grams:,} of {self.grams:,}; {beside})."
+            f"{self.share:.1%} of the samples' sequences of {WORDS_PER_GRAM} words occur in the training text "
+            f"({self.copied_grams:,} of {self.grams:,}; {baseline})."
         ]
         if self.judged < len(self.samples):
-            lines.append(f"Of the sequences in the last {self.judged} samples: {self.judged_share:.1%}.")
-        if self.longest is not None:
-            longest = self.longest
+            lines.append(f"In the last {self.judged} samples: {self.judged_share:.1%}.")
+        if (longest := self.longest) is not None:
             lines.append(
                 f"Longest copied passage: {longest.words} words, in document {longest.document} at line "
                 f"{longest.line:,}: {shortened(longest.text)!r}."
@@ -116,28 +115,32 @@ class MemorisationReport:
         return "\n".join(lines)
 
     def conclusion(self) -> str:
-        """The finding in one sentence."""
-        told = "The samples" if self.judged == len(self.samples) else f"The last {self.judged} samples"
+        """The result in one sentence."""
+        samples = "The samples" if self.judged == len(self.samples) else f"The last {self.judged} samples"
         if not self.judged_grams:
-            return f"{told} have fewer than {WORDS_PER_GRAM} words, so nothing can be said of copying."
+            return f"{samples} have fewer than {WORDS_PER_GRAM} words, too few to measure copying."
         if self.is_memorised:
-            return f"{told} repeat the training text: it was learned by heart."
-        return f"{told} repeat the training text no more than unseen text does."
+            return f"{samples} repeat the training text: the model has memorised it."
+        return f"{samples} repeat the training text no more than unseen text would."
+
+    def copied_spans(self, sample: int) -> tuple[tuple[int, int], ...]:
+        """Start and end, in characters, of what a sample copies: in order and without overlap."""
+        found: list[tuple[int, int]] = []
+        for start, end in sorted((p.start, p.end) for p in self.passages if p.sample == sample):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(end, found[-1][1]))
+            else:
+                found.append((start, end))
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON values."""
+        """The result as JSON values."""
+        shares = ("share", "judged_share", "natural_share", "is_memorised")
+        counts = ("grams", "copied_grams", "held_out_grams", "held_out_copied_grams", "training_words")
         return {
             "words_per_gram": WORDS_PER_GRAM,
-            "share": self.share,
             "judged_samples": self.judged,
-            "judged_share": self.judged_share,
-            "natural_share": self.natural_share,
-            "is_memorised": self.is_memorised,
-            "grams": self.grams,
-            "copied_grams": self.copied_grams,
-            "held_out_grams": self.held_out_grams,
-            "held_out_copied_grams": self.held_out_copied_grams,
-            "training_words": self.training_words,
+            **{name: getattr(self, name) for name in (*shares, *counts)},
             "longest_words": self.longest.words if self.longest else 0,
             "sample_shares": list(self.sample_shares),
             "passages": [asdict(passage) for passage in self.passages],
@@ -145,12 +148,11 @@ class MemorisationReport:
         }
 
     def _repr_html_(self) -> str:
-        shown = "".join(f"<blockquote>{marked(self, number)}</blockquote>" for number in range(len(self.samples)))
-        return f"<p>{html.escape(self.summary())}</p>{shown}"
+        return render("memorisation.html", report=self)
 
 
 class TrainingText:
-    """A training text, indexed once, in which any number of samples are looked for.
+    """A training text, indexed once to find what samples copy from it.
 
     Args:
         texts: its documents. held_out: documents that the model never saw.
@@ -163,19 +165,19 @@ class TrainingText:
         self._vocabulary = Vocabulary()
         self._source = WordSequence(texts, self._vocabulary)
         if not self._source.texts:
-            raise DataError("There is no training text to compare with. Give the text that the model learned from.")
+            raise DataError("There is no training text to compare with. Give the text that the model was trained on.")
         self._index = CopyIndex(self._source.words)
         self._held_out_grams, self._held_out_copied = 0, 0
         for text in held_out:
-            copied, grams = self._count(self._numbers(text))
+            copied, grams = self._count(np.array(self._vocabulary.numbers(text), dtype=np.int32))
             self._held_out_copied += copied
             self._held_out_grams += grams
 
-    def look_for(self, samples: Sequence[str], *, judged: int | None = None) -> MemorisationReport:
-        """What of these samples stands in the training text; each sample is looked at by itself.
+    def find_copies(self, samples: Sequence[str], *, judged: int | None = None) -> MemorisationReport:
+        """What these samples copy, each sample on its own.
 
         Args:
-            judged: how many of the last ones the verdict goes by; None: all.
+            judged: how many of the last samples decide whether the text was memorised; None: all.
         """
         passages: list[Passage] = []
         counts: list[tuple[int, int]] = []
@@ -198,11 +200,8 @@ class TrainingText:
             training_words=int((self._source.words >= 0).sum()),
         )
 
-    def _numbers(self, text: str) -> np.ndarray:
-        return np.array(self._vocabulary.numbers(text), dtype=np.int32)
-
     def _count(self, words: np.ndarray) -> tuple[int, int]:
-        """Copied sequences of eight words, and all of them."""
+        """How many sequences of eight words are copied, and how many there are."""
         copied = self._index.copied(words)
         return int(copied.sum()), len(copied)
 
@@ -224,29 +223,7 @@ class TrainingText:
         )
 
 
-def marked(report: MemorisationReport, sample: int) -> str:
-    """A sample as HTML, with a mark on every character that is part of a copied passage."""
-    text = report.samples[sample]
-    spans = sorted((p.start, p.end) for p in report.passages if p.sample == sample)
-    pieces, done = [], 0
-    for start, end in joined(spans):
-        pieces += [html.escape(text[done:start]), f"<mark>{html.escape(text[start:end])}</mark>"]
-        done = end
-    return "".join([*pieces, html.escape(text[done:])])
-
-
-def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted spans, those that overlap made one."""
-    found: list[tuple[int, int]] = []
-    for start, end in spans:
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
-
-
 def shortened(text: str, longest: int = 120) -> str:
-    """A text on one line, its middle left out where it is long."""
+    """A text on one line, with its middle left out if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest // 2]} ... {line[-longest // 2 :]}"

@@ -1,26 +1,25 @@
-"""What measuring a model on a text gives back: small records with a summary, a JSON form and a table in notebooks."""
+"""The results of evaluating a model on a text: metrics with a summary, a JSON form and a table for notebooks."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
+from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.measure import Measurement, Tally
 
 _DOCUMENTS_SHOWN = 20
-
 _DOCUMENT_HEADS = ("document", "tokens", "nats/token", "perplexity", "bits per byte", "accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextFigures:
-    """A model's figures on some text.
+class TextMetrics:
+    """A model's metrics on some text.
 
     Attributes:
         loss: nats per token. perplexity: e to the loss. bits_per_byte: comparable between tokenizers.
-        accuracy: share of tokens that the model held likeliest, 0 to 1.
-        tokens: how many were predicted. bytes: of text that they spell.
+        accuracy: share of tokens to which the model gave the highest probability, 0 to 1.
+        tokens: how many were predicted. bytes: of text that they encode.
     """
 
     loss: float
@@ -31,30 +30,23 @@ class TextFigures:
     bytes: int
 
     @classmethod
-    def of(cls, tally: Tally) -> TextFigures:
-        return cls(
-            loss=tally.loss,
-            perplexity=tally.perplexity,
-            bits_per_byte=tally.bits_per_byte,
-            accuracy=tally.accuracy,
-            tokens=tally.targets,
-            bytes=tally.target_bytes,
-        )
+    def of(cls, tally: Tally) -> TextMetrics:
+        return cls(**tally.figures.scalars(), accuracy=tally.accuracy, tokens=tally.targets, bytes=tally.target_bytes)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in TextFigures.__dataclass_fields__}
+        return {name: getattr(self, name) for name in TextMetrics.__dataclass_fields__}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateResult(TextFigures):
+class EvaluateResult(TextMetrics):
     """How well a model predicts a text.
 
     Attributes:
-        model: what was measured, in words. text: on what, in words.
-        standard_error: of the loss, nats per token, from the spread between windows; None: there was but one window.
-        protocol: how the text was cut into windows, in words. precision: dtype name of the products.
-        documents: the figures of each document, in order; empty where they were not asked for.
-        seconds: that it took.
+        model: its description. text: its description.
+        standard_error: of the loss, nats per token, from the variation between windows; None: there was only one.
+        protocol: how the text was cut into windows, a sentence. precision: dtype name of the matrix products.
+        documents: the metrics of each document, in order; empty unless requested.
+        seconds: how long it took.
     """
 
     model: str
@@ -62,34 +54,31 @@ class EvaluateResult(TextFigures):
     standard_error: float | None
     protocol: str
     precision: str
-    documents: tuple[TextFigures, ...]
+    documents: tuple[TextMetrics, ...]
     seconds: float
 
     @classmethod
     def from_measurement(cls, found: Measurement, **about: Any) -> EvaluateResult:
-        """The figures of a measurement; ``about`` takes the fields that it does not know."""
-        figures = TextFigures.of(found.total).to_json()
+        """The result of a measurement; ``about`` gives the other fields."""
         return cls(
-            **figures,
-            standard_error=found.spread.standard_error,
-            documents=tuple(TextFigures.of(tally) for tally in found.documents),
+            **TextMetrics.of(found.total).to_json(),
+            standard_error=found.standard_error,
+            documents=tuple(TextMetrics.of(tally) for tally in found.documents),
             **about,
         )
 
     def summary(self) -> str:
-        """The figures in a few lines for people."""
+        """The metrics in a few lines."""
         lines = [f"{self.model} on {self.text}: {self.tokens:,} tokens, {self.bytes:,} bytes"]
         lines += [f"  {name:<15} {value}" for name, value in self._rows()]
-        lines.append(f"Protocol: {self.protocol}; products in {self.precision}.")
+        lines.append(f"Protocol: {self.protocol}; matrix products in {self.precision}.")
         if self.documents:
             table = [_DOCUMENT_HEADS, *self._document_rows()]
             lines += ["", *("  ".join(cell.rjust(13) for cell in row) for row in table)]
-        if len(self.documents) > _DOCUMENTS_SHOWN:
-            lines.append(self._more_documents())
-        return "\n".join(lines)
+        return "\n".join([*lines, self._more_documents()]).rstrip()
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """The metrics as JSON values."""
         values = {name: getattr(self, name) for name in EvaluateResult.__dataclass_fields__}
         return {**values, "documents": [document.to_json() for document in self.documents]}
 
@@ -104,32 +93,18 @@ class EvaluateResult(TextFigures):
         ]
 
     def _document_rows(self) -> list[tuple[str, ...]]:
+        row = "{0}|{1.tokens:,}|{1.loss:.4f}|{1.perplexity:.5g}|{1.bits_per_byte:.4f}|{1.accuracy:.1%}"
         shown = enumerate(self.documents[:_DOCUMENTS_SHOWN], start=1)
-        return [
-            (
-                f"{n}",
-                f"{d.tokens:,}",
-                f"{d.loss:.4f}",
-                f"{d.perplexity:.5g}",
-                f"{d.bits_per_byte:.4f}",
-                f"{d.accuracy:.1%}",
-            )
-            for n, d in shown
-        ]
+        return [tuple(row.format(number, document).split("|")) for number, document in shown]
 
     def _more_documents(self) -> str:
         more = len(self.documents) - _DOCUMENTS_SHOWN
-        return f"{more:,} more documents are not shown; --json shows all, and result.documents has them."
+        text = f"{more:,} more documents are not shown; --json shows all, and result.documents has them."
+        return text if more > 0 else ""
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in self._rows())
         about = f"{self.model} on {self.text}: {self.tokens:,} tokens. Protocol: {self.protocol}."
-        return f"<table><caption>{html.escape(about)}</caption>{rows}</table>{self._documents_html()}"
-
-    def _documents_html(self) -> str:
-        if not self.documents:
-            return ""
-        head = "".join(f"<th>{name}</th>" for name in _DOCUMENT_HEADS)
-        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in self._document_rows())
-        more = f"<p>{self._more_documents()}</p>" if len(self.documents) > _DOCUMENTS_SHOWN else ""
-        return f"<table><tr>{head}</tr>{rows}</table>{more}"
+        tables: list[dict[str, Any]] = [{"heads": (), "rows": self._rows(), "caption": about}]
+        if self.documents:
+            tables.append({"heads": _DOCUMENT_HEADS, "rows": self._document_rows()})
+        return render("tables.html", tables=tables, note=self._more_documents())

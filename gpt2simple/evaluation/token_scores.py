@@ -1,8 +1,7 @@
-"""The log-probability of each token of a text, as data and as a coloured view of surprise."""
+"""The log-probability of each token of a text, as data and as a view coloured by surprise."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +11,13 @@ import numpy as np
 
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError
+from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
-_MOST_NATS = 12.0  # of surprise, shown in the deepest colour: GPT-2 guessing at random pays 10.8
+_MOST_NATS = 12.0  # shown in the deepest colour: guessing uniformly costs 10.8 with GPT-2's vocabulary
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class TokenScore:
     """One token of a text.
 
     Attributes:
-        id: in the model's vocabulary. text: what it spells; a part of a character shows as U+FFFD.
-        logprob: log-probability after all that stands before it, nats.
-        rank: 1 where the model held no token likelier.
+        id: in the model's vocabulary. text: of the token; a part of a character is U+FFFD.
+        logprob: natural log-probability given all tokens before it.
+        rank: 1 where it is the most probable token.
     """
 
     id: int
@@ -42,82 +42,71 @@ class TextScore:
 
     text: str
     tokens: tuple[TokenScore, ...]
-    pieces: tuple[tuple[str, int], ...]  # the text in whole characters, and how many tokens spell each piece
+    pieces: tuple[tuple[str, int], ...]  # the text in whole characters, and how many tokens encode each piece
 
     @property
     def nats(self) -> float:
-        """Cost of the whole text."""
+        """Of the whole text: its negative log-likelihood."""
         return -math.fsum(token.logprob for token in self.tokens)
+
+    @property
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        size = len(self.text.encode())
+        return LanguageFigures(nats=self.nats, target_tokens=len(self.tokens), target_bytes=size)
 
     @property
     def loss(self) -> float:
         """Nats per token."""
-        return self.nats / len(self.tokens)
+        return self.figures.loss
 
     @property
     def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, len(self.text.encode()))
+        return self.figures.bits_per_byte
 
     def summary(self) -> str:
-        """The figures in a line for people."""
+        """The metrics in a line."""
         hits = sum(token.rank == 1 for token in self.tokens)
-        return (
-            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {perplexity(self.loss):.4g}, "
-            f"{self.bits_per_byte:.3f} bits/byte, {hits / len(self.tokens):.0%} of the tokens held likeliest"
-        )
+        return f"{len(self.tokens)} tokens, {self.figures.text()}, accuracy {hits / len(self.tokens):.0%}"
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values."""
-        return {
-            "text": self.text,
-            "nats": self.nats,
-            "loss": self.loss,
-            "bits_per_byte": self.bits_per_byte,
-            "tokens": [asdict(token) for token in self.tokens],
-        }
+        values = {name: getattr(self, name) for name in ("text", "nats", "loss", "bits_per_byte")}
+        return {**values, "tokens": [asdict(token) for token in self.tokens]}
 
     def to_html(self) -> str:
-        """The text, the deeper coloured the more a token surprised the model; its figures on hovering."""
-        spans = "".join(
-            f'<span title="{html.escape(_told(tokens))}" style="background:{_colour(tokens)};color:#1a1a1a">'
-            f"{html.escape(piece)}</span>"
-            for piece, tokens in self._pieces()
-        )
-        return (
-            '<figure style="margin:1em 0"><div style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7;'
-            f'padding:.6em;background:#fff">{spans}</div><figcaption>{html.escape(self.summary())}; the deeper the '
-            "colour, the greater the surprise.</figcaption></figure>"
-        )
+        """The text, each token coloured by its surprise, with its probability as a tooltip."""
+        return render("token_scores.html", score=self)
 
     _repr_html_ = to_html
 
-    def _pieces(self) -> Iterator[tuple[str, Sequence[TokenScore]]]:
+    def parts(self) -> Iterator[tuple[str, str, float]]:
+        """Each piece of the text, a description of its tokens' scores, and its surprise, 0 to 1."""
         first = 0
         for piece, count in self.pieces:
-            yield piece, self.tokens[first : first + count]
+            tokens = self.tokens[first : first + count]
             first += count
+            scores = [f"probability {math.exp(t.logprob):.2g}, {-t.logprob:.2f} nats, rank {t.rank}" for t in tokens]
+            nats = -sum(token.logprob for token in tokens) / count
+            yield piece, "; ".join(scores), min(max(nats / _MOST_NATS, 0.0), 1.0)
 
 
-def _told(tokens: Sequence[TokenScore]) -> str:
-    return "; ".join(f"probability {math.exp(t.logprob):.2g}, {-t.logprob:.2f} nats, rank {t.rank}" for t in tokens)
-
-
-def _colour(tokens: Sequence[TokenScore]) -> str:
-    share = min(-sum(token.logprob for token in tokens) / len(tokens) / _MOST_NATS, 1.0)
-    return f"rgba(228,87,46,{max(share, 0.0):.2f})"
+def scores_page(scores: Iterable[TextScore]) -> str:
+    """The coloured views of several texts as one HTML file."""
+    return render("scores.html", title="Token scores", scores=scores)
 
 
 def score_texts(
     scorer: Scorer, tokenizer: Tokenizer, texts: Iterable[str], longest: int, *, batch_size: int = 1
 ) -> list[TextScore]:
-    """Each text's score, every text on its own.
+    """The scores of each text, every text on its own.
 
     Args:
-        longest: tokens of context that the model has positions for; longer texts are read in windows of that length
-            which overlap by half.
+        longest: tokens of context that the model has positions for; longer texts are scored in windows of that length
+            that overlap by half.
 
     Raises:
-        DataError: a text is empty, or no string.
+        DataError: a text is empty or not a string.
     """
     protocol = Protocol(longest, max(longest // 2, 1))
     return [_score_text(scorer, tokenizer, text, number, protocol, batch_size) for number, text in enumerate(texts)]
@@ -135,18 +124,14 @@ def _score_text(
     tokens: list[TokenScore] = []
     for batch in strided_windows(TokenSet(stream, [(0, len(stream))]), protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)
-        for token, nats, rank in zip(
-            batch.targets[batch.counts].tolist(),
-            scores.nats[batch.counts].tolist(),
-            scores.ranks[batch.counts].tolist(),
-            strict=True,
-        ):
+        columns = (values[batch.counts].tolist() for values in (batch.targets, scores.nats, scores.ranks))
+        for token, nats, rank in zip(*columns, strict=True):
             tokens.append(TokenScore(token, tokenizer.decode([token]), -nats, rank))
     return TextScore(text, tuple(tokens), tuple(whole_pieces(tokenizer, ids)))
 
 
 def whole_pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """The text of ids in pieces of whole characters, with the number of ids of each."""
+    """The text of ids in pieces of whole characters, with the number of ids in each."""
     waiting, count = b"", 0
     for index in ids:
         waiting += tokenizer.decode_bytes([index])

@@ -1,6 +1,6 @@
-"""What a run's curves say: where it was best, what it learned by heart afterwards, and what to do next.
+"""The verdict on a run from its loss curves: whether it overfitted, where it was best, and what to try next.
 
-Knows records and a few settings; draws nothing and reads no files.
+Computed from records and a few settings; reads no files.
 """
 
 from __future__ import annotations
@@ -10,41 +10,40 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.runs.curves import LOOKS_WITHOUT_GAIN, Curves
+from gpt2simple.data.summary import MEMORISED_BELOW
+from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves
 from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
 
-# A run is called overfitted where held-out loss ends this share above its best, three looks or more after it, or
-# as many as its patience allowed. All looks are at the same text, so that differences are far surer than the loss.
+# A run overfitted if held-out loss ends this share above its best, three evaluations or more after it, or as many as
+# its patience allowed. All evaluations use the same text, so their differences are far more certain than the loss.
 _CLEAR_RISE = 0.01
-
-# Smaller texts are known by heart after a few passes (gpt2simple.data.summary says how that number came about).
-_FEW_TOKENS_PER_PARAMETER = 0.01
 
 _TITLES = {
     "overfitted": "Overfitted",
-    "at_its_best": "Stopped learning, not yet overfitted",
-    "still_learning": "Still learning",
-    "learned_nothing": "Learned nothing that carries over",
-    "not_measured": "Not measured",
+    "at_its_best": "Stopped improving, not overfitted",
+    "still_learning": "Still improving",
+    "learned_nothing": "Never better than before training",
+    "not_measured": "Not evaluated",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of a run.
+    """How a run went.
 
     Attributes:
-        kind: "overfitted", "at_its_best" (held-out loss stopped falling, and has hardly risen), "still_learning",
+        kind: "overfitted", "at_its_best" (held-out loss stopped falling and has hardly risen), "still_learning",
             "learned_nothing" (never better than before training) or "not_measured" (nothing was held out).
-        explanation: why, in a sentence. advice: what to do, a sentence each, the most useful first.
-        step, epoch: the last one. best_step, best_epoch: where held-out loss was lowest; 0: before training.
-        best_loss, best_bits_per_byte, last_loss: held-out, nats per token but for the bits.
+        explanation: why, in a sentence. advice: what to do next, sentences, the most useful first.
+        step, epoch: the last ones. best_step, best_epoch: where held-out loss was lowest; 0: before training.
+        best_loss, last_loss: held-out loss at the best step and at the end, nats per token.
+        best_bits_per_byte: the best loss in bits per byte.
         train_loss: at the end, the mean of the last steps, nats per token.
         gap_at_best, gap: held-out loss minus training loss, at the best step and at the end.
-        looks_since_best: at the held-out text. steps_since_best: steps.
-        train_tokens, parameters, tokens_per_parameter: of the text learned, and the model.
+        evaluations_since_best, steps_since_best: evaluations and steps after the best one.
+        train_tokens, parameters, tokens_per_parameter: of the training text and the model.
     """
 
     kind: str
@@ -60,7 +59,7 @@ class Verdict:
     train_loss: float | None
     gap_at_best: float | None
     gap: float | None
-    looks_since_best: int
+    evaluations_since_best: int
     steps_since_best: int | None
     train_tokens: int
     parameters: int
@@ -72,7 +71,7 @@ class Verdict:
         return _TITLES[self.kind]
 
     def summary(self) -> str:
-        """The verdict in a few lines for people."""
+        """The verdict in a few lines."""
         return "\n".join([f"{self.title}. {self.explanation}", *(f"- {sentence}" for sentence in self.advice)])
 
     def to_json(self) -> dict[str, Any]:
@@ -81,17 +80,17 @@ class Verdict:
 
 
 def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
-    """The verdict on what a run recorded; None where it has not taken a step.
+    """The verdict on what a run recorded; None if it has not taken a step.
 
     Args:
-        settings: those of the run, which decide what is worth trying next.
+        settings: the run's, which decide what is worth trying next.
     """
     if not metrics.starts or not metrics.steps:
         return None
     plan, curves = metrics.starts[-1], Curves.of(metrics.steps, metrics.evaluations)
     best, last = curves.trend.best, curves.trend.latest
     steps, _, smooth = curves.drawn()
-    patience = settings.early_stopping_patience if plan.last_step is None else LOOKS_WITHOUT_GAIN
+    patience = settings.early_stopping_patience if plan.last_step is None else EVALUATIONS_WITHOUT_GAIN
     kind = _kind(curves, patience)
     step = metrics.steps[-1].step
     facts: dict[str, Any] = {
@@ -100,12 +99,12 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
         "best_step": best.step if best else None,
         "best_epoch": best.epoch if best else None,
         "best_loss": best.loss if best else None,
-        "best_bits_per_byte": best.bits_per_byte if best else None,
+        "best_bits_per_byte": best.figures.best().get("bits_per_byte") if best else None,
         "last_loss": last.loss if last else None,
         "train_loss": float(smooth[-1]),
         "gap_at_best": best.loss - float(np.interp(best.step, steps, smooth)) if best else None,
         "gap": last.loss - float(np.interp(last.step, steps, smooth)) if last else None,
-        "looks_since_best": curves.trend.looks_since_best,
+        "evaluations_since_best": curves.trend.evaluations_since_best,
         "steps_since_best": step - best.step if best else None,
         "train_tokens": plan.train_tokens,
         "parameters": plan.parameters,
@@ -129,51 +128,51 @@ def _kind(curves: Curves, patience: int) -> str:
 
 def _explanation(kind: str, facts: dict[str, Any]) -> str:
     if kind == "not_measured":
-        return "No text was held out, or it was never looked at, so nothing tells learning from memorising."
+        return "No text was held out, or it was never evaluated, so learning cannot be distinguished from memorising."
     best = f"{facts['best_loss']:.3f} nats/token"
     if kind == "learned_nothing":
         return (
-            f"Held-out loss was lowest before training ({best}) and is {facts['last_loss']:.3f} now, while training "
-            f"loss is {facts['train_loss']:.3f}: what was learned does not hold for other text."
+            f"Held-out loss was lowest before training ({best}) and ended at {facts['last_loss']:.3f}, while training "
+            f"loss ended at {facts['train_loss']:.3f}: what the model learned does not generalise."
         )
     where = f"step {facts['best_step']:,} (epoch {facts['best_epoch']:.1f})"
     if kind == "overfitted":
         return (
-            f"Held-out loss was lowest at {where}, {best}, and rose to {facts['last_loss']:.3f} since, while "
-            f"training loss is {facts['train_loss']:.3f}: from there on the model learned the text by heart."
+            f"Held-out loss was lowest at {where}, {best}, and has risen to {facts['last_loss']:.3f} since, while "
+            f"training loss ended at {facts['train_loss']:.3f}: after that step the model memorised the text."
         )
     if kind == "at_its_best":
         return f"Held-out loss was lowest at {where}, {best}, and has neither fallen nor clearly risen since."
-    return f"Held-out loss was lowest at {where}, {best}, at or close to the end: more steps may lower it further."
+    return f"Held-out loss was lowest at {where}, {best}, at or near the end: more steps may lower it further."
 
 
 def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneSettings) -> tuple[str, ...]:
     if kind == "not_measured":
-        return ("Hold text out: validation_split=0.1, or a validation_file of your own.",)
+        return ("Hold out text: validation_split=0.1, or a validation_file of your own.",)
     if kind == "still_learning":
-        return (f"Go on: finetune(..., steps={2 * facts['step']}), or leave steps out to stop by itself.",)
+        return (f"Train longer: finetune(..., steps={2 * facts['step']}), or leave out steps for automatic stopping.",)
     if kind == "at_its_best":
         return (
-            f"Use it: generate() takes step {facts['best_step']}.",
-            "To get further, add text of the same kind, or fine-tune a larger model.",
+            f"Use it: generate() uses step {facts['best_step']}.",
+            "To improve further, add text of the same kind, or fine-tune a larger model.",
         )
     lower = f"{settings.learning_rate / 3:.1g}"
     rate = f"Lower the learning rate: learning_rate={lower} instead of {settings.learning_rate:g}."
     remedies = []
     if kind == "overfitted":
         remedies.append(
-            f"Stop at step {facts['best_step']}: generate() takes that step already; training on is no use."
+            f"Stop at step {facts['best_step']}: generate() already uses that step, and more training does not help."
         )
     if kind == "learned_nothing" or facts["best_epoch"] < 1.0:
         remedies.append(rate)
-    if facts["tokens_per_parameter"] < _FEW_TOKENS_PER_PARAMETER:
+    if facts["tokens_per_parameter"] < MEMORISED_BELOW:
         remedies.append(
-            f"Add text: there is one token for {1 / facts['tokens_per_parameter']:,.0f} parameters, so the model can "
-            "hold the whole text."
+            f"Add text: there is one token for every {1 / facts['tokens_per_parameter']:,.0f} parameters, so the model "
+            "can memorise the whole text."
         )
-        remedies.append("Or take a smaller model, which has less room to learn it by heart.")
+        remedies.append("Or use a smaller model, which has less capacity to memorise it.")
     else:
-        remedies.append("Add text of the same kind: it is what helps most.")
+        remedies.append("Add text of the same kind: that helps most.")
     if settings.dropout == 0.0:
         remedies.append("Try dropout=0.1.")
     if settings.train_last_n_layers is None and not settings.only_train_transformer_layers:

@@ -1,7 +1,7 @@
-"""Which tokens are predicted with how much context: overlapping windows, each target counted once.
+"""Sliding windows over a text: how much context each token is predicted with, each target counted once.
 
-The protocol of transformers' guide to the perplexity of fixed-length models, with one difference: there the first token
-of every window but the first is never predicted where stride equals the window; here every token but the very first of
+The method of transformers' guide to the perplexity of fixed-length models, with one difference: there, with a stride of
+a whole window, the first token of every window but the first is never predicted; here every token but the very first of
 the text is predicted exactly once, whatever the stride.
 """
 
@@ -15,26 +15,26 @@ import numpy as np
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 
-# Each width is compiled anew, so that short texts share a few.
+# Each width is compiled separately, so short texts are rounded up to share a few.
 _WIDTH_STEP = 64
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a text was cut: ``window`` inputs, ``stride`` targets on from one window to the next."""
+    """How a text is cut: windows of ``window`` inputs, each ``stride`` targets after the one before."""
 
     window: int
     stride: int
 
     @classmethod
     def of(cls, window: int | None, stride: int | None, longest: int) -> Protocol:
-        """The protocol asked for; None: the model's longest window, and a stride of a whole window.
+        """A checked protocol; None: the longest window that the model reads, and a stride of a whole window.
 
         Args:
             longest: tokens of context that the model has positions for.
 
         Raises:
-            SettingsError: the window is longer than that, or the stride longer than the window.
+            SettingsError: the window is longer than that, or the stride is longer than the window.
         """
         window = longest if window is None else window
         stride = window if stride is None else stride
@@ -45,16 +45,16 @@ class Protocol:
             )
         if stride > window:
             raise SettingsError(
-                f"stride is {stride}, more than the window of {window} tokens: tokens between the windows would not be "
-                f"measured. Give a stride of at most {window}."
+                f"stride is {stride}, more than the window of {window} tokens: tokens between the windows would be "
+                f"skipped. Give a stride of at most {window}."
             )
         return cls(window, stride)
 
     def text(self) -> str:
-        """The protocol in words, beside which a figure can be compared with published ones."""
+        """A description of the protocol, for comparison with published results."""
         context = self.window - self.stride + 1
         return (
-            f"windows of {self.window} tokens, {self.stride} apart; every token but the first is predicted once, with "
+            f"windows of {self.window} tokens, stride {self.stride}; every token but the first is predicted once, with "
             f"{context} to {self.window} tokens of context where the text has them"
         )
 
@@ -73,7 +73,7 @@ class Windows:
 
 
 def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> Iterator[Windows]:
-    """The windows of a text in its order, in batches of one shape; rows that are not needed count nothing.
+    """The windows of a text in order, in batches of one shape; rows that pad the last batch do not count.
 
     Raises:
         DataError: there is nothing to predict.
@@ -84,7 +84,8 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
             "the first one cannot be predicted. Give a longer text."
         )
     width = min(protocol.window, -(-tokens.targets // _WIDTH_STEP) * _WIDTH_STEP)
-    starts = _starts(tokens.targets, protocol)
+    steps = -(-max(tokens.targets - protocol.window, 0) // protocol.stride)  # to the first that reaches the text's end
+    starts = range(0, steps * protocol.stride + 1, protocol.stride)
     batch_size = min(batch_size, len(starts))
     for first in range(0, len(starts), batch_size):
         inputs, targets = (np.zeros((batch_size, width), np.int32) for _ in range(2))
@@ -93,13 +94,7 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
             count = min(width, tokens.targets - start)
             read = tokens.read(start, start + count + 1)
             inputs[row, :count], targets[row, :count] = read[:-1], read[1:]
-            # All that the windows before did not measure: they reached up to start - stride + window.
+            # All that earlier windows did not cover: they reach up to start - stride + window.
             measured = protocol.window - protocol.stride if start else 0
             counts[row, measured:count] = True
         yield Windows(inputs, targets, counts)
-
-
-def _starts(targets: int, protocol: Protocol) -> range:
-    """Where windows start; the last one is the first that reaches the end of the text."""
-    beyond_first = max(targets - protocol.window, 0)
-    return range(0, -(-beyond_first // protocol.stride) * protocol.stride + 1, protocol.stride)

@@ -1,7 +1,7 @@
-"""Rows of a batch: who writes where, who waits, when the batch shrinks, what happens at the end of the window.
+"""Rows of a batch over key/value caches: prefill, decoding, speculative decoding, shrinking, the end of the window.
 
-Knows token ids and logits; knows no text. `RowBatch` keeps the caches and the counts; the order of samples and their
-ends are decided by `generator`.
+Works on token ids and logits, not text. `CachedBatch` owns the caches and counts; `scheduler` decides which sample gets
+a row and when it ends.
 """
 
 from __future__ import annotations
@@ -11,26 +11,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.generation.sampling import Logits
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.cached import (
-    KeysValues,
-    cache_bucket,
-    new_caches,
-    prompt_bucket,
-    prompt_reader,
-    row_writer,
-    select_rows,
-    text_step,
-    token_step,
-)
-from gpt2simple.gpt2.network.decode_weights import AHEAD, DecodeWeights
+from gpt2simple.gpt2.network import cached
+from gpt2simple.gpt2.network.decode_weights import DRAFT_TOKENS, DecodeWeights
 
 logger = logging.getLogger(__name__)
-
+FindDraft = Callable[[], DecodeWeights | None]
 MOST_SIZES = 4  # compiled batch sizes per call
-
 _WORTH_SHRINKING = 32  # tokens that must remain to be written for a smaller batch to be worth moving to
 
 
@@ -42,55 +31,51 @@ def batch_sizes(largest: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-class RowBatch:
-    """The caches of some rows and the steps that move them on.
+class CachedBatch:
+    """The caches of some rows and the steps that advance them.
 
     Args:
-        weights, config: the model's.
+        weights, config: of the model.
         rows: rows at the start.
-        longest: most tokens that any row will come to hold, prompt and new ones; beyond the window it slides.
-        draft: gives weights that guess what the others will say, if there are such.
+        longest: most tokens that any row will contain, prompt and new ones; beyond the window it slides.
+        draft: returns the weights of a draft model, or None if there is none.
     """
 
     def __init__(
-        self,
-        weights: DecodeWeights,
-        config: ModelConfig,
-        *,
-        rows: int,
-        longest: int,
-        draft: Callable[[], DecodeWeights | None] = lambda: None,
+        self, weights: DecodeWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft = lambda: None
     ) -> None:
-        self._find_draft = draft
-        self._guess: Callable[..., tf.Tensor] | None = None
-        self._weights = weights
-        self._config = config
-        self._said_sliding = False
-        self._sizes = batch_sizes(rows)
-        self.rows = rows
-        self._slots = cache_bucket(min(longest, config.n_ctx), config.n_ctx)
-        self._caches = new_caches(config, rows, self._slots)
+        self._weights, self._config, self._find_draft = weights, config, draft
+        self._has_slid = False
+        self.rows, self._sizes = rows, batch_sizes(rows)
+        self._slots = cached.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
+        self._caches = cached.new_caches(config, rows, self._slots)
         self._bind()
-        self._counts = np.zeros(rows, dtype=np.int32)  # tokens that each row's cache holds; 0: not in use
+        self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
-        self._last_prompt: tuple[tuple[int, ...], np.ndarray, list[KeysValues]] | None = None
+        self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
 
-    def read(self, row: int, tokens: Sequence[int]) -> Logits:
-        """Fill a row with the last tokens of a text, at most a window of them; the logits of what follows."""
+    def _bind(self) -> None:
+        """Choose the compiled step for the number of rows."""
+        weights = self._weights
+        self._step = cached.token_step(self._config, weights.dtypes, self.rows, self._slots).bind(weights, self._caches)
+        self._draft_step: Callable[..., Tensor] | None = None
+
+    def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
+        """Fill a row with the last tokens of a text, at most a window of them; the logits [V] of the next token."""
         window = tuple(tokens[-self._config.n_ctx :])
-        length = prompt_bucket(len(window), self._config.n_ctx)
+        length = cached.prompt_bucket(len(window), self._config.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:
-            padded = np.zeros(length, dtype=np.int32)
+            padded = np.zeros(length, dtype=np.int32)  # (length,)
             padded[: len(window)] = window
-            reader = prompt_reader(self._config, self._weights.form, length)
+            reader = cached.prompt_reader(self._config, self._weights.dtypes, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
-            # Several samples of one prefix come one after another: they share one reading.
+            # Several samples of one prefix come one after another: they share one prefill.
             self._last_prompt = (window, logits.numpy(), keys_values)
-        _, logits, keys_values = self._last_prompt
+        _, logits, keys_values = self._last_prompt  # (V,), L times [H, length, D]
         if self.rows == 1:
             self._slot = len(window)  # a row that is alone begins with the ring
         first = (self._slot - len(window)) % self._slots
-        writer = row_writer(self._config, self.rows, self._slots, length)
+        writer = cached.row_writer(self._config, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
         return logits
@@ -100,113 +85,104 @@ class RowBatch:
         return bool(self._counts[row] >= self._config.n_ctx)
 
     def slide(self, row: int, tokens: Sequence[int]) -> Logits:
-        """Make room in a full row by re-reading the newer half of its text; the logits of what follows.
+        """Make room in a full row by reading the newer half of its text again; the logits [V] of the next token.
 
         Args:
             row: the row.
-            tokens: its whole text, the token that was to be fed next included: it is fed by this.
+            tokens: its whole text, including the token that was to be fed next: this feeds it.
         """
-        if not self._said_sliding:
-            self._said_sliding = True
+        if not self._has_slid:
+            self._has_slid = True
             logger.info(
                 f"The text is longer than the model's window of {self._config.n_ctx} tokens: whenever the window is "
                 "full, its older half is forgotten."
             )
-        return self.read(row, tokens[-max(1, self._config.n_ctx // 2) :])
+        return self.prefill(row, tokens[-max(1, self._config.n_ctx // 2) :])
 
     def step(self, tokens: dict[int, int]) -> dict[int, Logits]:
-        """Feed one token to each of some rows; the logits of what follows, by row.
+        """Feed one token to each of some rows; the logits [V] of the next token, by row.
 
-        Rows that are not named lose what they hold.
+        The content of the other rows is lost.
         """
-        fed = np.zeros(self.rows, dtype=np.int32)
+        fed = np.zeros(self.rows, dtype=np.int32)  # (B,)
         for row, token in tokens.items():
             fed[row] = token
-        logits = self._step(_numbers(fed, self._counts, self._slot)).numpy()
+        logits = self._step(_numbers(fed, self._counts, self._slot)).numpy()  # (B, V)
         self._slot = (self._slot + 1) % self._slots
         for row in tokens:
             self._counts[row] += 1
         return {row: logits[row] for row in tokens}
 
-    def can_guess(self) -> bool:
-        """Whether `guess`, `check` and `keep` may be used in place of `step`: there is one row, and a draft.
+    def can_draft(self) -> bool:
+        """Whether `draft`, `verify` and `accept` may be used in place of `step`: there is one row, and a draft model.
 
-        The draft is asked for by the first call, when a first token has been shown: making it takes a moment.
+        The draft model is made by the first call, after a first token has been shown: making it takes a moment.
         """
-        if self.rows == 1 and self._guess is None and (draft := self._find_draft()) is not None:
-            weights, slots = self._weights, self._slots
-            self._guess = token_step(self._config, draft.form, 1, slots).bind(draft, self._caches)
-            self._check = text_step(self._config, weights.form, 1 + AHEAD, slots).bind(weights, self._caches)
-        return self._guess is not None
+        if self.rows == 1 and self._draft_step is None and (draft := self._find_draft()) is not None:
+            config, exact, slots = self._config, self._weights, self._slots
+            self._draft_step = cached.token_step(config, draft.dtypes, 1, slots).bind(draft, self._caches)
+            self._verify = cached.text_step(config, exact.dtypes, 1 + DRAFT_TOKENS, slots).bind(exact, self._caches)
+        return self._draft_step is not None
 
     @property
-    def most_guesses(self) -> int:
-        """How many tokens may be guessed before the next check; few where the window is nearly full."""
-        return min(AHEAD, self._config.n_ctx - int(self._counts[0]) - 1)
+    def most_drafted(self) -> int:
+        """How many tokens may be drafted before they are verified; few where the window is nearly full."""
+        return min(DRAFT_TOKENS, self._config.n_ctx - int(self._counts[0]) - 1)
 
-    def guess(self, token: int, place: int) -> Logits:
-        """What the draft expects after a token, which is fed for a moment to the row that is alone.
+    def draft(self, token: int, drafted: int) -> Logits:
+        """The draft model's logits [V] of the next token.
 
         Args:
-            token: what follows the row's text and the `place` tokens that this was given before, since the last check.
-            place: how many these are.
+            token: fed to the only row; it follows the row's text and the tokens drafted since the last verification.
+            drafted: how many these are.
         """
-        assert self._guess is not None
-        count = self._counts[0] + place
-        return self._guess(_numbers([token], [count], count)).numpy()[0]
+        assert self._draft_step is not None
+        count = self._counts[0] + drafted
+        return self._draft_step(_numbers([token], [count], count)).numpy()[0]
 
-    def check(self, tokens: Sequence[int]) -> Logits:
-        """What the exact weights expect after each of some tokens [N], fed at once to the row that is alone.
+    def verify(self, tokens: Sequence[int]) -> Logits:
+        """The exact logits [T, V] after each of some tokens [T], fed at once to the only row.
 
-        `keep` then says how many of them stand.
-
-        Returns:
-            Logits [N, V].
+        `accept` then sets how many of them stay.
         """
-        fed = np.zeros(1 + AHEAD, dtype=np.int32)
+        fed = np.zeros(1 + DRAFT_TOKENS, dtype=np.int32)  # (1 + DRAFT_TOKENS,)
         fed[: len(tokens)] = tokens
-        return self._check(_numbers(fed, self._counts)).numpy()[: len(tokens)]
+        return self._verify(_numbers(fed, self._counts)).numpy()[: len(tokens)]
 
-    def keep(self, count: int) -> None:
-        """Let the first of the tokens that were checked stand in the row, and forget the others."""
+    def accept(self, count: int) -> None:
+        """Keep the first of the verified tokens in the row, and discard the others."""
         self._counts[0] += count
         self._slot = int(self._counts[0])
 
-    def _bind(self) -> None:
-        """Choose the compiled step for as many rows as there are."""
-        weights = self._weights
-        self._step = token_step(self._config, weights.form, self.rows, self._slots).bind(weights, self._caches)
-        self._guess = None
-
     def release(self, row: int) -> None:
-        """Say that a row is no longer in use."""
+        """Mark a row as no longer in use."""
         self._counts[row] = 0
 
     def shrink(self, in_use: Sequence[int], remaining: int) -> dict[int, int] | None:
-        """Move the rows in use to a smaller batch where that pays.
+        """Move the rows in use to a smaller batch if that is faster.
 
-        The rule looks at counts only, not at what happens to be compiled: in reduced precision the same call must
+        The rule depends on counts only, not on what happens to be compiled: in reduced precision the same call must
         give the same text whatever ran before it.
 
         Args:
             in_use: the rows in use.
-            remaining: most tokens that any of them may still write.
+            remaining: most tokens that any of them may still generate.
 
         Returns:
-            New row by old row; None where the batch stays as it is.
+            New row by old row; None if the batch is not changed.
         """
         size = min((size for size in self._sizes if size >= len(in_use)), default=self.rows)
         if size >= self.rows or remaining < _WORTH_SHRINKING:
             return None
         chosen = (list(in_use) + [0] * size)[:size]
-        counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)
+        counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)  # (size,)
         slot = int(counts[0]) if size == 1 else self._slot  # a row that is alone begins with the ring
-        self._caches = select_rows(self._caches, chosen, self._config, turn=slot - self._slot)
+        self._caches = cached.select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
         self._counts, self._slot, self.rows = counts, slot, size
         self._bind()
         return {old: new for new, old in enumerate(in_use)}
 
 
-def _numbers(*parts: int | Sequence[int] | np.ndarray) -> tf.Tensor:
-    """Some whole numbers in one array."""
+def _numbers(*parts: int | Sequence[int] | np.ndarray) -> Tensor:
+    """Some integers in one array."""
     return tf.constant(np.concatenate([np.atleast_1d(part) for part in parts], dtype=np.int32))

@@ -1,6 +1,6 @@
-"""The numbers that make one GPT-2 differ from another.
+"""The numbers that make one GPT-2 differ from another, and the weights that every block of any of them has.
 
-Knows the parameter count and the two JSON forms (Hugging Face's config.json, OpenAI's hparams.json); knows no weights.
+Knows the parameter count and the two JSON forms (Hugging Face's config.json, OpenAI's hparams.json).
 """
 
 from __future__ import annotations
@@ -21,15 +21,30 @@ _REFUSED_UNLESS = {
 }
 
 
+# The weights of a block in canonical order, with their shapes in units of the width E; matrices are [in, out].
+# Canonical names begin with the number of the block, as in `h.0.ln_1.weight`.
+BLOCK_WEIGHTS: dict[str, tuple[int, ...]] = {
+    "ln_1.weight": (1,), "ln_1.bias": (1,),
+    "attn.c_attn.weight": (1, 3), "attn.c_attn.bias": (3,),
+    "attn.c_proj.weight": (1, 1), "attn.c_proj.bias": (1,),
+    "ln_2.weight": (1,), "ln_2.bias": (1,),
+    "mlp.c_fc.weight": (1, 4), "mlp.c_fc.bias": (4,),
+    "mlp.c_proj.weight": (4, 1), "mlp.c_proj.bias": (1,),
+}  # fmt: skip
+
+# The linear maps among them: the first part of their names, and their outputs in units of E.
+PROJECTIONS = {name.removesuffix(".weight"): units[1] for name, units in BLOCK_WEIGHTS.items() if len(units) == 2}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Vocabulary V, longest context T, width E, heads H and layers L of a GPT-2."""
+    """The sizes of a GPT-2."""
 
-    n_vocab: int
-    n_ctx: int
-    n_embd: int
-    n_head: int
-    n_layer: int
+    n_vocab: int  # V, tokens in the vocabulary
+    n_ctx: int  # the longest T, tokens of context
+    n_embd: int  # E, width
+    n_head: int  # H
+    n_layer: int  # L
     layer_norm_epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
@@ -41,8 +56,13 @@ class ModelConfig:
             )
 
     @property
+    def head_width(self) -> int:
+        """D, the width of one attention head."""
+        return self.n_embd // self.n_head
+
+    @property
     def parameters(self) -> int:
-        """Trainable numbers, the tied head counted once."""
+        """Trainable parameters, the tied head counted once."""
         e = self.n_embd
         per_layer = 12 * e * e + 13 * e
         return self.n_vocab * e + self.n_ctx * e + self.n_layer * per_layer + 2 * e
@@ -93,7 +113,7 @@ class ModelConfig:
         """The values of Hugging Face's config.json, readable by transformers 4 and 5.
 
         Args:
-            end_of_text: id of the token that ends (and starts) a document.
+            end_of_text: id of the token that ends and starts a document.
         """
         return {
             "activation_function": "gelu_new",

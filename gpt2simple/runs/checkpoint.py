@@ -15,17 +15,10 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from gpt2simple.errors import RunError
-from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile, Tensor, write_safetensors
+from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, plain_number
 from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE
 from gpt2simple.storage.files import HashingWriter
-
-_PYTORCH = {"format": "pt"}  # without it transformers takes the file for TensorFlow's
-
-_SAFETENSORS_DTYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class StepCheckpoint:
         """What is wrong with it, in words; None where every byte is as it was written.
 
         Args:
-            weights_only: look at the weights alone (a third of the bytes), which is enough for generating.
+            weights_only: check the weights alone (a third of the bytes), which is enough for generating.
         """
         try:
             manifest = Manifest.read(self.path)
@@ -90,17 +83,6 @@ class StepCheckpoint:
                 f"{self.path} is damaged: {damage}. "
                 "Use another checkpoint of the run, or put its files back from a copy."
             )
-
-
-def tensor_of(name: str, array: np.ndarray) -> Tensor:
-    """An array that is in memory, as a tensor to save."""
-    return Tensor(name, array.shape, _SAFETENSORS_DTYPES[array.dtype.name], lambda: array)
-
-
-def tensors_size(tensors: Iterable[Tensor]) -> int:
-    """Bytes that the values of these tensors take in a file."""
-    widths = {name: int("".join(filter(str.isdigit, name)) or 8) // 8 for name in _SAFETENSORS_DTYPES.values()}
-    return sum(int(np.prod(tensor.shape, dtype=np.int64)) * widths[tensor.dtype] for tensor in tensors)
 
 
 def write_checkpoint(
@@ -137,7 +119,7 @@ def write_checkpoint(
 def _write_tensors(path: Path, tensors: Iterable[Tensor]) -> FileRecord:
     with path.open("wb") as file:
         writer = HashingWriter(file)
-        write_safetensors(cast(BinaryIO, writer), tensors, _PYTORCH)
+        write_safetensors(cast(BinaryIO, writer), tensors, PYTORCH_METADATA)
     return FileRecord(writer.bytes_written, writer.hexdigest())
 
 

@@ -104,7 +104,7 @@ class Manifest:
 
         Args:
             folder: the checkpoint.
-            names: look at these files only; None: at all.
+            names: check only these files; None: all.
         """
         for name in self.files if names is None else names:
             record = self.files.get(name)
@@ -118,7 +118,6 @@ SCHEMA = 1
 # From a schema number to the function that makes the next one of it. A change of run.json's fields adds one small named
 # function here, and a test with a run.json of the old kind.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-
 UPGRADES: Mapping[int, Upgrade] = {}
 
 
@@ -141,7 +140,7 @@ class RunDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """Everything that run.json says."""
+    """The content of run.json."""
 
     description: RunDescription
     model_files: Mapping[str, FileRecord]  # config and tokenizer files, as they were written
@@ -223,7 +222,7 @@ class RunInfo:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
             raise RunError(
                 f"{path} cannot be read ({type(error).__name__}: {error}). Every run has this file; put it back from a "
-                "copy, or start anew under another run_name."
+                "copy, or start over under another run_name."
             ) from error
 
 
@@ -232,7 +231,7 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
 
     Args:
         values: as read; its "schema" says which fields it has.
-        path: where it stands, for messages.
+        path: the file, for messages.
         upgrades: the steps from one schema to the next.
 
     Raises:

@@ -1,6 +1,6 @@
 """A run folder as anybody may read it: its checkpoints, the best, the latest, and what run.json says.
 
-Writes nothing and needs no lock. Knows files and steps; not what the tensors mean or who prints the notices.
+Writes nothing and needs no lock. Knows files and steps; not what the tensors mean.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import BestMark, RunInfo
 
 logger = logging.getLogger(__name__)
-
-
 Which = Literal["best", "latest"]
 
 
@@ -40,7 +38,7 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether this package has begun a run here."""
+        """Whether this package has started a run here."""
         return (self.path / layout.RUN_FILE).is_file() or bool(layout.step_folders(self.path))
 
     @property
@@ -50,7 +48,7 @@ class RunFolder:
 
     @property
     def info(self) -> RunInfo:
-        """What run.json says; if it is torn, what its copy in the newest checkpoint says, loudly.
+        """The content of run.json; if it is torn, that of its copy in the newest checkpoint, with a message.
 
         Raises:
             RunError: it cannot be read and no checkpoint has a copy.
@@ -66,7 +64,7 @@ class RunFolder:
     def latest(self, *, weights_only: bool = False) -> StepCheckpoint | None:
         """The newest checkpoint whose bytes are all as written, or None where none was saved yet.
 
-        Damaged ones are skipped with a notice.
+        Damaged ones are skipped with a message.
 
         Args:
             weights_only: check the weights alone, which is enough for generating.
@@ -77,7 +75,7 @@ class RunFolder:
         found = self._newest_whole(weights_only=weights_only)
         if found is None and self.checkpoints():
             message = (
-                f"Every checkpoint of {self.path} is damaged. Put the files back from a copy, or start anew: "
+                f"Every checkpoint of {self.path} is damaged. Put the files back from a copy, or start over: "
                 'restore_from="fresh" with overwrite=True, or another run_name.'
             )
             if (self.path / layout.MODEL_FILE).is_file():
@@ -90,8 +88,8 @@ class RunFolder:
     def best(self, *, weights_only: bool = False) -> StepCheckpoint | None:
         """The checkpoint with the lowest held-out loss; the latest where none is marked; None where none was saved.
 
-        Where the best is damaged or gone, the one that was best before stands in for it, else the latest, with a
-        notice. Arguments and errors as ``latest``.
+        Where the best is damaged or gone, the one that was best before replaces it, else the latest, with a
+        message. Arguments and errors as ``latest``.
         """
         tried: set[int] = set()
         for mark, found in self._best_first():

@@ -9,19 +9,14 @@ import re
 from pathlib import Path
 
 from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
 
 RUN_FILE = "run.json"
-
-MODEL_FILE = "model.safetensors"
-
+MODEL_FILE = WEIGHTS_FILE  # the root and every checkpoint are model folders
 OPTIMIZER_FILE = "optimizer.safetensors"
-
 STATE_FILE = "state.json"
-
 MANIFEST_FILE = "manifest.json"
-
 LOCK_FILE = ".lock"
-
 LOCK_OWNER_FILE = ".lock-owner.json"
 
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
@@ -34,20 +29,14 @@ MODEL_SIDE_FILES = (
     "merges.txt",
 )
 
-# What observers write into a run's folder; named here because whoever replaces a run removes them.
-OBSERVERS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+# What callbacks write into a run's folder; replacing a run removes them.
+CALLBACKS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+CALLBACKS_FOLDERS = ("samples", "tensorboard")
 
-OBSERVERS_FOLDERS = ("samples", "tensorboard")
-
-# A checkpoint that replaces one of the same step stands whole under this second name before the first one goes.
+# A checkpoint that replaces one of the same step is complete under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
-
 _STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
-
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
-
-_LEGACY_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?model-(\d+)"', re.MULTILINE)
-
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
 
 
@@ -101,7 +90,7 @@ def step_folder_name(step: int) -> str:
 
 
 def step_folders(run: Path) -> dict[int, Path]:
-    """The checkpoint folders of a run by step, ascending; a finished replacement stands for what it replaces."""
+    """The checkpoint folders of a run by step, ascending; a finished replacement counts instead of what it replaces."""
     found: dict[int, Path] = {}
     for path in sorted(run.iterdir()) if run.is_dir() else []:  # "step-000120.new" sorts after "step-000120"
         match = _STEP_FOLDER.fullmatch(path.name)
@@ -122,10 +111,5 @@ def legacy_step(folder: Path) -> int | None:
     """
     if not folder.is_dir():
         return None
-    steps = [int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))]
-    pointer = folder / "checkpoint"
-    if steps and pointer.is_file():
-        match = _LEGACY_POINTER.search(pointer.read_text(encoding="utf-8", errors="replace"))
-        if match and int(match[1]) in steps:
-            return int(match[1])
-    return max(steps, default=None)
+    steps = {path.stem: int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))}
+    return steps.get(pointed_prefix(folder) or "", max(steps.values(), default=None)) if steps else None

@@ -15,31 +15,22 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from gpt2simple.runs.records import (
-    EndRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Observer,
-    RunPlan,
-    SampleRecord,
-    StepRecord,
-)
+from gpt2simple.runs import records
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
-
 CSV_NAME = "metrics.csv"
 
 _KINDS: dict[str, type] = {
-    "start": RunPlan,
-    "step": StepRecord,
-    "epoch": EpochRecord,
-    "evaluation": EvaluationRecord,
-    "sample": SampleRecord,
-    "end": EndRecord,
+    "start": records.RunPlan,
+    "step": records.StepRecord,
+    "epoch": records.EpochRecord,
+    "evaluation": records.EvaluationRecord,
+    "sample": records.SampleRecord,
+    "end": records.EndRecord,
 }
 
-# Of each step, each look at the held-out text, and each pass over the text, as "kind" says.
+# A row for each step, each evaluation and each pass over the text, as "kind" says.
 _COLUMNS = (
     "kind", "step", "epoch", "train_loss", "smoothed_train_loss", "held_out_loss", "perplexity", "bits_per_byte",
     "is_best", "learning_rate", "gradient_norm", "tokens", "tokens_per_second", "seconds",
@@ -50,24 +41,24 @@ _COLUMNS = (
 class Metrics:
     """What a run recorded, each list in order of steps; a step recorded twice counts once, as the later record."""
 
-    starts: list[RunPlan] = field(default_factory=list)  # one for each session that trained
-    steps: list[StepRecord] = field(default_factory=list)
-    epochs: list[EpochRecord] = field(default_factory=list)
-    evaluations: list[EvaluationRecord] = field(default_factory=list)
-    samples: list[SampleRecord] = field(default_factory=list)
-    ends: list[EndRecord] = field(default_factory=list)
+    starts: list[records.RunPlan] = field(default_factory=list)  # one for each session that trained
+    steps: list[records.StepRecord] = field(default_factory=list)
+    epochs: list[records.EpochRecord] = field(default_factory=list)
+    evaluations: list[records.EvaluationRecord] = field(default_factory=list)
+    samples: list[records.SampleRecord] = field(default_factory=list)
+    ends: list[records.EndRecord] = field(default_factory=list)
 
 
 def read(run_dir: Path) -> Metrics:
     """What the run in ``run_dir`` recorded; empty where nothing is there.
 
-    A torn line (the process was killed while writing it) and lines of unknown kinds are passed over.
+    A torn line (the process was killed while writing it) and lines of unknown kinds are skipped.
     """
     by_kind: dict[str, dict[int, Any]] = {kind: {} for kind in _KINDS}
     for line in _lines(run_dir):
         if (record := _record(line, run_dir)) is not None:
             by_kind[line["kind"]][_step_of(line)] = record
-    in_order = {kind: [records[step] for step in sorted(records)] for kind, records in by_kind.items()}
+    in_order = {kind: [found[step] for step in sorted(found)] for kind, found in by_kind.items()}
     return Metrics(
         starts=in_order["start"],
         steps=in_order["step"],
@@ -93,8 +84,8 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / CSV_NAME, _table(kept), durable=False)
 
 
-class MetricsFiles(Observer):
-    """Writes both files while the run goes on; each line reaches the operating system before the next step begins.
+class MetricsFiles(records.TrainingCallback):
+    """Writes both files during a run; each line reaches the operating system before the next step begins.
 
     Args:
         run_dir: the run's folder.
@@ -105,27 +96,20 @@ class MetricsFiles(Observer):
         self._jsonl: TextIO | None = None
         self._csv: TextIO | None = None
 
-    def on_start(self, plan: RunPlan) -> None:
+    def on_start(self, plan: records.RunPlan) -> None:
         truncate(self._run_dir, plan.first_step)
         self._jsonl = (self._run_dir / JSONL_NAME).open("a", encoding="utf-8", newline="")
         self._csv = (self._run_dir / CSV_NAME).open("a", encoding="utf-8", newline="")
-        told = asdict(plan)
-        del told["run_dir"]  # a folder can be moved; the reader knows where it found the file
-        self._write({"kind": "start", **told})
+        values = asdict(plan)
+        del values["run_dir"]  # a folder can be moved; the reader knows where it found the file
+        self._write({"kind": "start", **values})
 
-    def on_step(self, record: StepRecord) -> None:
+    def _add(self, record: Any) -> None:
         self._write(record.to_json())
 
-    def on_epoch(self, record: EpochRecord) -> None:
-        self._write(record.to_json())
+    on_step = on_epoch = on_evaluation = on_sample = _add
 
-    def on_evaluation(self, record: EvaluationRecord) -> None:
-        self._write(record.to_json())
-
-    def on_sample(self, record: SampleRecord) -> None:
-        self._write(record.to_json())
-
-    def on_end(self, record: EndRecord) -> None:
+    def on_end(self, record: records.EndRecord) -> None:
         self._write(record.to_json())
         for file in (self._jsonl, self._csv):
             if file is not None:
@@ -169,8 +153,10 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
         return None
     values = {f.name: line[f.name] for f in fields(cls) if f.name in line}
     values |= {f.name: math.nan for f in fields(cls) if f.type == "float" and values.get(f.name, 0.0) is None}
-    if cls is RunPlan:
+    if cls is records.RunPlan:
         values["run_dir"] = run_dir
+    if cls is records.EvaluationRecord and (figures := records.figures_from_json(line)) is not None:
+        values["figures"] = figures
     return cls(**values) if len(values) == len(fields(cls)) else None
 
 
@@ -195,7 +181,7 @@ def _row(line: dict[str, Any]) -> list[Any] | None:
         renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
     elif line["kind"] == "evaluation":
         renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
-        renamed["seconds"] = None  # of a look they say how long it took, of a step when it was: not one column
+        renamed["seconds"] = None  # how long the evaluation took; for a step it is when it ended: not one column
     elif line["kind"] == "epoch":
         renamed = {}  # its training loss is the mean over the pass that has just ended
     else:

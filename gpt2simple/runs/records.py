@@ -1,15 +1,16 @@
-"""What happens in training, as plain records, and the interface of whoever watches.
+"""What happens in training, as plain records, and the interface of their receivers.
 
-Knows nothing of TensorFlow, files or terminals. The training loop makes the records; observers (progress lines, metric
+Knows nothing of TensorFlow, files or terminals. The training loop makes the records; callbacks (progress lines, metric
 files, plots) receive them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 
 def perplexity(loss: float) -> float:
@@ -18,13 +19,13 @@ def perplexity(loss: float) -> float:
 
 
 def bits_per_byte(nats: float, target_bytes: int) -> float:
-    """A summed loss in bits per byte of the text that its targets spell."""
+    """A summed loss in bits per byte of the text of its targets."""
     return nats / math.log(2) / max(target_bytes, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What a run is about to do, told to observers before the first step."""
+    """What a run is about to do; callbacks get it before the first step."""
 
     model_name: str
     run_dir: Path
@@ -56,18 +57,36 @@ class StepRecord:
         return {"kind": "step", **asdict(self)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRecord:
-    """One look at the held-out text."""
+class Figures(Protocol):
+    """What an evaluation found. Each task has its own figures; a lower ``loss`` is better for all of them."""
 
-    step: int
-    epoch: float
+    @property
+    def loss(self) -> float:
+        """The mean loss of a target, in nats."""
+
+    def text(self) -> str:
+        """All figures in one line, with units."""
+
+    def brief(self) -> str:
+        """The most important ones, with units."""
+
+    def scalars(self) -> dict[str, float]:
+        """The figures by name, for tables and charts; ``loss`` is the first."""
+
+    def best(self) -> dict[str, float]:
+        """Those that a run keeps of its best step; ``loss`` is the first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The sums that the figures follow from, from which `figures_from_json` makes them again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageFigures:
+    """How well held-out text is predicted."""
+
     nats: float  # summed over the target tokens
     target_tokens: int
-    target_bytes: int  # bytes of text that the target tokens spell
-    train_loss: float  # smoothed training loss at this step, nats per token
-    is_best: bool
-    seconds: float
+    target_bytes: int  # bytes of the text of the target tokens
 
     @property
     def loss(self) -> float:
@@ -82,9 +101,51 @@ class EvaluationRecord:
     def bits_per_byte(self) -> float:
         return bits_per_byte(self.nats, self.target_bytes)
 
+    def brief(self) -> str:
+        return f"{self.loss:.3f} nats/token, {self.bits_per_byte:.3f} bits/byte"
+
+    def text(self) -> str:
+        return f"{self.loss:.3f} nats/token, perplexity {self.perplexity:.4g}, {self.bits_per_byte:.3f} bits/byte"
+
+    def scalars(self) -> dict[str, float]:
+        return {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+
+    def best(self) -> dict[str, float]:
+        return {"loss": self.loss, "bits_per_byte": self.bits_per_byte}
+
     def to_json(self) -> dict[str, Any]:
-        derived = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
-        return {"kind": "evaluation", **asdict(self), **derived}
+        return asdict(self)
+
+
+def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
+    """The figures of an evaluation in metrics.jsonl; None where the values are those of no known figures."""
+    for kind in (LanguageFigures,):
+        names = [field.name for field in fields(kind)]
+        if all(name in values for name in names):
+            return kind(**{name: values[name] for name in names})
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """One evaluation on the held-out part."""
+
+    step: int
+    epoch: float
+    figures: Figures
+    train_loss: float  # smoothed training loss at this step, nats per target
+    is_best: bool
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Held-out loss in nats per target."""
+        return self.figures.loss
+
+    def to_json(self) -> dict[str, Any]:
+        when = {"kind": "evaluation", "step": self.step, "epoch": self.epoch}
+        beside = {"train_loss": self.train_loss, "is_best": self.is_best, "seconds": self.seconds}
+        return {**when, **self.figures.to_json(), **beside, **self.figures.scalars()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +178,14 @@ class EndRecord:
     step: int
     reason: str  # "finished", "patience", "interrupted", "failed"
     best_step: int | None
-    resume_hint: str  # what to call to go on
+    resume_hint: str  # what to call to continue
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "end", **asdict(self)}
 
 
-class Observer:
-    """Whoever watches a run; every method may be left out.
+class TrainingCallback:
+    """Receives what happens in a run; every method may be left out.
 
     The calls come from the training thread, in order: start, then steps, epochs, evaluations, samples and checkpoints
     as they happen, then end (also after an interruption or an error).
@@ -142,6 +203,6 @@ class Observer:
 
     def on_save(self, step: int, path: Path) -> None: ...
 
-    def on_notice(self, text: str) -> None: ...
+    def on_message(self, text: str) -> None: ...
 
     def on_end(self, record: EndRecord) -> None: ...

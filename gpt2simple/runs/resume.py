@@ -1,4 +1,4 @@
-"""Where a fine-tuning call starts (anew, from a checkpoint, or nowhere as the run is done), and what may change.
+"""Where a fine-tuning call starts (fresh, from a checkpoint, or nowhere as the run is done), and what may change.
 
 Three kinds of settings, and why:
 
@@ -17,7 +17,7 @@ descriptions; loads no tensor and writes nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -44,7 +44,6 @@ CHANGES_THE_COURSE = frozenset(
 )  # fmt: skip
 
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})
-
 _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 
 
@@ -55,7 +54,7 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
 
     Args:
         recorded: from ``RunInfo.description``.
-        given: what the call said, by name.
+        given: the settings of the call, by name.
 
     Raises:
         SettingsError: a value out of range, or values that contradict each other.
@@ -72,7 +71,7 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
 
 
 def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
-    """Return if a call may go on with a run.
+    """Return if a call may continue a run.
 
     Args:
         path: the run's folder, for messages.
@@ -139,8 +138,8 @@ def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> N
         before = {name: pair[0] for name, pair in changes.items()}
         after = {name: pair[1] for name, pair in changes.items()}
         raise RunError(
-            f"{path} was begun with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
-            "saved position and optimizer do not fit that. "
+            f"{path} was started with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
+            "saved position and optimizer state do not fit that. "
             + _ways_on(f"{listed(before, fixed)} to continue it")
             + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
         )
@@ -157,8 +156,8 @@ def _ways_on(same: str) -> str:
     )
 
 
-def listed(values: Mapping[str, Any], names: list[str]) -> str:
-    """Some of the values, as a call would name them."""
+def listed(values: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Settings for a message: ``steps=100, seed=7``."""
     return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
@@ -168,12 +167,12 @@ class Start:
 
     Attributes:
         kind: "fresh": a new run; "legacy": a new run beside gpt-2-simple's files, from their weights; "continue": from
-            ``checkpoint``; "done": the run is as long as was asked for.
+            ``checkpoint``; "done": the run already has the steps of the call.
         step: optimizer steps done before the first one of this call.
         checkpoint: what to restore; None for "fresh" and "legacy".
         weights_from: the model folder that a new run begins with; None: the model that was named.
         changes: settings that now change the course of training: name to (before, now).
-        notices: sentences for the user, in order.
+        messages: sentences for the user, in order.
     """
 
     kind: Literal["fresh", "legacy", "continue", "done"]
@@ -181,12 +180,11 @@ class Start:
     checkpoint: StepCheckpoint | None = None
     weights_from: Path | None = None
     changes: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def continues(run: RunFolder, restore_from: str) -> bool:
-    """Whether a call with this ``restore_from`` goes on with what is in the folder, so that settings left out are the
-    run's."""
+    """Whether a call with this ``restore_from`` continues the run there, so that settings left out are the run's."""
     return restore_from in ("latest", "best") and bool(run.checkpoints())
 
 
@@ -210,11 +208,11 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
         return Start(kind="fresh", weights_from=folder)
     legacy = run.legacy_step
     assert legacy is not None, folder
-    notice = (
+    message = (
         f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
         "its files stay as they are, ours go beside them."
     )
-    return Start(kind="legacy", step=legacy, weights_from=folder, notices=(notice,))
+    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(message,))
 
 
 def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
@@ -262,47 +260,47 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
     checkpoint = run.best() if wanted.settings.restore_from == "best" else run.latest()
     assert checkpoint is not None, "checkpoints exist, and latest() raises where all are damaged"
     if done := _why_done(run, info, checkpoint.step, total_steps, wanted.settings):
-        return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, notices=(done,))
+        return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, messages=(done,))
     course = changes_of_course(info.description, wanted)
-    notices = _continuing_notices(run, checkpoint.step, course, info.description, wanted)
-    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, notices=notices)
+    messages = _continuing_messages(run, checkpoint.step, course, info.description, wanted)
+    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, messages=messages)
 
 
 def _why_done(
     run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: FinetuneSettings
 ) -> str | None:
-    ways = 'or restore_from="fresh" with overwrite=True to start anew, or another run_name.'
+    ways = 'or restore_from="fresh" with overwrite=True to start over, or another run_name.'
     if total_steps is not None:
         if step < total_steps:
             return None
         return (
             f"{run.path} is done: it has {step} steps, and {total_steps} were asked for (steps count the run's total). "
-            f"Give more steps to go on, such as steps={step + max(total_steps, 100)}, {ways}"
+            f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {ways}"
         )
     patience = info.description.settings.early_stopping_patience
     if info.ended != "patience" or settings.early_stopping_patience > patience or settings.restore_from == "best":
         return None
     return (
-        f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to go on all the same, "
+        f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to continue anyway, "
         f"such as steps={2 * step}, or a larger early_stopping_patience than {patience}, {ways}"
     )
 
 
-def _continuing_notices(
+def _continuing_messages(
     run: RunFolder,
     step: int,
     course: Mapping[str, tuple[Any, Any]],
     recorded: RunDescription,
     wanted: RunDescription,
 ) -> tuple[str, ...]:
-    notices = [f"Continuing {run.path} from step {step}."]
+    messages = [f"Continuing {run.path} from step {step}."]
     if course:
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
-        notices.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
+        messages.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
     # What a run's file does not say, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
-        notices.append(f"The run goes on with {what}; it may differ in the last digits from one that kept them.")
-    return tuple(notices)
+        messages.append(f"The run continues with {what}; it may differ in the last digits from one that kept them.")
+    return tuple(messages)

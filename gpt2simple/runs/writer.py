@@ -1,8 +1,8 @@
 """Writing a run folder: locked, checkpoints added without ever losing another, the root kept equal to one of them.
 
 Every change is one rename, so a process that is killed at any instant leaves a run that can be continued. The root is
-the model folder that other tools open. Knows files and steps; not what the tensors mean, how training goes, or who
-prints the notices.
+the model folder that other tools open. Knows files and steps; not what the tensors mean or how training
+goes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from gpt2simple.errors import RunError, StorageError
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.runs import layout
-from gpt2simple.runs.checkpoint import StepCheckpoint, tensors_size, write_checkpoint
+from gpt2simple.runs.checkpoint import StepCheckpoint, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, MODEL_FILE
 from gpt2simple.storage.disk import make_folder, require_space
-from gpt2simple.storage.files import atomic_folder, atomic_write, link_or_copy, remove_folder, rename_folder
+from gpt2simple.storage.files import atomic_folder, atomic_write, free_name, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
 from gpt2simple.storage.temporary import remove_leftovers
 
@@ -172,7 +172,8 @@ class RunDirectory(RunFolder):
         target = self.path / layout.step_folder_name(step)
         written = target.with_name(target.name + layout.REPLACEMENT_SUFFIX) if target.exists() else target
         with self._naming_what_is_kept():
-            require_space(self.path, tensors_size([*weights, *optimizer]), f"Saving step {step} of {self.path}")
+            n_bytes = sum(tensor.n_bytes for tensor in (*weights, *optimizer))
+            require_space(self.path, n_bytes, f"Saving step {step} of {self.path}")
             self._finish_replacements()
             with atomic_folder(written) as folder:
                 files = side_files(self.path, self.info.model_files) | {layout.RUN_FILE: self.info.to_bytes()}
@@ -206,7 +207,7 @@ class RunDirectory(RunFolder):
             remove_folder(steps[step])
 
     def rewind(self, step: int) -> None:
-        """Go back to the checkpoint of ``step``: later ones are removed, with a notice, and the root follows.
+        """Go back to the checkpoint of ``step``: later ones are removed, with a message, and the root follows.
 
         Called after ``repair`` by whoever continues a run; going back to the newest changes nothing but run.json.
         Observers take back their own records of later steps.
@@ -220,7 +221,7 @@ class RunDirectory(RunFolder):
         self.publish()
 
     def describe(self, description: RunDescription, step: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
-        """Record the settings and environment that the run goes on with from ``step``.
+        """Record the settings and environment with which the run continues from ``step``.
 
         Args:
             description: as it is from now on.
@@ -234,7 +235,7 @@ class RunDirectory(RunFolder):
     def mark_ended(self, reason: str) -> None:
         """Record why training ended: "finished", "patience", "interrupted" or "failed".
 
-        A disk that does not take it is no error: what ended the training is, and must not be hidden by this remark.
+        A disk that does not take it raises nothing, so that the error that ended the training stays visible.
         """
         self._require_lock()
         with contextlib.suppress(StorageError):
@@ -245,7 +246,7 @@ class RunDirectory(RunFolder):
 
         Leftovers of dead processes go, and a replacement that was cut short is finished. The newest and the best
         checkpoint are verified; damaged ones are set aside under another name (unless none is whole, which ``latest``
-        tells). run.json and the root's model files are made again where they are torn or behind.
+        reports). run.json and the root's model files are made again where they are torn or behind.
 
         Raises:
             RunError: neither run.json nor a copy of it in a checkpoint can be read.
@@ -267,7 +268,7 @@ class RunDirectory(RunFolder):
             publish_weights(self.path, best)
             restored.append(layout.MODEL_FILE)
         if restored:
-            logger.info(f"Made again from the checkpoints of {self.path}: {', '.join(restored)}.")
+            logger.info(f"Restored from the checkpoints of {self.path}: {', '.join(restored)}.")
 
     def _finish_replacements(self) -> None:
         for whole in layout.unfinished_replacements(self.path):
@@ -276,10 +277,9 @@ class RunDirectory(RunFolder):
             rename_folder(whole, target)
 
     def _set_aside(self, checkpoint: StepCheckpoint) -> None:
-        names = (f"damaged-{checkpoint.path.name}" + (f"-{n}" if n else "") for n in range(1_000_000))
-        target = next(path for name in names if not (path := self.path / name).exists())
+        target = free_name(self.path / f"damaged-{checkpoint.path.name}")
         rename_folder(checkpoint.path, target)
-        logger.info(f"{checkpoint.path} is damaged and is now called {target.name}.")
+        logger.info(f"{checkpoint.path} is damaged and was renamed to {target.name}.")
 
     def _require_lock(self) -> None:
         assert self._lock_held, "a run is written only while its lock is held"
@@ -304,9 +304,9 @@ class RunDirectory(RunFolder):
             return
         for path in layout.step_folders(self.path).values():
             remove_folder(path)
-        for name in (layout.MODEL_FILE, *layout.OBSERVERS_FILES):
+        for name in (layout.MODEL_FILE, *layout.CALLBACKS_FILES):
             (self.path / name).unlink(missing_ok=True)
-        for name in layout.OBSERVERS_FOLDERS:
+        for name in layout.CALLBACKS_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _lock_owner(self) -> str:
@@ -359,6 +359,6 @@ def locked_run(path: Path) -> Iterator[RunDirectory]:
 
 def _discard_empty(path: Path) -> None:
     if all(entry.name in (LOCK_FILE, LOCK_OWNER_FILE) for entry in path.iterdir()):
-        with contextlib.suppress(OSError):  # Windows, or another process that has just begun here
+        with contextlib.suppress(OSError):  # Windows, or another process that has just started here
             (path / LOCK_FILE).unlink(missing_ok=True)
             path.rmdir()

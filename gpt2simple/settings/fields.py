@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from gpt2simple.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT")
-
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 # The bounds of a setting: name, how a message calls it, what holds within it.

@@ -1,4 +1,4 @@
 """Files and folders that are whole or absent, digests, free space, and locks between processes.
 
-Knows nothing of what the files mean. Standard library and filelock only.
+Knows nothing of what the files mean. Standard library, filelock and psutil only.
 """

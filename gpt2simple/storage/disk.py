@@ -59,7 +59,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def absent_as_storage_error(path: Path) -> Iterator[None]:
     """Turn the error of making something where nothing can be made into a StorageError.
 
-    A drive that is not there, or /proc: the system says of what is to be made that it does not exist.
+    On a drive that is not there, or in /proc, the system says that the new file or folder does not exist.
     """
     try:
         yield
@@ -115,7 +115,7 @@ def require_space(folder: Path, bytes_needed: int, what: str) -> None:
         return
     try:
         free = shutil.disk_usage(existing).free
-    except OSError:  # some network drives do not tell; the write itself will
+    except OSError:  # unknown on some network drives; the write itself will fail
         return
     if free < bytes_needed:
         raise StorageError(

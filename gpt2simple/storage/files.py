@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import sys
@@ -167,6 +168,12 @@ def move_into_place(source: Path, target: Path) -> None:
         _sync_file(source)
         _rename(source, target)
         _sync_folder(target.parent)
+
+
+def free_name(path: Path, separator: str = "-") -> Path:
+    """The path itself where nothing has that name, else the first free one with a number behind its stem."""
+    numbered = (path.with_stem(f"{path.stem}{separator}{number}") for number in itertools.count(1))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
 
 
 def _is_device(path: Path) -> bool:

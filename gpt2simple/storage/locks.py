@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import filelock
 
 from gpt2simple.errors import Gpt2SimpleError, RunLockedError
 from gpt2simple.storage.disk import make_folder, storage_errors
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -26,7 +29,7 @@ def locked(
 
     Args:
         path: the lock file; missing parent folders are made.
-        busy_message: what the error says when somebody else holds it.
+        busy_message: the message of the error when it is held elsewhere.
         error: the class of that error.
         wait_seconds: how long to wait for the other; 0 does not wait, -1 waits without end.
 
@@ -48,3 +51,15 @@ def locked(
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def wait_for_lock(path: Path, busy_message: str) -> Iterator[None]:
+    """Like ``locked``, but wait for the other holder, however long it takes; a message says so once."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(path, busy_message))
+        except RunLockedError:
+            logger.info(f"{busy_message} Waiting for it.")
+            held.enter_context(locked(path, busy_message, wait_seconds=-1))
+        yield

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import re
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 # A temporary name of another machine (a shared drive) is dead when nothing has touched it for this long.
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
-
 _TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<host>[0-9a-f]{6})-[0-9a-f]{8}")
-
 _in_use: set[str] = set()  # temporary names of this process: its pid alone may be that of a dead one (containers)
 
 
@@ -47,27 +43,9 @@ def _may_be_in_use(path: Path, *, pid: int, host: str) -> bool:
             return False
     if pid == os.getpid():
         return path.name in _in_use
-    return _is_running(pid)
+    import psutil  # here: most commands never meet a leftover
 
-
-def _is_running(pid: int) -> bool:
-    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
-        query_limited_information, still_active = 0x1000, 259
-        kernel = ctypes.windll.kernel32
-        handle = kernel.OpenProcess(query_limited_information, False, pid)
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        known = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-        kernel.CloseHandle(handle)
-        return not known or code.value == still_active
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's process
-        return True
-    return True
+    return bool(psutil.pid_exists(pid))
 
 
 def remove(path: Path) -> None:

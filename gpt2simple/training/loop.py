@@ -2,8 +2,8 @@
 
 Keras's `fit` drives the steps because users' own Keras callbacks and `tf.distribute` expect it. One `fit` handles
 epochs of equal length only and a run needs several, so callbacks are told of one training, whatever the calls of `fit`.
-The loop works on token ids and numbers. What is saved goes to a `Keeper`, what happens goes to an `Observer`; it knows
-neither files nor text.
+The task defines what is learned, a `Checkpointer` saves it, a `TrainingCallback` receives what happens. Knows neither
+files nor text.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import TrainingError
-from gpt2simple.runs.records import EpochRecord, EvaluationRecord, Observer, SampleRecord, StepRecord, bits_per_byte
-from gpt2simple.training.checkpoint import Keeper, Saver
+from gpt2simple.runs.records import EpochRecord, EvaluationRecord, SampleRecord, StepRecord, TrainingCallback
+from gpt2simple.training.checkpoint import CheckpointCallback, Checkpointer
+from gpt2simple.training.data import TrainingData, steps_dataset
 from gpt2simple.training.interrupt import StopRequest, stop_on_signals
-from gpt2simple.training.plan import ENDLESS, Batch, StepPlan, Work
-from gpt2simple.training.state import Progress
+from gpt2simple.training.plan import ENDLESS, StepPlan
+from gpt2simple.training.state import TrainerState
 from gpt2simple.training.trainer import Trainer
 
 
-class Hooks(keras.callbacks.CallbackList):
-    """Callbacks that are told once that training begins, and once that it ends.
+class CallbackList(keras.callbacks.CallbackList):
+    """Keras callbacks of a run that takes several calls of `fit`.
 
-    Each `fit` has stretches of one length, and a training needs several; `EarlyStopping` and its like would begin anew
-    with each.
+    One `fit` handles epochs of equal length only. The callbacks see a single training: it begins once and ends once,
+    because `EarlyStopping` and its like would start anew with each `fit`.
 
     Args:
         callbacks: in the order in which they are called.
@@ -39,7 +38,7 @@ class Hooks(keras.callbacks.CallbackList):
 
     def __init__(self, callbacks: Sequence[Any], trainer: Any, *, epochs: int, steps: int) -> None:
         super().__init__(list(callbacks), add_history=True, model=trainer, verbose=0, epochs=epochs, steps=steps)
-        self._check_timing = False  # else Keras warns of callbacks slower than a step: looking at held-out text is
+        self._check_timing = False  # else Keras warns of callbacks slower than a step: evaluating is
         self._has_begun = False
         self._last_logs: Any = None
 
@@ -52,30 +51,30 @@ class Hooks(keras.callbacks.CallbackList):
         self._last_logs = logs  # of a `fit`; another may follow
 
     def end_training(self) -> None:
-        """Tell the callbacks that training has ended."""
+        """Let the callbacks know that training has ended."""
         super().on_train_end(self._last_logs)
 
 
 _MOST_SKIPPED_IN_A_ROW = 50  # float16 steps whose gradients overflow before the run is given up
 
 
-class Watch(keras.callbacks.Callback):
+class LoopCallback(keras.callbacks.Callback):
     """Turns each finished step into records, and does what the plan says is due."""
 
     def __init__(
         self,
         trainer: Trainer,
-        work: Work,
+        data: TrainingData,
         plan: StepPlan,
-        progress: Progress,
-        saver: Saver,
-        observer: Observer,
+        state: TrainerState,
+        saver: CheckpointCallback,
+        callback: TrainingCallback,
+        sample: Callable[[int], str] | None,
         request: StopRequest,
     ) -> None:
         super().__init__()
-        self._trainer, self._work, self._plan = trainer, work, plan
-        self._progress, self._saver, self._observer = progress, saver, observer
-        self._request = request
+        self._trainer, self._data, self._plan, self._state = trainer, data, plan, state
+        self._saver, self._callback, self._sample, self._request = saver, callback, sample, request
         self._reason: str | None = None
         self._held_out_loss = math.nan
         self._skipped_in_a_row = 0
@@ -85,8 +84,8 @@ class Watch(keras.callbacks.Callback):
         self._resumed_at = time.perf_counter()
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._progress.step == 0 and self._work.held_out:
-            self._look()  # where the model stood before it learned anything
+        if self._state.step == 0 and self._data.held_out:
+            self._evaluate()  # the model before it has learned anything
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._resumed_at = time.perf_counter()
@@ -96,13 +95,13 @@ class Watch(keras.callbacks.Callback):
         seconds = now - self._resumed_at
         self._check_finite(logs)
         epochs_before = math.floor(self._epoch)
-        self._progress.add_step(float(logs["nats"]), float(logs["tokens"]), seconds)
-        epoch_loss = self._progress.end_epoch() if math.floor(self._epoch) > epochs_before else None
+        self._state.add_step(float(logs["nats"]), float(logs["tokens"]), seconds)
+        epoch_loss = self._state.end_epoch() if math.floor(self._epoch) > epochs_before else None
         self._saver.step_is_complete()
-        self._observer.on_step(self._step_record(logs, seconds))
+        self._callback.on_step(self._step_record(logs, seconds))
         if epoch_loss is not None:
-            self._observer.on_epoch(
-                EpochRecord(step=self._progress.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
+            self._callback.on_epoch(
+                EpochRecord(step=self._state.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
             )
         self._do_what_is_due()
         self._resumed_at = time.perf_counter()
@@ -114,7 +113,7 @@ class Watch(keras.callbacks.Callback):
         self._add_held_out_loss(logs)
 
     def _add_held_out_loss(self, logs: Any) -> None:
-        if logs is not None and self._work.held_out:
+        if logs is not None and self._data.held_out:
             logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which come after this one
 
     @property
@@ -124,7 +123,7 @@ class Watch(keras.callbacks.Callback):
 
     @property
     def _epoch(self) -> float:
-        return self._work.epoch_at(self._progress.step * self._work.accumulate)
+        return self._data.epoch(self._state.step)
 
     def _check_finite(self, logs: Any) -> None:
         if bool(logs["updated"]):
@@ -136,9 +135,9 @@ class Watch(keras.callbacks.Callback):
             return
         self._saver.save()
         raise TrainingError(
-            f"Step {self._progress.step + 1} gave a loss of {float(logs['loss'])} and a gradient of length "
-            f"{float(logs['gradient_norm'])}: not finite. That step was not taken; step {self._progress.step} is "
-            "saved. Likely causes: a learning_rate too high, clip_norm 0, or float16. Go on with a lower "
+            f"Step {self._state.step + 1} gave a loss of {float(logs['loss'])} and a gradient of length "
+            f"{float(logs['gradient_norm'])}: not finite. That step was not taken; step {self._state.step} is "
+            "saved. Likely causes: a learning_rate too high, clip_norm 0, or float16. Continue with a lower "
             'learning_rate, or precision="float32".'
         )
 
@@ -150,112 +149,113 @@ class Watch(keras.callbacks.Callback):
             self._tokens_timed += tokens
         rate = self._tokens_timed / self._seconds_timed if self._seconds_timed else tokens / seconds
         return StepRecord(
-            step=self._progress.step,
+            step=self._state.step,
             epoch=self._epoch,
             loss=float(logs["nats"]) / tokens,
-            smoothed_loss=self._progress.smoothed_loss,
+            smoothed_loss=self._state.smoothed_loss,
             learning_rate=float(logs["learning_rate"]),
             gradient_norm=float(logs["gradient_norm"]),
-            tokens=self._progress.tokens,
-            seconds=self._progress.seconds,
+            tokens=self._state.tokens,
+            seconds=self._state.seconds,
             tokens_per_second=rate,
         )
 
     def _do_what_is_due(self) -> None:
-        step, plan = self._progress.step, self._plan
+        step, plan = self._state.step, self._plan
         finished = step == plan.last_step
-        if self._work.held_out and (finished or plan.is_look(step)):
-            self._look()
+        if self._data.held_out and (finished or plan.evaluates_at(step)):
+            self._evaluate()
         if finished:
             self._stop("finished")
         elif self._request:
             self._stop("interrupted")
-        elif plan.last_step is None and self._progress.looks_since_best >= plan.patience:
+        elif plan.last_step is None and self._state.evaluations_since_best >= plan.patience:
             self._stop("patience")
-        if self._work.sample is not None and plan.sample_every and step % plan.sample_every == 0:
-            self._observer.on_sample(SampleRecord(step=step, text=self._work.sample(step)))
+        if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
+            self._callback.on_sample(SampleRecord(step=step, text=self._sample(step)))
 
     def _stop(self, reason: str) -> None:
         self._reason = reason
         self._trainer.stop_training = True
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         started = time.perf_counter()
-        nats = math.fsum(self._trainer.held_out_nats(*batch) for batch in self._work.held_out)
-        tokens = sum(int(batch[2].sum()) for batch in self._work.held_out)
-        self._held_out_loss = nats / tokens
-        is_best = self._progress.add_look(self._held_out_loss, bits_per_byte(nats, self._work.target_bytes))
-        self._observer.on_evaluation(
+        figures = self._trainer.evaluate_batches(self._data.held_out)
+        self._held_out_loss = figures.loss
+        self._callback.on_evaluation(
             EvaluationRecord(
-                step=self._progress.step,
+                step=self._state.step,
                 epoch=self._epoch,
-                nats=nats,
-                target_tokens=tokens,
-                target_bytes=self._work.target_bytes,
-                train_loss=self._progress.smoothed_loss,
-                is_best=is_best,
+                figures=figures,
+                train_loss=self._state.smoothed_loss,
+                is_best=self._state.add_evaluation(figures),
                 seconds=time.perf_counter() - started,
             )
         )
 
 
-def run(
+def train(
     trainer: Trainer,
-    work: Work,
+    data: TrainingData,
     plan: StepPlan,
-    progress: Progress,
-    keeper: Keeper,
-    observer: Observer,
-    callbacks: Sequence[Any] = (),
+    state: TrainerState,
+    checkpointer: Checkpointer,
+    callback: TrainingCallback,
+    keras_callbacks: Sequence[Any] = (),
     *,
+    sample: Callable[[int], str] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Train from ``progress.step`` to the end of the plan and say why it ended.
+    """Train from ``state.step`` to the end of the plan and return why it ended.
 
     Args:
-        trainer: compiled, its variables and optimizer as they were at ``progress.step``.
-        work, plan: what to train on, how often to do what. progress: updated in place.
-        keeper, observer: receive checkpoints and records.
-        callbacks: of the user, in tf_keras's form. A Keras epoch is the stretch between two looks, counted from the
+        trainer: compiled, its variables and optimizer as they were at ``state.step``.
+        data, plan: what to train on, how often to do what. state: updated in place.
+        checkpointer, callback: receive checkpoints and records.
+        keras_callbacks: the user's, of tf_keras. A Keras epoch lasts from one evaluation to the next, counted from the
             beginning of the run.
-        clock: seconds that only grow, for the saves between looks.
+        sample: step -> what the model writes; None: nothing is written.
+        clock: monotonic seconds, for the saves between evaluations.
 
     Returns:
         "finished", "patience", "interrupted" or "callback".
 
     Raises:
         TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
-        Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
+        Whatever a callback raises, as it is. The last complete step has been saved before.
     """
     with stop_on_signals() as request:
-        saver = Saver(plan, progress, keeper, observer, clock)
-        watch = Watch(trainer, work, plan, progress, saver, observer, request)
+        saver = CheckpointCallback(plan, state, checkpointer, callback, clock)
+        loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
         with _memory_errors_in_words(), _rescuing(saver, request):
-            _fit(trainer, work, plan, progress, [watch, *callbacks, saver])
-            saver.save()  # where a callback took the request to stop back
-    return watch.reason
+            _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
+            saver.save()  # where a callback revoked the request to stop
+    return loop.reason
 
 
-def _fit(trainer: Trainer, work: Work, plan: StepPlan, progress: Progress, callbacks: Sequence[Any]) -> None:
-    data = _dataset(work, lambda: progress.step)
-    epoch = plan.looks_until(progress.step)
-    hooks = Hooks(
+def _fit(trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerState, callbacks: Sequence[Any]) -> None:
+    dataset = steps_dataset(data, lambda: state.step)
+    epoch = plan.evaluations_until(state.step)
+    callback_list = CallbackList(
         callbacks,
         trainer,
-        epochs=plan.looks_until(ENDLESS if plan.last_step is None else plan.last_step),
+        epochs=plan.evaluations_until(ENDLESS if plan.last_step is None else plan.last_step),
         steps=math.ceil(plan.eval_every),
     )
-    for steps, count in plan.stretches(progress.step):
-        trainer.fit(data, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0, callbacks=hooks)
+    for steps, count in plan.keras_epochs(state.step):
+        trainer.fit(
+            dataset, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0,
+            callbacks=callback_list,
+        )  # fmt: skip
         epoch += count
         if trainer.stop_training:
             break
-    hooks.end_training()
+    callback_list.end_training()
 
 
 @contextlib.contextmanager
-def _rescuing(saver: Saver, request: StopRequest) -> Iterator[None]:
-    """Save the last complete step before an error goes on its way, but for the second Ctrl-C of somebody in a hurry."""
+def _rescuing(saver: CheckpointCallback, request: StopRequest) -> Iterator[None]:
+    """Save the last complete step before an error propagates, except at a second Ctrl-C."""
     try:
         yield
     except BaseException as error:
@@ -271,29 +271,5 @@ def _memory_errors_in_words() -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             "The device's memory does not suffice for this training step. Lower batch_size or window, set "
-            "gradient_checkpointing=True, or choose a smaller model_name; the run goes on from its last checkpoint."
+            "gradient_checkpointing=True, or choose a smaller model_name; the run continues from its last checkpoint."
         ) from error
-
-
-def _dataset(work: Work, steps_done: Callable[[], int]) -> Any:
-    """The steps' batches [A, B, T], made ahead of time while the device computes.
-
-    Args:
-        steps_done: asked whenever reading begins anew, as each `fit` does.
-    """
-    example = work.batch(0)
-    shape = (work.accumulate, *example[0].shape)
-
-    def steps() -> Iterator[Batch]:
-        step = steps_done()
-        while True:
-            parts = [work.batch(step * work.accumulate + number) for number in range(work.accumulate)]
-            inputs, targets, weights = (np.stack(arrays) for arrays in zip(*parts, strict=True))
-            yield inputs.astype(np.int32), targets.astype(np.int32), weights.astype(np.float32)
-            step += 1
-
-    signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
-    # There is nothing to tune, and the end would wait for the tuning thread, which sleeps for up to a minute at a time.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)

@@ -1,6 +1,6 @@
 """What a training step will take, in bytes and seconds, before it is begun.
 
-Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Knows no TensorFlow.
+Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Computes no tensors.
 """
 
 from __future__ import annotations
@@ -8,18 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
-
 _GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
-
-_SLICE_BYTES = 1 << 27  # of logits at a time, see network.head
-
-_LOSS_ROWS = 128  # see network.head
-
 _MARGIN = 0.9  # share of the free memory that a run may plan with
-
 _EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
 
 
@@ -41,22 +35,22 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, checkpointing: bool
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, gradient_checkpointing: bool
 ) -> MemoryEstimate:
     """Peak memory of training with these settings.
 
     Args:
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
-        checkpointing: whether blocks are computed twice.
+        gradient_checkpointing: whether blocks are computed twice.
     """
     rows, width = settings.batch_size * window, config.n_embd
     parameters, embedding = config.parameters, config.n_vocab * width
     matrices = parameters - embedding
     # Per row of a block: its float32 input and middle; two norms, queries, keys, values and the mix, 2 x 4 in the MLP.
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
-    kept = rows * width * 4 * config.n_layer + per_block if checkpointing else per_block * config.n_layer
+    kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
-    head = 2 * min(_SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, _LOSS_ROWS) * config.n_vocab
+    head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:
@@ -66,31 +60,31 @@ def estimate_memory(
     return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head)
 
 
-def choose_checkpointing(
+def choose_gradient_checkpointing(
     config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
-    """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
+    """Whether to recompute activations, and a message for the user where memory decides or will not suffice.
 
     Args:
         free: bytes available; None: unknown (a GPU), nothing is predicted.
     """
-    plain = estimate_memory(config, settings, window, dtype_bytes, checkpointing=False).total
-    saving = estimate_memory(config, settings, window, dtype_bytes, checkpointing=True).total
+    plain = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=False).total
+    saving = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=True).total
     asked = settings.gradient_checkpointing
-    checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
-    needed = saving if checkpointing else plain
+    gradient_checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
+    needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
-        ways = "a smaller batch_size, a shorter window" + ("" if checkpointing else ", gradient_checkpointing=True")
-        return checkpointing, (
-            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: it may be stopped by "
-            f"the system. Ways to need less: {ways}, or a smaller model_name."
+        more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
+        return gradient_checkpointing, (
+            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; it may be stopped by "
+            f"the system. To need less: a smaller batch_size, a shorter window{more}, or a smaller model_name."
         )
-    if checkpointing and asked is None:
+    if gradient_checkpointing and asked is None:
         return True, (
             f"Gradient checkpointing is on: without it about {plain / 1e9:.1f} GB would be needed, "
             f"with it {saving / 1e9:.1f} GB."
         )
-    return checkpointing, None
+    return gradient_checkpointing, None
 
 
 def estimate_seconds_per_step(

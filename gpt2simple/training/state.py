@@ -1,37 +1,41 @@
 """The running figures of a run: smoothed loss, best step, patience, epochs; what a checkpoint saves of them.
 
-Plain Python over numbers: knows no TensorFlow, no files and no text.
+Plain Python over numbers: knows no TensorFlow, no files and no task.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from gpt2simple.runs.records import Figures
 
 _SMOOTHING = 0.99  # per step; gpt-2-simple's printed average
 
+# The names under which checkpoints have always stored two of the fields.
+_STORED_NAMES = {"evaluations": "looks", "evaluations_since_best": "looks_since_best"}
+
 
 @dataclass
-class Progress:
-    """Where a run stands. Every field is saved, so that a resumed run prints and decides as the straight one would."""
+class TrainerState:
+    """How far a run is. All of it is saved, so that a resumed run prints and decides as an uninterrupted one would."""
 
     step: int = 0
-    tokens: int = 0
+    tokens: int = 0  # target tokens
     seconds: float = 0.0
     smoothed_sum: float = 0.0
     smoothed_weight: float = 0.0
     epoch_nats: float = 0.0
     epoch_tokens: float = 0.0
     best_step: int | None = None
-    best_loss: float | None = None
-    best_bits_per_byte: float | None = None
-    looks: int = 0
-    looks_since_best: int = 0
+    best: dict[str, float] = field(default_factory=dict)  # the figures at the best step; "loss" among them
+    evaluations: int = 0
+    evaluations_since_best: int = 0
 
     @property
     def smoothed_loss(self) -> float:
-        """Bias-corrected moving average of the steps' losses, nats per token; nan before the first step."""
+        """Bias-corrected moving average of the steps' losses, nats per target; nan before the first step."""
         return self.smoothed_sum / self.smoothed_weight if self.smoothed_weight else math.nan
 
     def add_step(self, nats: float, tokens: float, seconds: float) -> None:
@@ -45,25 +49,37 @@ class Progress:
         self.epoch_tokens += tokens
 
     def end_epoch(self) -> float:
-        """Mean loss of the pass just completed, nats per token; the next one starts from nothing."""
+        """Mean loss of the epoch just completed, nats per target; the next one starts from nothing."""
         loss = self.epoch_nats / self.epoch_tokens
         self.epoch_nats = self.epoch_tokens = 0.0
         return loss
 
-    def add_look(self, loss: float, bits_per_byte: float) -> bool:
-        """Count one look at the held-out text; true where it is the best so far."""
-        self.looks += 1
-        if self.best_loss is not None and not loss < self.best_loss:  # not: a nan is never the best
-            self.looks_since_best += 1
+    def add_evaluation(self, figures: Figures) -> bool:
+        """Count one evaluation; true where it is the best so far."""
+        self.evaluations += 1
+        if self.best and not figures.loss < self.best["loss"]:  # not: a nan is never the best
+            self.evaluations_since_best += 1
             return False
-        self.best_loss, self.best_bits_per_byte, self.best_step = loss, bits_per_byte, self.step
-        self.looks_since_best = 0
+        self.best, self.best_step = figures.best(), self.step
+        self.evaluations_since_best = 0
         return True
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        best = values.pop("best")
+        stored = {_STORED_NAMES.get(name, name): value for name, value in values.items()}
+        return {**stored, **{f"best_{name}": value for name, value in best.items()}}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Progress:
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+    def from_json(cls, values: dict[str, Any]) -> TrainerState:
+        own = {name: values[stored] for name in cls._names() if (stored := _STORED_NAMES.get(name, name)) in values}
+        best = {
+            name.removeprefix("best_"): value
+            for name, value in values.items()
+            if name.startswith("best_") and name != "best_step" and value is not None
+        }
+        return cls(**own, best=best)
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [f.name for f in fields(cls) if f.name != "best"]

@@ -1,87 +1,73 @@
-"""One optimizer step: gradients of one or more micro-batches, added, and one update.
+"""The gradients of one optimizer step, over one or more micro-batches, and the sums of an evaluation.
 
-The loss is a parameter, so that language modelling and a classification head share the step. Knows no file and no text.
+What the hidden states are used for is up to the task. Knows no file and no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from gpt2simple.backend.tensorflow import in_xla, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
-from gpt2simple.gpt2.network.loss import LossGradients, head_matrix, loss_gradients
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-
-# (variables, states [N, E], targets [N], weights [N], scale, with_embedding) -> nats, gradient of the states, gradients
-# of the head by weight name, that of the embedding with or without rows of padding at its end
-HeadLoss = Callable[..., tuple[Any, Any, dict[str, Any]]]
+from gpt2simple.training.task import Rows, Task
 
 
-def language_model_loss(
-    variables: Mapping[str, Any], states: Any, targets: Any, weights: Any, scale: Any, *, with_embedding: bool = True
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Cross-entropy of the next token through the tied head."""
-    embedding = variables["wte.weight"]
-    matrix = head_matrix(embedding, states.dtype)
-    result: LossGradients = loss_gradients(
-        states, matrix, targets, weights, scale, vocabulary=embedding.shape[0], with_embedding=with_embedding
-    )
-    return result.nats, result.states, {} if result.embedding is None else {"wte.weight": result.embedding}
-
-
-class Gradients:
-    """Computes the gradients of a step for one model.
+class ModelStep:
+    """Computes the gradients of a step, and an evaluation, for one model.
 
     Args:
         variables: all of the model's, by canonical name.
         trained: names of those to train.
-        config: of the model. dtype: of the products.
-        dropout_rate: 0 to 0.9. seed: int, of the dropout masks.
-        checkpointing: whether blocks are computed twice to save memory.
-        head_loss: what the states are trained for.
+        config: of the model.
+        dtype: of the matrix products.
+        dropout_rate: 0 to 0.9.
+        seed: of the dropout masks.
+        gradient_checkpointing: whether blocks are computed twice to save memory.
+        task: what the states are trained for.
     """
 
     def __init__(
         self,
-        variables: Mapping[str, Any],
+        variables: Mapping[str, Variable],
         trained: frozenset[str],
         config: ModelConfig,
-        dtype: Any,
+        dtype: DType,
+        task: Task,
         *,
         dropout_rate: float,
         seed: int,
-        checkpointing: bool,
-        head_loss: HeadLoss = language_model_loss,
+        gradient_checkpointing: bool,
     ) -> None:
         self._variables = dict(variables)
         self._trained = trained
-        self._config, self._dtype = config, dtype
+        self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
-        self._checkpointing = checkpointing
-        self._head_loss = head_loss
+        self._gradient_checkpointing = gradient_checkpointing
 
-    def of_step(self, batches: tuple[Any, Any, Any], step: Any, loss_scale: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens``.
+    def gradients(
+        self, batches: tuple[Tensor, Tensor, Tensor], step: Tensor, loss_scale: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens`` by name.
 
         Args:
-            batches: inputs int32 [A, B, T], targets int32 [A, B, T], weights float32 [A, B, T]; A micro-batches.
+            batches: inputs int32 [A, B, T], targets int32 [A, B, T], loss mask float32 [A, B, T]; A micro-batches.
             step: int scalar, optimizer steps done.
             loss_scale: float32 scalar.
         """
-        inputs, targets, weights = batches
+        inputs, targets, loss_mask = batches  # (A, B, T)
         count = inputs.shape[0]
-        tokens = tf.reduce_sum(weights)
+        tokens = tf.reduce_sum(loss_mask)  # ()
         scale = loss_scale / tokens
         first = tf.cast(step, tf.int32) * count
         if count == 1:
-            nats, gradients = self._of_micro_batch(inputs[0], targets[0], weights[0], scale, first)
+            nats, gradients = self._of_micro_batch(inputs[0], targets[0], loss_mask[0], scale, first)
             return nats, tokens, gradients
         zeros = {name: tf.zeros(_flat_shape(self._variables[name])) for name in sorted(self._trained)}
 
-        def add(number: Any, total: Any, sums: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-            nats, new = self._of_micro_batch(inputs[number], targets[number], weights[number], scale, first + number)
+        def add(number: Tensor, total: Tensor, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+            nats, new = self._of_micro_batch(inputs[number], targets[number], loss_mask[number], scale, first + number)
             return number + 1, total + nats, {k: sums[k] + tf.cast(new[k], tf.float32) for k in sums}
 
         _, nats, gradients = tf.while_loop(
@@ -89,63 +75,65 @@ class Gradients:
         )
         return nats, tokens, gradients
 
+    def evaluation_sums(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
+        """The task's sums (K,) over one held-out batch [B, T], without dropout."""
+        states = hidden_states(flat_weights(self._variables), inputs, self._config, self._dtype)  # (N, E)
+        return self._task.evaluation_sums(self._variables, Rows.of(states, targets, loss_mask))
+
     def _of_micro_batch(
-        self, inputs: Any, targets: Any, weights: Any, scale: Any, position: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        weights_of_body = flat_weights(self._variables)
-        wanted = {name: weights_of_body[name] for name in sorted(self._trained)}
+        self, inputs: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, position: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Summed nats and gradients of one micro-batch; inputs, targets and loss mask are [B, T]."""
+        weights = flat_weights(self._variables)
+        trained = {name: weights[name] for name in sorted(self._trained)}
         key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(list(wanted.values()))
+            tape.watch(list(trained.values()))
             states = hidden_states(
-                weights_of_body, inputs, self._config, self._dtype, dropout=key, checkpointing=self._checkpointing
-            )
-        nats, d_states, of_head = self._head_loss(
-            self._variables,
-            states,
-            tf.reshape(targets, [-1]),
-            tf.reshape(weights, [-1]),
-            scale,
-            with_embedding="wte.weight" in self._trained,
-        )
-        found = tape.gradient(states, list(wanted.values()), output_gradients=d_states)
-        of_body = dict(zip(wanted, found, strict=True))
-        sums = {name: _sum(of_body[name], of_head.get(name)) for name in wanted}
-        if "wte.weight" in of_head:  # the head's may end in padding; sharing the memory, these rows are no copy
-            sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self._variables["wte.weight"].shape)
+                weights, inputs, self._config, self._dtype,
+                dropout=key, gradient_checkpointing=self._gradient_checkpointing,
+            )  # (N, E)  # fmt: skip
+        rows = Rows.of(states, targets, loss_mask)
+        nats, d_states, of_head = self._task.gradients(self._variables, rows, scale, self._trained)  # (), (N, E)
+        found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
+        of_blocks = dict(zip(trained, found, strict=True))
+        sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
+        if "wte.weight" in of_head:  # may end in padding; as a slice of the first rows it shares the memory
+            sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self._variables["wte.weight"].shape)  # (V, E)
         return nats, sums
 
 
-def _flat_shape(variable: Any) -> Any:
-    shape = variable.shape
+def _flat_shape(variable: Variable) -> tuple[int, ...]:
+    shape = tuple(variable.shape)
     return shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
 
 
-def _sum(of_body: Any, of_head: Any) -> Any:
+def _sum(of_blocks: Tensor | None, of_head: Tensor | None) -> Tensor:
     """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
-    if isinstance(of_body, tf.IndexedSlices):
+    if isinstance(of_blocks, tf.IndexedSlices):
         if of_head is None:
-            return tf.convert_to_tensor(of_body)
-        values = tf.reshape(of_body.values, [-1, of_head.shape[-1]])
-        return (_with_rows_compiled if in_xla() else _with_rows)(of_head, tf.reshape(of_body.indices, [-1]), values)
-    if of_body is None or of_head is None:  # only one of the two uses this weight
-        return of_head if of_body is None else of_body
-    return of_body + tf.cast(of_head, of_body.dtype)
+            return tf.convert_to_tensor(of_blocks)
+        values = tf.reshape(of_blocks.values, [-1, of_head.shape[-1]])  # (N, E)
+        add_to_rows = _add_to_rows_in_xla if in_xla() else _add_to_rows
+        return add_to_rows(of_head, tf.reshape(of_blocks.indices, [-1]), values)
+    if of_blocks is None or of_head is None:  # only one of the two uses this weight
+        return of_head if of_blocks is None else of_blocks
+    return of_blocks + tf.cast(of_head, of_blocks.dtype)
 
 
-def _with_rows(dense: Any, rows: Any, values: Any) -> Any:
-    """Values [n, E] added to rows [n] of an array [V, E] of few bytes: those of one row in float32, then once rounded.
+def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
+    """An array [V, E] with values [N, E] added to its rows [N]: those of one row in float32, then rounded once.
 
     TensorFlow writes the changed rows to the array itself, which nobody else uses; every other way takes another array
     of this size, when memory is fullest.
     """
-    changed, places = tf.unique(rows)
-    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), places, tf.size(changed))
+    changed, indices = tf.unique(rows)  # (U,), (N,)
+    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), indices, tf.size(changed))  # (U, E)
     sums += tf.cast(tf.gather(dense, changed), tf.float32)
     return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))
 
 
-def _with_rows_compiled(dense: Any, rows: Any, values: Any) -> Any:
-    """The same within XLA, which knows no `unique`."""
-    sums = tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows[:, None], tf.cast(values, tf.float32))
+def _add_to_rows_in_xla(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
+    """The same within XLA, which has no `unique`."""
+    sums = tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows[:, None], tf.cast(values, tf.float32))  # (V, E)
     return tf.cast(sums, dense.dtype)

@@ -19,7 +19,7 @@ TEXT = DataSummary(
     parameters=50_000,
     train_tokens=900,
     held_out_tokens=100,
-    notices=("A remark about the split.",),
+    messages=("A remark about the split.",),
 )
 
 
@@ -33,7 +33,7 @@ def said(last_step, seconds_per_step=3.0):
 def test_the_text_is_summed_up_with_the_remarks_of_its_split():
     summary, _ = said(None)
     assert summary.startswith("Text: 1 file, 1 document, 4,000 characters, 1,000 tokens (4.00 bytes each)")
-    assert "Learned: 900 tokens, 0.018 for each of the model's 50,000 parameters" in summary
+    assert "Training: 900 tokens, 0.018 for each of the model's 50,000 parameters" in summary
     assert "Held out: 100 tokens (10.0%)" in summary
     assert "A remark about the split." in summary
 
@@ -41,11 +41,11 @@ def test_the_text_is_summed_up_with_the_remarks_of_its_split():
 @pytest.mark.parametrize(
     ("last_step", "seconds", "line"),
     [
-        (None, 3.0, "A step takes about 3 s here, a pass over the text about 2 min; the run ends when held-out loss "
-                    "stops falling, often after 2 to 6 passes."),
-        (100, 0.0031, "100 steps are 2.0 passes over the text and take about 310 ms here."),
-        (4000, 3.0, "4000 steps are 80.0 passes over the text and take about 3.3 h here."),
-        (7 + ENDLESS, 0.5, "A step takes about 500 ms here, a pass over the text about 25 s; the run ends when you "
+        (None, 3.0, "A step takes about 3 s here, an epoch about 2 min; the run ends when held-out loss "
+                    "stops improving, often after 2 to 6 epochs."),
+        (100, 0.0031, "100 steps are 2.0 epochs and take about 310 ms here."),
+        (4000, 3.0, "4000 steps are 80.0 epochs and take about 3.3 h here."),
+        (7 + ENDLESS, 0.5, "A step takes about 500 ms here, an epoch about 25 s; the run ends when you "
                            "stop it."),
     ],
 )  # fmt: skip
@@ -53,13 +53,12 @@ def test_the_time_it_will_take_is_said_in_the_unit_that_suits_it(last_step, seco
     assert said(last_step, seconds)[-1] == line
 
 
-def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path):
+def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path, messages):
     folder = write_small_model(tmp_path / "models" / "small")
     text = tmp_path / "text.txt"
     text.write_text("To be, or not to be: that is the question.", encoding="utf-8")
-    remarks = []
-    with Session(str(folder), checkpoint_dir=tmp_path / "checkpoint", notify=remarks.append) as session:
+    with Session(str(folder), checkpoint_dir=tmp_path / "checkpoint") as session:
         session.finetune(str(text), steps=1, cache_dir=str(tmp_path / "cache"), **QUICK)
-    told = "\n".join(remarks)
+    told = "\n".join(messages)
     assert "Text: 1 file, 1 document, " in told
-    assert "so the model will know it by heart after some passes. " in told
+    assert "so the model will memorise it after a few passes. " in told

@@ -14,6 +14,7 @@ from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.backend.tensorflow import keras
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
+from gpt2simple.runs.figure import to_svg
 from tests.helpers import sessions as session_case
 
 QUICK = {
@@ -49,7 +50,9 @@ def test_each_model_has_the_same_text_and_budget(place, result):
     assert [row.model_name for row in result.rows] == ["one", "two"]
     for row in result.rows:
         assert row.steps == 32
-        assert row.looks[-1][0] == pytest.approx(32 * 2 * 16, rel=0.05), "but for the padding at the end of a pass"
+        assert row.evaluations[-1][0] == pytest.approx(32 * 2 * 16, rel=0.05), (
+            "but for the padding at the end of a pass"
+        )
         assert row.memory_bytes > 1e8
         assert row.seconds > 0
         assert len(row.samples) == 2
@@ -75,12 +78,31 @@ def test_a_table_a_figure_and_a_page_are_written(result):
     assert result.picture.read_bytes().startswith(b"\x89PNG")
     page = result.path.read_text()
     assert page.count("<section>") == 2
+    assert page.count("<svg") == 1
+    assert ">one: 11,216 parameters</text>" in page
     assert "<script" not in page
     values = json.loads(result.json_path.read_text())
     assert values["rows"][0]["bits_per_byte"] == result.rows[0].bits_per_byte
     assert values["best"] in ("one", "two")
     assert values["asked"]["learning_rate"] == 1e-2
     assert "<table>" in result._repr_html_()
+
+
+def test_names_and_samples_are_shown_as_text(result):
+    hostile = "</pre><script>alert(1)</script>\"'&\x00\u202e$x$"
+    row = dataclasses.replace(
+        result.rows[0], model_name=hostile, samples=(hostile,), copied_spans=(((0, 6),),), verdict=hostile
+    )
+    replaced = dataclasses.replace(result, rows=(row, row))
+    page = comparison_page(replaced, to_svg(replaced.figure()))
+    shown = r"&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;\x00\u202e$x$"
+    assert page.count(f"<pre>\n<mark>&lt;/pre&gt;</mark>{shown}</pre>") == 2
+    assert page.count(f"<h3>&lt;/pre&gt;{shown}</h3>") == 2
+    for text in (page, replaced._repr_html_()):
+        assert f"<td>&lt;/pre&gt;{shown}</td>" in text
+        assert "<script" not in text
+        assert "\x00" not in text
+        assert "\u202e" not in text
 
 
 def test_what_is_done_is_not_done_again_and_comes_out_equal(result, monkeypatch):
@@ -149,7 +171,7 @@ def test_a_model_that_was_better_before_training_is_said_to_be(result):
     worse = dataclasses.replace(result, rows=(row, result.rows[1]))
     assert "before training; measured: 32" in row.cells()
     assert worse.conclusion().endswith("1.000 bits/byte at step 32, but did so better before training.")
-    assert "At step 32:" in comparison_page(worse)
+    assert "Step 32:" in comparison_page(worse, "")
 
 
 def test_the_old_name_of_a_setting_is_refused_with_the_new_one():

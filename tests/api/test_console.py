@@ -29,73 +29,66 @@ class Plain:
         self.flushed = self.text
 
 
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-def test_text_goes_out_at_once(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
-    write = StandardOutput(said.append)
+def test_text_goes_out_at_once(monkeypatch: pytest.MonkeyPatch, messages: list[str]) -> None:
+    write = StandardOutput()
     monkeypatch.setattr(sys, "stdout", plain := Plain())
     write("zoë ")
     assert plain.flushed == "zoë "
     write("€5")
-    assert (plain.flushed, said) == ("zoë €5", [])
+    assert (plain.flushed, messages) == ("zoë €5", [])
 
 
 @pytest.mark.parametrize(
     ("encoding", "shown"), [("ascii", "zo\\xeb \\u20ac5 \\U0001f600"), ("cp1252", "zoë €5 \\U0001f600")]
 )
 def test_what_an_encoding_lacks_is_shown_as_codes_and_that_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, said: list[str], encoding: str, shown: str
+    monkeypatch: pytest.MonkeyPatch, messages: list[str], encoding: str, shown: str
 ) -> None:
     data = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding=encoding))
-    write = StandardOutput(said.append)
+    write = StandardOutput()
     write("plain, ")
-    assert said == []
+    assert messages == []
     write("zoë €5 😀")
     write("😀")
     assert data.getvalue().decode(encoding) == f"plain, {shown}\\U0001f600"
-    assert said == [
+    assert messages == [
         f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes such as "
         "\\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
     ]
 
 
 def test_what_the_user_chose_for_characters_that_are_lacking_is_kept(
-    monkeypatch: pytest.MonkeyPatch, said: list[str]
+    monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
     """PYTHONIOENCODING=ascii:replace"""
     data = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding="ascii", errors="replace"))
-    StandardOutput(said.append)("zoë")
-    assert (data.getvalue(), said) == (b"zo?", [])
+    StandardOutput()("zoë")
+    assert (data.getvalue(), messages) == (b"zo?", [])
 
 
-def test_a_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+def test_a_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
     for stdout in (None, closed):
         monkeypatch.setattr(sys, "stdout", stdout)
         with pytest.raises(StorageError, match=r"^Cannot write standard output: it is closed\. Open it, or have the"):
-            StandardOutput(said.append)("text")
+            StandardOutput()("text")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     full = io.TextIOWrapper(io.FileIO("/dev/full", "w"), encoding="utf-8")  # type: ignore[type-var]
     monkeypatch.setattr(sys, "stdout", full)
     with pytest.raises(StorageError, match=r"^Cannot write standard output: the disk is full\. Free some space"):
-        StandardOutput(said.append)("text")
+        StandardOutput()("text")
 
 
-def test_a_reader_that_is_gone_and_errors_that_are_not_the_disks_pass(
-    monkeypatch: pytest.MonkeyPatch, said: list[str]
-) -> None:
+def test_a_reader_that_is_gone_and_errors_that_are_not_the_disks_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[Any] = [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.EBADF, "Bad file descriptor")]
     for error in errors:
         monkeypatch.setattr(sys, "stdout", Plain(error))
         with pytest.raises(OSError, match=error.strerror) as raised:
-            StandardOutput(said.append)("text")
+            StandardOutput()("text")
         assert raised.value is error

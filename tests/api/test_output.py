@@ -10,16 +10,16 @@ import pytest
 
 from gpt2simple.api.output import Turns, new_file, save, show
 from gpt2simple.errors import StorageError
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 
 
-def pieces(script: str) -> Iterator[Piece]:
+def pieces(script: str) -> Iterator[TextChunk]:
     """Pieces as "0a 1b 0c.": sample and text, the last of a sample with a dot; "!" is Ctrl-C."""
     for word in script.split():
         if word == "!":
             raise KeyboardInterrupt
         ended = word.endswith(".")
-        yield Piece(sample=int(word[0]), text=word[1:].rstrip("."), finish_reason="length" if ended else None)
+        yield TextChunk(sample=int(word[0]), text=word[1:].rstrip("."), finish_reason="length" if ended else None)
 
 
 class Screen:
@@ -45,35 +45,35 @@ def test_pieces_come_in_the_order_of_their_samples_and_the_first_unfinished_one_
     assert [[piece.text for piece in sample] for sample in turns.finished_later()] == [["h"]]
 
 
-def test_the_screen_shows_each_sample_as_early_as_it_can() -> None:
-    screen, said = Screen(), []
+def test_the_screen_shows_each_sample_as_early_as_it_can(messages: list[str]) -> None:
+    screen = Screen()
     source = pieces("0P 1P 2P 0a 1b. 0c. 2d 2e.")
-    show(source, 3, "--\n", screen, said.append)
+    show(source, 3, "--\n", screen)
     assert screen.writes == ["P", "a", "c\n--\n", "P", "b\n--\n", "P", "d", "e\n--\n"]
-    assert said == []
+    assert messages == []
 
 
 def test_the_first_sample_is_on_the_screen_before_the_next_token_is_drawn() -> None:
     screen = Screen()
     source = pieces("0a 1b 0c 1d. 0e. !")
 
-    def watched() -> Iterator[Piece]:
+    def watched() -> Iterator[TextChunk]:
         for piece in source:
             yield piece
             if piece.sample == 0:
                 assert "".join(screen.writes).rstrip("\n-bd").endswith(piece.text)
 
     with pytest.raises(KeyboardInterrupt):
-        show(watched(), 2, "--\n", screen, print)
+        show(watched(), 2, "--\n", screen)
     assert "".join(screen.writes) == "ace\n--\nbd\n--\n"
 
 
 def test_one_text_ends_with_a_line_end_and_no_delimiter(tmp_path: Path) -> None:
     screen = Screen()
-    show(pieces("0a 0b."), 1, "--\n", screen, print)
+    show(pieces("0a 0b."), 1, "--\n", screen)
     assert "".join(screen.writes) == "ab\n"
     with new_file(tmp_path / "one.txt") as file:
-        save(pieces("0a 0b."), 1, "--\n", file, print)
+        save(pieces("0a 0b."), 1, "--\n", file)
     assert (tmp_path / "one.txt").read_text() == "ab\n"
 
 
@@ -81,13 +81,13 @@ def test_a_file_holds_whole_samples_only_each_as_soon_as_its_turn_has_come(tmp_p
     path = tmp_path / "out.txt"
     held: list[str] = []
 
-    def watched() -> Iterator[Piece]:
+    def watched() -> Iterator[TextChunk]:
         for piece in pieces("0a 1b. 0c 0d. 2e 2f."):
             yield piece
             held.append(path.read_text())
 
     with new_file(path) as file:
-        save(watched(), 3, "--\n", file, print)
+        save(watched(), 3, "--\n", file)
     first = "acd\n--\nb\n--\n"
     assert held == ["", "", "", first, first, first + "ef\n--\n"]
 
@@ -103,13 +103,13 @@ def test_a_file_holds_whole_samples_only_each_as_soon_as_its_turn_has_come(tmp_p
     ],
 )
 def test_a_stop_ends_the_line_shows_what_is_finished_and_says_what_is_cut(
-    script: str, total: int, shown: str, remark: str
+    script: str, total: int, shown: str, remark: str, messages: list[str]
 ) -> None:
-    screen, said = Screen(), []
+    screen = Screen()
     with pytest.raises(KeyboardInterrupt):
-        show(pieces(script), total, "--\n", screen, said.append)
+        show(pieces(script), total, "--\n", screen)
     assert "".join(screen.writes) == shown
-    assert said == [remark]
+    assert messages == [remark]
 
 
 @pytest.mark.parametrize(
@@ -121,53 +121,54 @@ def test_a_stop_ends_the_line_shows_what_is_finished_and_says_what_is_cut(
     ],
 )
 def test_a_stop_keeps_every_finished_sample_in_the_file_and_no_half_one(
-    tmp_path: Path, script: str, kept: str | None, remark: str
+    tmp_path: Path, script: str, kept: str | None, remark: str, messages: list[str]
 ) -> None:
     """Ctrl-C after ninety of a hundred samples once left no file at all."""
-    path, said = tmp_path / "out.txt", []
+    path = tmp_path / "out.txt"
     with pytest.raises(KeyboardInterrupt), new_file(path) as file:
-        save(pieces(script), 3, "--\n", file, said.append)
+        save(pieces(script), 3, "--\n", file)
     assert (path.read_text() if path.exists() else None) == kept
-    assert said == [remark.format(path)]
+    assert messages == [remark.format(path)]
 
 
 @pytest.mark.parametrize(
     ("at", "shown", "finished"),
     [(1, "a\n--\nd\n--\n", 1), (2, "ab\n--\nd\n--\n", 1), (3, "abc\n--\n\n--\n", 1)],
 )
-def test_a_stop_while_text_is_written_loses_no_other_finished_sample(at: int, shown: str, finished: int) -> None:
-    screen, said = Screen(at, KeyboardInterrupt()), []
+def test_a_stop_while_text_is_written_loses_no_other_finished_sample(
+    at: int, shown: str, finished: int, messages: list[str]
+) -> None:
+    screen = Screen(at, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        show(pieces("0a 1d. 0b 0c. 2e"), 3, "--\n", screen, said.append)
+        show(pieces("0a 1d. 0b 0c. 2e"), 3, "--\n", screen)
     assert "".join(screen.writes) == shown
-    assert said == [f"Stopped with {finished} of 3 samples finished; number {2 if at == 3 else 1} is cut short."]
+    assert messages == [f"Stopped with {finished} of 3 samples finished; number {2 if at == 3 else 1} is cut short."]
 
 
-def test_nothing_more_is_written_to_what_takes_no_more(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_nothing_more_is_written_to_what_takes_no_more(tmp_path: Path, messages: list[str]) -> None:
     screen = Screen(at=1, error=BrokenPipeError(errno.EPIPE, "Broken pipe"))
     with pytest.raises(BrokenPipeError):
-        show(pieces("0a 1b. 0c. 2d."), 3, "--\n", screen, said.append)
-    assert (screen.writes, said) == (["a"], [])
+        show(pieces("0a 1b. 0c. 2d."), 3, "--\n", screen)
+    assert (screen.writes, messages) == (["a"], [])
 
     path = tmp_path / "out.txt"
     with pytest.raises(StorageError, match="full"), new_file(path) as file:  # noqa: PT012 - fails inside, on purpose
         file._write = full_after(file._write, 1)  # type: ignore[method-assign]
-        save(pieces("0a. 1b. 2c."), 3, "--\n", file, said.append)
+        save(pieces("0a. 1b. 2c."), 3, "--\n", file)
     assert path.read_text() == "a\n--\n"
-    assert said == [f"Stopped with 1 of 3 samples finished; they are in {path}."]
+    assert messages == [f"Stopped with 1 of 3 samples finished; they are in {path}."]
 
 
-def test_a_text_that_could_not_be_written_is_told_by_the_error_alone() -> None:
-    screen, said = Screen(at=1, error=StorageError("full")), []
+def test_a_text_that_could_not_be_written_is_told_by_the_error_alone(messages: list[str]) -> None:
+    screen = Screen(at=1, error=StorageError("full"))
     with pytest.raises(StorageError):
-        show(pieces("0a 0b."), 1, "--\n", screen, said.append)
-    assert (screen.writes, said) == (["a"], [])
+        show(pieces("0a 0b."), 1, "--\n", screen)
+    assert (screen.writes, messages) == (["a"], [])
 
     screen = Screen(at=3, error=StorageError("full"))
     with pytest.raises(StorageError):
-        show(pieces("0a 0b. 1c. 2d."), 3, "--\n", screen, said.append)
-    assert said == ["Stopped with 2 of 3 samples finished."]
+        show(pieces("0a 0b. 1c. 2d."), 3, "--\n", screen)
+    assert messages == ["Stopped with 2 of 3 samples finished."]
 
 
 def full_after(write: Callable[[bytes], None], times: int) -> Callable[[bytes], None]:

@@ -54,10 +54,10 @@ def test_a_healthy_run_is_not_accused(hamlet):
 def test_default_settings_learn_and_stop_by_themselves_before_the_text_is_learned_by_heart(hamlet, tmp_path):
     result = gpt2simple.finetune(str(hamlet), model_name="tiny", seed=1)
     looks = metrics.read(tmp_path / "checkpoint" / "run1").evaluations
-    print(f"{result.summary()} Before: {looks[0].bits_per_byte:.3f} bits/byte.")
+    print(f"{result.summary()} Before: {looks[0].figures.bits_per_byte:.3f} bits/byte.")
     assert result.reason == "patience"
     assert 0 < result.best_step < result.steps
-    assert result.best_bits_per_byte < 0.9 * looks[0].bits_per_byte
+    assert result.best_bits_per_byte < 0.9 * looks[0].figures.bits_per_byte
     assert looks[-1].loss < 1.03 * result.best_loss, "held-out loss has hardly risen yet"
     (run,) = gpt2simple.report("run1").runs
     assert run.verdict.kind == "at_its_best"

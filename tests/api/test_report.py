@@ -1,6 +1,5 @@
 """Reports: the verdict and the memorised passages of runs with known answers, on a page that stands by itself."""
 
-import itertools
 import json
 import os
 import re
@@ -12,11 +11,10 @@ import pytest
 
 from gpt2simple.api.report import write_report
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.evaluation.report.chart import Line, chart, ticks
 from gpt2simple.testing import sample_text
 from tests.helpers.report_runs import HEALTHY, OVERTRAINED, make_run
 
-VOID = {"meta", "link", "path", "circle", "polyline", "br"}
+VOID = {"meta", "link", "br"}
 NEW = "Nothing that this sample says was ever written there before by anybody at all, <script>alert(1)</script> truly."
 
 
@@ -25,15 +23,16 @@ class Balanced(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.links = [], []
+        self.open, self.links, self.styles = [], [], []
 
     def handle_starttag(self, tag, attributes):
         if tag not in VOID:
             self.open.append(tag)
-        self.links += [v for k, v in attributes if k in ("src", "href")]
+        self.handle_startendtag(tag, attributes)
 
     def handle_startendtag(self, tag, attributes):
-        self.links += [v for k, v in attributes if k in ("src", "href")]
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+        self.styles += [v for k, v in attributes if k == "style"]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -53,7 +52,7 @@ def over(tmp_path, text):
 
 
 def report(tmp_path, *names, **options):
-    options = {"dataset": None, "destination": None, "notify": lambda _: None} | options
+    options = {"dataset": None, "destination": None} | options
     return write_report(names, checkpoint_dir=tmp_path, **options)
 
 
@@ -72,7 +71,7 @@ def test_an_overtrained_run_and_its_copying_are_told(tmp_path, over):
     assert re.search(r"<mark>[^<]{100,}</mark>", page)
     assert "small &lt;model&gt;" in page
     assert "<script" not in page
-    assert "learned by heart" in result.summary()
+    assert "the model has memorised it" in result.summary()
     assert result.pictures == (over / "report.png",)
     assert result.pictures[0].read_bytes().startswith(b"\x89PNG")
 
@@ -82,7 +81,7 @@ def test_a_healthy_run_is_not_accused(tmp_path, text):
     (run,) = report(tmp_path, "healthy").runs
     assert run.verdict.kind == "still_learning"
     assert not run.memorisation.is_memorised
-    assert "by heart" not in report(tmp_path, "healthy").path.read_text()
+    assert "memorised it" not in report(tmp_path, "healthy").path.read_text()
 
 
 def test_several_runs_share_a_page_that_needs_nothing_else(tmp_path, over, text):
@@ -99,7 +98,45 @@ def test_several_runs_share_a_page_that_needs_nothing_else(tmp_path, over, text)
     page.feed(result.path.read_text())
     assert page.open == []
     assert all(link.startswith(("#", "data:")) for link in page.links)
-    assert "There are no samples to look at" in result.path.read_text()
+    assert not [style for style in page.styles if "url(" in style]
+    assert "There are no samples to measure memorisation with" in result.path.read_text()
+
+
+def test_the_curves_on_the_page_are_those_of_the_picture(tmp_path, over):
+    page = report(tmp_path, "over").path.read_text()
+    charts = re.findall(r'<figure class="chart".*?</figure>', page, re.DOTALL)
+    assert [chart.count("<svg") for chart in charts] == [1, 1], "losses, and the copied share of each sample"
+    for label in (
+        "over: small &lt;model&gt;", "training, each step", "training, smoothed", "held-out", "steps",
+        "best: step 30, 3.200 nats/token, 1.539 bits/byte", "overfitting: held-out loss no longer improves",
+        "loss (nats per token)", "epochs (passes over the text)",
+    ):  # fmt: skip
+        assert f">{label}</text>" in charts[0]
+    for label in ("each sample", "held-out text", "copied (%)"):
+        assert f">{label}</text>" in charts[1]
+    assert report(tmp_path, "over").path.read_text() == page, "neither dates nor random names"
+
+
+HOSTILE = "<script>alert(1)</script> \" onload='x' & {{ 7 * 7 }} ]]> --> \x00\x1b[31m\u202egnirts\u2066"
+SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &#34; onload=&#39;x&#39; &amp; {{ 7 * 7 }} ]]&gt; --&gt; "
+SHOWN += r"\x00\x1b[31m\u202egnirts\u2066"
+
+
+def test_hostile_text_is_shown_as_text(tmp_path, text):
+    """Names, settings and samples come from users and models: markup in them stays text, nothing hides or reorders."""
+    folder = make_run(tmp_path / "a $b$ {{ 7 + 7 }}\u202e & co", text, HEALTHY, [HOSTILE, HOSTILE], optimizer="adamw")
+    path = folder / "run.json"
+    info = json.loads(path.read_text())
+    info["model_name"] = info["data"]["summary"]["sources"][0] = info["environment"]["tensorflow"] = HOSTILE
+    path.write_text(json.dumps(info))
+    page = report(tmp_path, folder.name).path.read_text()
+    assert page.count(SHOWN) == 6, "model, source and again in the data, both samples, environment"
+    assert "<title>Report: a $b$ {{ 7 + 7 }}\\u202e &amp; co</title>" in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+    tags = Balanced()
+    tags.feed(page)
+    assert tags.open == []
+    assert "<script" not in page
 
 
 def test_the_json_has_every_number(tmp_path, over):
@@ -116,7 +153,7 @@ def test_a_text_that_is_gone_is_said_to_be_so_and_can_be_given(tmp_path, over, t
     shutil.rmtree(tmp_path / "cache")
     (run,) = report(tmp_path, "over").runs
     assert run.memorisation is None
-    assert "not to be had" in run.missing
+    assert "The training text was not found" in run.missing
     assert "--dataset" in run.missing
     (run,) = report(tmp_path, "over", dataset=str(kept)).runs
     assert run.memorisation.is_memorised
@@ -136,7 +173,7 @@ def test_what_cannot_be_reported_says_why(tmp_path, over):
     legacy = tmp_path / "old"
     legacy.mkdir()
     (legacy / "model-7.index").touch()
-    with pytest.raises(RunError, match=r"trained by gpt-2-simple, which records no curves"):
+    with pytest.raises(RunError, match=r"trained by gpt-2-simple, which records no losses"):
         report(tmp_path, "old")
 
 
@@ -147,7 +184,7 @@ def test_copying_of_late_samples_is_told_beside_that_of_all(tmp_path, text):
     assert run.memorisation.is_memorised
     assert run.memorisation.judged_share == 1.0
     page = (tmp_path / "late" / "report.html").read_text()
-    assert f"{run.memorisation.share:.1%} of those in the samples; 100.0% of those in the last 3; " in page
+    assert f"{run.memorisation.share:.1%} in all samples;\n100.0% in the last 3;\n" in page
 
 
 @pytest.mark.parametrize(
@@ -163,23 +200,6 @@ def test_why_there_are_no_samples_is_told_as_it_is(tmp_path, text, settings, rea
     make_run(tmp_path / "run", text, OVERTRAINED, [], **settings)
     (run,) = report(tmp_path, "run").runs
     assert re.search(reason, run.missing), run.missing
-
-
-@pytest.mark.parametrize("low_high", [(0.0, 1.0), (0.0, 0.0), (3.99, 4.01), (0.0, 123456.0), (-1.0, 7.3)])
-def test_ticks_are_round_and_enclose_the_values(low_high):
-    found = ticks(*low_high)
-    assert found[0] <= low_high[0]
-    assert found[-1] >= low_high[1]
-    assert 2 <= len(found) <= 8
-    steps = {round(b - a, 9) for a, b in itertools.pairwise(found)}
-    assert len(steps) == 1
-
-
-def test_a_chart_leaves_out_what_is_no_number():
-    drawn = chart([Line("a & b", [0, 1, 2], [1.0, float("nan"), 3.0], "train")], title="t", x_label="x", y_label="y")
-    assert "nan" not in drawn
-    assert "a &amp; b" in drawn
-    assert chart([Line("a", [], [], "train")], title="t", x_label="x", y_label="y") == ""
 
 
 @pytest.mark.slow

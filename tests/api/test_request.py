@@ -12,11 +12,14 @@ from gpt2simple.api.request import Request, complete_request
 from gpt2simple.backend.precision import Precision
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.hub.registry import resolve
+from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import SessionSettings
 from gpt2simple.testing import SMALL_CONFIG
-from tests.helpers.run_folders import begin, run_in
+from tests.helpers.run_folders import begin
 from tests.helpers.sessions import write_small_model
 from tests.helpers.weight_layouts import random_weights, write_pytorch
+
+pytestmark = pytest.mark.usefixtures("no_unread_messages")
 
 
 def request(
@@ -24,7 +27,7 @@ def request(
     **settings: Any,
 ) -> Request:  # fmt: skip
     return complete_request(
-        run_in(run), "text.txt", settings, {}, [],
+        RunDirectory(run), "text.txt", settings, {}, [],
         session=SessionSettings(model_name=model_name, model_dir=run.parent / "models"),
         precision=Precision(precision, precision, "", named=keeps_precision), next_seed=lambda: 11,
     )  # fmt: skip
@@ -32,7 +35,7 @@ def request(
 
 def test_a_new_run_is_begun_as_the_session_chose(tmp_path: Path) -> None:
     asked = request(tmp_path / "run1", precision="bfloat16")
-    assert (asked.precision, asked.notices, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
+    assert (asked.precision, asked.messages, asked.seed, asked.model_name) == ("bfloat16", (), 11, "124M")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_a_run_keeps_the_precision_that_it_was_begun_in(
     """The session's line names what it chose for itself: where the run does not follow, that must be said."""
     begin(tmp_path / "run1", 3)
     asked = request(tmp_path / "run1", precision=chosen, keeps_precision=by_name)
-    assert (asked.precision, asked.notices, asked.seed) == (used, notices, 7)
+    assert (asked.precision, asked.messages, asked.seed) == (used, notices, 7)
 
 
 def test_a_folder_of_a_model_gives_its_path_as_the_name(tmp_path: Path) -> None:
@@ -117,5 +120,5 @@ def test_what_cannot_be_begun_with_is_refused_before_a_model_is_loaded(tmp_path:
         request(tmp_path / "run2", restore_from="lastest")
     with pytest.raises(CheckpointError, match=r"empty holds no GPT-2 weights; it is empty"):
         request(tmp_path / "run2", restore_from=str(tmp_path / "empty"))
-    with pytest.raises(SettingsError, match=r"model_name is 'absent', which is no known model"):
+    with pytest.raises(SettingsError, match=r"model_name is 'absent', which is not a known model"):
         request(tmp_path / "run2", "absent", restore_from=str(folder))

@@ -38,11 +38,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_session(place: Path, model: str | None = None, **arguments: Any) -> Session:
-    remarks: list[str] = []
     arguments = {"precision": "float32", "model_dir": place, "checkpoint_dir": place / "runs"} | arguments
-    session = Session(model, notify=remarks.append, **arguments)
-    session.remarks = remarks  # type: ignore[attr-defined]
-    return session
+    return Session(model, **arguments)
 
 
 def text_settings(place: Path) -> dict[str, Any]:
@@ -91,14 +88,14 @@ def test_a_second_run_of_a_session_begins_with_the_model_and_not_with_the_first_
         assert weights_of(session.model) == first
 
 
-def test_a_run_goes_on_to_more_steps_and_says_when_there_is_nothing_to_do(place: Path) -> None:
+def test_a_run_goes_on_to_more_steps_and_says_when_there_is_nothing_to_do(place: Path, messages: list[str]) -> None:
     with open_session(place, "small", run_name="longer") as session:
         session.finetune(place / "text.txt", steps=4, **text_settings(place))
         assert session.finetune(place / "text.txt", steps=6).steps == 6
         longer = weights_of(session.model)
         done = session.finetune(place / "text.txt", steps=6)
         assert (done.reason, done.steps) == ("done", 6)
-        assert any("is done: it has 6 steps, and 6 were asked for" in remark for remark in session.remarks)
+        assert any("is done: it has 6 steps, and 6 were asked for" in message for message in messages)
         assert weights_of(session.model) == longer
 
 
@@ -134,7 +131,9 @@ def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
     assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
 
 
-def test_the_run_records_what_was_chosen_for_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_records_what_was_chosen_for_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
     def chosen(name: str) -> dict[str, str]:
         return json.loads((place / "runs" / name / "run.json").read_text(encoding="utf-8"))["environment"]
 
@@ -144,7 +143,7 @@ def test_the_run_records_what_was_chosen_for_it(place: Path, monkeypatch: pytest
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
-        assert any("GB are free: it may be stopped by the system" in remark for remark in session.remarks)
+        assert any("GB are free; it may be stopped by the system" in message for message in messages)
     assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
@@ -172,7 +171,7 @@ def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
 
 
 def test_a_run_of_gpt_2_simple_begins_with_its_weights_whatever_their_size(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
     old = tmp_path / "old"
     old.mkdir()
@@ -186,7 +185,7 @@ def test_a_run_of_gpt_2_simple_begins_with_its_weights_whatever_their_size(
     with open_session(place, run_name="old", checkpoint_dir=tmp_path) as session:
         session.finetune(place / "text.txt", steps=1, **settings)
         np.testing.assert_array_equal(read_weight(session.model, "wpe.weight"), weights["wpe.weight"])
-        assert any("Continuing gpt-2-simple's checkpoint of step 7" in remark for remark in session.remarks)
+        assert any("Continuing gpt-2-simple's checkpoint of step 7" in message for message in messages)
 
 
 def test_a_text_that_cannot_be_read_leaves_no_run_behind(place: Path) -> None:

@@ -46,7 +46,7 @@ def tell_gpus(monkeypatch: pytest.MonkeyPatch) -> TellGpus:
             tf.config.experimental, "set_memory_growth", lambda gpu, on: told.grown.append(gpu) if on else None
         )
         monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", told.threads.append)
-        monkeypatch.setattr(devices, "_settled_threads", "not started")
+        monkeypatch.setattr(devices, "_configured_threads", "not started")
         return told
 
     return tell
@@ -151,7 +151,7 @@ def test_a_tensorflow_that_runs_already_is_used_as_it_is_but_not_with_other_thre
 
 
 def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory(
-    tell_gpus: TellGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tell_gpus: TellGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
     """Told of a T4, a whole run trains as it would there, on whatever computes here; how much memory this machine has
     free says nothing of the GPU's."""
@@ -160,12 +160,11 @@ def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory
     trainers: list[Trainer] = []
     fit = Trainer.fit
     monkeypatch.setattr(Trainer, "fit", lambda trainer, *a, **o: [trainers.append(trainer), fit(trainer, *a, **o)][1])
-    remarks: list[str] = []
     session_case.write_small_model(tmp_path / "small")
-    with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path, notify=remarks.append) as session:
+    with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path) as session:
         text = session_case.write_text(tmp_path / "text.txt")
         result = session.finetune(text, steps=2, cache_dir=str(tmp_path / "cache"), **session_case.QUICK)
-    assert remarks[0] == (
+    assert messages[0] == (
         "Computing on Tesla T4, in float16: a GPU of compute capability 7.5 has float16 units; the loss is scaled."
     )
     assert trainers[0].jit_compile

@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_session_says_once_what_it_computes_in_and_does_so(
-    place: Path, monkeypatch: pytest.MonkeyPatch, asked: str, said: str
+    place: Path, monkeypatch: pytest.MonkeyPatch, asked: str, said: str, messages: list[str]
 ) -> None:
     """int8 was once passed over: the line named the precision of training alone."""
     from gpt2simple.generation import generator
@@ -58,32 +58,30 @@ def test_a_session_says_once_what_it_computes_in_and_does_so(
         return original(variables, shape, precision)
 
     monkeypatch.setattr(generator, "decode_weights", watched)
-    remarks: list[str] = []
-    with Session(str(place / "small"), precision=asked, notify=remarks.append) as session:
+    with Session(str(place / "small"), precision=asked) as session:
         session.generate("The ", length=2)
         session.generate("The ", length=2)
-    assert len(remarks) == 1
-    assert re.fullmatch(rf"Computing on [^,]+(, no GPU found)?, {re.escape(said)}\.", remarks[0])
+    assert len(messages) == 1
+    assert re.fullmatch(rf"Computing on [^,]+(, no GPU found)?, {re.escape(said)}\.", messages[0])
     assert used == ["float32" if asked == "auto" else asked]
 
 
 @pytest.mark.parametrize("asked", ["auto", "int8", "bfloat16"])
-def test_measuring_in_another_precision_is_said_once(place: Path, asked: str) -> None:
-    remarks: list[str] = []
-    with Session(str(place / "small"), precision=asked, notify=remarks.append) as session:
+def test_measuring_in_another_precision_is_said_once(place: Path, asked: str, messages: list[str]) -> None:
+    with Session(str(place / "small"), precision=asked) as session:
         result = session.evaluate(place / "text.txt", cache_dir=str(place / "cache"))
         session.score("The ")
     said = "Measuring in float32, to compare with published figures; precision chooses another."
     assert result.precision == ("bfloat16" if asked == "bfloat16" else "float32")
-    assert remarks.count(said) == (0 if asked == "bfloat16" else 1)
+    assert messages.count(said) == (0 if asked == "bfloat16" else 1)
 
 
-def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place: Path) -> None:
+def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place: Path, messages: list[str]) -> None:
     settings: dict[str, Any] = session_case.QUICK | {"cache_dir": str(place / "cache")}
-    remarks: list[str] = []
-    with Session(str(place / "small"), precision="float32", checkpoint_dir=place / "runs", notify=print) as session:
+    with Session(str(place / "small"), precision="float32", checkpoint_dir=place / "runs") as session:
         session.finetune(place / "text.txt", steps=2, **settings)
-    with Session(checkpoint_dir=place / "runs", notify=remarks.append) as session:
+    messages.clear()
+    with Session(checkpoint_dir=place / "runs") as session:
         session.finetune(place / "text.txt", steps=3)
-    assert remarks[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
-    assert remarks.count("Training in float32, as this run was begun.") == 1
+    assert messages[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
+    assert messages.count("Training in float32, as this run was begun.") == 1

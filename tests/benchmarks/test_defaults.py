@@ -48,10 +48,10 @@ def test_patience_ends_a_run_after_so_many_looks_without_a_better_one(stopping, 
 def test_the_table_of_stops_has_a_row_for_each_interval(stopping):
     stops = stopping.stops_of(LOOKS)
     head, _, *rows = stopping.markdown(stops).splitlines()
-    assert head == "| looks every | patience 1 | patience 2 | patience 3 | patience 5 |"
+    assert head == "| evaluated every | patience 1 | patience 2 | patience 3 | patience 5 |"
     assert [row.split(" | ")[0] for row in rows] == ["| 10 steps", "| 20 steps", "| 40 steps", "| 80 steps"]
     assert rows[0].split(" | ")[1:3] == ["2.500 at 10, stops at 20", "2.400 at 30, stops at 50"]
-    assert rows[1].endswith("| 2.420 at 60, goes on |")
+    assert rows[1].endswith("| 2.420 at 60, does not stop |")
     assert stopping.to_json(stops)[0] == {
         "every": 10, "patience": 1, "step": 20, "best_step": 10, "best_bits_per_byte": 2.5,
     }  # fmt: skip
@@ -170,6 +170,6 @@ def test_the_result_is_written_and_printed(defaults, tmp_path, monkeypatch, caps
     defaults.main()
     said = capsys.readouterr().out
     assert "| the defaults | 2.200 |" in said
-    assert "Seed 1:\n\n| looks every |" in said
+    assert "Seed 1:\n\n| evaluated every |" in said
     assert (written["name"], written["text"], written["text_bytes"]) == ("defaults", "text.txt", 4)
     assert len(json.loads(json.dumps(written["stopping"]))["1"]) == 16

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from gpt2simple import __version__
 from gpt2simple.cli.group import cli
 from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
-from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
+from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
 from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
 
@@ -100,7 +100,6 @@ def test_session_options_have_the_defaults_of_the_calls() -> None:
     import inspect
 
     from gpt2simple import finetune
-    from gpt2simple.backend import precision
 
     defaults = {name: p.default for name, p in inspect.signature(finetune).parameters.items()}
     options = {option.name: option for option in cli.commands["finetune"].params}
@@ -109,7 +108,7 @@ def test_session_options_have_the_defaults_of_the_calls() -> None:
     unused = cli.commands["finetune"].make_context("finetune", ["text.txt"], parent=group).params
     for name in ("model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads"):
         assert unused[name] == defaults[name], name
-    assert tuple(options["precision"].type.choices) == precision.PRECISIONS  # type: ignore[attr-defined]
+    assert tuple(options["precision"].type.choices) == PRECISIONS  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -164,7 +163,7 @@ def test_without_click_the_entry_point_says_what_to_install(place: Path) -> None
         ("generate --logprobs", "--logprobs needs --json, which shows them."),
         ("generate --prefix-file absent.txt", "--prefix-file absent.txt cannot be read ("),
         ("generate --model-name small --temperature -1", "Error: temperature is -1.0; expected a finite number, at le"),
-        ("download --model-name 125M", "Error: model_name is '125M', which is no known model. Did you mean '124M'?"),
+        ("download --model-name 125M", "Error: model_name is '125M', which is not a known model. Did you mean '124M'?"),
         ("tokenizer text.txt --vocab-size 12", "Error: vocab_size is 12; expected at least 257"),
         ("tokenizer text.txt --folder small", "Error: small is not empty, and nothing in it is replaced. Name a new"),
     ],

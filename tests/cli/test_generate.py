@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.cli.group import cli
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from tests.cli.test_commands import environment
 from tests.helpers import sessions as session_case
 
@@ -50,7 +50,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
     """Let Ctrl-C come when some samples are done."""
     original = Session.pieces_of
 
-    def stopped(session: Session, request: GenerateRequest) -> Iterator[Piece]:
+    def stopped(session: Session, request: GenerateRequest) -> Iterator[TextChunk]:
         done = 0
         for piece in original(session, request):
             yield piece

@@ -106,13 +106,13 @@ def test_a_run_goes_to_the_drive_and_back(mounted: Path, as_folder: bool) -> Non
     run = Path("checkpoint/run1")
     gpt2.copy_checkpoint_to_gdrive(copy_folder=as_folder)
     assert (mounted / ("checkpoint/run1" if as_folder else "checkpoint_run1.tar")).exists()
-    with pytest.raises(RunError, match=r"exists already, and is not replaced"):
+    with pytest.raises(RunError, match=r"exists already and is not replaced"):
         gpt2.copy_checkpoint_from_gdrive(copy_folder=as_folder)
     run.rename("moved")
     gpt2.copy_checkpoint_from_gdrive(copy_folder=as_folder)
     assert (run / "step-000002" / "model.safetensors").read_bytes() == b"weights"
     assert sorted(path.name for path in run.iterdir()) == ["run.json", "step-000002"]  # not the lock
-    with pytest.raises(StorageError, match=r"There is no .*run2.* holds: .*run1.*\. Check the name"):
+    with pytest.raises(StorageError, match=r"There is no .*run2.* contains: .*run1.*\. Check the name"):
         gpt2.copy_checkpoint_from_gdrive("run2", copy_folder=as_folder)
     with pytest.raises(RunError, match=r"There is no run 'run2'"):
         gpt2.copy_checkpoint_to_gdrive("run2", copy_folder=as_folder)
@@ -140,7 +140,7 @@ def test_files_go_to_the_drive_and_back(mounted: Path) -> None:
     Path("script.txt").write_text("two")
     gpt2.copy_file_from_gdrive("script.txt")
     assert Path("script.txt").read_text() == "one"
-    with pytest.raises(StorageError, match=r"There is no .*other\.txt.* holds: script\.txt\. Check the name"):
+    with pytest.raises(StorageError, match=r"There is no .*other\.txt.* contains: script\.txt\. Check the name"):
         gpt2.copy_file_from_gdrive("other.txt")
 
 

@@ -261,12 +261,12 @@ def test_length_and_prefix_together_fit_the_window(notebook: Path, capsys: pytes
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=30, top_k=40, top_p=0.9, return_as_list=True)
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=3, top_k=40, return_as_list=True)
     assert [(s["length"], s["top_k"]) for s in lengths] == [(31, 0), (11, 0), (3, 40)]
-    assert "length is 30; 11 tokens are written, so that a text has 31 with its prefix." in capsys.readouterr().err
+    assert "length is 30; 11 tokens are generated, so that a text has 31 with its prefix." in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"prefix has 31 tokens, and a text has at most 31 .* Shorten the prefix"):
         gpt2.generate(sess, model_name="small", prefix="x" * 31)
 
 
-def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_without_effect_are_reported(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sess = gpt2.start_tf_sess()
     gpt2.finetune(
         sess, "script.txt", 1, "small", combine=9, multi_gpu=True, overwrite=True, run_name="told", sample_every=0,
@@ -274,9 +274,9 @@ def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixtur
     )  # fmt: skip
     told = capsys.readouterr().err
     for remark in (
-        "combine has no effect on finetune here",
+        "combine has no effect on finetune: the end-of-text token separates documents",
         "multi_gpu: this package computes on one GPU",
-        "overwrite has no effect while the run goes on",
+        "overwrite has no effect when the run is continued",
     ):
         assert told.count(remark) == 1
     settings = RunInfo.read(Path("checkpoint/told")).description.settings
@@ -284,17 +284,20 @@ def test_what_has_no_effect_is_told(notebook: Path, capsys: pytest.CaptureFixtur
     assert settings.optimizer == "sgd"
     gpt2.generate(sess, run_name="trained", sample_dir="elsewhere", length=2)
     told = capsys.readouterr().err
-    assert "The session holds run 'told', which writes now; run 'trained' is not loaded." in told
+    assert "The session holds run 'told', which is used now; run 'trained' is not loaded." in told
     assert "sample_dir has no effect on generate" in told
 
 
-def test_a_folder_to_begin_with_needs_no_base_model(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_to_begin_with_needs_no_base_model(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
     """Naming it downloaded 124M, the default of model_name, before the folder was opened."""
     monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
-    run = RunFolder(Path("checkpoint/new"), pytest.fail)
+    run = RunFolder(Path("checkpoint/new"))
     folder = Path("checkpoint/trained")
     assert _beginning(run, "124M", str(folder)) == (None, folder, 0)
     assert _beginning(run, "small", str(folder)) == ("small", folder, 0)
+    assert messages == []
 
 
 def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:
@@ -311,9 +314,9 @@ def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:
         gpt2.generate(sess, run_name="absent")
     with pytest.raises(SettingsError, match=r"server is 'grpc://x'; this package computes in its own process"):
         gpt2.start_tf_sess(server="grpc://x")
-    with pytest.raises(SettingsError, match=r"sess is a str; expected what start_tf_sess\(\) gives"):
+    with pytest.raises(SettingsError, match=r"sess is a str; expected what start_tf_sess\(\) returns"):
         gpt2.generate("sess")
-    with pytest.raises(SettingsError, match=r"The session holds no model yet"):
+    with pytest.raises(SettingsError, match=r"The session has no model yet"):
         _ = sess.engine
     with gpt2.start_tf_sess() as closed:
         pass

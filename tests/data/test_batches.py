@@ -124,7 +124,7 @@ def test_shapes_types_and_counts() -> None:
     assert inputs.shape == targets.shape == weights.shape == (3, 64)
     assert (windows.tokens_per_epoch, windows.windows_per_epoch) == (1000, 16)
     assert windows.epoch_at(16) == 3.0
-    assert windows.notice is None
+    assert windows.message is None
 
 
 def test_a_text_of_one_window_takes_one_window_an_epoch() -> None:
@@ -137,12 +137,12 @@ def test_a_text_of_one_window_takes_one_window_an_epoch() -> None:
 def test_the_window_shrinks_to_a_small_text_and_says_so(tokens: int) -> None:
     windows = TrainingWindows(stream(tokens), 64, 2, seed=0)
     assert windows.window == tokens - 1
-    assert windows.notice == (f"The text is shorter than a window of 64 tokens; windows of {tokens - 1} are used.")
+    assert windows.message == (f"The text is shorter than a window of 64 tokens; windows of {tokens - 1} are used.")
     assert windows.batch(0)[2].all()
 
 
 def test_fewer_than_two_tokens_are_an_error() -> None:
-    with pytest.raises(DataError, match=r"fewer than two tokens, so nothing can be learned. Give a longer text"):
+    with pytest.raises(DataError, match=r"fewer than two tokens, so there is nothing to train on. Give a longer text"):
         TrainingWindows(stream(1), 64, 1, seed=0)
 
 

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from gpt2simple.data import encode as encode_module
 from gpt2simple.data.cache import cache_folder
-from gpt2simple.data.documents import END_MARK, Piece, documents, parts_of
+from gpt2simple.data.documents import END_MARK, TextPart, documents, split_long
 from gpt2simple.data.encode import encode_corpus
+from gpt2simple.data.file_types import FileType
 from gpt2simple.data.readers.plain import read_plain
 from gpt2simple.errors import DataError, StorageError
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -72,7 +73,7 @@ tricky = st.lists(
 @settings(max_examples=400, deadline=None)
 @given(tricky, st.integers(1, 12))
 def test_parts_have_the_ids_of_the_whole(text: str, size: int) -> None:
-    parts = [part.text for part in parts_of([Piece(text, True)], size)]
+    parts = [part.text for part in split_long([TextPart(text)], size)]
     assert "".join(parts) == text
     assert [i for part in parts for i in TRAINED.encode(part)] == TRAINED.encode(text)
 
@@ -82,14 +83,14 @@ def test_no_cut_before_what_only_python_calls_white_space() -> None:
     ids = {**TRAINED._vocabulary.ids, b"!\x1c": 500}
     merges = (*TRAINED._vocabulary.merges, (b"!", b"\x1c"))
     tokenizer = Tokenizer(replace(TRAINED._vocabulary, ids=ids, merges=merges))
-    parts = [part.text for part in parts_of([Piece("a b!\x1c c d e f g h", True)], 6)]
+    parts = [part.text for part in split_long([TextPart("a b!\x1c c d e f g h")], 6)]
     assert len(parts) > 1
     assert [i for part in parts for i in tokenizer.encode(part)] == tokenizer.encode("".join(parts))
 
 
 def test_a_text_without_a_place_to_cut_keeps_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpt2simple.data.documents._LONGEST", 50)
-    parts = list(parts_of([Piece("x" * 70, False), Piece("x" * 35, True)], 10))
+    parts = list(split_long([TextPart("x" * 70, False), TextPart("x" * 35)], 10))
     assert "".join(part.text for part in parts) == "x" * 105
     assert max(len(part.text) for part in parts) <= 50
     assert [part.ends for part in parts] == [False] * (len(parts) - 1) + [True]
@@ -101,9 +102,9 @@ marked = st.lists(st.sampled_from(["a", " ", "\r", "\n", "\r\n", END_MARK, END_M
 @settings(max_examples=400, deadline=None)
 @given(marked.map("".join), st.lists(st.integers(0, 60), max_size=6))
 def test_documents_do_not_depend_on_how_the_text_arrives(text: str, cuts: list[int]) -> None:
-    def joined(pieces: list[Piece]) -> list[str]:
+    def joined(parts: list[TextPart]) -> list[str]:
         found, held = [], ""
-        for part, ends in documents(pieces):
+        for part, ends in documents(parts):
             held += part
             if ends:
                 found.append(held)
@@ -112,9 +113,9 @@ def test_documents_do_not_depend_on_how_the_text_arrives(text: str, cuts: list[i
         return found
 
     places = [0, *sorted(min(c, len(text)) for c in cuts), len(text)]
-    arriving = [Piece(text[a:b], False) for a, b in pairwise(places)]
+    arriving = [TextPart(text[a:b], False) for a, b in pairwise(places)]
     expected = [d for d in _split_by_definition(text) if d.strip()]
-    assert joined([*arriving, Piece("", True)]) == joined([Piece(text, True)]) == expected
+    assert joined([*arriving, TextPart("")]) == joined([TextPart(text)]) == expected
 
 
 def _split_by_definition(text: str) -> list[str]:
@@ -286,12 +287,12 @@ def test_a_damaged_key_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = old(tmp_path / "a.txt", "some text")
 
-    def read(name: str, stream: BinaryIO, encoding: str) -> Iterator[Piece]:
-        yield from read_plain(name, stream, encoding)
+    def read(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+        yield from read_plain(name, stream, settings)
         with path.open("a") as file:
             file.write(" and more")
 
-    monkeypatch.setattr("gpt2simple.data.sources.read_plain", read)
+    monkeypatch.setattr("gpt2simple.data.files.file_type", lambda name, head: FileType("text", read))
     with pytest.raises(DataError, match=r"a\.txt changed while it was read. Wait until it is complete"):
         encode(path, tmp_path / "cache")
     assert entries(tmp_path / "cache") == []
@@ -311,7 +312,7 @@ def slow(*arguments):
     print("written", flush=True)
     time.sleep(delay)
 module._write = slow
-corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]), notify=print)
+corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]))
 print("done", corpus.fingerprint, corpus.tokens, flush=True)
 """
 
@@ -335,18 +336,17 @@ def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
     assert not name.startswith(".tmp-")
 
 
-def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path, messages: list[str]) -> None:
     path, cache = old(tmp_path / "a.txt", sample_text(100)), tmp_path / "cache"
     with start(path, cache, delay=0.05) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "written\n"
-        notices: list[str] = []
         began = time.monotonic()
-        corpus = encode(path, cache, notices=notices)
+        corpus = encode(path, cache)
         assert texts_of(corpus) == [sample_text(100)]
         rest = first.stdout.read().splitlines()
     assert rest[-1].split()[1] == corpus.fingerprint
-    assert notices == [f"{path} is being encoded by another process; waiting for it."]
+    assert messages == [f"{path} is being encoded by another process. Waiting for it."]
     assert time.monotonic() - began > 0.2
     assert len(entries(cache)) == 1
 

@@ -102,7 +102,7 @@ def test_end_marks_are_found_across_reads(tmp_path: Path, shift: int) -> None:
 
 @pytest.mark.parametrize("content", ["", " \n\t\r\n", "\ufeff", "<|endoftext|>\n<|endoftext|>"])
 def test_nothing_but_white_space_is_an_error(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match=r"a\.txt holds no text, or nothing but white space. Give a text to learn from"):
+    with pytest.raises(DataError, match=r"a\.txt holds no text, or nothing but white space. Give a text to train on"):
         encode(write(tmp_path / "a.txt", content), tmp_path / "cache")
 
 
@@ -122,7 +122,7 @@ def test_several_sources_in_their_order(tmp_path: Path) -> None:
     assert (corpus.files, len(corpus.sources)) == (3, 3)
 
 
-def test_a_folder_gives_its_texts_and_says_what_it_passes_over(tmp_path: Path) -> None:
+def test_a_folder_gives_its_texts_and_says_what_it_passes_over(tmp_path: Path, messages: list[str]) -> None:
     folder = tmp_path / "texts"
     write(folder / "b.txt", "b")
     write(folder / "a" / "z.md", "a/z")
@@ -131,10 +131,9 @@ def test_a_folder_gives_its_texts_and_says_what_it_passes_over(tmp_path: Path) -
     write(folder / ".hidden", "no")
     write(folder / ".git" / "config", "no")
     write(folder / "picture.png", b"\x89PNG\r\n\x1a\n\0\0")
-    notices: list[str] = []
-    corpus = encode(folder, tmp_path / "cache", notices=notices)
+    corpus = encode(folder, tmp_path / "cache")
     assert texts_of(corpus) == ["a/z", "b", "c", "d"]
-    assert notices == [f"{folder}: 1 files that are no texts are passed over (picture.png)."]
+    assert messages == [f"{folder}: skipped 1 files that are not text (picture.png)."]
 
 
 def test_a_pattern_gives_its_matches_in_order(tmp_path: Path) -> None:
@@ -192,13 +191,13 @@ def test_compressed_files_and_archives(tmp_path: Path) -> None:
     assert documents_in(tmp_path / "a.zip", cache) == ["c", "hello there", "b"]
 
 
-def test_a_picture_in_an_archive_is_passed_over_as_in_a_folder(tmp_path: Path) -> None:
-    picture, notices = b"\x89PNG\r\n\x1a\n\0\0", list[str]()
+def test_a_picture_in_an_archive_is_passed_over_as_in_a_folder(tmp_path: Path, messages: list[str]) -> None:
+    picture = b"\x89PNG\r\n\x1a\n\0\0"
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("book/cover.png", picture)
         archive.writestr("book/text.txt", STORY)
-    assert texts_of(encode(tmp_path / "a.zip", tmp_path / "cache", notices=notices)) == [STORY]
-    assert notices == [f"{tmp_path / 'a.zip'}: 1 files that are no texts are passed over (cover.png)."]
+    assert texts_of(encode(tmp_path / "a.zip", tmp_path / "cache")) == [STORY]
+    assert messages == [f"{tmp_path / 'a.zip'}: skipped 1 files that are not text (cover.png)."]
     for number, message in (
         (1, r"b\.zip: 0\.png is a picture, not text"),
         (2, r"b\.zip holds no text files\. Give one"),
@@ -265,12 +264,11 @@ def test_csv_with_quoted_newlines_by_name_number_and_template(tmp_path: Path) ->
     assert documents_in(path, cache, template=r"{title}\t{body}") == ['One\ta "b",\nc', "Two\td"]  # as a shell gives it
 
 
-def test_the_text_column_is_found_by_its_name_and_said(tmp_path: Path) -> None:
+def test_the_text_column_is_found_by_its_name_and_said(tmp_path: Path, messages: list[str]) -> None:
     path = write(tmp_path / "a.csv", "id,text\n1,It was a dark night.\n2,And stormy!\n")
-    notices: list[str] = []
-    assert texts_of(encode(path, tmp_path / "cache", notices=notices)) == ["It was a dark night.", "And stormy!"]
-    assert "the first row ('id', 'text') is taken as column names; header=False reads it as text" in notices[0]
-    assert "the text is taken from 'text'; column or template chooses otherwise" in notices[1]
+    assert texts_of(encode(path, tmp_path / "cache")) == ["It was a dark night.", "And stormy!"]
+    assert "the first row ('id', 'text') is taken as column names; header=False reads it as text" in messages[0]
+    assert "the text is taken from 'text'; column or template chooses otherwise" in messages[1]
 
 
 def test_one_column_without_a_header_is_seen(tmp_path: Path) -> None:
@@ -381,7 +379,7 @@ def test_parquet_by_column_and_template(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet has no column 'body'. It has: 'id', 'text'"):
         encode(path, cache, column="body")
     cut = write(tmp_path / "cut.parquet", path.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"cut\.parquet is no readable Parquet file"):
+    with pytest.raises(DataError, match=r"cut\.parquet is not a readable Parquet file"):
         encode(cut, cache)
 
 
@@ -410,20 +408,20 @@ def test_npz_of_something_else_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds arr_0, float64 of shape \(2, 2\); expected token ids"):
         encode(tmp_path / "floats.npz", cache)
     np.savez(tmp_path / "objects.npz", np.array([{}], dtype=object))
-    with pytest.raises(DataError, match=r"is no \.npz file of token ids"):
+    with pytest.raises(DataError, match=r"is not an \.npz file of token ids"):
         encode(tmp_path / "objects.npz", cache)
 
 
 def test_texts_are_read_without_a_tokenizer(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "word " * 60_000 + "<|endoftext|>\r\nlast")
-    parts = list(read_texts([path], notify=print))
+    parts = list(read_texts([path]))
     assert len(parts) > 2
     assert "".join(parts) == "word " * 60_000 + "last"
     np.savez(tmp_path / "a.npz", np.array([1]))
     with pytest.raises(DataError, match=r"a\.npz holds token ids, and text is needed here. Give the text itself"):
-        list(read_texts(tmp_path / "a.npz", notify=print))
+        list(read_texts(tmp_path / "a.npz"))
     told: list[tuple[int, int | None]] = []
-    list(read_texts(path, notify=print, progress=lambda done, total: told.append((done, total))))
+    list(read_texts(path, progress=lambda done, total: told.append((done, total))))
     assert len(told) == len(parts)
     assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
@@ -436,7 +434,6 @@ def test_encode_dataset_writes_what_it_reads(tmp_path: Path) -> None:
         tmp_path / "out.npz",
         TextSettings(cache_dir=str(tmp_path / "cache")),
         combine=100,
-        notify=print,
         progress=lambda done, total: None,
     )
     with np.load(tmp_path / "out.npz") as arrays:
@@ -449,7 +446,7 @@ def test_encode_dataset_writes_what_it_reads(tmp_path: Path) -> None:
 
 def test_encode_csv_marks_rows_as_gpt_2_simple_does(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'text,more\nfirst,1\n"second, ""quoted""",2\n')
-    assert encode_csv(path, tmp_path / "out.txt", notify=print) == 2
+    assert encode_csv(path, tmp_path / "out.txt") == 2
     written = (tmp_path / "out.txt").read_text(encoding="utf-8")
     assert written == ('<|startoftext|>first<|endoftext|>\n<|startoftext|>second, "quoted"<|endoftext|>\n')
     assert documents_in(tmp_path / "out.txt", tmp_path / "cache") == [
@@ -457,7 +454,7 @@ def test_encode_csv_marks_rows_as_gpt_2_simple_does(tmp_path: Path) -> None:
         '<|startoftext|>second, "quoted"',
     ]
     with pytest.raises(DataError, match=r"a\.json is a json file; expected a table"):
-        encode_csv(write(tmp_path / "a.json", "[]"), tmp_path / "out.txt", notify=print)
+        encode_csv(write(tmp_path / "a.json", "[]"), tmp_path / "out.txt")
 
 
 # --- the program's own texts ---
@@ -485,14 +482,14 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         ("*.doc", r"No file matches '\*.doc'"),
         ("https://example.com/a.txt", r"is an address, not a file. Download it first"),
         (["https://example.com/?page=1"], r"is an address, not a file. Download it first"),
-        ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To learn from a string itself, give a list"),
-        ("Why? " * 60, r"There is no file named 'Why\? .*To learn from a string itself, give a list: \[text\]"),
-        ("漢" * 90, r"There is no file named '漢.*To learn from a string itself, give a list: \[text\]"),
-        ("Once upon\na time", r"To learn from a string itself, give a list: \[text\]"),
+        ("Once upon a time. " * 20, r"There is no file named 'Once upon .*To train on a string itself, give a list"),
+        ("Why? " * 60, r"There is no file named 'Why\? .*To train on a string itself, give a list: \[text\]"),
+        ("漢" * 90, r"There is no file named '漢.*To train on a string itself, give a list: \[text\]"),
+        ("Once upon\na time", r"To train on a string itself, give a list: \[text\]"),
         ("empty", r"The folder empty holds no text files"),
         ("paper.pdf", r"paper.pdf is a PDF, not text. Save its content as plain text first"),
         ("report.docx", r"report.docx is an office document or e-book, not text"),
-        ("zeros.bin", r"zeros.bin is no plain text: it holds zero bytes"),
+        ("zeros.bin", r"zeros.bin is not plain text: it holds zero bytes"),
     ],
 )
 def test_what_is_no_dataset_is_explained(

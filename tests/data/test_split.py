@@ -58,7 +58,7 @@ def test_no_text_is_on_both_sides_and_none_is_lost(documents: list[tuple[int, in
     whole = corpus([length_of[text] for text in texts], texts)
     parted = split(whole, TextSettings(validation_split=share), window=1)
     if parted.held_out is None:
-        assert parted.notices
+        assert parted.messages
         assert parted.train.tokens == whole.tokens
         return
     shared = texts_in(parted.train) & texts_in(parted.held_out)
@@ -112,23 +112,23 @@ def test_two_long_documents_give_the_tail_of_one_and_do_not_run_into_each_other(
 
 def test_nothing_held_out_when_asked() -> None:
     parted = split(corpus([1000]), TextSettings(validation_split=0.0), window=64)
-    assert (parted.held_out, parted.notices) == (None, ())
+    assert (parted.held_out, parted.messages) == (None, ())
 
 
 def test_too_small_a_text_holds_nothing_out_and_says_why() -> None:
     parted = split(corpus([300]), TextSettings(validation_split=0.1), window=64)
     assert parted.held_out is None
-    (notice,) = parted.notices
-    assert notice.startswith(
-        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 that would tell something."
+    (message,) = parted.messages
+    assert message.startswith(
+        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 that would say something."
     )
-    assert "validation_file" in notice
+    assert "validation_file" in message
 
 
 def test_a_text_of_copies_holds_nothing_out() -> None:
     parted = split(corpus([100, 100], [1, 1]), TextSettings(validation_split=0.3), window=8)
     assert parted.held_out is None
-    assert "every document stands in it several times" in parted.notices[0]
+    assert "every document occurs in it several times" in parted.messages[0]
 
 
 def test_a_validation_file_is_held_out_and_not_learned() -> None:
@@ -137,8 +137,8 @@ def test_a_validation_file_is_held_out_and_not_learned() -> None:
     assert parted.held_out is not None
     assert texts_in(parted.held_out) == {1, 9}
     assert texts_in(parted.train) == {2, 3}
-    assert parted.notices == ("Documents of the dataset that stand in validation_file too are not learned: 1.",)
-    with pytest.raises(DataError, match=r"stands in validation_file too, so nothing would be left to learn"):
+    assert parted.messages == ("Documents of the dataset that are in validation_file too are not trained on: 1.",)
+    with pytest.raises(DataError, match=r"is in validation_file too, so nothing would be left to train on"):
         split(corpus([40], [1]), TextSettings(validation_file="x"), window=8, validation=own)
 
 
@@ -151,7 +151,7 @@ def test_the_summary_counts_and_warns() -> None:
     assert told.warning is not None
     text = told.text()
     assert "100 documents, 1 of them copies" in text
-    assert "will know it by heart after some passes. Train until the held-out loss stops falling" in text
+    assert "will memorise it after a few passes. Train until the held-out loss stops falling" in text
     assert told.to_json()["tokens_per_parameter"] == told.train_tokens / 10_000_000
     enough = summary(whole, split(whole, TextSettings(validation_split=0.0), window=32), parameters=1000)
     assert enough.warning is None

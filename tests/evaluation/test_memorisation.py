@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation import ngrams
-from gpt2simple.evaluation.memorisation import TrainingText, marked, shortened
+from gpt2simple.evaluation.memorisation import TrainingText, shortened
 from gpt2simple.evaluation.ngrams import BREAK, CopyIndex, Vocabulary, WordSequence
 
 
@@ -59,13 +59,13 @@ def test_every_answer_is_that_of_a_plain_search(source, words, n):
 @given(WORDS, WORDS)
 @settings(max_examples=100, deadline=None)
 def test_answers_stay_exact_where_all_numbers_collide(source, words):
-    usual = ngrams.gram_numbers
+    usual = ngrams.gram_hashes
     try:
-        ngrams.gram_numbers = lambda w, n: np.zeros(max(len(w) - n + 1, 0), np.uint64)
+        ngrams.gram_hashes = lambda w, n: np.zeros(max(len(w) - n + 1, 0), np.uint64)
         index = CopyIndex(np.array(source, np.int32), 3)
         found = [(m.start, m.words, m.places.tolist()) for m in index.matches(np.array(words, np.int32))]
     finally:
-        ngrams.gram_numbers = usual
+        ngrams.gram_hashes = usual
     assert found == by_plain_search(source, words, 3)
 
 
@@ -81,7 +81,7 @@ def test_a_planted_copy_is_found_at_its_place_and_length(length, place, seed):
     sample = [*made_up(15, seed + 1, "a"), *source[place : place + length], *made_up(15, seed + 2, "b")]
     length = min(length, 200 - place)
     text = "\n".join(source)
-    report = TrainingText(["another text", text]).look_for([" ".join(sample)])
+    report = TrainingText(["another text", text]).find_copies([" ".join(sample)])
     assert [p.words for p in report.passages] == [length]
     passage = report.passages[0]
     assert passage.text == " ".join(source[place : place + length]) == report.samples[0][passage.start : passage.end]
@@ -96,7 +96,7 @@ def test_a_planted_copy_is_found_at_its_place_and_length(length, place, seed):
 @settings(max_examples=30, deadline=None)
 def test_unplanted_text_is_not_accused(seed):
     """The same 500 words in both: 8 words in the same order by chance have odds of 1 in 10^16."""
-    report = TrainingText([" ".join(made_up(300, seed, "w"))]).look_for([" ".join(made_up(100, seed + 1, "w"))])
+    report = TrainingText([" ".join(made_up(300, seed, "w"))]).find_copies([" ".join(made_up(100, seed + 1, "w"))])
     assert report.passages == ()
     assert report.share == 0.0
     assert not report.is_memorised
@@ -104,7 +104,7 @@ def test_unplanted_text_is_not_accused(seed):
 
 def test_case_and_punctuation_do_not_hide_a_copy_and_texts_do_not_run_together():
     training = TrainingText(["one two three four -- FIVE_six, seven's eight nine!", "ten eleven"])
-    report = training.look_for(
+    report = training.find_copies(
         ['"One, two: three? Four. Five six seven S eight."', "eight nine ten eleven one two three four"]
     )
     assert [(p.sample, p.words, p.text) for p in report.passages] == [
@@ -112,7 +112,18 @@ def test_case_and_punctuation_do_not_hide_a_copy_and_texts_do_not_run_together()
     ]
     assert report.passages[0].source == "one two three four -- FIVE_six, seven's eight"
     assert report.sample_shares == (1.0, 0.0)
-    assert marked(report, 0) == "&quot;<mark>One, two: three? Four. Five six seven S eight</mark>.&quot;"
+    assert (report.copied_spans(0), report.copied_spans(1)) == (((1, 46),), ())
+    shown = "&#34;<mark>One, two: three? Four. Five six seven S eight</mark>.&#34;"
+    assert f"<blockquote>{shown}</blockquote>" in report._repr_html_()
+
+
+def test_overlapping_passages_are_marked_once():
+    words = made_up(30, 0, "w")
+    training = TrainingText([" ".join(words[:20]), " ".join(words[10:])])
+    report = training.find_copies([f"<b> {' '.join(words)} \x00"])
+    assert [p.words for p in report.passages] == [20, 20]
+    assert report.copied_spans(0) == ((4, 4 + len(" ".join(words))),)
+    assert f"<blockquote>&lt;b&gt; <mark>{' '.join(words)}</mark> \\x00</blockquote>" in report._repr_html_()
 
 
 def test_the_held_out_text_says_what_is_natural():
@@ -120,25 +131,25 @@ def test_the_held_out_text_says_what_is_natural():
     training = TrainingText(
         [f"{common} laughed"], held_out=[f"{common} cried", "nothing of this stands there at all, not once"]
     )
-    report = training.look_for([f"{common} slept"])
+    report = training.find_copies([f"{common} slept"])
     assert (report.held_out_copied_grams, report.held_out_grams) == (2, 5)
     assert report.natural_share == 0.4
     assert report.share == pytest.approx(2 / 3)
     assert report.is_memorised
-    assert "66.7% of the samples' sequences of 8 words" in report.summary()
+    assert "66.7% of the samples' sequences of 8 words occur in the training text" in report.summary()
     assert "held-out text: 40.0%" in report.summary()
     assert "9 words, in document 1 at line 1" in report.summary()
-    assert "learned by heart" in report.summary()
+    assert "the model has memorised it" in report.summary()
     values = json.loads(json.dumps(report.to_json()))
     assert values["passages"][0]["words"] == 9
     assert "<mark>" in report._repr_html_()
 
 
 def test_short_samples_and_missing_texts_are_told():
-    report = TrainingText(["a b c"]).look_for(["a b c"])
+    report = TrainingText(["a b c"]).find_copies(["a b c"])
     assert "fewer than 8 words" in report.conclusion()
     assert "nothing was held out" in report.summary()
-    with pytest.raises(DataError, match=r"no training text .* Give the text that the model learned from"):
+    with pytest.raises(DataError, match=r"no training text .* Give the text that the model was trained on"):
         TrainingText([])
 
 
@@ -160,17 +171,21 @@ def test_the_last_samples_are_judged_however_many_early_ones_copied_nothing():
     early = [" ".join(made_up(300, seed, "a")) for seed in range(10)]
     late = [f"{' '.join(made_up(100, seed, 'b'))} {text}" for seed in range(3)]
     training = TrainingText([text])
-    report = training.look_for([*early, *late], judged=3)
+    report = training.find_copies([*early, *late], judged=3)
     assert report.share < 0.05 < report.judged_share == pytest.approx(53 / 153)
     assert report.is_memorised
-    assert "Of the sequences in the last 3 samples: 34.6%." in report.summary()
-    assert report.conclusion() == "The last 3 samples repeat the training text: it was learned by heart."
+    assert "In the last 3 samples: 34.6%." in report.summary()
+    assert report.conclusion() == "The last 3 samples repeat the training text: the model has memorised it."
     assert (report.to_json()["judged_samples"], report.to_json()["judged_share"]) == (3, report.judged_share)
-    assert not training.look_for([*late, *early], judged=3).is_memorised
+    assert not training.find_copies([*late, *early], judged=3).is_memorised
     assert (
-        training.look_for(["short"] * 3 + early, judged=3).conclusion().startswith("The last 3 samples repeat the tr")
+        training.find_copies(["short"] * 3 + early, judged=3)
+        .conclusion()
+        .startswith("The last 3 samples repeat the tr")
     )
     assert (
-        training.look_for([*early, *["short"] * 3], judged=3).conclusion().startswith("The last 3 samples have fewer")
+        training.find_copies([*early, *["short"] * 3], judged=3)
+        .conclusion()
+        .startswith("The last 3 samples have fewer")
     )
-    assert "last" not in training.look_for(late, judged=5).summary()
+    assert "last" not in training.find_copies(late, judged=5).summary()

@@ -49,4 +49,4 @@ def test_perplexity_is_that_of_plain_pytorch(name, tmp_path):
             scorer, TokenSet(ids, [(0, length)]), Protocol(window, stride),
             byte_lengths=np.ones(shape.n_vocab, np.int64), end_of_text=shape.n_vocab - 1, batch_size=1,
         )  # fmt: skip
-        assert found.total.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
+        assert found.total.figures.perplexity == pytest.approx(math.exp(loss), rel=1e-4)

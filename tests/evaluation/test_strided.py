@@ -48,7 +48,7 @@ def test_perplexity_is_pytorchs(case, scorer):
     protocol = Protocol(case["window"], case["stride"])
     found = measure(scorer, stream(GOLDEN["ids"]), protocol, byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3)
     assert found.total.targets == len(GOLDEN["ids"]) - 1
-    assert found.total.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
+    assert found.total.figures.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
 
 
 @given(st.integers(2, 90), st.integers(1, 40), st.data())
@@ -85,11 +85,11 @@ def test_the_standard_error_is_that_of_a_ratio_over_windows():
         CountingScorer(), stream(ids), Protocol(10, 10), byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3
     )
     means = ids[1:].reshape(4, 10).mean(axis=1)
-    assert found.spread.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(4))
+    assert found.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(4))
     alone = measure(
         CountingScorer(), stream(ids), Protocol(64, 64), byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3
     )
-    assert alone.spread.standard_error is None
+    assert alone.standard_error is None
 
 
 @pytest.mark.parametrize("ids", [[], [256]])
@@ -106,7 +106,7 @@ def test_windows_and_strides_that_do_not_fit_are_refused():
     with pytest.raises(SettingsError, match=r"stride is 9, more than window, 8: .* at most 8"):
         EvaluateSettings(window=8, stride=9)
     assert Protocol.of(None, None, 32) == Protocol(32, 32)
-    assert "windows of 32 tokens, 16 apart" in Protocol(32, 16).text()
+    assert "windows of 32 tokens, stride 16" in Protocol(32, 16).text()
 
 
 def test_the_result_speaks_to_people_programs_and_notebooks():
@@ -124,7 +124,7 @@ def test_the_result_speaks_to_people_programs_and_notebooks():
     assert values["loss"] == pytest.approx(262 / 3)
     assert values["bits_per_byte"] == pytest.approx(262 / math.log(2) / 2)
     assert values["documents"][0]["tokens"] == 3
-    assert "<td>1</td><td>3</td>" in result._repr_html_()
+    assert '<td class="number">1</td><td class="number">3</td>' in result._repr_html_()
     many = replace(result, documents=result.documents * 21)
-    assert many._repr_html_().count("<tr><td>") == 20
+    assert many._repr_html_().count('<tr><td class="number">') == 20
     assert "1 more documents are not shown" in many._repr_html_()

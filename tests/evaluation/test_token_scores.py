@@ -9,7 +9,7 @@ import pytest
 
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.scorer import Scorer
-from gpt2simple.evaluation.token_scores import score_texts, whole_pieces
+from gpt2simple.evaluation.token_scores import score_texts, scores_page, whole_pieces
 from gpt2simple.gpt2.model import named_variables
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 
@@ -42,6 +42,7 @@ def test_the_view_shows_each_character_once_and_hides_no_markup(scored):
     assert html.unescape(re.sub(r"<[^>]+>", "", shown)) == TEXT
     assert "<b>" not in view
     assert scored[0].to_html() == scored[0]._repr_html_()
+    assert view in scores_page(scored)
 
 
 def test_json_and_summary_hold_the_figures(scored):

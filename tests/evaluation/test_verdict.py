@@ -7,7 +7,7 @@ import pytest
 
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.runs.metrics import Metrics
-from gpt2simple.runs.records import EvaluationRecord, RunPlan, StepRecord
+from gpt2simple.runs.records import EvaluationRecord, LanguageFigures, RunPlan, StepRecord
 from gpt2simple.settings import FinetuneSettings
 
 PLAN = RunPlan(
@@ -29,7 +29,8 @@ def run_of(held_out, *, first_look=25, every=25, plan=PLAN):
     ]  # fmt: skip
     evaluations = [
         EvaluationRecord(
-            step=step, epoch=step / 20, nats=100 * loss, target_tokens=100, target_bytes=300, train_loss=5.0,
+            step=step, epoch=step / 20, train_loss=5.0,
+            figures=LanguageFigures(nats=100 * loss, target_tokens=100, target_bytes=300),
             is_best=loss == min(held_out[: number + 1]) and held_out.index(loss) == number, seconds=1.0,
         )
         for number, (step, loss) in enumerate(zip(looks, held_out, strict=True))
@@ -40,18 +41,18 @@ def run_of(held_out, *, first_look=25, every=25, plan=PLAN):
 def test_an_overtrained_run_is_called_so_at_the_right_step():
     verdict = judge(run_of([4.0, 3.5, 3.2, 3.3, 3.6, 4.1]), FinetuneSettings())
     assert verdict.kind == "overfitted"
-    assert (verdict.best_step, verdict.steps_since_best, verdict.looks_since_best) == (75, 75, 3)
+    assert (verdict.best_step, verdict.steps_since_best, verdict.evaluations_since_best) == (75, 75, 3)
     assert verdict.best_epoch == 3.75
     assert verdict.gap == pytest.approx(4.1 - 3.5, abs=0.05)
     assert verdict.gap_at_best == pytest.approx(3.2 - 4.25, abs=0.05)
     assert verdict.tokens_per_parameter == 0.004
     text = verdict.summary()
     assert text.startswith(
-        "Overfitted. Held-out loss was lowest at step 75 (epoch 3.8), 3.200 nats/token, and rose to 4.1"
+        "Overfitted. Held-out loss was lowest at step 75 (epoch 3.8), 3.200 nats/token, and has risen to 4.1"
     )
     for remedy in (
         "Stop at step 75",
-        "one token for 250 parameters",
+        "one token for every 250 parameters",
         "smaller model",
         "dropout=0.1",
         "last_n_layers",
@@ -74,7 +75,7 @@ def test_healthy_runs_are_not_called_overfitted(held_out, kind):
     verdict = judge(run_of(held_out), FinetuneSettings())
     assert verdict.kind == kind
     assert verdict.advice
-    assert "by heart" not in verdict.explanation
+    assert "memorised" not in verdict.explanation
 
 
 def test_a_run_that_never_got_better_is_told_to_slow_down():
@@ -88,7 +89,7 @@ def test_advice_fits_the_run():
     plan = replace(PLAN, train_tokens=40_000_000)
     settings = FinetuneSettings(train_last_n_layers=1, learning_rate=3e-4)
     verdict = judge(run_of([4.0, 3.5, 3.6, 3.8, 4.1], first_look=5, every=5, plan=plan), settings)
-    assert "what helps most" in verdict.summary()
+    assert "that helps most" in verdict.summary()
     assert "fewer layers" not in verdict.summary()
     assert verdict.advice[1].startswith("Lower the learning rate"), "the best step came within the first pass"
 

@@ -1,4 +1,4 @@
-"""A draft guesses ahead; what is written is what the exact weights write without one."""
+"""A draft proposes tokens; the text is what the exact weights write without one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.generation import generator as generator_module
-from gpt2simple.generation.batch import RowBatch
+from gpt2simple.generation.batch import CachedBatch
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables
-from gpt2simple.gpt2.network.decode_weights import AHEAD, DecodeWeights, Matrix, decode_weights, draft_of, draft_pays
+from gpt2simple.gpt2.network.decode_weights import (
+    DRAFT_TOKENS,
+    DecodeWeights,
+    Matrix,
+    decode_weights,
+    draft_of,
+    draft_pays,
+)
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 
@@ -28,12 +35,14 @@ DRAFTS = {
 
 
 class Watched:
-    """Generation with a draft, and how many tokens each check made stand."""
+    """Generation with a draft, and how many tokens each verification accepted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, draft: str) -> None:
-        self.kept: list[int] = []
-        keep = RowBatch.keep
-        monkeypatch.setattr(RowBatch, "keep", lambda batch, count: (self.kept.append(count), keep(batch, count))[1])
+        self.accepted: list[int] = []
+        accept = CachedBatch.accept
+        monkeypatch.setattr(
+            CachedBatch, "accept", lambda batch, count: (self.accepted.append(count), accept(batch, count))[1]
+        )
         monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
         monkeypatch.setattr(generator_module, "draft_of", DRAFTS[draft])
         self._generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())
@@ -66,7 +75,7 @@ def test_texts_are_the_same_with_and_without(
     plain = written(Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer()), settings)
     watched = Watched(monkeypatch, draft)
     assert watched.samples(settings) == plain
-    assert watched.kept, "the draft was used"
+    assert watched.accepted, "the draft was used"
     assert watched.samples(dataclasses.replace(settings, batch_size=4)) == plain
 
 
@@ -79,20 +88,20 @@ def test_a_row_left_alone_in_a_batch_goes_on_with_the_draft(monkeypatch: pytest.
     generator = Generator(variables, wide, byte_tokenizer())
     prefixes = ["abc", "hello", "x", "12345"]
     together = generator.generate(prefixes, dataclasses.replace(settings, batch_size=4))
-    used = sum(watched.kept)
+    used = sum(watched.accepted)
     alone = generator.generate(prefixes, dataclasses.replace(settings, batch_size=1))
     assert [sample.tokens for sample in together] == [sample.tokens for sample in alone]
-    assert 10 < used < sum(watched.kept) - used, "some tokens of the batch were written by the row that was left"
+    assert 10 < used < sum(watched.accepted) - used, "some tokens of the batch were written by the row that was left"
 
 
 @pytest.mark.parametrize(("draft", "least", "most"), [("perfect", 8, 8), ("own", 4, 8), ("wrong", 1, 1.5)])
-def test_what_the_draft_guesses_right_is_checked_at_once(
+def test_what_the_draft_proposes_is_verified_at_once(
     monkeypatch: pytest.MonkeyPatch, draft: str, least: float, most: float
 ) -> None:
     watched = Watched(monkeypatch, draft)
     watched.samples(GenerateSettings(length=9, min_length=9, temperature=0.0, batch_size=1))
-    assert sum(watched.kept) == 3 * 8, "the first token of each comes from the reading of its prefix"
-    assert least <= sum(watched.kept) / len(watched.kept) <= most
+    assert sum(watched.accepted) == 3 * 8, "the first token of each comes from the reading of its prefix"
+    assert least <= sum(watched.accepted) / len(watched.accepted) <= most
 
 
 def test_log_probabilities_are_the_exact_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +112,8 @@ def test_log_probabilities_are_the_exact_ones(monkeypatch: pytest.MonkeyPatch) -
     assert sample.logprobs == pytest.approx(plain.logprobs, abs=1e-5)
 
 
-def shaped(n_embd: int, n_layer: int, n_vocab: int) -> DecodeWeights:
-    """Weights of some shape, of which only the sizes matter."""
+def weights_of_sizes(n_embd: int, n_layer: int, n_vocab: int) -> DecodeWeights:
+    """Weights of which only the sizes matter."""
 
     def matrix(out: int, width: int) -> Matrix:
         return Matrix(tf.zeros([out, width]), tf.zeros([0]))
@@ -121,20 +130,20 @@ def test_a_draft_pays_where_all_copies_stay_within_one_of_a_large_model(
     monkeypatch: pytest.MonkeyPatch, n_layer: int, n_embd: int, pays: bool
 ) -> None:
     """GPT-2 124M, 355M and 774M, an eighth as wide and with an eighth of the tokens."""
-    weights = shaped(n_embd, n_layer, 50257 // 8)
+    weights = weights_of_sizes(n_embd, n_layer, 50257 // 8)
     assert not draft_pays(weights), "it is small"
-    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._WORTH_IT", 1)
+    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._SMALLEST_EMBEDDING", 1)
     assert draft_pays(weights) is pays
     shared = {id(tensor) for tensor in tf.nest.flatten(weights)}
     own = sum(int(tf.size(x)) * x.dtype.size for x in tf.nest.flatten(draft_of(weights)) if id(x) not in shared)
     layers = sum(int(tf.size(matrix.values)) * 4 for layer in weights.matrices for matrix in layer)
     assert (own + layers <= layers + int(tf.size(weights.wte.values)) * 4) is pays
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights.has_gpu", lambda: True)
     assert not draft_pays(weights), "a GPU's memory is fast"
 
 
 def test_other_precisions_have_no_draft(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._WORTH_IT", 1)
+    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._SMALLEST_EMBEDDING", 1)
     assert draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "float32"))
     assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "bfloat16"))
     assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "int8"))
@@ -163,4 +172,4 @@ def test_nothing_is_compiled_twice_with_a_draft(monkeypatch: pytest.MonkeyPatch)
     kinds = [key[0] for key in ours]
     assert kinds.count("text") == 1
     assert kinds.count("step") == 1, "the draft's; the exact weights never take a step by one token"
-    assert AHEAD + 1 in next(key for key in ours if key[0] == "text")
+    assert DRAFT_TOKENS + 1 in next(key for key in ours if key[0] == "text")

@@ -15,7 +15,7 @@ from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import batch_sizes
 from gpt2simple.generation.generator import Generator
-from gpt2simple.generation.samples import Piece
+from gpt2simple.generation.samples import TextChunk
 from gpt2simple.generation.sampling import log_probability
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import assign_weights, build_model, named_variables
@@ -181,8 +181,8 @@ def test_the_time_of_a_sample_is_that_of_its_writing(generator: Generator) -> No
     assert [sample.tokens_per_second for sample in together] == [20 / sample.seconds for sample in together]
 
 
-def by_sample(pieces: Iterator[Piece]) -> dict[int, list[Piece]]:
-    collected: dict[int, list[Piece]] = {}
+def by_sample(pieces: Iterator[TextChunk]) -> dict[int, list[TextChunk]]:
+    collected: dict[int, list[TextChunk]] = {}
     for piece in pieces:
         collected.setdefault(piece.sample, []).append(piece)
     return collected
@@ -223,7 +223,7 @@ class Scripted:
 
 def written(text: bytes, tokenizer: Tokenizer, **settings: object) -> tuple[str, str]:
     script = Scripted(text)
-    generator = Generator(script.variables, script.shape, tokenizer)
+    generator = Generator(script.variables, script.config, tokenizer)
     sample = generator.generate(["?"], GenerateSettings(temperature=0.0, **settings))[0]  # type: ignore[arg-type]
     return sample.text, sample.finish_reason
 
@@ -257,7 +257,7 @@ def test_min_length_holds_back_end_and_stop_strings(tokenizer: Tokenizer) -> Non
     text, reason = written(b"a-b-c", tokenizer, stop=("-",), min_length=3)
     assert (text, reason) == ("?a-b", "stop")
     script = Scripted(b"ab")
-    sample = Generator(script.variables, script.shape, tokenizer).generate(
+    sample = Generator(script.variables, script.config, tokenizer).generate(
         ["?"], GenerateSettings(temperature=0.0, length=10, min_length=5)
     )[0]
     assert END not in sample.tokens[:5]
@@ -270,14 +270,13 @@ def test_bad_words_are_not_written(tokenizer: Tokenizer) -> None:
 
 
 def test_texts_go_on_beyond_the_window_by_its_newer_half_and_say_so_once(
-    model: TFGPT2LMHeadModel, tokenizer: Tokenizer
+    model: TFGPT2LMHeadModel, tokenizer: Tokenizer, messages: list[str]
 ) -> None:
-    said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     settings = GenerateSettings(temperature=0.0, length=3 * WINDOW, nsamples=2, repetition_penalty=1.5)
     samples = generator.generate(["ab"], settings)
-    assert len(said) == 1
-    assert f"window of {WINDOW} tokens" in said[0]
+    assert len(messages) == 1
+    assert f"window of {WINDOW} tokens" in messages[0]
     assert [sample.new_tokens for sample in samples] == [3 * WINDOW] * 2
 
 
@@ -297,16 +296,15 @@ def test_sliding_re_reads_the_newer_half(model: TFGPT2LMHeadModel, generator: Ge
 
 
 def test_a_prefix_longer_than_the_window_is_read_from_its_end_with_a_notice(
-    model: TFGPT2LMHeadModel, tokenizer: Tokenizer
+    model: TFGPT2LMHeadModel, tokenizer: Tokenizer, messages: list[str]
 ) -> None:
-    said: list[str] = []
-    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer, notify=said.append)
+    generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     prefix = "0123456789" * 5
     sample = generator.generate([prefix], GenerateSettings(temperature=0.0, length=1))[0]
     last = list(prefix[-WINDOW:].encode())
     assert sample.tokens[0] == int(np.argmax(model(tf.constant([last])).logits[0, -1]))
     assert sample.text.startswith(prefix)
-    assert said == [
+    assert messages == [
         f"The prefix has 50 tokens, more than the model's window of {WINDOW}: only the last {WINDOW} are read."
     ]
 
@@ -361,7 +359,7 @@ def test_a_batch_shrinks_by_halves_over_at_most_four_sizes() -> None:
 def test_a_closed_generator_says_so(model: TFGPT2LMHeadModel, tokenizer: Tokenizer) -> None:
     generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     generator.close()
-    with pytest.raises(SettingsError, match="was closed and holds no weights; make a new one"):
+    with pytest.raises(SettingsError, match="was closed and has no weights; make a new one"):
         generator.stream(["a"], GenerateSettings())
 
 

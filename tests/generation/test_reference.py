@@ -21,7 +21,7 @@ from gpt2simple.generation.sampling import (
 )
 from gpt2simple.generation.text import BadWords
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.model import build_model, named_variables, read_weights
+from gpt2simple.gpt2.model import build_model, named_variables, read_weight
 from gpt2simple.settings import GenerateSettings
 from tests.helpers.paths import REFERENCE
 from tests.helpers.weight_layouts import write_pytorch
@@ -61,7 +61,7 @@ def run(script: str, *arguments: object) -> str:
 def test_greedy_ids_of_a_model_of_124m_are_pytorchs_for_200_tokens(tmp_path: Path) -> None:
     """Weights spread over 0.1: with the usual 0.02 a random model repeats a handful of tokens and proves nothing."""
     model = build_model(SHAPE, seed=0, initializer_range=0.1)
-    write_pytorch(tmp_path, dict(read_weights(model)), SHAPE)
+    write_pytorch(tmp_path, {name: read_weight(model, name) for name in named_variables(model)}, SHAPE)
     theirs = [int(token) for token in run("pytorch_generation.py", tmp_path, 200, *PROMPT).strip("[]\n").split(",")]
     assert len(theirs) == 200
     assert len(set(theirs)) >= 50

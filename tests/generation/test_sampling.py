@@ -21,9 +21,9 @@ from gpt2simple.generation.sampling import (
     draw_key,
     forbid,
     forbid_repeated_ngrams,
+    greedy,
     log_probability,
     sampling_chain,
-    take_likeliest,
 )
 from gpt2simple.generation.text import BadWords
 from gpt2simple.settings import GenerateSettings
@@ -126,7 +126,7 @@ def test_a_text_with_every_token_forbidden_has_nothing_to_draw() -> None:
     chain = sampling_chain(GenerateSettings(top_k=2, top_p=0.5, min_p=0.1), END, lambda _: np.arange(5))
     nothing = chain(HALVES, [], 0)
     assert draw(nothing, 5) is None
-    assert take_likeliest(nothing, 5) is None
+    assert greedy(nothing, 5) is None
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""A small published model, and a download of it whose remarks and waits are recorded. Not a test module."""
+"""A small published model, and a download of it whose messages and waits are recorded. Not a test module."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def small_model(*, sizes: bool = True, digests: bool = True) -> KnownModel:
 
 
 class Download:
-    """One call, with its remarks and its waits recorded instead of made."""
+    """One call, with its waits recorded instead of made."""
 
-    def __init__(self, server: FaultServer, folder: Path) -> None:
+    def __init__(self, server: FaultServer, folder: Path, messages: list[str]) -> None:
         self.server = server
         self.model_dir = folder
         self.folder = folder / "124M"
-        self.remarks: list[str] = []
+        self.messages = messages
         self.waits: list[float] = []
 
     def __call__(self, known: KnownModel | None = None, *, source: str = "huggingface", base_url: str = "") -> Path:
@@ -66,7 +66,6 @@ class Download:
             source=source,
             base_url=base_url or self.server.address,
             progress=False,
-            notify=self.remarks.append,
             sleep=self.waits.append,
         )
 

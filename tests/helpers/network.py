@@ -45,12 +45,12 @@ def our_logits(model, tokens, config=SMALL_CONFIG, dtype=tf.float32):
     return tf.reshape(logits(states, matrix)[:, : config.n_vocab], [*tokens.shape, config.n_vocab]).numpy()
 
 
-def plain_loss_and_gradients(model, inputs, targets, weights):
+def plain_loss_and_gradients(model, inputs, targets, loss_mask):
     """Mean cross-entropy of `TFGPT2LMHeadModel` by TensorFlow's own functions, and its gradients by canonical name."""
     variables = named_variables(model)
     with tf.GradientTape() as tape:
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, model(inputs).logits)
-        loss = tf.reduce_sum(nats * weights) / tf.reduce_sum(weights)
+        loss = tf.reduce_sum(nats * loss_mask) / tf.reduce_sum(loss_mask)
     found = tape.gradient(loss, list(variables.values()))
     arrays = [tf.convert_to_tensor(gradient).numpy() for gradient in found]
     return float(loss), {name: array.reshape(-1) if name.endswith(".bias") else array

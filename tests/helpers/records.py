@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from gpt2simple.runs.records import EndRecord, EvaluationRecord, RunPlan, SampleRecord, StepRecord
+from gpt2simple.runs.records import EndRecord, EvaluationRecord, LanguageFigures, RunPlan, SampleRecord, StepRecord
 
 
 def plan(run_dir: Path, *, first_step: int = 0, last_step: int | None = 100, print_every: int = 10) -> RunPlan:
@@ -23,9 +23,9 @@ def step(number: int, loss: float = 3.5, smoothed: float | None = None) -> StepR
 
 
 def evaluation(number: int, loss: float, *, is_best: bool, train_loss: float = 3.0) -> EvaluationRecord:
+    figures = LanguageFigures(nats=loss * 1_000, target_tokens=1_000, target_bytes=4_000)
     return EvaluationRecord(
-        step=number, epoch=number / 40, nats=loss * 1_000, target_tokens=1_000, target_bytes=4_000,
-        train_loss=train_loss, is_best=is_best, seconds=number * 0.5,
+        step=number, epoch=number / 40, figures=figures, train_loss=train_loss, is_best=is_best, seconds=number * 0.5,
     )  # fmt: skip
 
 

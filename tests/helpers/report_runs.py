@@ -9,7 +9,7 @@ from typing import Any
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.runs import samples
 from gpt2simple.runs.description import RunDescription, RunInfo
-from gpt2simple.runs.records import EvaluationRecord, RunPlan, SampleRecord, StepRecord
+from gpt2simple.runs.records import EvaluationRecord, LanguageFigures, RunPlan, SampleRecord, StepRecord
 from gpt2simple.settings import FinetuneSettings, TextSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 
@@ -41,9 +41,9 @@ def make_run(folder: Path, text: Path, held_out: list[float], written: list[str]
     )
     RunInfo(description=description, model_files={}, created="now", updated="now").write(folder)
     _write_metrics(folder, held_out)
-    observer = samples.SampleFiles(folder)
+    callback = samples.SampleFiles(folder)
     for number, sample in enumerate(written, start=1):
-        observer.on_sample(SampleRecord(step=10 * number, text=sample))
+        callback.on_sample(SampleRecord(step=10 * number, text=sample))
     return folder
 
 
@@ -62,7 +62,8 @@ def _write_metrics(folder: Path, held_out: list[float]) -> None:
         if step % 10 == 0:
             loss = held_out[step // 10 - 1]
             look = EvaluationRecord(
-                step=step, epoch=step / 20, nats=100 * loss, target_tokens=100, target_bytes=300, train_loss=5.0,
+                step=step, epoch=step / 20, train_loss=5.0,
+                figures=LanguageFigures(nats=100 * loss, target_tokens=100, target_bytes=300),
                 is_best=loss == min(held_out[: step // 10]), seconds=1.0,
             )  # fmt: skip
             lines.append(look.to_json())

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.runs.checkpoint import StepCheckpoint, tensor_of
+from gpt2simple.gpt2.formats.safetensors_file import Tensor
+from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings, TextSettings
@@ -27,6 +28,7 @@ MODEL_FILES = {
     "merges.txt": b"#version: 0.2\na b\n",
 }
 BEST_EVERY = 3  # in the loop, every third checkpoint is a best one
+DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 
 
 def description(**changes: Any) -> RunDescription:
@@ -46,23 +48,19 @@ def description(**changes: Any) -> RunDescription:
     return RunDescription(**{**fields, **{k: v for k, v in changes.items() if k not in names}})
 
 
-def run_in(folder: Path, notices: list[str] | None = None) -> RunDirectory:
-    """A run folder whose notices go into a list; without one, a notice is a failure."""
-
-    def refuse(text: str) -> None:
-        raise AssertionError(f"unexpected notice: {text}")
-
-    return RunDirectory(folder, refuse if notices is None else notices.append)
-
-
-def begin(folder: Path, *steps: int, best: int | None = None, notices: list[str] | None = None) -> RunDirectory:
+def begin(folder: Path, *steps: int, best: int | None = None) -> RunDirectory:
     """A run with checkpoints at these steps, the root published; not locked."""
-    run = run_in(folder, notices)
+    run = RunDirectory(folder)
     with run.lock():
         run.create(description(), MODEL_FILES)
         for step in steps:
             save(run, step, is_best=step == best)
     return run
+
+
+def tensor_of(name: str, array: np.ndarray) -> Tensor:
+    """An array as a tensor to save."""
+    return Tensor(name, array.shape, DTYPES[array.dtype.name], lambda: array)
 
 
 def save(run: RunDirectory, step: int, *, is_best: bool = False, width: int = 64) -> Path:
@@ -89,8 +87,7 @@ def require_consistent(checkpoint: StepCheckpoint) -> None:
 
 def require_repairable(folder: Path) -> None:
     """A repair leaves no leftovers, a run.json that fits, and the best checkpoint's weights in the root."""
-    notices: list[str] = []
-    run = run_in(folder, notices)
+    run = RunDirectory(folder)
     with run.lock():
         run.repair()
     best, latest = run.best(), run.latest()
@@ -167,7 +164,7 @@ class _WatchedFile:
 
 def save_until_killed(folder: Path) -> None:
     """Continue the run from its latest checkpoint, or begin it; after each save print its step."""
-    run = run_in(folder, [])
+    run = RunDirectory(folder)
     with run.lock():
         run.repair()
         latest = run.latest()

@@ -14,12 +14,9 @@ from gpt2simple.testing import byte_tokenizer
 BYTES = byte_tokenizer()
 
 
-def encode(
-    dataset: Any, cache: Path, tokenizer: Tokenizer = BYTES, notices: list[str] | None = None, **how: Any
-) -> Corpus:
+def encode(dataset: Any, cache: Path, tokenizer: Tokenizer = BYTES, **how: Any) -> Corpus:
     """The dataset encoded by bytes; ``how`` are TextSettings."""
-    settings = TextSettings(cache_dir=str(cache), **how)
-    return encode_corpus(dataset, tokenizer, settings, notify=(notices if notices is not None else []).append)
+    return encode_corpus(dataset, tokenizer, TextSettings(cache_dir=str(cache), **how))
 
 
 def texts_of(corpus: Corpus, tokenizer: Tokenizer = BYTES) -> list[str]:

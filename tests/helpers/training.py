@@ -9,26 +9,36 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.gpt2.model import build_model, named_variables
-from gpt2simple.runs.records import Observer
+from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
-from gpt2simple.training.loop import run
-from gpt2simple.training.plan import StepPlan, Work
-from gpt2simple.training.state import Progress
+from gpt2simple.training.data import TrainingData
+from gpt2simple.training.loop import train
+from gpt2simple.training.plan import StepPlan
+from gpt2simple.training.state import TrainerState
+from gpt2simple.training.task import LanguageModeling
 from gpt2simple.training.trainer import build_trainer
 
 TIME = 16
+TASK = LanguageModeling(np.ones(SMALL_CONFIG.n_vocab, np.int64))  # each token spells one byte
 
 
 def small_trainer(
-    settings=None, *, dtype=tf.float32, seed=1, last_step=None, checkpointing=False, compile_whole_step=False
+    settings=None,
+    *,
+    task=TASK,
+    dtype=tf.float32,
+    seed=1,
+    last_step=None,
+    gradient_checkpointing=False,
+    compile_whole_step=False,
 ):
     """A compiled trainer of a random small model, and the model's variables by name."""
     model = build_model(SMALL_CONFIG, seed=0, initializer_range=0.1)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, SMALL_CONFIG, settings or FinetuneSettings(), dtype=dtype, seed=seed, last_step=last_step,
-        checkpointing=checkpointing, compile_whole_step=compile_whole_step,
+        model, variables, SMALL_CONFIG, settings or FinetuneSettings(), task, dtype=dtype, seed=seed,
+        last_step=last_step, gradient_checkpointing=gradient_checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables
 
@@ -45,7 +55,7 @@ def assert_equal(ours, theirs):
 
 
 def batch_of(number, rows=2, time=TIME):
-    """Inputs, targets, weights [B, T] of a text that repeats: something that can be learned."""
+    """Inputs, targets, loss mask (B, T) of a text that repeats: something that can be learned."""
     text = np.resize(np.arange(40, 60), 400)
     starts = np.random.default_rng(number).integers(0, 300, rows)
     windows = np.stack([text[start : start + time + 1] for start in starts]).astype(np.int32)
@@ -57,16 +67,14 @@ def stacked(batches):
     return tuple(tf.constant(np.stack(arrays)) for arrays in zip(*batches, strict=True))
 
 
-def work_of(**changes):
+def data_of(**changes):
     parts = {
-        "batch": batch_of,
+        "micro_batch": batch_of,
         "epoch_at": lambda micro_batches: micro_batches / 5,
         "accumulate": 1,
         "held_out": (batch_of(1000), batch_of(1001)),
-        "target_bytes": 64,
-        "sample": None,
     }
-    return Work(**{**parts, **changes})
+    return TrainingData(**{**parts, **changes})
 
 
 def plan_of(**changes):
@@ -79,7 +87,7 @@ def plan_of(**changes):
 
 @dataclass
 class KeptSteps:
-    """A keeper that holds in memory what a checkpoint would."""
+    """A checkpointer that holds in memory what a checkpoint would."""
 
     trainer: object
     variables: dict
@@ -87,20 +95,20 @@ class KeptSteps:
     best_steps: list = field(default_factory=list)
     weights: dict = field(default_factory=dict)  # of the last save
 
-    def save(self, progress):
-        self.steps.append(progress.step)
-        self.best_steps.append(progress.best_step)
+    def save(self, state):
+        self.steps.append(state.step)
+        self.best_steps.append(state.best_step)
         self.weights = values_of(self.variables)
 
 
 @dataclass
-class Seen(Observer):
+class Seen(TrainingCallback):
     """Every record, in order."""
 
     records: list = field(default_factory=list)
     notices: list = field(default_factory=list)
 
-    def on_notice(self, text):
+    def on_message(self, text):
         self.notices.append(text)
 
     def on_step(self, record):
@@ -117,25 +125,26 @@ class Outcome:
     """What a run in memory left behind."""
 
     reason: str | None
-    progress: Progress
+    state: TrainerState
     keeper: KeptSteps
     seen: Seen
     error: BaseException | None = None
 
 
 def run_small(
-    plan, work=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, clock=time.monotonic,
+    plan, data=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, clock=time.monotonic,
+    sample=None,
     **trainer_options,
 ):  # fmt: skip
     """Train a small model by the loop itself, from a step on; with ``expect`` (pytest.raises) the run has to fail."""
     trainer, variables = trainer or small_trainer(settings, last_step=plan.last_step, **trainer_options)
-    progress, keeper, seen = Progress(step=step), KeptSteps(trainer, variables), Seen()
-    arguments = (trainer, work or work_of(), plan, progress, keeper, seen, callbacks)
+    state, keeper, seen = TrainerState(step=step), KeptSteps(trainer, variables), Seen()
+    arguments = (trainer, data or data_of(), plan, state, keeper, seen, callbacks)
     if expect is not None:
         with expect as caught:
-            run(*arguments, clock=clock)
-        return Outcome(None, progress, keeper, seen, caught.value)
-    return Outcome(run(*arguments, clock=clock), progress, keeper, seen)
+            train(*arguments, sample=sample, clock=clock)
+        return Outcome(None, state, keeper, seen, caught.value)
+    return Outcome(train(*arguments, sample=sample, clock=clock), state, keeper, seen)
 
 
 class InterruptIn(keras.callbacks.Callback):

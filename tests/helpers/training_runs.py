@@ -29,7 +29,7 @@ def write_text(path, sentences=100):
 
 def last_state(run_dir):
     """Everything that a straight and a resumed run must agree on: bytes by name, figures, the losses of all steps."""
-    latest = RunDirectory(run_dir, lambda notice: None).latest()
+    latest = RunDirectory(run_dir).latest()
     assert latest is not None
     tensors = {f"weight {name}": values.tobytes() for name, values in latest.weights()}
     tensors |= {f"moment {name}": values.tobytes() for name, values in latest.optimizer()}

@@ -27,7 +27,7 @@ def result():
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-def test_every_setting_stands_in_the_table_with_its_default():
+def test_every_setting_is_in_the_table_with_its_default():
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| .{20,} \|$", DOCUMENT, re.MULTILINE)
     fields = [(f.name, repr(f.default)) for f in dataclasses.fields(FinetuneSettings)]
     assert rows == [*fields, ("validation_split", "0.1")]
@@ -37,7 +37,7 @@ def test_the_table_of_runs_is_what_the_runs_gave(benchmark, result):
     assert benchmark.markdown(result["runs"]) in DOCUMENT
 
 
-def test_the_tables_of_stops_are_too(benchmark, result):
+def test_so_are_the_tables_on_when_to_stop(benchmark, result):
     stops = benchmark.stops_by_seed(result["runs"])
     assert stops
     for found in stops.values():

@@ -1,61 +1,85 @@
-"""The README says what is true: every setting with its default, every path in its tree, every name it calls."""
+"""The README is short and true: every file in its tree, every name, command and figure that it shows."""
 
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 import gpt2simple
 from gpt2simple.cli.group import cli
-from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
 from tests.helpers.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def setting_row(field: dataclasses.Field) -> str:
-    """The line of the README's tables for a setting; paste it there when this test asks for it."""
-    choices = field.metadata["choices"]
-    values = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
-    return f"| `{field.name}` | `{field.default!r}` | {field.metadata['help']}{values} |"
+MOST_LINES = 300
+NOT_IN_THE_TREE = {"__init__.py", "__main__.py", "_version.py"}
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "settings", [FinetuneSettings, TextSettings, GenerateSettings, EvaluateSettings, CompareSettings]
-)
-def test_every_setting_stands_in_a_table_with_its_default_and_meaning(settings: type) -> None:
-    lines = README.splitlines()
-    missing = [row for field in dataclasses.fields(settings) if (row := setting_row(field)) not in lines]
-    assert not missing, "\n".join(["rows that the README lacks:", *missing])
+def paths_in_the_tree() -> dict[str, str]:
+    """The paths that the file tree names, each with the words beside it. A line may hold two files."""
+    (tree,) = blocks("tree")
+    found: dict[str, str] = {}
+    folders: list[tuple[int, str]] = []  # indentation and path of the folders around a line
+    for line in tree.splitlines():
+        indentation = len(line) - len(line.lstrip())
+        folders = [(depth, path) for depth, path in folders if depth < indentation]
+        above = folders[-1][1] if folders else ""
+        cells = re.split(r" {2,}", line.strip())
+        if cells[0].endswith("/"):
+            folders.append((indentation, above + cells[0]))
+        for name, words in zip(cells[::2], cells[1::2] or [""], strict=True):
+            assert above + name not in found, f"{above + name} is listed twice"
+            found[above + name] = words
+    return found
+
+
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+def test_the_first_commands_are_those_that_a_newcomer_needs() -> None:
+    assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == ["make demo", "make test"]
 
 
 def test_every_path_in_the_file_tree_exists() -> None:
-    (tree,) = blocks("tree")
-    folder, paths = "", []
-    for line in tree.splitlines():
-        name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name if name.endswith("/") else ""
-        paths.append(ROOT / (name if not line.startswith(" ") else folder + name))
-    assert len(paths) > 20
-    assert [str(path.relative_to(ROOT)) for path in paths if not path.exists()] == []
+    paths = paths_in_the_tree()
+    assert len(paths) > 100
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_every_module_of_the_package_stands_in_the_file_tree() -> None:
-    (tree,) = blocks("tree")
-    package = tree.split("gpt2simple/\n")[1].split("\ntests/")[0]
-    named = {line.split()[0].rstrip("/") for line in package.splitlines() if line.strip()}
-    parts = {path.name for path in (ROOT / "gpt2simple").iterdir() if path.suffix == ".py" or path.is_dir()}
-    hidden = {"__init__.py", "__main__.py", "__pycache__", "_version.py"}
-    assert sorted(parts - hidden - named) == []
+def test_every_module_of_the_package_is_in_the_file_tree() -> None:
+    named = {path.rstrip("/") for path in paths_in_the_tree()}
+    modules = [path for path in (ROOT / "gpt2simple").rglob("*.py") if path.name not in NOT_IN_THE_TREE]
+    folders = [path.parent for path in (ROOT / "gpt2simple").rglob("*") if path.suffix in (".py", ".html", ".json")]
+    wanted = {str(path.relative_to(ROOT).as_posix()) for path in (*modules, *folders)}
+    assert sorted(wanted - named) == []
+
+
+def test_each_module_of_the_tree_has_a_few_words() -> None:
+    wordless = [path for path, words in paths_in_the_tree().items() if len(words) < 4 and path != "gpt2simple/"]
+    assert wordless == []
+
+
+def test_every_folder_of_the_repository_is_in_the_file_tree() -> None:
+    named = {path.split("/")[0] for path in paths_in_the_tree()}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(map(is_source, path.iterdir()))}
+    assert sorted(folders - named) == []
+
+
+def is_source(path: Path) -> bool:
+    return path.suffix in (".py", ".md") and not path.parent.name.startswith(".")
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_to_files(link: str) -> None:
+    assert (ROOT / link).is_file()
 
 
 @pytest.mark.parametrize("program", blocks("python"))
@@ -76,7 +100,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_are_understood_as_they_stand(words: list[str]) -> None:
+def test_commands_are_understood_as_they_are_written(words: list[str]) -> None:
     command = cli.commands[words[0]]
     with command.make_context(
         words[0], words[1:], parent=cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
@@ -84,6 +108,6 @@ def test_commands_are_understood_as_they_stand(words: list[str]) -> None:
         pass
 
 
-def test_every_command_of_the_command_line_is_shown_or_told_of() -> None:
-    told = set(re.findall(r"`?gpt2simple (\w+)", README))
-    assert sorted(set(cli.commands) - told) == []
+def test_every_command_is_shown_or_mentioned() -> None:
+    mentioned = set(re.findall(r"`?gpt2simple (\w+)", README))
+    assert sorted(set(cli.commands) - mentioned) == []

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gpt2simple.errors import StorageError
-from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, run_in, save
+from gpt2simple.runs.writer import RunDirectory
+from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, save
 
 
 def full_from(operation: int, made: list[str]) -> Callable[[str], None]:
@@ -30,12 +31,14 @@ def full_from(operation: int, made: list[str]) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("same_step", [False, True])
-def test_a_full_disk_keeps_the_earlier_checkpoint_at_every_possible_write(tmp_path: Path, same_step: bool) -> None:
+def test_a_full_disk_keeps_the_earlier_checkpoint_at_every_possible_write(
+    tmp_path: Path, messages: list[str], same_step: bool
+) -> None:
     begin(tmp_path / "begun", 3, 6, best=3)
     met: set[str] = set()
     for operation in itertools.count(1):
         folder = shutil.copytree(tmp_path / "begun", tmp_path / f"run{operation}")
-        run = run_in(folder, [])
+        run = RunDirectory(folder)
         refused: list[str] = []
         problem: StorageError | None = None
         with run.lock(), disk_operations(full_from(operation, refused)):
@@ -47,7 +50,9 @@ def test_a_full_disk_keeps_the_earlier_checkpoint_at_every_possible_write(tmp_pa
             assert "the disk is full. Free some space" in str(problem)
             assert problem.errno == errno.ENOSPC
         met.update(refused)
-        latest = run_in(folder).latest()
+        messages.clear()
+        latest = RunDirectory(folder).latest()
+        assert messages == []
         assert latest is not None
         assert latest.step == 9 if problem is None and not same_step else latest.step >= 6
         require_consistent(latest)
@@ -91,4 +96,4 @@ def test_the_end_of_training_on_a_full_disk_hides_no_other_error(tmp_path: Path)
     with run.lock(), disk_operations(full_from(1, refused)):
         run.mark_ended("failed")
     assert refused
-    assert run_in(tmp_path / "run1").info.ended is None
+    assert RunDirectory(tmp_path / "run1").info.ended is None

@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 
 import gpt2simple
+from gpt2simple.runs.writer import RunDirectory
 from tests.helpers import run_folders
-from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, run_in, save
+from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, save
 
 KILLS = 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_run_survives_being_killed_at_random_instants(tmp_path: Path) -> None:
+def test_a_run_survives_being_killed_at_random_instants(tmp_path: Path, messages: list[str]) -> None:
     """Twenty times: save in a loop in another process, SIGKILL it, look, and let the next one go on."""
     draw = random.Random(20)
     folder = tmp_path / "run1"
@@ -43,19 +44,21 @@ def test_a_run_survives_being_killed_at_random_instants(tmp_path: Path) -> None:
         assert first, errors.decode()
         saved = int((first + rest).split(b"\n")[-2])  # the last whole line
 
-        latest = run_in(folder).latest()
+        latest = RunDirectory(folder).latest()
         assert latest is not None
         assert latest.step >= saved
         require_consistent(latest)
-        best = run_in(folder).best()
+        best = RunDirectory(folder).best()
         assert best is not None
         assert latest.step < run_folders.BEST_EVERY or best.step % run_folders.BEST_EVERY == 0
         require_consistent(best)
+    assert messages == []
     require_repairable(folder)
     assert saved > KILLS
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.usefixtures("messages")  # of damage and repair
 @pytest.mark.parametrize("what", ["save", "save the same step", "repair", "rewind", "overwrite"])
 def test_a_run_survives_a_kill_at_every_disk_operation(tmp_path: Path, what: str) -> None:
     """One process ends without clean-up before its first disk operation, the next one before its second, and so on."""
@@ -68,7 +71,7 @@ def test_a_run_survives_a_kill_at_every_disk_operation(tmp_path: Path, what: str
             (folder / "step-000009" / "state.json").write_bytes(b"")
         if not _killed_at(kill_at, functools.partial(_do, what, folder)):
             break
-        found = run_in(folder, []).latest()
+        found = RunDirectory(folder).latest()
         if what == "overwrite" and found is None:
             continue  # the old run is gone, the new one has not saved yet
         assert found is not None
@@ -79,7 +82,7 @@ def test_a_run_survives_a_kill_at_every_disk_operation(tmp_path: Path, what: str
 
 
 def _do(what: str, folder: Path) -> None:
-    run = run_in(folder, [])
+    run = RunDirectory(folder)
     with run.lock():
         if what == "save":
             save(run, 12)

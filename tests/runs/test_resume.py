@@ -10,20 +10,21 @@ import pytest
 
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.runs.resume import CHANGES_THE_COURSE, FREE, Start, continues, decide_start, with_recorded
+from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings, TextSettings
-from tests.helpers.run_folders import MODEL_FILES, begin, description, run_in, save
+from tests.helpers.run_folders import MODEL_FILES, begin, description, save
 from tests.runs.test_layout import legacy_run
 
 ANOTHER = r"another run_name for a run of its own, or restore_from=\"fresh\" with overwrite=True to replace this run\."
 
 
 def decide(folder: Path, total_steps: int | None = 100, **wanted: Any) -> Start:
-    return decide_start(run_in(folder), description(**wanted), total_steps=total_steps)
+    return decide_start(RunDirectory(folder), description(**wanted), total_steps=total_steps)
 
 
 def test_a_new_run_starts_fresh(tmp_path: Path) -> None:
     assert decide(tmp_path / "run1") == Start(kind="fresh")
-    assert not continues(run_in(tmp_path / "run1"), "latest")
+    assert not continues(RunDirectory(tmp_path / "run1"), "latest")
 
 
 def test_a_run_without_a_checkpoint_starts_fresh(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_the_same_text_and_settings_continue(tmp_path: Path, restore_from: str, 
     start = decide(tmp_path / "run1", restore_from=restore_from)
     assert (start.kind, start.step, start.changes) == ("continue", step, {})
     assert start.checkpoint == {c.step: c for c in run.checkpoints()}[step]
-    assert start.notices == (f"Continuing {tmp_path / 'run1'} from step {step}.",)
+    assert start.messages == (f"Continuing {tmp_path / 'run1'} from step {step}.",)
     assert continues(run, restore_from)
     assert not continues(run, "fresh")
 
@@ -48,9 +49,9 @@ def test_a_run_that_is_long_enough_is_done_and_the_ways_on_are_named(tmp_path: P
     begin(tmp_path / "run1", 3, 6)
     start = decide(tmp_path / "run1", total_steps)
     assert (start.kind, start.step) == ("done", 6)
-    assert start.notices == (
+    assert start.messages == (
         f"{tmp_path / 'run1'} is done: it has 6 steps, and {total_steps} were asked for (steps count the run's total). "
-        'Give more steps to go on, such as steps=106, or restore_from="fresh" with overwrite=True to start anew, '
+        'Give more steps to continue, such as steps=106, or restore_from="fresh" with overwrite=True to start over, '
         "or another run_name.",
     )
 
@@ -61,8 +62,8 @@ def test_a_run_that_stopped_by_patience_is_done_until_more_is_asked_for(tmp_path
         run.mark_ended("patience")
     start = decide(tmp_path / "run1", None)
     assert start.kind == "done"
-    assert "its held-out loss stopped falling, at step 6. Give steps to go on all the same" in start.notices[0]
-    assert "or a larger early_stopping_patience than 3, or restore_from" in start.notices[0]
+    assert "its held-out loss stopped falling, at step 6. Give steps to continue anyway" in start.messages[0]
+    assert "or a larger early_stopping_patience than 3, or restore_from" in start.messages[0]
     assert decide(tmp_path / "run1", None, early_stopping_patience=4).kind == "continue"
     assert decide(tmp_path / "run1", None, restore_from="best").kind == "continue"
     assert decide(tmp_path / "run1", 12).kind == "continue"
@@ -98,7 +99,7 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_text_in_the_validation_file_is_refused(tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run1")
+    run = RunDirectory(tmp_path / "run1")
     with run.lock():
         run.create(description(validation_fingerprint="held-out-1"), MODEL_FILES)
         save(run, 3)
@@ -131,8 +132,8 @@ def test_settings_that_the_saved_state_depends_on_are_refused(tmp_path: Path) ->
     begin(tmp_path / "run1", 3)
     with pytest.raises(
         RunError,
-        match=r"run1 was begun with batch_size=1, optimizer='adamw', and this call gives batch_size=4, optimizer='sgd'"
-        r".*Give batch_size=1, optimizer='adamw' to continue it, or "
+        match=r"run1 was started with batch_size=1, optimizer='adamw', and this call gives batch_size=4, "
+        r"optimizer='sgd'.*Give batch_size=1, optimizer='adamw' to continue it, or "
         + ANOTHER
         + r" With another run_name, restore_from='.*run1' starts from what this run has learned\.",
     ):
@@ -142,9 +143,9 @@ def test_settings_that_the_saved_state_depends_on_are_refused(tmp_path: Path) ->
 def test_the_seed_that_was_drawn_is_the_runs_seed(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)  # seed 7, drawn: the settings say None
     same, other = (description(settings=FinetuneSettings(seed=seed)) for seed in (7, 8))
-    assert decide_start(run_in(tmp_path / "run1"), same, total_steps=9).kind == "continue"
-    with pytest.raises(RunError, match=r"was begun with seed=7, and this call gives seed=8"):
-        decide_start(run_in(tmp_path / "run1"), other, total_steps=9)
+    assert decide_start(RunDirectory(tmp_path / "run1"), same, total_steps=9).kind == "continue"
+    with pytest.raises(RunError, match=r"was started with seed=7, and this call gives seed=8"):
+        decide_start(RunDirectory(tmp_path / "run1"), other, total_steps=9)
 
 
 def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
     start = decide(tmp_path / "run1", learning_rate=5e-5, dropout=0.1, print_every=1, steps=100)
     assert start.kind == "continue"
     assert start.changes == {"learning_rate": (1e-4, 5e-5), "dropout": (0.0, 0.1)}
-    assert start.notices[1] == (
+    assert start.messages[1] == (
         "From step 3 on: learning_rate 5e-05 instead of 0.0001, dropout 0.1 instead of 0.0. "
         "The run will not equal one that had this from the start."
     )
@@ -160,7 +161,7 @@ def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
 
 def test_more_steps_change_the_course_of_a_falling_rate_only(tmp_path: Path) -> None:
     for schedule in ("constant", "linear"):
-        run = run_in(tmp_path / schedule)
+        run = RunDirectory(tmp_path / schedule)
         with run.lock():
             run.create(description(schedule=schedule, steps=10), {})
             save(run, 3)
@@ -171,8 +172,8 @@ def test_more_steps_change_the_course_of_a_falling_rate_only(tmp_path: Path) -> 
 def test_another_environment_is_told(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     start = decide(tmp_path / "run1", environment={"gpt2simple": "1.0.0", "precision": "bfloat16"})
-    assert start.notices[1] == (
-        "The run goes on with precision bfloat16 instead of float32; "
+    assert start.messages[1] == (
+        "The run continues with precision bfloat16 instead of float32; "
         "it may differ in the last digits from one that kept them."
     )
 
@@ -182,25 +183,25 @@ def test_what_an_older_run_did_not_record_is_no_difference(tmp_path: Path) -> No
     begin(tmp_path / "run1", 3)
     chosen = {"gpt2simple": "1.0.0", "precision": "float32", "gradient_checkpointing": "on", "intra_op_threads": "2"}
     start = decide(tmp_path / "run1", environment=chosen)
-    assert (start.kind, start.notices) == ("continue", (f"Continuing {tmp_path / 'run1'} from step 3.",))
-    run = run_in(tmp_path / "run1")
+    assert (start.kind, start.messages) == ("continue", (f"Continuing {tmp_path / 'run1'} from step 3.",))
+    run = RunDirectory(tmp_path / "run1")
     with run.lock():
         run.describe(description(environment=chosen), 3, {})
     start = decide(tmp_path / "run1", environment={**chosen, "gradient_checkpointing": "off", "intra_op_threads": "8"})
-    assert start.notices[1] == (
-        "The run goes on with gradient_checkpointing off instead of on, intra_op_threads 8 instead of 2; "
+    assert start.messages[1] == (
+        "The run continues with gradient_checkpointing off instead of on, intra_op_threads 8 instead of 2; "
         "it may differ in the last digits from one that kept them."
     )
 
 
 def test_a_setting_that_is_changed_is_not_told_a_second_time_as_the_environment(tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run1")
+    run = RunDirectory(tmp_path / "run1")
     with run.lock():
         run.create(description(environment={"gradient_checkpointing": "off"}), MODEL_FILES)
         save(run, 3)
     start = decide(tmp_path / "run1", environment={"gradient_checkpointing": "on"}, gradient_checkpointing=True)
-    assert len(start.notices) == 2
-    assert start.notices[1].startswith("From step 3 on: gradient_checkpointing True instead of None. ")
+    assert len(start.messages) == 2
+    assert start.messages[1].startswith("From step 3 on: gradient_checkpointing True instead of None. ")
 
 
 def test_every_setting_has_one_rule() -> None:
@@ -247,7 +248,7 @@ def test_a_run_of_gpt_2_simple_is_continued_until_ours_has_a_checkpoint(tmp_path
     folder = legacy_run(tmp_path / "run1", 10, pointer="model-10")
     start = decide(folder)
     assert (start.kind, start.step, start.weights_from) == ("legacy", 10, folder)
-    assert start.notices == (
+    assert start.messages == (
         f"Continuing gpt-2-simple's checkpoint of step 10 in {folder}; "
         "its files stay as they are, ours go beside them.",
     )

@@ -13,7 +13,6 @@ import pytest
 
 import gpt2simple
 from gpt2simple.errors import RunError, RunLockedError
-from gpt2simple.runs.checkpoint import tensor_of
 from gpt2simple.runs.description import BestMark
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings
@@ -23,8 +22,8 @@ from tests.helpers.run_folders import (
     description,
     require_consistent,
     require_repairable,
-    run_in,
     save,
+    tensor_of,
 )
 from tests.runs.test_layout import legacy_run
 
@@ -143,15 +142,16 @@ def test_saving_a_step_again_replaces_it_and_can_mark_it_best(tmp_path: Path) ->
     require_repairable(tmp_path / "run1")
 
 
-def test_going_back_removes_later_checkpoints_aloud_and_the_best_is_what_it_was_then(tmp_path: Path) -> None:
-    notices: list[str] = []
-    run = begin(tmp_path / "run1", 3, best=3, notices=notices)
+def test_going_back_removes_later_checkpoints_aloud_and_the_best_is_what_it_was_then(
+    tmp_path: Path, messages: list[str]
+) -> None:
+    run = begin(tmp_path / "run1", 3, best=3)
     with run.lock():
         save(run, 6)
         save(run, 9, is_best=True)
         run.rewind(6)
     assert steps_of(run) == [3, 6]
-    assert notices == ["Going back to step 6: removed the later checkpoint step-000009."]
+    assert messages == ["Going back to step 6: removed the later checkpoint step-000009."]
     assert run.info.best == run.best_mark() == BestMark(3, {"loss": 0.25})
     require_repairable(tmp_path / "run1")
     with run.lock():
@@ -169,10 +169,10 @@ def test_the_end_and_changed_settings_are_recorded(tmp_path: Path) -> None:
     run = begin(tmp_path / "run1", 3)
     with run.lock():
         run.mark_ended("interrupted")
-        assert run_in(tmp_path / "run1").info.ended == "interrupted"
+        assert RunDirectory(tmp_path / "run1").info.ended == "interrupted"
         run.describe(description(learning_rate=5e-5), 3, {"learning_rate": (1e-4, 5e-5)})
         run.describe(description(learning_rate=5e-5), 3, {})
-    info = run_in(tmp_path / "run1").info
+    info = RunDirectory(tmp_path / "run1").info
     assert info.ended is None
     assert info.description.settings == FinetuneSettings(learning_rate=5e-5)
     assert info.changes == ({"step": 3, "settings": {"learning_rate": [1e-4, 5e-5]}},)
@@ -205,7 +205,7 @@ def test_overwriting_removes_what_the_old_run_wrote_and_nothing_else(tmp_path: P
 def test_a_model_of_other_origin_is_not_overwritten_unless_told_to(tmp_path: Path) -> None:
     (tmp_path / "run1").mkdir()
     (tmp_path / "run1" / "model.safetensors").write_text("precious")
-    run = run_in(tmp_path / "run1")
+    run = RunDirectory(tmp_path / "run1")
     with (
         run.lock(),
         pytest.raises(RunError, match=r"run1 holds files that no run .* wrote: model\.safetensors\. Choose another"),
@@ -224,13 +224,13 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_pa
     assert steps_of(run) == [3]
 
 
-def test_the_files_of_gpt_2_simple_are_never_touched(tmp_path: Path) -> None:
+def test_the_files_of_gpt_2_simple_are_never_touched(tmp_path: Path, messages: list[str]) -> None:
     folder = legacy_run(tmp_path / "run1", 10, pointer="model-10")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-    run = run_in(folder, [])
+    run = RunDirectory(folder)
     assert (run.exists, run.legacy_step) == (False, 10)
     assert run.model_folder("best") == folder
-    run = begin(folder, 13, 16, best=13, notices=[])
+    run = begin(folder, 13, 16, best=13)
     with run.lock():
         run.prune(1)
         run.rewind(13)
@@ -238,6 +238,10 @@ def test_the_files_of_gpt_2_simple_are_never_touched(tmp_path: Path) -> None:
         run.repair()
         run.create(description(), MODEL_FILES, overwrite=True)
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert messages == [
+        "Going back to step 13: removed the later checkpoint step-000016.",
+        f"Restored from the checkpoints of {folder}: model.safetensors.",
+    ]
 
 
 def test_a_run_is_written_under_its_lock_only(tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ def test_a_run_is_written_under_its_lock_only(tmp_path: Path) -> None:
 def test_a_second_session_of_one_process_is_refused(tmp_path: Path) -> None:
     run = begin(tmp_path / "run1", 3)
     message = r"run1 is being trained by another session of this process\. Wait until it has ended or stop it"
-    with run.lock(), pytest.raises(RunLockedError, match=message), run_in(tmp_path / "run1").lock():
+    with run.lock(), pytest.raises(RunLockedError, match=message), RunDirectory(tmp_path / "run1").lock():
         pass
     with run.lock():  # and once more, after it was given back
         run.repair()
@@ -260,7 +264,7 @@ def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> N
     begin(tmp_path / "run1", 3)
     program = (
         "import sys; from pathlib import Path; from gpt2simple.runs.writer import RunDirectory\n"
-        "with RunDirectory(Path(sys.argv[1]), print).lock():\n    print('held', flush=True); sys.stdin.read()\n"
+        "with RunDirectory(Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "run1")],
@@ -271,7 +275,7 @@ def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> N
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    run = run_in(tmp_path / "run1")
+    run = RunDirectory(tmp_path / "run1")
     message = rf"run1 is being trained by another process \(number {other.pid} on .*, since 20.*\)\. Wait until"
     with pytest.raises(RunLockedError, match=message), run.lock():
         pass
@@ -301,7 +305,7 @@ def test_run_json_explains_the_run(tmp_path: Path) -> None:
 
 
 def test_what_another_session_wrote_is_seen_once_the_lock_is_held(tmp_path: Path) -> None:
-    run, other = begin(tmp_path / "run1", 3), run_in(tmp_path / "run1")
+    run, other = begin(tmp_path / "run1", 3), RunDirectory(tmp_path / "run1")
     assert run.info.best is None
     with other.lock():
         save(other, 6, is_best=True)

@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 import gpt2simple
-from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.metrics import read as read_metrics
 from tests.helpers.training_runs import write_model, write_text
 
@@ -77,7 +77,7 @@ def test_a_callback_that_fails_is_not_swallowed_and_the_run_goes_on_from_the_ste
 
     with pytest.raises(ZeroDivisionError, match="in my callback"):
         finetune(session, "failing", Fail())
-    info = RunFolder(session.run_dir, pytest.fail).info
+    info = RunInfo.read(session.run_dir)
     assert (info.latest_step, info.ended) == (3, "failed")
     result = finetune(session, "failing", [])
     assert (result.reason, result.steps) == ("finished", 20)

@@ -11,16 +11,17 @@ import pytest
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training.data import steps_dataset
 from tests.helpers.training import (
     InterruptIn,
     KeptSteps,
     assert_equal,
     batch_of,
+    data_of,
     plan_of,
     run_small,
     small_trainer,
     values_of,
-    work_of,
 )
 
 FAST = FinetuneSettings(learning_rate=1e-2)
@@ -42,12 +43,12 @@ class AtStep(keras.callbacks.Callback):
 @pytest.fixture(scope="module")
 def straight():
     """A run of 12 steps with everything on."""
-    return run_small(plan_of(last_step=12, sample_every=4), work_of(sample=lambda step: f"text {step}"), FAST)
+    return run_small(plan_of(last_step=12, sample_every=4), None, FAST, sample=lambda step: f"text {step}")
 
 
 def test_a_run_with_steps_goes_to_its_end(straight):
     assert straight.reason == "finished"
-    assert straight.progress.step == 12
+    assert straight.state.step == 12
     assert [record.step for record in straight.seen.of("StepRecord")] == list(range(1, 13))
 
 
@@ -57,8 +58,8 @@ def test_it_looks_before_the_first_step_at_its_interval_and_at_the_end(straight)
     assert looks[0].loss == pytest.approx(math.log(257), abs=0.6)
     assert looks[-1].loss < looks[0].loss - 0.5
     assert looks[-1].is_best
-    assert looks[0].target_tokens == 64
-    assert looks[0].bits_per_byte == pytest.approx(looks[0].loss / math.log(2))
+    assert looks[0].figures.target_tokens == 64
+    assert looks[0].figures.bits_per_byte == pytest.approx(looks[0].loss / math.log(2))
 
 
 def test_the_records_say_what_was_done(straight):
@@ -84,7 +85,7 @@ def test_it_samples_and_saves_when_due(straight):
 
 
 def test_with_save_every_it_saves_then_too():
-    outcome = run_small(plan_of(last_step=5, eval_every=100, save_every=2), work_of(held_out=()))
+    outcome = run_small(plan_of(last_step=5, eval_every=100, save_every=2), data_of(held_out=()))
     assert outcome.keeper.steps == [2, 4, 5]
     assert outcome.seen.of("EvaluationRecord") == []
 
@@ -113,40 +114,40 @@ class SlowSteps(keras.callbacks.Callback):
 )
 def test_it_saves_when_ten_minutes_have_passed_since_the_last_save(plan, held_out, saved):
     slow = SlowSteps(200.0)
-    work = work_of() if held_out else work_of(held_out=())
-    outcome = run_small(plan_of(last_step=10, **plan), work, FAST, callbacks=[slow], clock=slow)
+    data = data_of() if held_out else data_of(held_out=())
+    outcome = run_small(plan_of(last_step=10, **plan), data, FAST, callbacks=[slow], clock=slow)
     assert outcome.keeper.steps == saved
 
 
 def test_between_looks_that_are_not_the_best_it_saves_every_ten_minutes_too():
     slow = SlowSteps(601.0)
-    outcome = run_small(plan_of(last_step=10, eval_every=5), overfitting_work(), FAST, callbacks=[slow], clock=slow)
+    outcome = run_small(plan_of(last_step=10, eval_every=5), overfitting_data(), FAST, callbacks=[slow], clock=slow)
     assert outcome.keeper.steps == list(range(1, 11))
 
 
-def overfitting_work():
+def overfitting_data():
     """What is held out is noise: it gets worse while the text is learned."""
     inputs, targets, weights = batch_of(0)
     noise = np.random.default_rng(5).integers(0, 257, targets.shape).astype(np.int32)
-    return work_of(held_out=((inputs, noise, weights),), target_bytes=32)
+    return data_of(held_out=((inputs, noise, weights),))
 
 
 def test_without_steps_it_stops_by_patience():
-    outcome = run_small(plan_of(eval_every=4, patience=2), overfitting_work(), FAST)
+    outcome = run_small(plan_of(eval_every=4, patience=2), overfitting_data(), FAST)
     looks = outcome.seen.of("EvaluationRecord")
     assert outcome.reason == "patience"
     best = min(range(len(looks)), key=lambda number: looks[number].loss)
     assert len(looks) - 1 - best == 2, "patience counts looks since the best one"
-    assert outcome.progress.best_step == looks[best].step
-    assert outcome.keeper.steps[-1] == outcome.progress.step
+    assert outcome.state.best_step == looks[best].step
+    assert outcome.keeper.steps[-1] == outcome.state.step
 
 
 def test_with_steps_it_goes_on_past_the_best_and_marks_it():
-    outcome = run_small(plan_of(last_step=30, eval_every=5, patience=1), overfitting_work(), FAST)
-    assert (outcome.reason, outcome.progress.step) == ("finished", 30)
-    assert outcome.progress.best_step < 20
-    assert [look.step for look in outcome.seen.of("EvaluationRecord") if look.is_best][-1] == outcome.progress.best_step
-    assert outcome.progress.looks_since_best > 1
+    outcome = run_small(plan_of(last_step=30, eval_every=5, patience=1), overfitting_data(), FAST)
+    assert (outcome.reason, outcome.state.step) == ("finished", 30)
+    assert outcome.state.best_step < 20
+    assert [look.step for look in outcome.seen.of("EvaluationRecord") if look.is_best][-1] == outcome.state.best_step
+    assert outcome.state.evaluations_since_best > 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,13 +155,13 @@ def test_a_signal_finishes_the_step_saves_and_says_so(number):
     interrupt = AtStep(3, lambda model: os.kill(os.getpid(), number))
     outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[interrupt])
     assert outcome.reason == "interrupted"
-    assert outcome.progress.step in (3, 4)
-    assert outcome.keeper.steps == [outcome.progress.step]
+    assert outcome.state.step in (3, 4)
+    assert outcome.keeper.steps == [outcome.state.step]
 
 
 def test_ctrl_c_in_the_last_step_ends_a_run_that_is_finished():
     outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(3)])
-    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("finished", 4, [4])
+    assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("finished", 4, [4])
     assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [0, 4]
 
 
@@ -169,13 +170,13 @@ def test_ctrl_c_after_the_last_step_too(moment):
     """While callbacks have their say, and the last step is saved."""
     press = keras.callbacks.LambdaCallback(**{moment: lambda *_: os.kill(os.getpid(), signal.SIGINT)})
     outcome = run_small(plan_of(last_step=4), callbacks=[press])
-    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("finished", 4, [4])
+    assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("finished", 4, [4])
 
 
 def test_a_callback_may_stop_the_run():
     stop = AtStep(3, lambda model: setattr(model, "stop_training", True))
     outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[stop])
-    assert (outcome.reason, outcome.progress.step, outcome.keeper.steps) == ("callback", 3, [3])
+    assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("callback", 3, [3])
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights():
@@ -188,14 +189,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
         r"Step 4 gave a loss of nan and a gradient of length nan: not finite\. That step was not taken; step 3 is "
-        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Go on with a lower learning_rate, "
-        r'or precision="float32"\.'
+        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Continue with a lower "
+        r'learning_rate, or precision="float32"\.'
     )
     outcome = run_small(
-        plan_of(last_step=20, eval_every=10), work_of(batch=batch), trainer=(trainer, variables),
+        plan_of(last_step=20, eval_every=10), data_of(micro_batch=batch), trainer=(trainer, variables),
         callbacks=[remember], expect=pytest.raises(TrainingError, match=message),
     )  # fmt: skip
-    assert outcome.progress.step == 3
+    assert outcome.state.step == 3
     assert outcome.keeper.steps == [3]
     assert_equal(outcome.keeper.weights, good)
     assert_equal(values_of(variables), good)
@@ -203,8 +204,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
 
 def test_a_learning_rate_far_too_high_ends_in_that_message():
     settings = FinetuneSettings(learning_rate=1e30, warmup_steps=0, clip_norm=0.0)
-    outcome = run_small(plan_of(last_step=20), work_of(held_out=()), settings, expect=pytest.raises(TrainingError))
-    assert outcome.progress.step < 20
+    outcome = run_small(plan_of(last_step=20), data_of(held_out=()), settings, expect=pytest.raises(TrainingError))
+    assert outcome.state.step < 20
 
 
 def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
@@ -219,7 +220,7 @@ def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
 
 
 class BugError(Exception):
-    """What a callback of the user's, or an observer, may raise."""
+    """What a callback, the user's or ours, may raise."""
 
 
 class RaiseIn(keras.callbacks.Callback):
@@ -263,9 +264,7 @@ def test_what_an_observer_or_the_sampling_raises_saves_too():
     def fail(step):
         raise BugError
 
-    outcome = run_small(
-        plan_of(last_step=20, sample_every=3), work_of(sample=fail), FAST, expect=pytest.raises(BugError)
-    )
+    outcome = run_small(plan_of(last_step=20, sample_every=3), None, FAST, sample=fail, expect=pytest.raises(BugError))
     assert outcome.keeper.steps == [3]
 
 
@@ -283,14 +282,14 @@ def test_an_error_within_a_step_saves_nothing_of_it(monkeypatch):
         plan_of(last_step=20, eval_every=2), trainer=(trainer, variables),
         expect=pytest.raises(tf.errors.InvalidArgumentError, match="broken kernel"),
     )  # fmt: skip
-    assert (outcome.progress.step, outcome.keeper.steps) == (3, [])
+    assert (outcome.state.step, outcome.keeper.steps) == (3, [])
 
 
 @pytest.mark.parametrize(
     ("saved_before", "told"),
     [
-        ((), "Step 3 could not be saved (OSError: gone); the run has no checkpoint to go on from."),
-        ((2,), "Step 3 could not be saved (OSError: gone); the run goes on from step 2."),
+        ((), "Step 3 could not be saved (OSError: gone); the run has no checkpoint to continue from."),
+        ((2,), "Step 3 could not be saved (OSError: gone); the run continues from step 2."),
     ],
 )
 def test_a_save_that_fails_too_does_not_hide_the_error(saved_before, told, monkeypatch):
@@ -300,7 +299,7 @@ def test_a_save_that_fails_too_does_not_hide_the_error(saved_before, told, monke
 
     monkeypatch.setattr(KeptSteps, "save", save)
     outcome = run_small(
-        plan_of(last_step=20, save_every=2 if saved_before else None), work_of(held_out=()), FAST,
+        plan_of(last_step=20, save_every=2 if saved_before else None), data_of(held_out=()), FAST,
         callbacks=[RaiseIn("on_train_batch_end", 3)], expect=pytest.raises(BugError, match="mine"),
     )  # fmt: skip
     assert outcome.seen.notices == [told]
@@ -314,7 +313,7 @@ def test_a_disk_that_did_not_take_a_checkpoint_is_not_tried_again(monkeypatch):
         raise StorageError("full")
 
     monkeypatch.setattr(KeptSteps, "save", save)
-    run_small(plan_of(last_step=20, save_every=2), work_of(held_out=()), expect=pytest.raises(StorageError))
+    run_small(plan_of(last_step=20, save_every=2), data_of(held_out=()), expect=pytest.raises(StorageError))
     assert tried == [2]
 
 
@@ -324,7 +323,7 @@ def test_a_second_ctrl_c_is_obeyed_at_once():
         os.kill(os.getpid(), signal.SIGINT)
 
     outcome = run_small(
-        plan_of(last_step=20), work_of(held_out=()), callbacks=[AtStep(3, twice)],
+        plan_of(last_step=20), data_of(held_out=()), callbacks=[AtStep(3, twice)],
         expect=pytest.raises(KeyboardInterrupt),
     )  # fmt: skip
     assert outcome.keeper.steps == []
@@ -332,10 +331,8 @@ def test_a_second_ctrl_c_is_obeyed_at_once():
 
 def test_the_data_goes_on_at_the_step_where_the_run_does():
     """Micro-batches are numbered through the run: step s has numbers s x A to s x A + A - 1."""
-    from gpt2simple.training.loop import _dataset
-
     done = [4, 1]  # asked anew for each reading
-    data = _dataset(work_of(accumulate=3), lambda: done.pop(0))
+    data = steps_dataset(data_of(accumulate=3), lambda: done.pop(0))
     for numbers in ((12, 13, 14), (3, 4, 5)):
         first = next(iter(data))
         np.testing.assert_array_equal(first[0], np.stack([batch_of(number)[0] for number in numbers]))
@@ -344,9 +341,7 @@ def test_the_data_goes_on_at_the_step_where_the_run_does():
 
 def test_nothing_of_the_pipeline_is_tuned():
     """The tuning thread sleeps for up to a minute at a time, and the end of a run would wait for it to wake."""
-    from gpt2simple.training.loop import _dataset
-
-    assert _dataset(work_of(), int).options().autotune.enabled is False
+    assert steps_dataset(data_of(), int).options().autotune.enabled is False
 
 
 class Told(keras.callbacks.Callback):
@@ -392,7 +387,7 @@ def test_keras_epochs_of_a_run_that_goes_on_are_counted_from_its_beginning():
 def test_passes_that_end_within_the_batches_of_a_step_are_looked_at_as_they_end():
     """Seven windows, three in a step: the interval was rounded up, and each look was later than the last."""
     outcome = run_small(
-        plan_of(last_step=20, eval_every=Fraction(7, 3)), work_of(epoch_at=lambda number: number * 3 / 7), FAST
+        plan_of(last_step=20, eval_every=Fraction(7, 3)), data_of(epoch_at=lambda number: number * 3 / 7), FAST
     )
     looks, passes = outcome.seen.of("EvaluationRecord"), outcome.seen.of("EpochRecord")
     assert [look.step for look in looks[1:-1]] == [record.step for record in passes] == [3, 5, 7, 10, 12, 14, 17, 19]
@@ -406,16 +401,16 @@ def test_a_callback_that_stops_at_the_end_of_a_keras_epoch_stops_the_run():
             self.model.stop_training = epoch == 1
 
     outcome = run_small(plan_of(last_step=20, eval_every=Fraction(9, 2)), callbacks=[Stop(), told])
-    assert (outcome.reason, outcome.progress.step) == ("callback", 9)
+    assert (outcome.reason, outcome.state.step) == ("callback", 9)
     assert told.calls[-2:] == ["1 ended", "end"]
 
 
 def test_keras_does_not_complain_that_looks_take_longer_than_steps(caplog):
-    run_small(plan_of(last_step=24, eval_every=2), work_of(held_out=[batch_of(n) for n in range(30)]))
+    run_small(plan_of(last_step=24, eval_every=2), data_of(held_out=[batch_of(n) for n in range(30)]))
     assert caplog.messages == []
 
 
 def test_held_out_text_is_measured_in_float32_in_any_precision():
     """The head alone in 16 bits would cost digits that decide which step is best."""
-    losses = [small_trainer(dtype=dtype)[0].held_out_nats(*batch_of(0)) / 32 for dtype in (tf.float32, tf.bfloat16)]
+    losses = [small_trainer(dtype=dtype)[0].evaluate_batches([batch_of(0)]).loss for dtype in (tf.float32, tf.bfloat16)]
     assert losses[1] == pytest.approx(losses[0], rel=5e-3)

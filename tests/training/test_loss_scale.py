@@ -91,4 +91,4 @@ def test_the_loop_passes_over_an_overflow_and_gives_up_after_50_in_a_row(monkeyp
     failed = run_small(
         plan_of(last_step=200, eval_every=100), trainer=(trainer, variables), expect=pytest.raises(TrainingError)
     )
-    assert failed.progress.step == 49
+    assert failed.state.step == 49

@@ -5,15 +5,17 @@ import pytest
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.memory import choose_checkpointing, estimate_memory, estimate_seconds_per_step
+from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_memory, estimate_seconds_per_step
 
 SHAPE_124M = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 PARAMETERS = 124_439_808
 GB = 1e9
 
 
-def estimate(settings=None, window=1024, dtype_bytes=4, checkpointing=False):
-    return estimate_memory(SHAPE_124M, settings or FinetuneSettings(), window, dtype_bytes, checkpointing=checkpointing)
+def estimate(settings=None, window=1024, dtype_bytes=4, gradient_checkpointing=False):
+    return estimate_memory(
+        SHAPE_124M, settings or FinetuneSettings(), window, dtype_bytes, gradient_checkpointing=gradient_checkpointing
+    )
 
 
 def test_weights_and_moments_are_four_bytes_each():
@@ -24,7 +26,7 @@ def test_weights_and_moments_are_four_bytes_each():
     assert found.total > found.weights + found.optimizer + max(found.gradients, found.activations)
 
 
-def test_in_16_bits_gradients_of_matrices_are_half_as_large_and_weights_are_not():
+def test_in_16_bits_gradients_matrices_are_half_as_large_and_weights_are_not():
     matrices = PARAMETERS - 50257 * 768
     single, half = estimate(), estimate(dtype_bytes=2)
     assert half.weights == single.weights
@@ -41,7 +43,7 @@ def test_activations_grow_with_rows_and_shrink_with_checkpointing():
     rows = 1024 * 768
     per_layer = (four.activations - one.activations) / 3 / 12
     assert per_layer == pytest.approx((8 + 14 * 4) * rows)  # what the comment on a block adds up to
-    assert estimate(checkpointing=True).activations < 0.7 * one.activations
+    assert estimate(gradient_checkpointing=True).activations < 0.7 * one.activations
 
 
 def test_a_step_of_124m_is_of_the_measured_size():
@@ -50,7 +52,7 @@ def test_a_step_of_124m_is_of_the_measured_size():
 
 
 def choose(free, **settings):
-    return choose_checkpointing(SHAPE_124M, FinetuneSettings(**settings), 1024, 4, free)
+    return choose_gradient_checkpointing(SHAPE_124M, FinetuneSettings(**settings), 1024, 4, free)
 
 
 def test_with_enough_memory_nothing_is_recomputed_or_said():
@@ -59,18 +61,18 @@ def test_with_enough_memory_nothing_is_recomputed_or_said():
 
 
 def test_recomputing_is_chosen_where_that_makes_it_fit():
-    plain, saving = (estimate(FinetuneSettings(batch_size=4), checkpointing=c).total for c in (False, True))
-    checkpointing, remark = choose((plain + saving) / 2 / 0.9, batch_size=4)
-    assert checkpointing
+    plain, saving = (estimate(FinetuneSettings(batch_size=4), gradient_checkpointing=c).total for c in (False, True))
+    gradient_checkpointing, remark = choose((plain + saving) / 2 / 0.9, batch_size=4)
+    assert gradient_checkpointing
     assert remark is not None
     assert remark.startswith("Gradient checkpointing is on: without it about ")
 
 
 def test_a_warning_names_the_settings_that_help():
-    checkpointing, remark = choose(1 * GB)
-    assert checkpointing
+    gradient_checkpointing, remark = choose(1 * GB)
+    assert gradient_checkpointing
     assert remark is not None
-    assert "1.0 GB are free: it may be stopped by the system. Ways to need less: a smaller batch_size, " in remark
+    assert "1.0 GB are free; it may be stopped by the system. To need less: a smaller batch_size, " in remark
     assert "gradient_checkpointing=True" not in remark
     off, remark = choose(1 * GB, gradient_checkpointing=False)
     assert not off

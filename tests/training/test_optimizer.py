@@ -217,6 +217,6 @@ def test_a_factor_asked_for_after_the_last_step_goes_on_with_the_run(warmup, bef
     assert kept == pytest.approx(0.3)
     _, resumed = optimizer_of("sgd", rate=schedule)
     resumed.iterations.assign(before)
-    resumed.rate.go_on(before, kept)
+    resumed.rate.restore(before, kept)
     assert float(resumed.learning_rate) == pytest.approx(float(straight.learning_rate)), "callbacks read it"
     assert steps_with(resumed, 4) == steps_with(straight, 4)

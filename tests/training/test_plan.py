@@ -52,7 +52,7 @@ def looks_of(every, until, **changes):
     made = StepPlan(
         last_step=until, eval_every=every, save_every=None, sample_every=0, patience=3, steps_per_epoch=1.0, **changes
     )
-    return made, [step for step in range(until + 1) if made.is_look(step)]
+    return made, [step for step in range(until + 1) if made.evaluates_at(step)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def looks_of(every, until, **changes):
 def test_the_steps_that_end_in_a_look(every, expected):
     made, looks = looks_of(every, 20)
     assert looks == expected
-    assert [made.looks_until(step) for step in range(21)] == [sum(look <= step for look in looks) for step in range(21)]
+    assert [made.evaluations_until(step) for step in range(21)] == [
+        sum(look <= step for look in looks) for step in range(21)
+    ]
 
 
 @pytest.mark.parametrize("windows", [7, 10, 403, 1000])
@@ -80,7 +82,7 @@ def test_each_pass_over_the_text_ends_in_a_look_without_drifting(windows, batch_
     made = plan(windows, eval_every="epoch", batch_size=batch_size)
     passes = [step * batch_size // windows for step in range(3000)]
     ends = [step for step in range(1, 3000) if passes[step] > passes[step - 1]]
-    assert [step for step in range(3000) if made.is_look(step)] == ends
+    assert [step for step in range(3000) if made.evaluates_at(step)] == ends
 
 
 @pytest.mark.parametrize(
@@ -98,13 +100,13 @@ def test_each_pass_over_the_text_ends_in_a_look_without_drifting(windows, batch_
 )
 def test_stretches_lead_from_look_to_look(every, step, end, expected):
     made, _ = looks_of(every, end)
-    assert list(made.stretches(step)) == expected
+    assert list(made.keras_epochs(step)) == expected
 
 
 def test_a_run_without_an_end_is_one_stretch_after_the_other():
     made = plan(eval_every=4)
     assert made.last_step is None
-    assert list(made.stretches(8)) == [(4, (ENDLESS - 8) // 4)]
+    assert list(made.keras_epochs(8)) == [(4, (ENDLESS - 8) // 4)]
 
 
 def test_the_rest():

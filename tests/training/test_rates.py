@@ -26,9 +26,7 @@ def finetune(place, run_name, steps, callback=None, **changes):
     settings = {
         "window": 16, "learning_rate": RATE, "warmup_steps": 0, "eval_every": LOOK_EVERY, "sample_every": 0, "seed": 3,
     }  # fmt: skip
-    with Session(
-        str(place / "model"), run_name=run_name, checkpoint_dir=place, precision="float32", notify=lambda text: None
-    ) as session:
+    with Session(str(place / "model"), run_name=run_name, checkpoint_dir=place, precision="float32") as session:
         result = session.finetune(place / "text.txt", steps=steps, callbacks=callback, **settings | changes)
     assert result.steps == steps
     return np.array([record.learning_rate for record in read_metrics(place / run_name).steps]) / RATE

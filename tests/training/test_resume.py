@@ -9,6 +9,7 @@ import pytest
 
 from gpt2simple.api.session import Session
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.writer import RunDirectory
 from tests.helpers.paths import ROOT
 from tests.helpers.training import InterruptIn
@@ -39,10 +40,7 @@ def place(tmp_path_factory):
 
 
 def open_session(place, run_name, precision):
-    return Session(
-        str(place / "model"), run_name=run_name, checkpoint_dir=place / "checkpoint", precision=precision,
-        notify=lambda text: None,
-    )  # fmt: skip
+    return Session(str(place / "model"), run_name=run_name, checkpoint_dir=place / "checkpoint", precision=precision)
 
 
 def finetune(place, run_name, precision, *, callbacks=None, session=None, **changes):
@@ -96,8 +94,8 @@ def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place,
         assert "finished at step 2" in result.summary()
         monkeypatch.undo()
         assert session.generate("The ", length=2)[0].startswith("The ")
-    run = RunDirectory(place / "checkpoint" / name, pytest.fail)
-    assert (run.info.ended, run.info.latest_step) == ("finished", 2)
+    info = RunInfo.read(place / "checkpoint" / name)
+    assert (info.ended, info.latest_step) == ("finished", 2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -14,7 +14,7 @@ from tests.helpers.training import assert_equal, batch_of, small_trainer, stacke
 
 def step_of(trainer, batches, step=0, loss_scale=1.0):
     """Mean loss and gradients as float32 arrays; not compiled, which would take longer than the test."""
-    of_step = trainer._gradients_of.of_step
+    of_step = trainer._step.gradients
     nats, tokens, found = of_step(stacked(batches), tf.constant(step), tf.constant(loss_scale))
     return float(nats / tokens), {name: tf.cast(g, tf.float32).numpy() for name, g in found.items()}
 
@@ -58,7 +58,8 @@ def test_each_micro_batch_of_a_run_has_masks_of_its_own():
 def test_accumulated_checkpointed_gradients_with_dropout_equal_plain_ones():
     settings, parts = FinetuneSettings(dropout=0.1), [batch_of(0), batch_of(1)]
     (loss, plain), (same, again) = (
-        step_of(small_trainer(settings, checkpointing=checkpointing)[0], parts, 3) for checkpointing in (False, True)
+        step_of(small_trainer(settings, gradient_checkpointing=checkpointing)[0], parts, 3)
+        for checkpointing in (False, True)
     )
     assert same == pytest.approx(loss, rel=1e-6)
     assert largest_relative_difference(again, plain) < 1e-6
@@ -108,7 +109,7 @@ def test_a_part_has_the_gradients_that_it_has_in_the_whole():
 def products_in_step(settings):
     trainer, _ = small_trainer(settings)
     example = stacked([batch_of(0)])
-    graph = tf.function(trainer._gradients_of.of_step).get_concrete_function(example, tf.constant(0), tf.constant(1.0))
+    graph = tf.function(trainer._step.gradients).get_concrete_function(example, tf.constant(0), tf.constant(1.0))
     return sum(operation.type in ("MatMul", "BatchMatMulV2") for operation in graph.graph.get_operations())
 
 

@@ -23,7 +23,8 @@ def test_losses_are_those_of_the_step_in_pieces(dtype, tolerance):
     """With all that a step can have: dropout, accumulation, blocks computed twice."""
     settings = FinetuneSettings(**FAST, dropout=0.1, accumulate_gradients=2)
     in_pieces, as_one = (
-        small_trainer(settings, dtype=dtype, checkpointing=True, compile_whole_step=whole)[0] for whole in (False, True)
+        small_trainer(settings, dtype=dtype, gradient_checkpointing=True, compile_whole_step=whole)[0]
+        for whole in (False, True)
     )
     assert as_one.jit_compile
     assert not in_pieces.jit_compile
@@ -35,12 +36,12 @@ def test_losses_are_those_of_the_step_in_pieces(dtype, tolerance):
 def test_the_look_at_held_out_text_is_compiled_too_and_equal():
     in_pieces, as_one = (small_trainer(compile_whole_step=whole)[0] for whole in (False, True))
     batch = batch_of(7)
-    assert as_one.held_out_nats(*batch) == pytest.approx(in_pieces.held_out_nats(*batch), rel=2e-5)
+    assert as_one.evaluate_batches([batch]).loss == pytest.approx(in_pieces.evaluate_batches([batch]).loss, rel=2e-5)
 
 
-def compiled_products(checkpointing):
-    trainer, _ = small_trainer(checkpointing=checkpointing, compile_whole_step=True)
-    of_step = tf.function(trainer._gradients_of.of_step, jit_compile=True)
+def compiled_products(gradient_checkpointing):
+    trainer, _ = small_trainer(gradient_checkpointing=gradient_checkpointing, compile_whole_step=True)
+    of_step = tf.function(trainer._step.gradients, jit_compile=True)
     arguments = stacked([batch_of(0)]), tf.constant(0), tf.constant(1.0)
     return of_step.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo").count(" dot(")
 

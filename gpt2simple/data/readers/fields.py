@@ -14,7 +14,6 @@ from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
 
 
@@ -35,7 +34,7 @@ class TextChooser:
         return any(isinstance(field, str) and not field.isdecimal() for field in by_name)
 
     def needed(self, names: list[str]) -> list[str]:
-        """Those of ``names`` that the text is made of; all where only the first record can tell.
+        """Those of ``names`` that the text is made of; all of them where the first record decides.
 
         Raises:
             DataError: one that the user named is not among them.
@@ -51,7 +50,7 @@ class TextChooser:
 
         Args:
             record: names and values.
-            place: where the record stands, for messages: "line 3".
+            place: where the record is, for messages: "line 3".
 
         Raises:
             DataError: a field is missing, holds no text, or cannot be guessed.

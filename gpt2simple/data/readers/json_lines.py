@@ -1,6 +1,6 @@
 """JSON and JSON Lines: each line, or each entry of a list, is a document.
 
-Which key holds the text is `fields`' affair.
+`fields` chooses the key that holds the text.
 """
 
 from __future__ import annotations
@@ -9,37 +9,37 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
-from gpt2simple.data.readers.plain import decoded
+from gpt2simple.data.readers.plain import decoded, decoded_lines
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 
-def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
+def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each line: a string, or an object of which a key holds the text.
 
     Raises:
         DataError: a line is not JSON, or has no such key.
     """
     chooser = TextChooser(name, settings)
-    for number, line in enumerate(_lines(name, stream, settings.encoding), start=1):
+    for number, line in enumerate(decoded_lines(name, stream, settings.encoding), start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line.rstrip("\n"))
         except ValueError as error:
             raise DataError(
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
                 "give plain text the ending .txt."
             ) from error
-        yield _piece(name, value, chooser, f"line {number}")
+        yield _document(name, value, chooser, f"line {number}")
 
 
-def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
+def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
-    An object that holds nothing but one list stands for that list. Lines of JSON are understood too.
+    An object that holds nothing but one list is read as that list. Lines of JSON are understood too.
 
     Raises:
         DataError: the file is not JSON, or an entry has no such key.
@@ -55,14 +55,14 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[P
     if isinstance(values, dict) and len(values) == 1 and isinstance(next(iter(values.values())), list):
         values = next(iter(values.values()))
     for number, value in enumerate(values if isinstance(values, list) else [values]):
-        yield _piece(name, value, chooser, f"entry {number}")
+        yield _document(name, value, chooser, f"entry {number}")
 
 
-def _piece(name: str, value: Any, chooser: TextChooser, place: str) -> Piece:
+def _document(name: str, value: Any, chooser: TextChooser, place: str) -> TextPart:
     if isinstance(value, str):
-        return Piece(value, True)
+        return TextPart(value)
     if isinstance(value, dict) and value:
-        return Piece(chooser.text(value, place), True)
+        return TextPart(chooser.text(value, place))
     raise DataError(
         f"{name}, {place}: found {json.dumps(value)[:60]}; expected a string, or an object with a text in it."
     )
@@ -73,12 +73,3 @@ def _as_lines(text: str) -> list[Any] | None:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError:
         return None
-
-
-def _lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
-    held = ""
-    for text in decoded(name, stream, encoding):
-        lines = (held + text).split("\n")  # not splitlines: JSON strings may hold U+2028 as it is
-        held = lines.pop()
-        yield from lines
-    yield held

@@ -1,6 +1,6 @@
 """Texts that gpt-2-simple encoded before: .npz files of token ids.
 
-They are decoded and encoded again, which gives the end-of-text token its right id: gpt-2-simple spelled it out.
+They are decoded and encoded again, which gives the end-of-text token its right id: gpt-2-simple encoded its spelling.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
 _TOKENS_AT_ONCE = 1 << 18
 
 
-def read_npz(name: str, stream: BinaryIO, tokenizer: Tokenizer) -> Iterator[Piece]:
+def read_npz(name: str, stream: BinaryIO, tokenizer: Tokenizer) -> Iterator[TextPart]:
     """One document for each array, and a new one after each end-of-text id.
 
     Raises:
@@ -33,7 +33,7 @@ def read_npz(name: str, stream: BinaryIO, tokenizer: Tokenizer) -> Iterator[Piec
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{name} is no .npz file of token ids ({error}). Encode the text again, or give the text itself."
+            f"{name} is not an .npz file of token ids ({error}). Encode the text again, or give the text itself."
         ) from error
 
 
@@ -52,10 +52,10 @@ def _checked(name: str, key: str, ids: np.ndarray, tokenizer: Tokenizer) -> np.n
     return ids
 
 
-def _documents(name: str, ids: np.ndarray, tokenizer: Tokenizer) -> Iterator[Piece]:
+def _documents(name: str, ids: np.ndarray, tokenizer: Tokenizer) -> Iterator[TextPart]:
     for document in np.split(ids, np.flatnonzero(ids == tokenizer.end_of_text)):
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for start in range(0, len(document), _TOKENS_AT_ONCE):
             data = tokenizer.decode_bytes(document[start : start + _TOKENS_AT_ONCE].tolist())
-            yield Piece(decoder.decode(data), False)
-        yield Piece(decoder.decode(b"", final=True), True)
+            yield TextPart(decoder.decode(data), False)
+        yield TextPart(decoder.decode(b"", final=True))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
@@ -13,7 +13,7 @@ from gpt2simple.settings.text import TextSettings
 _ROWS_AT_ONCE = 1024
 
 
-def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[Piece]:
+def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each row, read in bounded memory.
 
     Raises:
@@ -30,12 +30,6 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
         file = parquet.ParquetFile(stream)
         columns = chooser.needed(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            yield from (_piece(row, chooser) for row in batch.to_pylist())
+            yield from (TextPart(chooser.text(row, "a row")) for row in batch.to_pylist())
     except (ArrowException, OSError) as error:
-        raise DataError(
-            f"{name} is no readable Parquet file ({error}). Get it anew from where it came from."
-        ) from error
-
-
-def _piece(row: dict[str, Any], chooser: TextChooser) -> Piece:
-    return Piece(chooser.text(row, "a row"), True)
+        raise DataError(f"{name} is not a readable Parquet file ({error}). Copy or download it again.") from error

@@ -9,8 +9,9 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.settings.text import TextSettings
 
 _READ_BYTES = 1 << 20
 
@@ -39,15 +40,15 @@ def check_encoding(encoding: str) -> None:
         ) from None
 
 
-def read_plain(name: str, stream: BinaryIO, encoding: str) -> Iterator[Piece]:
+def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document: the whole stream.
 
     Raises:
         DataError: a byte is not of this encoding; the message names file, place and what to try.
     """
-    for text in decoded(name, stream, encoding):
-        yield Piece(text, False)
-    yield Piece("", True)
+    for text in decoded(name, stream, settings.encoding):
+        yield TextPart(text, False)
+    yield TextPart("")
 
 
 def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
@@ -71,10 +72,20 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
         data = stream.read(_READ_BYTES)
 
 
+def decoded_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines of a stream with their ends; only ``\\n`` ends one: JSON strings may hold U+2028, cells a form feed."""
+    held = ""
+    for text in decoded(name, stream, encoding):
+        *lines, held = (held + text).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if held:
+        yield held
+
+
 def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:
     if b"\0" in error.object[:4096]:
         return DataError(
-            f"{name} is no plain text: it holds zero bytes, and byte {place} is not {encoding}. "
+            f"{name} is not plain text: it holds zero bytes, and byte {place} is not {encoding}. "
             "Save it as plain text, or give its encoding (encoding='utf-16-le', --encoding utf-16-le)."
         )
     value = error.object[error.start]

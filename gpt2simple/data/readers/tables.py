@@ -1,6 +1,6 @@
 """CSV and TSV: each row is a document.
 
-Knows the quoting rules (through Python's csv module) and how to tell a header; the text's columns are `fields`' affair.
+Knows the quoting rules (through Python's csv module) and how to recognise a header; `fields` chooses the column.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import USUAL_NAMES, TextChooser
-from gpt2simple.data.readers.plain import decoded
+from gpt2simple.data.readers.plain import decoded_lines
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,072 is shorter than many a story
-
 _NAME = re.compile(r"[^\W\d][\w.-]*( [\w.-]+){0,2}")
 
 
-def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[Piece]:
+def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[TextPart]:
     """One document for each row.
 
     Raises:
@@ -32,7 +30,8 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
     """
     chooser = TextChooser(name, settings)
     csv.field_size_limit(_LONGEST_FIELD)
-    rows = csv.reader(_lines(name, stream, settings.encoding), delimiter=delimiter, strict=True)
+    lines = (line.replace("\r\n", "\n") for line in decoded_lines(name, stream, settings.encoding))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         first = next((row for row in rows if row), None)
         if first is None:
@@ -42,10 +41,10 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         names = first if header else [str(number) for number in range(len(first))]
         chooser.needed(names)  # a wrong column is an error even where no row follows
         for row in ([] if header else [first]) + ([second] if second else []):
-            yield _piece(row, names, chooser, name, rows.line_num)
+            yield _document(row, names, chooser, name, rows.line_num)
         for row in rows:
             if row:
-                yield _piece(row, names, chooser, name, rows.line_num)
+                yield _document(row, names, chooser, name, rows.line_num)
     except csv.Error as error:
         raise DataError(
             f"{name}, line {rows.line_num}: this is no valid row ({error}). "
@@ -53,53 +52,42 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         ) from error
 
 
-def _piece(row: list[str], names: list[str], chooser: TextChooser, name: str, line: int) -> Piece:
+def _document(row: list[str], names: list[str], chooser: TextChooser, name: str, line: int) -> TextPart:
     if len(row) > len(names):
         raise DataError(
             f"{name}, line {line}: the row has {len(row)} columns, the first one has {len(names)}. "
             "Put fields that hold the separator in double quotes."
         )
     record = dict(zip(names, row + [""] * (len(names) - len(row)), strict=True))
-    return Piece(chooser.text(record, f"line {line}"), True)
+    return TextPart(chooser.text(record, f"line {line}"))
 
 
 def _has_header(
     name: str,
     first: list[str],
     second: list[str] | None,
-    told: bool | None,
+    given: bool | None,
     needs_names: bool,
 ) -> bool:
-    """Whether the first row names the columns: as told, or as the columns asked for, or as it looks.
+    """Whether the first row names the columns: as given, as the chosen columns need it, or as it appears.
 
-    It looks so when all its cells are different short names, and one of them is a usual one ("text") or the second
+    It appears so when all its cells are different short names, and one of them is a usual one ("text") or the second
     row's cells are not all of that kind.
     """
-    if told is not None:
-        return told
+    if given is not None:
+        return given
     if needs_names:
         return True
     usual = any(cell.strip().lower() in USUAL_NAMES for cell in first)
     differ = second is not None and not _are_names(second)
-    looks = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
+    names_columns = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
     shown = ", ".join(repr(cell[:30]) for cell in first[:5])
-    if looks:
+    if names_columns:
         logger.info(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
     else:
         logger.info(f"{name}: the first row ({shown}) is taken as text; header=True reads it as column names.")
-    return looks
+    return names_columns
 
 
 def _are_names(row: list[str]) -> bool:
     return all(len(cell) <= 40 and _NAME.fullmatch(cell.strip()) for cell in row)
-
-
-def _lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """The lines of a stream with their ends, as the csv module wants them."""
-    held = ""
-    for text in decoded(name, stream, encoding):
-        lines = (held + text).replace("\r\n", "\n").split("\n")
-        held = lines.pop()
-        yield from (line + "\n" for line in lines)
-    if held:
-        yield held

@@ -16,19 +16,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from gpt2simple.backend.tensorflow import quiet_stderr
-from gpt2simple.data.documents import Piece
+from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 PREFIX = "tfds:"
+_SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
 
-_SHOWN_CHARACTERS = 1000  # of what a builder says; instructions for downloads by hand are that long
 
-
-def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[Piece]:
+def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each string of a ``tf.data.Dataset``, whose elements are strings, dictionaries or tuples.
 
     Raises:
@@ -36,7 +34,7 @@ def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[Piece]:
     """
     chooser = TextChooser("the tf.data.Dataset", settings)
     for number, element in enumerate(dataset.as_numpy_iterator()):
-        yield from _pieces(element, chooser, f"element {number}")
+        yield from _documents(element, chooser, f"element {number}")
 
 
 class CatalogueText:
@@ -68,12 +66,12 @@ class CatalogueText:
         state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         return hashlib.sha256(json.dumps([str(self._builder.info.full_name), self._split, state]).encode()).hexdigest()
 
-    def pieces(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[TextPart]:
         """One document for each example."""
         chooser = TextChooser(self._name, self._settings)
         examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
         for number, example in enumerate(examples):
-            yield from _pieces(example, chooser, f"example {number}")
+            yield from _documents(example, chooser, f"example {number}")
 
     def _prepare(self, dataset_name: str) -> None:
         if self._builder.info.splits:
@@ -106,14 +104,14 @@ class CatalogueText:
         return chosen
 
 
-def _pieces(element: Any, chooser: TextChooser, place: str) -> Iterator[Piece]:
+def _documents(element: Any, chooser: TextChooser, place: str) -> Iterator[TextPart]:
     record = _as_record(element, place)
     arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
     if not _is_batch(record, arrays):
-        yield Piece(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place), True)
+        yield TextPart(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place))
         return
     for row in range(len(next(iter(arrays.values())))):
-        yield Piece(chooser.text(record | {name: _row(value, row) for name, value in arrays.items()}, place), True)
+        yield TextPart(chooser.text(record | {name: _row(value, row) for name, value in arrays.items()}, place))
 
 
 def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:

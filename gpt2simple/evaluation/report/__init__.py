@@ -1,1 +1,1 @@
-"""A run, or several, on one page: what was gathered, how it is drawn, how it is laid out."""
+"""Pages: a report on runs, and a comparison of models."""

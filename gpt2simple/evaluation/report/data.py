@@ -1,4 +1,4 @@
-"""What a report says of one run, gathered from its folder: every number that the page shows, and its JSON form."""
+"""The contents of a report on one run, read from its folder: every number on the page, and their JSON form."""
 
 from __future__ import annotations
 
@@ -7,40 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpt2simple.errors import RunError
 from gpt2simple.evaluation.memorisation import MemorisationReport, TrainingText
 from gpt2simple.evaluation.verdict import Verdict, judge
 from gpt2simple.runs import metrics, samples
 from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.description import RunInfo
-from gpt2simple.runs.records import EvaluationRecord, SampleRecord
+from gpt2simple.runs.records import SampleRecord
 from gpt2simple.settings import to_json
 
-# How many of a run's last samples say whether it knew its text by heart: those of early steps copy nothing anyway.
+# How many of a run's last samples decide whether the text was memorised: those of early steps copy nothing anyway.
 _JUDGED_SAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """One run.
+    """A run.
 
     Attributes:
         name: of its folder. info: its run.json.
-        steps, train, smooth: the training loss of each step drawn and its mean around it, nats per token [N].
-        looks: at the held-out text. verdict: on all of these.
-        samples: what the model wrote in training. memorisation: of them, in the same order; None where the training
-            text is not to be had, and then ``missing`` says why.
+        curves: training and held-out loss. verdict: on them.
+        samples: what the model wrote during training. memorisation: of them, in the same order; None if there is no
+            training text or no sample; ``missing`` then says why.
         steps_per_epoch: of the run. tokens, seconds: of training.
     """
 
     name: str
     info: RunInfo
-    steps: np.ndarray
-    train: np.ndarray
-    smooth: np.ndarray
-    looks: tuple[EvaluationRecord, ...]
+    curves: Curves
     verdict: Verdict
     samples: tuple[SampleRecord, ...]
     memorisation: MemorisationReport | None
@@ -49,20 +43,11 @@ class RunReport:
     tokens: int
     seconds: float
 
-    @property
-    def curves(self) -> Curves:
-        """The curves again, for the picture."""
-        curves = Curves()
-        curves.steps.extend(self.steps.tolist())
-        curves.train.extend(self.train.tolist())
-        for look in self.looks:
-            curves.add_evaluation(look)
-        return curves
-
     def to_json(self) -> dict[str, Any]:
-        """The run's numbers as JSON values; what is no number becomes null."""
+        """The run's numbers as JSON values, the training loss thinned out."""
         described = self.info.description
-        return {
+        steps, train, smooth = self.curves.drawn()
+        values = {
             "name": self.name,
             "model_name": described.model_name,
             "verdict": self.verdict.to_json(),
@@ -70,11 +55,11 @@ class RunReport:
                 "tokens": self.tokens,
                 "seconds": self.seconds,
                 "steps_per_epoch": self.steps_per_epoch,
-                "steps": self.steps.tolist(),
-                "loss": _finite(self.train),
-                "smoothed_loss": _finite(self.smooth),
+                "steps": steps.tolist(),
+                "loss": train.tolist(),
+                "smoothed_loss": smooth.tolist(),
             },
-            "held_out": [look.to_json() for look in self.looks],
+            "held_out": [evaluation.to_json() for evaluation in self.curves.held_out],
             "samples": [sample.to_json() for sample in self.samples],
             "memorisation": self.memorisation.to_json() if self.memorisation else None,
             "memorisation_missing": self.missing or None,
@@ -84,37 +69,37 @@ class RunReport:
             "environment": dict(described.environment),
             "seed": described.seed,
         }
+        return _finite(values)
 
 
-def _finite(values: np.ndarray) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _memorisation(text: TrainingText | None, written: list[SampleRecord]) -> MemorisationReport | None:
-    if text is None or not written:
-        return None
-    return text.look_for([sample.text for sample in written], judged=_JUDGED_SAMPLES)
+def _finite(value: Any) -> Any:
+    """A value without NaN and infinity, which JSON does not have: they become null."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:
-    """Why a run has none: it was to write none, it ended before the first, or they were deleted."""
+    """Why a run has no samples: sampling was off, it ended before the first one, or they were deleted."""
     every = info.description.settings.sample_every
     if every == 0:
-        return "The run wrote no samples (sample_every=0), so there is nothing to look at."
+        return "The run wrote no samples (sample_every=0), so memorisation cannot be measured."
     if every is not None and every <= steps:
-        return "The samples that the run wrote are no longer in its folder, so there is nothing to look at."
+        return "The samples that the run wrote are no longer in its folder, so memorisation cannot be measured."
     due = "none was due by then, or they were deleted" if every is None else f"one was due every {every:,}"
     return (
-        f"There are no samples to look at: the run took {steps:,} steps, and {due}. With "
+        f"There are no samples to measure memorisation with: the run took {steps:,} steps, and {due}. With "
         f"sample_every={max(steps // 5, 1)} it would have written five."
     )
 
 
-def gather(run_dir: Path, info: RunInfo, text: TrainingText | None, missing: str = "") -> RunReport:
-    """What there is to say of a run.
+def run_report(run_dir: Path, info: RunInfo, text: TrainingText | None, missing: str = "") -> RunReport:
+    """The report on a run.
 
     Args:
-        info: its run.json. text: what it learned from, for the share of its samples that is copied.
+        info: its run.json. text: what it was trained on, which its samples are compared with.
         missing: why ``text`` is None, a sentence.
 
     Raises:
@@ -127,18 +112,17 @@ def gather(run_dir: Path, info: RunInfo, text: TrainingText | None, missing: str
             f"{run_dir} has recorded no step yet, so there is nothing to report. Train it first: "
             f"gpt2simple.finetune(..., run_name={run_dir.name!r})."
         )
-    written = samples.read(run_dir)
-    steps, train, smooth = Curves.of(recorded.steps, recorded.evaluations).drawn()
+    written = tuple(samples.read(run_dir))
+    memorisation = None
+    if text is not None and written:
+        memorisation = text.find_copies([sample.text for sample in written], judged=_JUDGED_SAMPLES)
     return RunReport(
         name=run_dir.name,
         info=info,
-        steps=steps,
-        train=train,
-        smooth=smooth,
-        looks=tuple(recorded.evaluations),
+        curves=Curves.of(recorded.steps, recorded.evaluations),
         verdict=verdict,
-        samples=tuple(written),
-        memorisation=_memorisation(text, written),
+        samples=written,
+        memorisation=memorisation,
         missing=missing if written else _why_no_samples(info, recorded.steps[-1].step),
         steps_per_epoch=recorded.starts[-1].steps_per_epoch,
         tokens=recorded.steps[-1].tokens,

@@ -1,6 +1,6 @@
 """Which layout a folder's weights have, found by its files.
 
-Knows the files that tell the layouts apart, and what to say of a folder that has none; each layout's reader is loaded
+Knows which files tell the layouts apart, and the errors for a folder without any; each layout's reader is loaded
 only when it is met.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.huggingface import INDEX_FILE, WEIGHTS_FILE, SafetensorsSource
+from gpt2simple.gpt2.formats.huggingface import SafetensorsSource
+from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.formats.reader import WeightSource
 
 _LAYOUTS = (
@@ -18,7 +19,6 @@ _LAYOUTS = (
 )
 
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-
 _NAMES_SHOWN = 8
 
 
@@ -36,7 +36,7 @@ def open_checkpoint(folder: Path) -> WeightSource:
     present = {path.name for path in folder.iterdir()}
     if present & {WEIGHTS_FILE, INDEX_FILE}:
         return SafetensorsSource(folder)
-    if "tf_model.h5" in present:
+    if KERAS_FILE in present:
         from gpt2simple.gpt2.formats.keras_h5 import KerasH5Source  # here: loads h5py
 
         return KerasH5Source(folder)

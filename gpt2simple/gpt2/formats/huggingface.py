@@ -17,9 +17,16 @@ import numpy as np
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.formats.names import canonical_shapes, from_keras, from_pytorch, to_pytorch
+from gpt2simple.gpt2.formats.names import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    canonical_shapes,
+    from_keras,
+    from_pytorch,
+    to_pytorch,
+)
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
-from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile, Tensor, write_safetensors
+from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.gpt2.formats.validate import read_json_object
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_file, atomic_write
@@ -27,12 +34,7 @@ from gpt2simple.storage.files import atomic_file, atomic_write
 if TYPE_CHECKING:
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-WEIGHTS_FILE = "model.safetensors"
-
-INDEX_FILE = "model.safetensors.index.json"
-
 _HEAD = "lm_head.weight"
-
 _BODY = re.compile(r"(wte|wpe|ln_f|h\.\d+)\..*")
 
 
@@ -115,9 +117,6 @@ def _data_files(folder: Path) -> list[Path]:
         )
     return [folder / name for name in sorted(set(shards.values()))]
 
-
-# Makes transformers read the tensors as PyTorch's.
-PYTORCH_METADATA = {"format": "pt"}
 
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 

@@ -11,11 +11,9 @@ import h5py
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.names import from_keras
+from gpt2simple.gpt2.formats.names import KERAS_FILE, from_keras
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
 from gpt2simple.gpt2.formats.validate import require_data
-
-WEIGHTS_FILE = "tf_model.h5"
 
 
 class KerasH5Source(WeightSource):
@@ -28,7 +26,7 @@ class KerasH5Source(WeightSource):
             CheckpointError: a file or weight is missing, damaged or of another shape.
         """
         super().__init__(folder, "TensorFlow h5", read_config(folder))
-        path = folder / WEIGHTS_FILE
+        path = folder / KERAS_FILE
         require_data(path)
         try:
             self._file = h5py.File(path, "r")
@@ -50,7 +48,7 @@ class KerasH5Source(WeightSource):
         try:
             return self._file[self._places[name]][()]
         except OSError as error:
-            raise _damaged(self.folder / WEIGHTS_FILE, error) from error
+            raise _damaged(self.folder / KERAS_FILE, error) from error
 
 
 def _find_places(file: h5py.File) -> dict[str, str]:

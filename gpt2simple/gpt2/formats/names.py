@@ -1,18 +1,22 @@
-"""The names and shapes of GPT-2's weights, and what other layouts call them.
+"""The names and shapes of GPT-2's weights, what other layouts call them, and the files that they lie in.
 
 Canonical names are PyTorch's without the `transformer.` prefix; canonical matrices are [in, out], as GPT-2's authors,
 transformers' Conv1D and Keras all keep them: between layouts only names and leading 1s differ, nothing is transposed.
-Knows no files.
+Opens no file but TensorFlow's pointer.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weights lie in several files
+KERAS_FILE = "tf_model.h5"
+_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
-
 _KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
 
 # Causal masks that PyTorch keeps among the weights; the architecture implies them.
@@ -27,13 +31,8 @@ def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     e = config.n_embd
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (config.n_vocab, e), "wpe.weight": (config.n_ctx, e)}
     for i in range(config.n_layer):
-        shapes |= _norm(f"h.{i}.ln_1", e)
-        shapes |= _projection(f"h.{i}.attn.c_attn", e, 3 * e)
-        shapes |= _projection(f"h.{i}.attn.c_proj", e, e)
-        shapes |= _norm(f"h.{i}.ln_2", e)
-        shapes |= _projection(f"h.{i}.mlp.c_fc", e, 4 * e)
-        shapes |= _projection(f"h.{i}.mlp.c_proj", 4 * e, e)
-    return shapes | _norm("ln_f", e)
+        shapes |= {f"h.{i}.{name}": tuple(e * n for n in units) for name, units in BLOCK_WEIGHTS.items()}
+    return shapes | {"ln_f.weight": (e,), "ln_f.bias": (e,)}
 
 
 def from_pytorch(name: str) -> str | None:
@@ -72,14 +71,21 @@ def from_keras(name: str) -> str | None:
     return None
 
 
+def pointed_prefix(folder: Path) -> str | None:
+    """The TensorFlow 1 checkpoint that the file ``checkpoint`` names, such as ``model-1000``.
+
+    The path in it may be that of the machine it was written on; only its last part counts.
+
+    Returns:
+        "" where the file names none; None: there is no such file.
+    """
+    pointer = folder / "checkpoint"
+    if not pointer.is_file():
+        return None
+    named = _POINTER.search(pointer.read_text(encoding="utf-8", errors="replace"))
+    return named[1] if named else ""
+
+
 def _layers(parts: list[str]) -> str:
     layer = _LAYER.fullmatch(parts[0])
     return ".".join(["h", layer.group(1), *parts[1:]] if layer else parts)
-
-
-def _norm(path: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": (width,), f"{path}.bias": (width,)}
-
-
-def _projection(path: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": (inputs, outputs), f"{path}.bias": (outputs,)}

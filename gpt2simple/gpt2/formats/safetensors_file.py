@@ -34,10 +34,10 @@ _DTYPES: dict[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
 }
 
+# For the header: without it transformers takes the tensors for TensorFlow's.
+PYTORCH_METADATA = {"format": "pt"}
 _FLOATS = ("F64", "F32", "F16", "BF16")
-
 _LENGTH = struct.Struct("<Q")
-
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
 
@@ -49,6 +49,11 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: str  # F32, F16, BF16, I64, ...; the values are converted to it
     values: Callable[[], np.ndarray]
+
+    @property
+    def n_bytes(self) -> int:
+        """What its values take in the file."""
+        return math.prod(self.shape) * _DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def write_safetensors(file: BinaryIO | Path, tensors: Iterable[Tensor], metadata
         file: an open binary file (such as `storage.atomic_file` yields), or a path, which is overwritten in place.
         tensors: what to write. Wider types come first in the file, so that readers that map it find every value
             aligned; within a type the order is kept.
-        metadata: strings for the header; `{"format": "pt"}` makes transformers take the file for PyTorch's.
+        metadata: strings for the header, such as `PYTORCH_METADATA`.
     """
     if isinstance(file, Path):
         with file.open("wb") as opened:
@@ -127,7 +132,7 @@ def _header(tensors: list[Tensor], metadata: Mapping[str, str]) -> bytes:
     end = 0
     for tensor in tensors:
         assert tensor.name not in header, f"two tensors named {tensor.name}"
-        start, end = end, end + math.prod(tensor.shape) * _DTYPES[tensor.dtype].itemsize
+        start, end = end, end + tensor.n_bytes
         header[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data starts aligned

@@ -12,11 +12,9 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.names import from_tf1
+from gpt2simple.gpt2.formats.names import from_tf1, pointed_prefix
 from gpt2simple.gpt2.formats.reader import WeightSource, read_hparams
 from gpt2simple.gpt2.formats.validate import require_data
-
-_NAMED_LATEST = re.compile(r'^model_checkpoint_path:\s*"(.*)"', re.MULTILINE)
 
 _STEP = re.compile(r"model-(\d+)")
 
@@ -66,17 +64,14 @@ def latest_prefix(folder: Path) -> str:
         CheckpointError: `checkpoint` names one that is not here.
     """
     present = sorted(path.name.removesuffix(".index") for path in folder.glob("*.index"))
-    state = folder / "checkpoint"
-    if not state.is_file():
+    latest = pointed_prefix(folder)
+    if latest is None:
         return max(present, key=_step)
-    named = _NAMED_LATEST.search(state.read_text(encoding="utf-8", errors="replace"))
-    # The path may be that of the machine it was written on; only its last part counts.
-    latest = re.split(r"[/\\]", named.group(1))[-1] if named else ""
     if latest not in present:
         raise CheckpointError(
-            f"{state} names {latest or 'no checkpoint'}, whose .index file is not here; "
-            f"here are: {', '.join(present) or 'none'}. Copy the missing files, or delete {state.name} to use "
-            "the highest step."
+            f"{folder / 'checkpoint'} names {latest or 'no checkpoint'}, whose .index file is not here; "
+            f"here are: {', '.join(present) or 'none'}. Copy the missing files, or delete checkpoint to use the "
+            "highest step."
         )
     return latest
 

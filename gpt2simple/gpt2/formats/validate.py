@@ -1,11 +1,11 @@
-"""Whether a file holds data at all, before a reader trips over what it holds instead.
+"""Whether a file of a model folder holds its data at all, and reading the small ones.
 
-Knows the three things that lie under a checkpoint's file name without being one: nothing, a Git LFS pointer, and a page
-that a failed download left. Knows no format.
+Knows what may lie under a file's name instead: nothing, a Git LFS pointer, or a web page that a failed download left.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 from gpt2simple.errors import CheckpointError
 
 _LFS_POINTER = b"version https://git-lfs"
+_PAGE_STARTS = (b"<!", b"<?", b"<html", b"<error")
 
 
 def require_data(path: Path) -> None:
-    """Pass if a file exists and may hold data.
+    """Return if a file exists and may hold data.
 
     Raises:
         CheckpointError: it is missing, empty, a Git LFS pointer, or a web page.
@@ -35,10 +36,29 @@ def require_data(path: Path) -> None:
         )
     if not start:
         raise CheckpointError(f"{path} is empty: a copy or download was cut off. Copy or download it again.")
-    if start.lstrip().startswith((b"<!", b"<?", b"<html", b"<HTML")):
+    if is_page(start):
         raise CheckpointError(
             f"{path} is a web page, not the data: a download went wrong. Delete it and download it again."
         )
+
+
+def is_page(first_bytes: bytes) -> bool:
+    """Whether data begins as a web page or an XML error text does."""
+    # Azure's errors begin with a byte-order mark.
+    return first_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_PAGE_STARTS)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        CheckpointError: the file is missing, holds no data, or is not UTF-8.
+    """
+    require_data(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is not UTF-8 text (byte {error.start}). Copy or download it again.") from error
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -47,12 +67,13 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing or holds something else.
     """
-    require_data(path)
+    text = read_text(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(text)
     except ValueError as error:
         raise CheckpointError(
-            f"{path} is not valid JSON ({error}). Copy or download it again, or restore it from a backup."
+            f"{path} is not valid JSON ({error}); it begins with {text[:40]!r}. Copy or download it again, or restore "
+            "it from a backup."
         ) from error
     if not isinstance(value, dict):
         raise CheckpointError(

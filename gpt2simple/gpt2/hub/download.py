@@ -1,26 +1,26 @@
 """``download_gpt2`` and ``is_gpt2_downloaded``: a whole model, by name.
 
 A folder counts as holding a model by the names of its files; whether weights and config fit is found out when they are
-loaded. Knows the order of things (look, lock, check the disk, fetch file by file, weights last); not how one file is
+loaded. Knows the order of things (check, lock, check the disk, fetch file by file, weights last); not how one file is
 fetched.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from gpt2simple.errors import CheckpointError, DownloadError
+from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.disk import make_folder, require_space
-from gpt2simple.storage.locks import locked
+from gpt2simple.storage.locks import wait_for_lock
 from gpt2simple.storage.temporary import remove_leftovers
 
 logger = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ def holds_openai_model(folder: Path) -> bool:
 
 
 def _has_hub_weights(folder: Path) -> bool:
-    if _has(folder, "model.safetensors") or _has(folder, "tf_model.h5"):
+    if _has(folder, WEIGHTS_FILE) or _has(folder, KERAS_FILE):
         return True
     try:
-        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         shards = set(index["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no index, or one that loading will refuse
         return False
@@ -82,7 +82,7 @@ def download_gpt2(
 ) -> Path:
     """The folder that holds the model, downloaded first if it is not there yet.
 
-    A download that was cut off goes on where it stopped. Two processes may ask at once: one downloads, the other waits.
+    A download that was cut off continues where it stopped. Of two processes at once, one downloads and the other waits.
     Nothing that is already in the folder is replaced, and a folder that holds a loadable model is left as it is.
 
     Args:
@@ -146,7 +146,7 @@ def _fetch_model(
     if _nothing_to_do(folder, has_source):
         return folder
     make_folder(folder)
-    with _sole_download(folder):
+    with wait_for_lock(folder / ".download.lock", f"Another process is downloading into {folder}."):
         if _nothing_to_do(folder, has_source):  # whoever held the lock did it
             return folder
         remove_leftovers(folder)
@@ -169,22 +169,9 @@ def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool]) -> bool:
     if has_source(folder):
         return True
     if holds_model(folder):
-        logger.info(f"{folder} holds the model already, in another layout; nothing was downloaded.")
+        logger.info(f"{folder} already holds the model, in another layout; nothing was downloaded.")
         return True
     return False
-
-
-@contextlib.contextmanager
-def _sole_download(folder: Path) -> Iterator[None]:
-    """Wait for a download of the same folder by another process, however long it takes."""
-    path, busy = folder / ".download.lock", f"Another process is downloading into {folder}."
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(path, busy, DownloadError))
-        except DownloadError:
-            logger.info(f"{busy} Waiting for it.")
-            stack.enter_context(locked(path, busy, DownloadError, wait_seconds=-1))
-        yield
 
 
 def _is_there(folder: Path, download: Download) -> bool:
@@ -195,7 +182,7 @@ def _is_there(folder: Path, download: Download) -> bool:
     if published is not None and found != published:
         raise DownloadError(
             f"{path} has {found} bytes, the published file has {published}: it is another file, and is not replaced. "
-            f"Move {folder} away to download the model anew, or complete it by hand."
+            f"Move {folder} away to download the model again, or complete it by hand."
         )
     return True
 

@@ -6,7 +6,6 @@ under its own name is complete and verified; an unfinished one has a hidden name
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import email.utils
 import hashlib
@@ -22,28 +21,23 @@ import requests
 from tqdm import tqdm
 
 from gpt2simple.errors import DownloadError
+from gpt2simple.gpt2.formats.validate import is_page
 from gpt2simple.gpt2.hub.registry import Download
 from gpt2simple.storage.disk import readable_size, storage_errors
 from gpt2simple.storage.files import atomic_write, move_into_place, sha256_of
 
 logger = logging.getLogger(__name__)
-
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
-
 _LONGEST_WAIT_SECONDS = 120.0
-
 _PAGE_TYPES = ("text/html", "application/xhtml", "application/xml", "text/xml")
-
-_CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # says nothing to a user
-
-_PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<error")
+_CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # of no use to a user
 
 
 class TransientError(Exception):
     """A fault that another attempt may not meet.
 
     Attributes:
-        wait_seconds: how long the server asked to wait; None: it did not say.
+        wait_seconds: how long the server wants us to wait; None: it did not say.
     """
 
     def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
@@ -92,11 +86,10 @@ def refuse_page(response: requests.Response, first_bytes: bytes, download: Downl
         DownloadError: it is a web page or an XML error, which some servers and log-in walls send with status 200.
     """
     kind = response.headers.get("Content-Type", "").lower()
-    start = first_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()  # Azure's errors begin with a byte-order mark
-    if kind.startswith(_PAGE_TYPES) or start.startswith(_PAGE_STARTS):
+    if kind.startswith(_PAGE_TYPES) or is_page(first_bytes):
         raise DownloadError(
-            f"{download.url} gave a web page or an error text instead of the file. A log-in page of this network may "
-            f"stand in between: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."
+            f"{download.url} returned a web page or an error text instead of the file. This network may want a log-in "
+            f"first: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."
         )
 
 
@@ -121,7 +114,7 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
         names: the files that make the folder complete by hand.
         kept: bytes of the file that wait for the next call.
     """
-    kept_note = f"{readable_size(kept)} are kept: the same call goes on from there." if kept else ""
+    kept_note = f"{readable_size(kept)} are kept: the same call continues from there." if kept else ""
     if isinstance(fault, UnreachableError):
         ways = (
             f"There is no connection to {download.url} ({fault}). Either name a mirror in the environment variable "
@@ -133,7 +126,7 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """The seconds a server asks to wait (a number or a date), within reason."""
+    """The seconds a server wants us to wait (a number or a date), within reason."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
         return min(float(value), _LONGEST_WAIT_SECONDS)
@@ -153,15 +146,10 @@ def _reason(error: BaseException) -> str:
 
 
 _CHUNK_BYTES = 1 << 16  # what is lost at most when a connection drops
-
 _TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of an answer
-
 _ATTEMPTS = 5  # in a row without a new byte
-
 _ATTEMPTS_TO_CONNECT = 3  # without network nobody wants to wait long
-
 _FIRST_WAIT_SECONDS = 1.0  # doubled each time
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -212,8 +200,9 @@ class Fetcher:
                 offline = isinstance(fault, UnreachableError) and not kept
                 if attempt >= (_ATTEMPTS_TO_CONNECT if offline else _ATTEMPTS):
                     raise gave_up(fault, download, folder=self.folder, names=all_names, kept=kept) from fault
-                asked = fault.wait_seconds
-                wait = asked if asked is not None else _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
+                wait = fault.wait_seconds
+                if wait is None:
+                    wait = _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
                 logger.info(f"{download.file.name}: {fault}. Trying again in {wait:.0f} s.")
                 self._sleep(wait)
 
@@ -249,10 +238,10 @@ class Fetcher:
             yield response
 
     def _receive(self, response: requests.Response, download: Download, partial: Path, start: int) -> None:
-        """Append the body to the partial file, or write it anew from byte 0."""
+        """Append the body to the partial file, or write it from byte 0."""
         if response.status_code == 206 and _first_byte(response) != start:
             _discard(partial)
-            raise TransientError("the server sent another part than the one asked for", wait_seconds=0.0)
+            raise TransientError("the server sent another part than the requested one", wait_seconds=0.0)
         chunks = response.iter_content(_CHUNK_BYTES)
         total = _total_bytes(response, start)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
-from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find
+from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find, unknown_model
 
 
 def model_folder(model_name: str, model_dir: Path) -> Path:
@@ -23,11 +23,8 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
         SettingsError: it is none of these.
         DownloadError: it could not be fetched.
     """
-    if find(model_name) is None:
-        for folder in (model_dir / model_name, Path(model_name)):
-            if folder.is_dir():
-                return folder
-    return download_gpt2(model_name, model_dir)  # raises where there is no such model
+    own = _own_folder(model_name, model_dir)
+    return download_gpt2(model_name, model_dir) if own is None else own
 
 
 def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
@@ -37,9 +34,9 @@ def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
         SettingsError: there is no such model. CheckpointError: its folder holds none.
     """
     known = find(model_name)
-    if known is not None and known.config is not None and not is_gpt2_downloaded(model_name, model_dir):
-        return known.config
-    return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
+    if known is None or known.config is None or is_gpt2_downloaded(model_name, model_dir):
+        return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
+    return known.config
 
 
 def folder_config(folder: Path) -> ModelConfig:
@@ -60,4 +57,14 @@ def name_of_config(config: ModelConfig) -> str | None:
 def canonical_name(model_name: str) -> str:
     """One spelling for each known model: "gpt2" and "117M" are "124M"; other names stay as they are."""
     known = find(model_name)
-    return model_name if known is None else known.name
+    return known.name if known else model_name
+
+
+def _own_folder(model_name: str, model_dir: Path) -> Path | None:
+    """The user's folder that a name means; None: it is a known name."""
+    if find(model_name):
+        return None
+    for folder in (model_dir / model_name, Path(model_name)):
+        if folder.is_dir():
+            return folder
+    raise unknown_model(model_name)

@@ -52,162 +52,129 @@ class KnownModel:
         return 4 * self.config.parameters if self.config and not self.built_in else 0
 
 
-_VOCAB_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+# The files of each source in the order of downloading.
+_HUB_NAMES = (
+    "config.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
+    "model.safetensors",
+)  # fmt: skip
 
-_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+_OPENAI_WEIGHTS = "model.ckpt.data-00000-of-00001"
 
-_TOKENIZER_SHA256 = "8414cab924d8b9b33013f0d221c5862f365ee9be39c5c2bfae8a5a9e970478a6"
+_OPENAI_NAMES = (
+    "checkpoint", "encoder.json", "vocab.bpe", "hparams.json", "model.ckpt.meta", "model.ckpt.index", _OPENAI_WEIGHTS,
+)  # fmt: skip
 
-_TOKENIZER_CONFIG_SHA256 = "5e04eb606e3a1583530a42e36c2a6b6615c86f34fe77e44d9ddeb43ff940931f"
+_VOCABULARY = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")
+_MERGES = (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5")
 
-_CHECKPOINT_SHA256 = "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb"
+# Bytes and sha256 of each published file, those of both sources together; None where the publisher gives no number.
+_Published = dict[str, tuple[int | None, str | None]]
 
+_EVERY_SIZE: _Published = {
+    "vocab.json": _VOCABULARY,
+    "encoder.json": _VOCABULARY,
+    "merges.txt": _MERGES,
+    "vocab.bpe": _MERGES,
+    "checkpoint": (77, "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb"),
+}
 
-def _hub_files(
-    config: tuple[int | None, str | None] = (None, None),
-    generation_config: tuple[int | None, str | None] = (None, None),
-    weights: tuple[int | None, str | None] = (None, None),
-    tokenizer: tuple[int | None, str | None] = (None, None),
-    tokenizer_config: tuple[int | None, str | None] = (None, None),
-) -> tuple[PublishedFile, ...]:
-    # Every size of GPT-2 has the same vocabulary and merges.
-    return (
-        PublishedFile("config.json", *config),
-        PublishedFile("generation_config.json", *generation_config),
-        PublishedFile("vocab.json", 1042301, _VOCAB_SHA256),
-        PublishedFile("merges.txt", 456318, _MERGES_SHA256),
-        PublishedFile("tokenizer.json", *tokenizer),
-        PublishedFile("tokenizer_config.json", *tokenizer_config),
-        PublishedFile("model.safetensors", *weights),
-    )
+_TOKENIZER: _Published = {
+    "tokenizer.json": (1355256, "8414cab924d8b9b33013f0d221c5862f365ee9be39c5c2bfae8a5a9e970478a6"),
+    "tokenizer_config.json": (26, "5e04eb606e3a1583530a42e36c2a6b6615c86f34fe77e44d9ddeb43ff940931f"),
+}
 
+_124M: _Published = {
+    **_TOKENIZER,
+    "config.json": (665, "0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4"),
+    "generation_config.json": (124, "ed0b32ac72c0f5f44a719abb2d7786ea5146c871f83717b7f2018065954de02b"),
+    "model.safetensors": (548105171, "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"),
+    "hparams.json": (90, "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318"),
+    "model.ckpt.index": (5215, "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687"),
+    "model.ckpt.meta": (471155, "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b"),
+    _OPENAI_WEIGHTS: (497759232, "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118"),
+}
 
-def _openai_files(
-    hparams: tuple[int | None, str | None] = (None, None),
-    index: tuple[int | None, str | None] = (None, None),
-    meta: tuple[int | None, str | None] = (None, None),
-    weights: tuple[int | None, str | None] = (None, None),
-) -> tuple[PublishedFile, ...]:
-    return (
-        PublishedFile("checkpoint", 77, _CHECKPOINT_SHA256),
-        PublishedFile("encoder.json", 1042301, _VOCAB_SHA256),
-        PublishedFile("vocab.bpe", 456318, _MERGES_SHA256),
-        PublishedFile("hparams.json", *hparams),
-        PublishedFile("model.ckpt.meta", *meta),
-        PublishedFile("model.ckpt.index", *index),
-        PublishedFile("model.ckpt.data-00000-of-00001", *weights),
-    )
+_355M: _Published = {
+    **_TOKENIZER,
+    "config.json": (718, "ef1a44d889ad1a0acc7731c78134f1b87d2d222f110e97dd10fd4117331caf22"),
+    "generation_config.json": (124, "b90eadacf585a743a30ea51e8b5c88b8d282a2a34dc0c7e556d0987cdbd68805"),
+    "model.safetensors": (1519984962, "fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd"),
+    "hparams.json": (91, "310dfdb1f0c786b79d93459eaa470f3978d873bdc3e1f9fed1cad24d9dd0b1f6"),
+    "model.ckpt.index": (10399, None),
+    "model.ckpt.meta": (926519, None),
+    _OPENAI_WEIGHTS: (1419292672, None),
+}
 
+# OpenAI's data file is the variables in float32, one after the other: its length follows from the config.
+_774M: _Published = {_OPENAI_WEIGHTS: (4 * 774030080, None)}
 
-def _config(n_embd: int, n_head: int, n_layer: int) -> ModelConfig:
-    return ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
-
-
-_124M = KnownModel(
-    name="124M",
-    aliases=("117M", "gpt2", "gpt2-small", "openai-community/gpt2"),
-    config=_config(768, 12, 12),
-    hub_repo="openai-community/gpt2",
-    hub_revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
-    hub_files=_hub_files(
-        config=(665, "0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4"),
-        generation_config=(124, "ed0b32ac72c0f5f44a719abb2d7786ea5146c871f83717b7f2018065954de02b"),
-        weights=(548105171, "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"),
-        tokenizer=(1355256, _TOKENIZER_SHA256),
-        tokenizer_config=(26, _TOKENIZER_CONFIG_SHA256),
-    ),
-    openai_folder="124M",
-    openai_files=_openai_files(
-        hparams=(90, "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318"),
-        index=(5215, "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687"),
-        meta=(471155, "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b"),
-        weights=(497759232, "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118"),
-    ),
-)
-
-_355M = KnownModel(
-    name="355M",
-    aliases=("345M", "gpt2-medium", "openai-community/gpt2-medium"),
-    config=_config(1024, 16, 24),
-    hub_repo="openai-community/gpt2-medium",
-    hub_revision="6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
-    hub_files=_hub_files(
-        config=(718, "ef1a44d889ad1a0acc7731c78134f1b87d2d222f110e97dd10fd4117331caf22"),
-        generation_config=(124, "b90eadacf585a743a30ea51e8b5c88b8d282a2a34dc0c7e556d0987cdbd68805"),
-        weights=(1519984962, "fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd"),
-        tokenizer=(1355256, _TOKENIZER_SHA256),
-        tokenizer_config=(26, _TOKENIZER_CONFIG_SHA256),
-    ),
-    openai_folder="355M",
-    openai_files=_openai_files(
-        hparams=(91, "310dfdb1f0c786b79d93459eaa470f3978d873bdc3e1f9fed1cad24d9dd0b1f6"),
-        index=(10399, None),
-        meta=(926519, None),
-        weights=(1419292672, None),
-    ),
-)
-
-_774M = KnownModel(
-    name="774M",
-    aliases=("762M", "gpt2-large", "openai-community/gpt2-large"),
-    config=_config(1280, 20, 36),
-    hub_repo="openai-community/gpt2-large",
-    hub_revision="32b71b12589c2f8d625668d2335a01cac3249519",
-    hub_files=_hub_files(),
-    openai_folder="774M",
-    # The data file is the variables in float32, one after the other: its length follows from the shape.
-    openai_files=_openai_files(weights=(4 * 774030080, None)),
-)
-
-_1558M = KnownModel(
-    name="1558M",
-    aliases=("1542M", "gpt2-xl", "openai-community/gpt2-xl"),
-    config=_config(1600, 25, 48),
-    hub_repo="openai-community/gpt2-xl",
-    hub_revision="15ea56dee5df4983c59b2538573817e1667135e2",
-    hub_files=_hub_files(
-        config=(None, "be48115d52314bc27327e160bf10197760db02ea689d10adb24db4102edf7a8a"),
-        weights=(None, "0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a"),
-    ),
-    openai_folder="1558M",
-    openai_files=_openai_files(weights=(4 * 1557611200, None)),
-)
-
-KNOWN_MODELS: dict[str, KnownModel] = {
-    model.name: model for model in (_124M, _355M, _774M, _1558M, KnownModel(name="tiny"))
+_1558M: _Published = {
+    "config.json": (None, "be48115d52314bc27327e160bf10197760db02ea689d10adb24db4102edf7a8a"),
+    "model.safetensors": (None, "0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a"),
+    _OPENAI_WEIGHTS: (4 * 1557611200, None),
 }
 
 
-def names() -> tuple[str, ...]:
-    """The names of the known models without their aliases: published ones by size, then the built-in one."""
-    return tuple(KNOWN_MODELS)
+def _gpt2(
+    name: str, aliases: tuple[str, ...], revision: str, dims: tuple[int, int, int], published: _Published
+) -> KnownModel:
+    """A size of GPT-2, from its names (as on Hugging Face the second), and its width, heads and layers."""
+    n_embd, n_head, n_layer = dims
+    repo = f"openai-community/{aliases[1]}"
+    known = _EVERY_SIZE | published
+    return KnownModel(
+        name=name,
+        aliases=(*aliases, repo),
+        config=ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer),
+        hub_repo=repo,
+        hub_revision=revision,
+        hub_files=tuple(PublishedFile(file, *known.get(file, ())) for file in _HUB_NAMES),
+        openai_folder=name,
+        openai_files=tuple(PublishedFile(file, *known.get(file, ())) for file in _OPENAI_NAMES),
+    )
+
+
+_MODELS = (  # published ones by size, then the built-in one
+    _gpt2("124M", ("117M", "gpt2", "gpt2-small"), "607a30d783dfa663caf39e06633721c8d4cfcd7e", (768, 12, 12), _124M),
+    _gpt2("355M", ("345M", "gpt2-medium"), "6dcaa7a952f72f9298047fd5137cd6e4f05f41da", (1024, 16, 24), _355M),
+    _gpt2("774M", ("762M", "gpt2-large"), "32b71b12589c2f8d625668d2335a01cac3249519", (1280, 20, 36), _774M),
+    _gpt2("1558M", ("1542M", "gpt2-xl"), "15ea56dee5df4983c59b2538573817e1667135e2", (1600, 25, 48), _1558M),
+    KnownModel(name="tiny"),
+)
+
+KNOWN_MODELS: dict[str, KnownModel] = {model.name: model for model in _MODELS}
 
 
 def find(name: str) -> KnownModel | None:
-    """The model that a name or alias stands for, in upper or lower case; None: no known model has that name."""
-    return _by_name().get(str(name).lower())
+    """The model of that name or alias, None where no known model has it; case does not matter."""
+    return _by_alias().get(str(name).lower())
 
 
 def resolve(name: str) -> KnownModel:
-    """The same for a name that must be known.
+    """The same, for a name that must be known.
 
     Raises:
         SettingsError: no known model has that name; the nearest is offered.
     """
-    if model := find(name):
-        return model
-    known = _by_name()
+    if (model := find(name)) is None:
+        raise unknown_model(name)
+    return model
+
+
+def unknown_model(name: str) -> SettingsError:
+    """The error for a name that no model has; it offers the nearest known one."""
+    known = _by_alias()
     nearest = difflib.get_close_matches(str(name).lower(), list(known), n=1)
     offer = f" Did you mean {known[nearest[0]].name!r}?" if nearest else ""
     others = ", ".join(alias for model in KNOWN_MODELS.values() for alias in model.aliases[:2])
-    raise SettingsError(
-        f"model_name is {name!r}, which is no known model.{offer} "
-        f"Expected one of {', '.join(names())} (also understood: {others})."
+    return SettingsError(
+        f"model_name is {name!r}, which is not a known model.{offer} "
+        f"Expected one of {', '.join(KNOWN_MODELS)} (also understood: {others})."
     )
 
 
-def _by_name() -> dict[str, KnownModel]:
-    return {n.lower(): model for model in KNOWN_MODELS.values() for n in (model.name, *model.aliases)}
+def _by_alias() -> dict[str, KnownModel]:
+    return {name.lower(): model for model in KNOWN_MODELS.values() for name in (model.name, *model.aliases)}
 
 
 # Per source: the environment variable that names a mirror, and the publisher.
@@ -226,7 +193,7 @@ class Download:
 
     file: PublishedFile
     url: str
-    identity: str  # what the content is, wherever it comes from: a partial file may go on from another mirror
+    identity: str  # what the content is, wherever it comes from: a partial file may be continued from another mirror
     mirror_variable: str  # the environment variable that names another mirror
     expected_bytes: int  # as published, or a guess to check the disk with
 

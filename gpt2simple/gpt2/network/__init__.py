@@ -1,9 +1,14 @@
-"""GPT-2's forward pass as pure functions of a dictionary of weights.
+"""GPT-2's arithmetic, as pure functions of its weights by canonical name (docs/architecture.md).
 
-Reads the weights of a `TFGPT2LMHeadModel` by their canonical names (docs/architecture.md). Written apart from
-transformers' layers because training needs three things that those do not have: dropout whose masks are a function of
-(seed, step, layer), a head and loss that never hold the logits of a whole window in float32, and products in bfloat16
-over float32 variables without touching Keras's global policy. Knows no optimizer, no file and no text.
+There are two forward passes, each fast at its own task; each part of one names its twin in the other:
 
-Letters for shapes: B batch, T time (tokens), N = B*T rows, E width, H heads, D head width, V vocabulary.
+* training and scoring, `transformer`: whole windows of a batch, with gradients, dropout and a sliced `loss`;
+* decoding, `cached`: a few new tokens over key/value caches, compiled as a whole by XLA.
+
+transformers' layers are not used because training needs three things that they do not have: dropout whose masks
+are a function of (seed, step, layer), a head and loss that never hold the logits of a whole window in float32, and
+products in bfloat16 over float32 variables without touching Keras's global policy.
+
+Letters for shapes, in comments on the lines that make tensors: B batch, T time (tokens), N = B*T rows, V vocabulary,
+E width, H heads, D head width, F features of a layer, L layers, S a slice of N or T, A accumulated micro-batches.
 """

@@ -1,86 +1,103 @@
-"""The parts of a block that are not attention: layer norm, linear maps, GELU.
+"""The parts of a block that are not attention: layer norm, linear maps, GELU; with hand-written gradients.
 
-Arithmetic other than matrix products is float32 whatever the dtype of the products.
+Arithmetic other than matrix products is float32 whatever the dtype of the products. `cached` has forms of its own for
+decoding; both share `gelu_exponent`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
-from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.network.xla import after, fused
+from gpt2simple.backend.tensorflow import DType, Tensor, tf
+from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
-_GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
-
+_GELU_SCALE = math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715
 
 
-def layer_norm(x: Any, scale: Any, offset: Any, epsilon: float, dtype: Any) -> Any:
-    """Rows of zero mean and unit variance, scaled and shifted, in ``dtype``.
+def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: DType) -> Tensor:
+    """Rows of zero mean and unit variance, scaled and shifted.
 
     Args:
-        x: float32 [N, E]. scale, offset: float32 [E].
-        epsilon: added to the variance. dtype: of the result, which feeds a matrix product.
+        x: float32 [N, E].
+        scale, offset: float32 [E].
+        epsilon: added to the variance.
+        dtype: of the result, which feeds a matrix product.
 
-    Its backward pass starts again from x and two numbers a row; the plain form keeps the normed rows too.
+    Returns:
+        [N, E].
+
+    The backward pass starts from x and two numbers per row; the plain form keeps the normalised rows too. Twin:
+    `cached._deviation`; there all but the division is folded into the weights.
     """
 
     @tf.custom_gradient
-    def norm(x: Any, scale: Any, offset: Any) -> Any:
+    def norm(x: Tensor, scale: Tensor, offset: Tensor) -> WithGradient:
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
-
-        def backward(upstream: Any) -> tuple[Any, Any, Any]:
-            return _layer_norm_backward(x, scale, means, deviations, upstream)
-
-        return y, backward
+        return y, lambda upstream: _layer_norm_backward(x, scale, means, deviations, upstream)
 
     return norm(x, scale, offset)
 
 
-@fused
-def _layer_norm_forward(x: Any, scale: Any, offset: Any, epsilon: Any, like: Any) -> tuple[Any, Any, Any]:
+@xla_compiled
+def _layer_norm_forward(
+    x: Tensor, scale: Tensor, offset: Tensor, epsilon: Tensor, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised rows in the dtype of ``like``; their means and standard deviations, [N, 1]."""
     width = x.shape[-1]
-    means = tf.linalg.matvec(x, tf.fill([width], 1.0 / width))[:, None]  # (N, 1)
-    centred = x - means
-    deviations = tf.sqrt(tf.linalg.matvec(tf.square(centred), tf.fill([width], 1.0 / width))[:, None] + epsilon)
+    average = tf.fill([width], 1.0 / width)  # (E,)
+    means = tf.linalg.matvec(x, average)[:, None]  # (N, 1)
+    centred = x - means  # (N, E)
+    deviations = tf.sqrt(tf.linalg.matvec(tf.square(centred), average)[:, None] + epsilon)  # (N, 1)
     return tf.cast(centred / deviations * scale + offset, like.dtype), means, deviations
 
 
-@fused
-def _layer_norm_backward(x: Any, scale: Any, means: Any, deviations: Any, upstream: Any) -> tuple[Any, Any, Any]:
-    up, centred = tf.cast(upstream, tf.float32), x - means
-    up_normed = up * centred / deviations
-    up_scaled = up / deviations
-    share = scale / x.shape[-1]
-    along = tf.linalg.matvec(up_normed, share)[:, None] / tf.square(deviations)  # (N, 1)
-    level = tf.linalg.matvec(up_scaled, share)[:, None]
-    d_offset = tf.linalg.matvec(up_scaled, deviations[:, 0], transpose_a=True)
-    return up_scaled * scale - level - centred * along, _column_sums(up_normed), d_offset
+@xla_compiled
+def _layer_norm_backward(
+    x: Tensor, scale: Tensor, means: Tensor, deviations: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x [N, E], scale [E] and offset [E]."""
+    up, centred = tf.cast(upstream, tf.float32), x - means  # (N, E)
+    up_normed = up * centred / deviations  # (N, E)
+    up_scaled = up / deviations  # (N, E)
+    share = scale / x.shape[-1]  # (E,)
+    row_dot = tf.linalg.matvec(up_normed, share)[:, None] / tf.square(deviations)  # (N, 1)
+    row_mean = tf.linalg.matvec(up_scaled, share)[:, None]  # (N, 1)
+    d_offset = tf.linalg.matvec(up_scaled, deviations[:, 0], transpose_a=True)  # (E,)
+    return up_scaled * scale - row_mean - centred * row_dot, _column_sums(up_normed), d_offset
 
 
-def _column_sums(x: Any) -> Any:
+def _column_sums(x: Tensor) -> Tensor:
     """[N, E] -> [E], as a product: XLA's plain sums take several times as long on a CPU.
 
-    What it is given here is an argument or ends in a division: those XLA stores first. Sums and multiplications it
-    would compute anew inside the product, one number at a time.
+    Only for arguments of a compiled function and for what ends in a division: those XLA stores first. Sums and
+    multiplications it would compute anew inside the product, one number at a time.
     """
     return tf.linalg.matvec(x, tf.ones([x.shape[0]]), transpose_a=True)
 
 
-def product(x: Any, weight: Any) -> Any:
-    """x @ weight in the dtype of x. x [N, in], weight float32 [in, out]; the weight's gradient has the dtype of x too.
+def matmul(x: Tensor, weight: Tensor) -> Tensor:
+    """x @ weight in the dtype of x, as is the gradient of the weight.
+
+    Args:
+        x: [N, in].
+        weight: float32 [in, out].
+
+    Returns:
+        [N, out].
 
     In 16 bits the weight is rounded for the forward pass and once more for the backward pass: a copy of the smaller
-    dtype that was kept between the two would be the network's largest.
+    dtype that was kept between the two would be the largest activation of the network. Twin: `cached._matmul`; there
+    the matrix is [out, in] and comes first, which reads memory in order when there are few rows.
     """
     if x.dtype == weight.dtype:
         return tf.matmul(x, weight)
 
     @tf.custom_gradient
-    def multiply(x: Any, weight: Any) -> Any:
-        def backward(upstream: Any) -> tuple[Any, Any]:
-            (again,) = after(upstream, [weight])
-            d_x = tf.matmul(upstream, _rounded(again, tf.zeros([], x.dtype)), transpose_b=True)
+    def multiply(x: Tensor, weight: Tensor) -> WithGradient:
+        def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            (again,) = run_after(upstream, [weight])
+            d_x = tf.matmul(upstream, _round(again, tf.zeros([], x.dtype)), transpose_b=True)  # (N, in)
             return d_x, tf.matmul(x, upstream, transpose_a=True)
 
         return tf.matmul(x, tf.cast(weight, x.dtype)), backward
@@ -88,64 +105,62 @@ def product(x: Any, weight: Any) -> Any:
     return multiply(x, weight)
 
 
-@fused
-def _rounded(weight: Any, like: Any) -> Any:
-    # Compiled, because TensorFlow's optimizer would take a plain cast for the one of the forward pass, and keep that.
+@xla_compiled
+def _round(weight: Tensor, like: Tensor) -> Tensor:
+    # Compiled: TensorFlow's optimizer would take a plain cast for the one of the forward pass, and keep its result.
     return tf.cast(weight, like.dtype)
 
 
 @tf.custom_gradient
-def biased(x: Any, bias: Any) -> Any:
-    """x + bias in float32. x [N, F], a matrix product's result; bias float32 [F]."""
-
-    def backward(upstream: Any) -> tuple[Any, Any]:
-        return _biased_backward(upstream, tf.zeros([], x.dtype))
-
-    return _biased_forward(x, bias), backward
+def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
+    """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
+    return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
 
 
-@fused
-def _biased_forward(x: Any, bias: Any) -> Any:
-    return tf.cast(x, tf.float32) + bias
+@xla_compiled
+def _add_bias_forward(x: Tensor, bias: Tensor) -> Tensor:
+    return tf.cast(x, tf.float32) + bias  # (N, F)
 
 
-@fused
-def _biased_backward(upstream: Any, like: Any) -> tuple[Any, Any]:
-    return tf.cast(upstream, like.dtype), _column_sums(upstream)
+@xla_compiled
+def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    return tf.cast(upstream, like.dtype), _column_sums(upstream)  # (N, F), (F,)
 
 
 @tf.custom_gradient
-def bias_gelu(x: Any, bias: Any) -> Any:
+def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
     """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of x + bias.
 
     Args:
-        x: [N, F], a matrix product's result. bias: float32 [F].
+        x: [N, F], the result of a matrix product.
+        bias: float32 [F].
 
-    Its backward pass starts again from x, so that one array per layer is kept instead of the eight of the plain form.
+    The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
     """
-
-    def backward(upstream: Any) -> tuple[Any, Any]:
-        return _bias_gelu_backward(x, bias, upstream)
-
-    return _bias_gelu_forward(x, bias), backward
+    return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
 
 
-@fused
-def _bias_gelu_forward(x: Any, bias: Any) -> Any:
-    u = tf.cast(x, tf.float32) + bias
-    return tf.cast(u / (1.0 + _power(u)), x.dtype)
+@xla_compiled
+def _bias_gelu_forward(x: Tensor, bias: Tensor) -> Tensor:
+    u = tf.cast(x, tf.float32) + bias  # (N, F)
+    return tf.cast(u / (1.0 + _bounded_power(u)), x.dtype)
 
 
-@fused
-def _bias_gelu_backward(x: Any, bias: Any, upstream: Any) -> tuple[Any, Any]:
-    u = tf.cast(x, tf.float32) + bias
-    power = _power(u)
-    slope = 2.0 * _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * u * u)
-    below = 1.0 + power
-    down = tf.cast(upstream, tf.float32) * (below + u * power * slope) / (below * below)
-    return tf.cast(down, x.dtype), _column_sums(down)
+@xla_compiled
+def _bias_gelu_backward(x: Tensor, bias: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    u = tf.cast(x, tf.float32) + bias  # (N, F)
+    power = _bounded_power(u)  # (N, F)
+    slope = 2.0 * _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * u * u)  # of the negative exponent, (N, F)
+    denominator = 1.0 + power  # (N, F)
+    d_u = tf.cast(upstream, tf.float32) * (denominator + u * power * slope) / (denominator * denominator)  # (N, F)
+    return tf.cast(d_u, x.dtype), _column_sums(d_u)
 
 
-def _power(u: Any) -> Any:
-    """e^-2z of GELU(u) = u (1 + tanh z) / 2 = u / (1 + e^-2z), cut off where GELU is 0, before its square overflows."""
-    return tf.exp(tf.minimum(-2.0 * _GELU_SCALE * (u + _GELU_CUBIC * u * u * u), 40.0))
+def gelu_exponent(u: Tensor) -> Tensor:
+    """-2z of GELU(u) = u (1 + tanh z) / 2 = u / (1 + e^-2z), with z = sqrt(2 / pi) (u + 0.044715 u^3)."""
+    return -2.0 * _GELU_SCALE * (u + _GELU_CUBIC * u * u * u)
+
+
+def _bounded_power(u: Tensor) -> Tensor:
+    """e^-2z, cut off where GELU is 0, before its square overflows in the backward pass."""
+    return tf.exp(tf.minimum(gelu_exponent(u), 40.0))

@@ -1,20 +1,25 @@
-"""From token ids to the last hidden states: embeddings, blocks, final norm."""
+"""From token ids to the last hidden states: embeddings, blocks, final norm. The forward pass of training and scoring.
+
+Twin: `cached._blocks`, which decodes with key/value caches. Both take the weights of a block in one order,
+`config.BLOCK_WEIGHTS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
-from gpt2simple.gpt2.network.dropout import DropoutKey, drop
-from gpt2simple.gpt2.network.layers import bias_gelu, biased, layer_norm, product
-from gpt2simple.gpt2.network.xla import recomputed
+from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
+from gpt2simple.gpt2.network.layers import add_bias, bias_gelu, layer_norm, matmul
+from gpt2simple.gpt2.network.xla import recompute
+
+_SITES_PER_LAYER = 4  # of dropout: probabilities, after attention, after the MLP; one number is left free
 
 
-def flat_weights(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights for ``hidden_states``: float32, biases [N] where a `TFGPT2LMHeadModel` has [1, N].
+def flat_weights(variables: Mapping[str, Variable]) -> dict[str, Tensor]:
+    """The weights as ``hidden_states`` takes them: biases [F], where a `TFGPT2LMHeadModel` has [1, F].
 
     Args:
         variables: of the model, by canonical name.
@@ -27,72 +32,57 @@ def flat_weights(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_matrix(name: str) -> bool:
     """Whether a canonical name is that of a matrix (embeddings included): what weight decay applies to."""
-    return name in ("wte.weight", "wpe.weight") or (name.endswith(".weight") and (".attn." in name or ".mlp." in name))
-
-
-_PLACES_PER_LAYER = 4  # dropout: attention weights, after attention, after the MLP; one number is left free
-
-BLOCK_WEIGHTS = (
-    "ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",
-    "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias",
-)  # fmt: skip
+    return name in ("wte.weight", "wpe.weight") or len(BLOCK_WEIGHTS.get(name.split(".", 2)[-1], ())) == 2
 
 
 def hidden_states(
-    weights: Mapping[str, Any],
-    tokens: Any,
-    config: ModelConfig,
-    dtype: Any = tf.float32,
-    *,
-    dropout: DropoutKey | None = None,
-    checkpointing: bool = False,
-) -> Any:
+    weights: Mapping[str, Tensor], tokens: Tensor, config: ModelConfig, dtype: DType = tf.float32, *,
+    dropout: DropoutKey | None = None, gradient_checkpointing: bool = False,
+) -> Tensor:  # fmt: skip
     """The states that the head turns into logits, after the final norm.
 
     Args:
-        weights: float32 by canonical name, from ``flat_weights``.
+        weights: float32, by canonical name, from ``flat_weights``.
         tokens: int32 [B, T], T at most ``config.n_ctx``; both sizes static.
-        config: of the model. dtype: of the matrix products.
+        config: of the model.
+        dtype: of the matrix products.
         dropout: masks to draw, or None.
-        checkpointing: keep only each block's input and compute the block again in the backward pass.
+        gradient_checkpointing: keep only each block's input, and compute the block again in the backward pass.
 
     Returns:
-        [B*T, E] in that dtype.
+        [N, E] in that dtype.
     """
     batch, time = tokens.shape
     # tf.slice: its gradient is padding, that of [:time] takes 13 ms.
-    places = tf.slice(weights["wpe.weight"], [0, 0], [time, config.n_embd])
-    x = tf.gather(weights["wte.weight"], tokens) + places  # (B, T, E)
-    x = drop(tf.reshape(tf.cast(x, tf.float32), [batch * time, config.n_embd]), dropout, 0)  # (N, E)
+    positions = tf.slice(weights["wpe.weight"], [0, 0], [time, config.n_embd])  # (T, E)
+    x = tf.gather(weights["wte.weight"], tokens) + positions  # (B, T, E)
+    x = apply_dropout(tf.reshape(tf.cast(x, tf.float32), [batch * time, config.n_embd]), dropout, 0)  # (N, E)
     for number in range(config.n_layer):
         layer = tuple(weights[f"h.{number}.{name}"] for name in BLOCK_WEIGHTS)
 
-        def run(states: Any, *block_weights: Any, number: int = number) -> Any:
-            return _block(states, block_weights, config, dtype, batch, dropout, 1 + _PLACES_PER_LAYER * number)
+        def run(x: Tensor, *layer: Tensor, number: int = number) -> Tensor:
+            return _block(x, layer, config, dtype, batch, dropout, 1 + _SITES_PER_LAYER * number)
 
-        x = recomputed(run, x, *layer) if checkpointing else run(x, *layer)
+        x = recompute(run, x, *layer) if gradient_checkpointing else run(x, *layer)  # (N, E)
     return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"], config.layer_norm_epsilon, dtype)
 
 
 def _block(
-    x: Any,
-    weights: tuple[Any, ...],
-    config: ModelConfig,
-    dtype: Any,
-    batch: int,
-    dropout: DropoutKey | None,
-    place: int,
-) -> Any:
-    """One pre-norm transformer block (Radford et al., 2019) on rows x, float32 [N, E]."""
-    w = dict(zip(BLOCK_WEIGHTS, weights, strict=True))
+    x: Tensor, layer: tuple[Tensor, ...], config: ModelConfig, dtype: DType, batch: int,
+    dropout: DropoutKey | None, site: int,
+) -> Tensor:  # fmt: skip
+    """One pre-norm transformer block (Radford et al., 2019) on x, float32 [N, E]. Twin: `cached._block`."""
+    w = dict(zip(BLOCK_WEIGHTS, layer, strict=True))
     epsilon = config.layer_norm_epsilon
 
-    normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype)
-    heads = split_heads(product(normed, w["attn.c_attn.weight"]), w["attn.c_attn.bias"], batch, config.n_head)
-    attended = biased(product(causal_attention(*heads, dropout, place), w["attn.c_proj.weight"]), w["attn.c_proj.bias"])
-    x = x + drop(attended, dropout, place + 1)
+    normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype)  # (N, E)
+    qkv = matmul(normed, w["attn.c_attn.weight"])  # (N, 3E)
+    q, k, v = split_heads(qkv, w["attn.c_attn.bias"], batch, config.n_head)  # (B, H, T, D)
+    mixed = causal_attention(q, k, v, dropout, site)  # (N, E)
+    attended = add_bias(matmul(mixed, w["attn.c_proj.weight"]), w["attn.c_proj.bias"])  # (N, E)
+    x = x + apply_dropout(attended, dropout, site + 1)  # (N, E)
 
-    normed = layer_norm(x, w["ln_2.weight"], w["ln_2.bias"], epsilon, dtype)
-    inner = bias_gelu(product(normed, w["mlp.c_fc.weight"]), w["mlp.c_fc.bias"])  # (N, 4E)
-    outer = biased(product(inner, w["mlp.c_proj.weight"]), w["mlp.c_proj.bias"])
-    return x + drop(outer, dropout, place + 2)
+    normed = layer_norm(x, w["ln_2.weight"], w["ln_2.bias"], epsilon, dtype)  # (N, E)
+    inner = bias_gelu(matmul(normed, w["mlp.c_fc.weight"]), w["mlp.c_fc.bias"])  # (N, 4E)
+    outer = add_bias(matmul(inner, w["mlp.c_proj.weight"]), w["mlp.c_proj.bias"])  # (N, E)
+    return x + apply_dropout(outer, dropout, site + 2)

@@ -4,7 +4,7 @@ On a CPU the matrix products run fastest in oneDNN, outside XLA, while element-w
 only the latter are compiled, each for itself, within the surrounding graph. On a GPU the whole step is compiled and
 these functions are simply inlined.
 
-Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency holds it back.
+Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency delays it.
 XLA, which compiles the whole step on a GPU, drops control dependencies and computes equal expressions once: a block
 that is recomputed to save memory would be kept in memory instead. An optimization barrier keeps the two apart.
 """
@@ -14,24 +14,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
+from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
+
+WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled by XLA once for each combination of argument shapes and dtypes."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def after(event: Any, tensors: Sequence[Any]) -> list[Any]:
-    """The same tensors, not there before ``event`` is, and not taken for equal to what was there before."""
+def run_after(event: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, available only after ``event``, and protected from common-subexpression elimination."""
     if in_xla():
         return list(xla_optimization_barrier([event, *tensors])[1:])
     with tf.control_dependencies([event]):
         return [tf.identity(tensor) for tensor in tensors]
 
 
-def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """function(*arguments), whose backward pass runs the function a second time instead of keeping what it made.
+def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    """function(*arguments), run a second time in the backward pass, so that its activations need not be kept.
 
     Args:
         function: pure; everything it differentiates through is among its arguments. Dropout inside must be stateless.
@@ -39,10 +41,10 @@ def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
     """
 
     @tf.custom_gradient
-    def run(*inputs: Any) -> Any:
-        def backward(upstream: Any) -> Any:
-            # Not before the gradient is due: else every block would be recomputed at once, and all of them held.
-            again = after(upstream, inputs)
+    def run(*inputs: Tensor) -> WithGradient:
+        def backward(upstream: Tensor) -> list[Tensor]:
+            # Not before the gradient is due: else all blocks would be recomputed at once and kept in memory.
+            again = run_after(upstream, inputs)
             with tf.GradientTape() as tape:
                 tape.watch(again)
                 result = function(*again)
@@ -54,24 +56,24 @@ def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Compiled:
-    """A function of tensors and variables, compiled at its first call for each set of shapes.
+    """A function of tensors and variables, compiled by XLA at its first call.
 
     Args:
-        function: takes and gives structures of tensors; must not depend on anything else.
+        function: takes and returns structures of tensors, always of the same shapes; depends on nothing else.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = tf.function(function, jit_compile=True, autograph=False)
+        self._function: Any = xla_compiled(function)
         self._concrete: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
         return self.bind()(*arguments)
 
     def bind(self, *leading: Any) -> Callable[..., Any]:
-        """The function with its first arguments given, which are then not looked at again.
+        """The function with its first arguments fixed: they are flattened once, not at each call.
 
         Args:
-            leading: tensors, variables and structures of them, always of the same shapes for one function.
+            leading: tensors, variables and structures of them.
 
         Returns:
             A function of the other arguments.

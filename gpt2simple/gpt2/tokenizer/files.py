@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.formats.validate import read_json_object, read_text
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary, to_bytes, to_symbols
 from gpt2simple.storage.files import atomic_write
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-
-_AGAIN = "Get the file anew from where the model came from."
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
@@ -45,7 +44,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def _from_fast_file(path: Path, name: str) -> Vocabulary:
-    content = _json(path)
+    content = read_json_object(path)
     model = content.get("model") or {}
     _refuse_other_rules(path, content, model)
     try:
@@ -54,12 +53,12 @@ def _from_fast_file(path: Path, name: str) -> Vocabulary:
         return _assemble(path, model["vocab"], merges, added, name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is no tokenizer.json of a BPE ({type(error).__name__}: {error}). {_AGAIN}"
+            f"{path} is no tokenizer.json of a BPE ({type(error).__name__}: {error}). Copy or download it again."
         ) from error
 
 
 def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    """Raise where the file asks for something that would give other ids than GPT-2's rule."""
+    """Raise where the file has an option that would give other ids than GPT-2's rule."""
     before = content.get("pre_tokenizer") or {}
     found = []
     if model.get("type", "BPE") != "BPE":
@@ -83,11 +82,11 @@ def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[s
 
 
 def _from_pair(vocabulary: Path, merges: Path, name: str) -> Vocabulary:
-    lines = _text(merges).split("\n")
+    lines = read_text(merges).split("\n")
     pairs = [tuple(line.rstrip("\r").split(" ")) for line in lines if line.strip() and not line.startswith("#version")]
     added_file = vocabulary.parent / "added_tokens.json"
-    added = _json(added_file) if vocabulary.name == "vocab.json" and added_file.is_file() else {}
-    return _assemble(vocabulary, _json(vocabulary), pairs, added, name)
+    added = read_json_object(added_file) if vocabulary.name == "vocab.json" and added_file.is_file() else {}
+    return _assemble(vocabulary, read_json_object(vocabulary), pairs, added, name)
 
 
 def _assemble(
@@ -97,7 +96,9 @@ def _assemble(
     ids: dict[bytes, int] = {}
     for symbols, index in vocab.items():
         if not isinstance(index, int):
-            raise CheckpointError(f"{path} gives {symbols!r} the id {index!r}; expected a number. {_AGAIN}")
+            raise CheckpointError(
+                f"{path} gives {symbols!r} the id {index!r}; expected a number. Copy or download it again."
+            )
         token = to_bytes(symbols)
         if token is None or symbols == name or symbols in special:
             special[symbols] = index
@@ -110,7 +111,8 @@ def _pair(path: Path, symbols: tuple[str, ...]) -> tuple[bytes, bytes]:
     left, right = (to_bytes(part) for part in symbols) if len(symbols) == 2 else (None, None)
     if not left or not right:
         raise CheckpointError(
-            f"{path.parent} holds a merge {' '.join(symbols)[:80]!r}; expected two tokens of a byte-level BPE. {_AGAIN}"
+            f"{path.parent} holds a merge {' '.join(symbols)[:80]!r}; expected two tokens of a byte-level BPE. Copy or "
+            "download its vocabulary again."
         )
     return left, right
 
@@ -118,33 +120,10 @@ def _pair(path: Path, symbols: tuple[str, ...]) -> tuple[bytes, bytes]:
 def _end_of_text_name(folder: Path) -> str:
     """The name of the end token: ``eos_token`` of tokenizer_config.json where there is one, else GPT-2's."""
     path = folder / "tokenizer_config.json"
-    named = _json(path).get("eos_token") if path.is_file() else None
+    named = read_json_object(path).get("eos_token") if path.is_file() else None
     if isinstance(named, Mapping):
         named = named.get("content")
     return named if isinstance(named, str) else END_OF_TEXT
-
-
-def _json(path: Path) -> dict[str, Any]:
-    text = _text(path)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); it begins with {text[:40]!r}. {_AGAIN}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a JSON object. {_AGAIN}")
-    return content
-
-
-def _text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not UTF-8 text (byte {error.start}). {_AGAIN}") from error
-    if text.startswith("version https://git-lfs"):
-        raise CheckpointError(
-            f"{path} is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository it came from."
-        )
-    return text
 
 
 def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | None) -> None:

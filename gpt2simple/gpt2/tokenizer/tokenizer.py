@@ -19,10 +19,18 @@ class Tokenizer:
 
     Text is plain text: the spelling ``<|endoftext|>`` in it is thirteen ordinary characters unless the caller says
     otherwise, so that no text can end a document by accident. Safe to use from several threads.
+
+    Attributes:
+        end_of_text: the id that ends a document (50256 in GPT-2).
+        end_of_text_name: how that token is written (``<|endoftext|>`` in GPT-2).
+        vocab_size: one more than the largest id (50257 in GPT-2).
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self.end_of_text = vocabulary.end_of_text
+        self.end_of_text_name = vocabulary.end_of_text_name
+        self.vocab_size = vocabulary.size
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -77,7 +85,7 @@ class Tokenizer:
         return self._encoder.encode_array(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that ids spell; incomplete UTF-8 becomes U+FFFD, special tokens spell nothing.
+        """The text of ids; incomplete UTF-8 becomes U+FFFD, special tokens become nothing.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -85,7 +93,7 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that ids spell; special tokens spell nothing.
+        """The bytes of ids; special tokens have none.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -104,23 +112,8 @@ class Tokenizer:
             ) from None
 
     @property
-    def end_of_text(self) -> int:
-        """The id that ends a document (50256 in GPT-2)."""
-        return self._vocabulary.end_of_text
-
-    @property
-    def end_of_text_name(self) -> str:
-        """How that token is written (``<|endoftext|>`` in GPT-2)."""
-        return self._vocabulary.end_of_text_name
-
-    @property
-    def vocab_size(self) -> int:
-        """One more than the largest id (50257 in GPT-2)."""
-        return self._vocabulary.size
-
-    @property
     def byte_lengths(self) -> np.ndarray:
-        """Bytes that each id spells, int32 [V]; 0 for the end of text and other special tokens."""
+        """The number of bytes of each id, int32 [V]; 0 for the end of text and other special tokens."""
         return self._vocabulary.byte_lengths
 
     @property

@@ -1,6 +1,6 @@
-"""A byte-level BPE vocabulary in memory: what each id spells, which pairs merge, which ids are special.
+"""A byte-level BPE vocabulary in memory: the bytes of each id, which pairs merge, which ids are special.
 
-GPT-2's files are text, so each of the 256 bytes needs a visible character: printable Latin-1 stands for itself, the
+GPT-2's files are text, so each of the 256 bytes needs a visible character: printable Latin-1 represents itself, the
 others take the code points from 256 on, in order (a space is written ``Ġ``). A new vocabulary is trained from texts by
 the tokenizers library. Knows no files and does not encode; `files` reads vocabularies, `encoder` uses them.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +28,6 @@ def _symbols() -> tuple[str, ...]:
 
 
 SYMBOLS = _symbols()  # by byte value
-
 _BYTE_OF = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
 
 
@@ -38,7 +37,7 @@ def to_symbols(data: bytes) -> str:
 
 
 def to_bytes(symbols: str) -> bytes | None:
-    """The bytes that a spelling in a vocabulary file stands for; None where a character stands for no byte."""
+    """The bytes of a spelling in a vocabulary file; None where a character represents no byte."""
     try:
         return bytes(_BYTE_OF[symbol] for symbol in symbols)
     except KeyError:
@@ -53,7 +52,7 @@ class Vocabulary:
     """The tokens and merges of a byte-level BPE.
 
     Attributes:
-        ids: the id of each ordinary token, by the bytes that it spells; all 256 single bytes are among them.
+        ids: the id of each ordinary token, by its bytes; all 256 single bytes are among them.
         merges: pairs of tokens that are joined, the first in the list first.
         special: the ids of tokens that text never becomes by itself, by their names; the end of text is among them.
         end_of_text_name: the name of the token that ends a document.
@@ -68,7 +67,7 @@ class Vocabulary:
         missing = sum(bytes([byte]) not in self.ids for byte in range(256))
         if missing:
             raise CheckpointError(
-                f"The vocabulary lacks {missing} of the 256 single bytes, so it cannot spell every text. "
+                f"The vocabulary lacks {missing} of the 256 single bytes, so it cannot represent every text. "
                 "Use a byte-level BPE vocabulary, such as GPT-2's or one made by `gpt2simple tokenizer`."
             )
         if self.end_of_text_name not in self.special:
@@ -84,8 +83,7 @@ class Vocabulary:
                 )
         if len(set(self.ids.values()) | set(self.special.values())) < len(self.ids) + len(self.special):
             raise CheckpointError(
-                "The vocabulary gives one id to several tokens, so the file is damaged. Get it anew from where the "
-                "model came from."
+                "The vocabulary gives one id to several tokens, so the file is damaged. Copy or download it again."
             )
 
     @property
@@ -108,7 +106,7 @@ class Vocabulary:
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
-        """Bytes that each id spells, int32 [V]; 0 for special ids."""
+        """The number of bytes of each id, int32 [V]; 0 for special ids."""
         return np.array([len(token) for token in self.spelling], dtype=np.int32)
 
     @cached_property
@@ -131,7 +129,7 @@ SMALLEST = 257  # the single bytes and the end of text
 def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
     """A vocabulary of at most ``vocab_size`` tokens: 256 bytes, then merges, the end of text last.
 
-    A small text gives fewer tokens: only pairs that stand at least twice are merged.
+    A small text gives fewer tokens: only pairs that occur at least twice are merged.
 
     Raises:
         SettingsError: ``vocab_size`` is below 257.
@@ -147,27 +145,18 @@ def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=vocab_size - 1, min_frequency=2, initial_alphabet=list(SYMBOLS), show_progress=False
     )
-    counted = _Counted(texts)
-    trained.train_from_iterator(counted, trainer)
-    if not counted.characters:
-        raise DataError("The texts for the tokenizer hold no characters. Give texts of the language it shall spell.")
+    characters = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal characters
+        for text in texts:
+            characters += len(text)
+            yield text
+
+    trained.train_from_iterator(counted(), trainer)
+    if not characters:
+        raise DataError("The texts for the tokenizer hold no characters. Give texts in its language.")
     return _vocabulary_of(trained)
-
-
-class _Counted:
-    """Passes texts on and counts what went through."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = iter(texts)
-        self.characters = 0
-
-    def __iter__(self) -> _Counted:
-        return self
-
-    def __next__(self) -> str:
-        text = next(self._texts)
-        self.characters += len(text)
-        return text
 
 
 def _vocabulary_of(trained: tokenizers.Tokenizer) -> Vocabulary:

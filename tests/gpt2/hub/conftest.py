@@ -27,5 +27,5 @@ def server() -> Iterator[FaultServer]:
 
 
 @pytest.fixture
-def download(server: FaultServer, tmp_path: Path) -> Download:
-    return Download(server, tmp_path / "models")
+def download(server: FaultServer, tmp_path: Path, messages: list[str]) -> Download:
+    return Download(server, tmp_path / "models", messages)

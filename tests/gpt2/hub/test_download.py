@@ -24,7 +24,7 @@ def test_a_model_is_fetched_whole_weights_last_and_only_once(
     assert [r.path.rsplit("/", 1)[-1] for r in server.requests] == list(files)
     assert download(source=source) == download.folder
     assert len(server.requests) == len(files)
-    assert (download.remarks, download.waits, download.partial_bytes()) == ([], [], 0)
+    assert (download.messages, download.waits, download.partial_bytes()) == ([], [], 0)
 
 
 def test_the_public_call_takes_names_mirror_variable_and_shows_a_bar_on_stderr(
@@ -70,7 +70,7 @@ def test_a_folder_that_holds_another_layout_is_left_alone(server: FaultServer, d
     before = len(server.requests)
     download()
     assert len(server.requests) == before
-    assert "holds the model already, in another layout; nothing was downloaded" in download.remarks[0]
+    assert "already holds the model, in another layout; nothing was downloaded" in download.messages[0]
 
 
 def test_a_foreign_file_in_the_folder_is_not_replaced(download: Download) -> None:

@@ -24,7 +24,7 @@ def test_a_web_page_instead_of_a_file_is_refused(
     server: FaultServer, download: Download, body: bytes, content_type: str
 ) -> None:
     server.faults = [Fault("page", "vocab.json", times=-1, body=body, content_type=content_type)]
-    message = r"vocab\.json gave a web page .* open the address in a browser\. .* check base_url and HF_ENDPOINT"
+    message = r"vocab\.json returned a web page .* open the address in a browser\. .* check base_url and HF_ENDPOINT"
     with pytest.raises(DownloadError, match=message):
         download()
     assert holds_only(download, "config.json")
@@ -33,7 +33,7 @@ def test_a_web_page_instead_of_a_file_is_refused(
 
 def test_a_web_page_is_refused_where_no_size_was_published(server: FaultServer, download: Download) -> None:
     server.faults = [Fault("page", "model.safetensors", times=-1, body=AZURE_XML)]
-    with pytest.raises(DownloadError, match="gave a web page or an error text instead of the file"):
+    with pytest.raises(DownloadError, match="returned a web page or an error text instead of the file"):
         download(small_model(sizes=False, digests=False))
     assert holds_only(download, "config.json", "vocab.json", "merges.txt")
     assert download.partial_bytes() == 0
@@ -64,7 +64,7 @@ def test_a_busy_server_is_asked_again_with_growing_waits(server: FaultServer, do
     download()
     assert download.visible() == HUB
     assert download.waits == [1.0, 2.0, 4.0]
-    assert "the server answered 502" in download.remarks[0]
+    assert "the server answered 502" in download.messages[0]
 
 
 def test_a_server_that_stays_busy_is_told(server: FaultServer, download: Download) -> None:
@@ -159,7 +159,9 @@ def test_no_network_in_the_middle_says_what_is_kept(download: Download) -> None:
         download.folder.mkdir(parents=True, exist_ok=True)
         (download.folder / name).write_bytes(HUB[name])
     partial_of(download, small_model()).write_bytes(WEIGHTS[:100_000])
-    with pytest.raises(DownloadError, match=r"no connection .*\. 100\.0 kB are kept: the same call goes on from there"):
+    with pytest.raises(
+        DownloadError, match=r"no connection .*\. 100\.0 kB are kept: the same call continues from there"
+    ):
         download(base_url=f"http://127.0.0.1:{closed_port()}")
     assert download.waits == [1.0, 2.0, 4.0, 8.0]
 

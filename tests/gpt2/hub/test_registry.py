@@ -9,13 +9,13 @@ import pytest
 
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub import registry
-from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, resolve
+from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find, resolve
 
 PUBLISHED = [model for model in KNOWN_MODELS.values() if not model.built_in]
 
 
 def test_the_names() -> None:
-    assert registry.names() == ("124M", "355M", "774M", "1558M", "tiny")
+    assert tuple(KNOWN_MODELS) == ("124M", "355M", "774M", "1558M", "tiny")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def test_the_names() -> None:
 )  # fmt: skip
 def test_aliases_stand_for_their_model(alias: str, name: str) -> None:
     assert resolve(alias).name == name
+    assert find(alias) is resolve(alias)
 
 
 def test_no_alias_is_given_twice() -> None:
@@ -36,11 +37,12 @@ def test_no_alias_is_given_twice() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_and_the_accepted_ones() -> None:
-    message = r"model_name is '335M', which is no known model\. Did you mean '355M'\? Expected one of 124M, .*tiny"
+    message = r"model_name is '335M', which is not a known model\. Did you mean '355M'\? Expected one of 124M, .*tiny"
     with pytest.raises(SettingsError, match=message):
         resolve("335M")
-    with pytest.raises(SettingsError, match=r"model_name is 'xyzzy', which is no known model\. Expected one of"):
+    with pytest.raises(SettingsError, match=r"model_name is 'xyzzy', which is not a known model\. Expected one of"):
         resolve("xyzzy")
+    assert find("xyzzy") is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(server: FaultServer, down
     assert int(second.range.removeprefix("bytes=").rstrip("-")) >= 100_000
     assert second.status == 206
     assert download.waits == [1.0]
-    assert download.remarks == ["model.safetensors: the connection dropped. Trying again in 1 s."]
+    assert download.messages == ["model.safetensors: the connection dropped. Trying again in 1 s."]
 
 
 def test_after_too_many_drops_the_rest_waits_for_the_next_call(server: FaultServer, download: Download) -> None:
@@ -86,7 +86,7 @@ def test_another_part_than_the_one_asked_for_is_not_appended(server: FaultServer
     server.faults = [Fault("other_part", "model.safetensors")]
     download()
     assert download.visible() == HUB
-    assert download.remarks[0].startswith("model.safetensors: the server sent another part than the one asked for.")
+    assert download.messages[0].startswith("model.safetensors: the server sent another part than the requested one.")
 
 
 def test_a_partial_file_of_other_content_is_fetched_anew(server: FaultServer, download: Download) -> None:
@@ -126,8 +126,7 @@ sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from tests.helpers.download import small_model
 from gpt2simple.gpt2.hub import download
-download._fetch_model(small_model(), Path(sys.argv[2]), source="huggingface", base_url=sys.argv[1], progress=False,
-                    notify=lambda text: print(text, flush=True))
+download._fetch_model(small_model(), Path(sys.argv[2]), source="huggingface", base_url=sys.argv[1], progress=False)
 """
 
 
@@ -148,27 +147,15 @@ def test_of_two_processes_one_downloads_and_the_other_waits(server: FaultServer,
     server.faults = [held]
     with start_child(download) as child:
         wait_until(lambda: held.times == 0, "the child never asked for the first file")
-        notified = threading.Event()
-        download.remarks = _Announcing(notified)
         waiting = threading.Thread(target=download)
         waiting.start()
-        assert notified.wait(10)
+        wait_until(lambda: download.messages, "this process did not say that it waits")
         held.event.set()
         waiting.join(timeout=20)
         assert child.wait(timeout=20) == 0
-    assert download.remarks == [f"Another process is downloading into {download.folder}. Waiting for it."]
+    assert download.messages == [f"Another process is downloading into {download.folder}. Waiting for it."]
     assert download.visible() == HUB
     assert all(server.count(name) == 1 for name in HUB)
-
-
-class _Announcing(list[str]):
-    def __init__(self, event: threading.Event) -> None:
-        super().__init__()
-        self._event = event
-
-    def append(self, text: str) -> None:
-        super().append(text)
-        self._event.set()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

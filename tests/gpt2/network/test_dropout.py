@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.network.dropout import DropoutKey, drop, keep_mask, keep_scale
+from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout, dropout_mask, dropout_scale
 from tests.helpers.network import dropout_key
 
 SHAPE = (40, 250)
 
 
-def mask(rate=0.1, seed=1, position=0, place=5, shape=SHAPE):
-    return keep_mask(dropout_key(rate, seed, position), place, shape).numpy()
+def mask(rate=0.1, seed=1, position=0, site=5, shape=SHAPE):
+    return dropout_mask(dropout_key(rate, seed, position), site, shape).numpy()
 
 
 def test_the_same_key_gives_the_same_mask_whatever_was_drawn_before():
@@ -21,8 +21,8 @@ def test_the_same_key_gives_the_same_mask_whatever_was_drawn_before():
     np.testing.assert_array_equal(first, mask())
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"position": 1}, {"place": 6}, {"place": 1 << 16}])
-def test_another_seed_position_or_place_gives_an_independent_mask(change):
+@pytest.mark.parametrize("change", [{"seed": 2}, {"position": 1}, {"site": 6}, {"site": 1 << 16}])
+def test_another_seed_position_or_site_gives_an_independent_mask(change):
     """Independent: both keep what one of them would keep by chance."""
     both = (mask(0.5) & mask(0.5, **change)).mean()
     assert both == pytest.approx(0.25, abs=0.02)
@@ -31,13 +31,13 @@ def test_another_seed_position_or_place_gives_an_independent_mask(change):
 @pytest.mark.parametrize("seed", [0, 1, 2**21, 2**31 - 1, 2**40 + 3, 2**70])
 def test_every_seed_that_a_run_may_have_is_taken(seed):
     """In a graph, as a step is: there TensorFlow refuses what it lets pass outside of one."""
-    drawn = tf.function(lambda position: keep_mask(DropoutKey(0.1, seed, position), 5, SHAPE))(tf.constant(3))
+    drawn = tf.function(lambda position: dropout_mask(DropoutKey(0.1, seed, position), 5, SHAPE))(tf.constant(3))
     assert drawn.numpy().mean() == pytest.approx(0.9, abs=0.02)
 
 
-def test_neighbouring_seeds_share_no_mask_in_another_place():
-    """Seed and place must not run into one number."""
-    found = {mask(0.5, seed, 0, place, (64,)).tobytes() for seed in range(3) for place in (0, 1, 5, 1009, 193 << 16)}
+def test_neighbouring_seeds_share_no_mask_at_another_site():
+    """Seed and site must not run into one number."""
+    found = {mask(0.5, seed, 0, site, (64,)).tobytes() for seed in range(3) for site in (0, 1, 5, 1009, 193 << 16)}
     assert len(found) == 3 * 5
 
 
@@ -54,18 +54,18 @@ def test_any_static_shape(shape):
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 def test_dropped_activations_keep_their_expectation(dtype):
-    kept = tf.cast(drop(tf.ones([200, 500], dtype), dropout_key(0.1), 3), tf.float32).numpy()
+    kept = tf.cast(apply_dropout(tf.ones([200, 500], dtype), dropout_key(0.1), 3), tf.float32).numpy()
     assert kept.dtype == np.float32
     assert kept.mean() == pytest.approx(1.0, abs=0.006)
     assert np.unique(kept).tolist() == pytest.approx([0.0, 1 / 0.9], rel=4e-3)
 
 
 def test_the_scale_makes_up_for_the_exact_share():
-    assert keep_scale(dropout_key(0.1)) == pytest.approx(1 / 0.9, rel=1e-5)
-    assert keep_scale(dropout_key(0.5)) == 2.0
+    assert dropout_scale(dropout_key(0.1)) == pytest.approx(1 / 0.9, rel=1e-5)
+    assert dropout_scale(dropout_key(0.5)) == 2.0
 
 
 def test_without_a_key_or_with_rate_0_nothing_is_drawn():
     x = tf.ones([2, 2])
-    assert drop(x, None, 0) is x
-    assert drop(x, dropout_key(0.0), 0) is x
+    assert apply_dropout(x, None, 0) is x
+    assert apply_dropout(x, dropout_key(0.0), 0) is x

@@ -69,21 +69,20 @@ def test_dropout_changes_the_states_and_rate_0_does_not():
     assert np.abs(plain - some).max() > 0.1
 
 
-def test_dropout_applies_in_each_of_its_places():
-    """One layer, one token: embedding, attention weights, after attention, after the MLP are drawn independently."""
-    places = []
+def test_dropout_applies_at_each_of_its_sites():
+    """One layer, one token: embedding, probabilities, after attention, after the MLP are drawn independently."""
+    sites = []
 
-    def record(key, place, shape):
-        places.append(place)
-        return real(key, place, shape)
+    def record(key, site, shape):
+        sites.append(site)
+        return real(key, site, shape)
 
-    from gpt2simple.gpt2.network import attention, dropout
+    from gpt2simple.gpt2.network import dropout
 
-    real = dropout.keep_mask
+    real = dropout.dropout_mask
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dropout, "keep_mask", record)
-        patch.setattr(attention, "keep_mask", record)
+        patch.setattr(dropout, "dropout_mask", record)
         our_states(model_of(LONG_SHAPE), random_tokens(1, 600), LONG_SHAPE, dropout=dropout_key())
     blocks, layers = 5, LONG_SHAPE.n_layer  # 600 = 4 x 128 + 88
-    assert len(places) == 1 + layers * (blocks + 2)
-    assert len(set(places)) == len(places), "two dropouts share a mask"
+    assert len(sites) == 1 + layers * (blocks + 2)
+    assert len(set(sites)) == len(sites), "two dropouts share a mask"

@@ -10,7 +10,8 @@ from gpt2simple.gpt2.network import attention
 from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states
 from gpt2simple.testing import SMALL_CONFIG
-from gpt2simple.training.step import Gradients
+from gpt2simple.training.step import ModelStep
+from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import (
     LONG_SHAPE,
     dropout_key,
@@ -22,20 +23,24 @@ from tests.helpers.network import (
 )
 
 
-def our_loss_and_gradients(model, shape, batch, *, dtype=tf.float32, dropout=0.0, checkpointing=False, position=0):
+def our_loss_and_gradients(
+    model, shape, batch, *, dtype=tf.float32, dropout=0.0, gradient_checkpointing=False, position=0
+):
     variables = named_variables(model)
-    gradients = Gradients(
-        variables, frozenset(variables), shape, dtype, dropout_rate=dropout, seed=1, checkpointing=checkpointing
-    )
-    inputs, targets, weights = (tf.constant(array)[None] for array in batch)  # one micro-batch
-    nats, tokens, found = gradients.of_step((inputs, targets, weights), tf.constant(position), tf.constant(1.0))
+    step = ModelStep(
+        variables, frozenset(variables), shape, dtype, LanguageModeling(np.ones(shape.n_vocab)),
+        dropout_rate=dropout, seed=1,
+        gradient_checkpointing=gradient_checkpointing,
+    )  # fmt: skip
+    inputs, targets, loss_mask = (tf.constant(array)[None] for array in batch)  # one micro-batch
+    nats, tokens, found = step.gradients((inputs, targets, loss_mask), tf.constant(position), tf.constant(1.0))
     return float(nats / tokens), {name: tf.cast(g, tf.float32).numpy() for name, g in found.items()}
 
 
 def batch_of(batch, time):
-    weights = np.ones((batch, time), np.float32)
-    weights[:, :2] = 0.0  # as padding has it
-    return random_tokens(batch, time, 1), random_tokens(batch, time, 2), weights
+    loss_mask = np.ones((batch, time), np.float32)
+    loss_mask[:, :2] = 0.0  # as padding has it
+    return random_tokens(batch, time, 1), random_tokens(batch, time, 2), loss_mask
 
 
 @pytest.mark.parametrize(("shape", "batch", "time"), [(SMALL_CONFIG, 3, 31), (LONG_SHAPE, 1, 600)])
@@ -67,12 +72,12 @@ def test_checkpointed_gradients_equal_plain_ones(dropout):
     """A second run of a block must draw the first one's masks: where it does not, errors are of the gradients' size."""
     model, data = model_of(), batch_of(3, 31)
     loss, plain = our_loss_and_gradients(model, SMALL_CONFIG, data, dropout=dropout)
-    same_loss, again = our_loss_and_gradients(model, SMALL_CONFIG, data, dropout=dropout, checkpointing=True)
+    same_loss, again = our_loss_and_gradients(model, SMALL_CONFIG, data, dropout=dropout, gradient_checkpointing=True)
     assert same_loss == loss
     assert largest_relative_difference(again, plain) < 1e-6
 
 
-def test_checkpointing_runs_each_block_a_second_time(monkeypatch):
+def test_gradient_checkpointing_runs_each_block_a_second_time(monkeypatch):
     from gpt2simple.gpt2.network import transformer
 
     calls = []
@@ -80,7 +85,7 @@ def test_checkpointing_runs_each_block_a_second_time(monkeypatch):
     monkeypatch.setattr(transformer, "_block", lambda *arguments: calls.append(1) or real(*arguments))
     our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31))
     assert len(calls) == SMALL_CONFIG.n_layer
-    our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31), checkpointing=True)
+    our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31), gradient_checkpointing=True)
     assert len(calls) == 3 * SMALL_CONFIG.n_layer
 
 
@@ -123,7 +128,7 @@ def test_attention_and_its_backward_pass_equal_the_plain_formula(length, rate, o
     upstream = tf.constant(draw.normal(size=(2 * length, 16)).astype(np.float32))
     key = dropout_key(rate) if rate else None
     mask = np.ones((2, 2, length, length), np.float32)
-    if rate:  # attention to the identity shows the weights themselves, dropped and scaled
+    if rate:  # attention to the identity shows the probabilities themselves, dropped and scaled
         joined = causal_attention(q, k, tf.eye(length, batch_shape=[2, 2]), key, 1)
         seen = tf.transpose(tf.reshape(joined, [2, length, 2, length]), [0, 2, 1, 3]).numpy()
         mask = (seen > 0) / np.float32(1 - rate)
@@ -144,32 +149,34 @@ def test_attention_and_its_backward_pass_equal_the_plain_formula(length, rate, o
 
 def test_the_heads_of_all_texts_lie_along_one_dimension(monkeypatch):
     """oneDNN takes twenty times as long to add a mask that is broadcast along two."""
-    shapes, real = [], attention._weights
+    shapes, real = [], attention._probabilities
 
     def record(queries, keys):
         shapes.append((queries.shape.as_list(), keys.shape.as_list()))
         return real(queries, keys)
 
-    monkeypatch.setattr(attention, "_weights", record)
+    monkeypatch.setattr(attention, "_probabilities", record)
     q = tf.zeros([3, 2, 5, 8])
     assert causal_attention(q, q, q, None, 1).shape == (15, 16)
     assert shapes == [([1, 6, 5, 8], [1, 6, 5, 8])]
 
 
 @pytest.mark.parametrize(("onednn", "jit_compile"), [(True, False), (False, False), (True, True)])
-def test_in_16_bits_the_weights_are_rounded_once(onednn, jit_compile, monkeypatch):
+def test_in_16_bits_the_probabilities_are_rounded_once(onednn, jit_compile, monkeypatch):
     """A softmax computed in bfloat16 is wrong by 1.3 %, one that is computed in float32 and rounded by 0.17 %."""
     if onednn and not jit_compile and not tensorflow.uses_onednn():
         pytest.skip("this TensorFlow does not use oneDNN")
     monkeypatch.setattr(attention, "uses_onednn", lambda: onednn)
     length, draw = 512, np.random.default_rng(0)
     q, k = (tf.cast(draw.normal(size=(1, 2, length, 64)), tf.bfloat16) for _ in range(2))
-    identity = tf.eye(length, batch_shape=[1, 2], dtype=tf.bfloat16)  # shows the weights themselves
+    identity = tf.eye(length, batch_shape=[1, 2], dtype=tf.bfloat16)  # shows the probabilities themselves
     attend = tf.function(lambda q, k, v: causal_attention(q, k, v, None, 1), autograph=False, jit_compile=jit_compile)
-    weights = tf.transpose(tf.reshape(tf.cast(attend(q, k, identity), tf.float32), [length, 2, length]), [1, 0, 2])
+    probabilities = tf.transpose(
+        tf.reshape(tf.cast(attend(q, k, identity), tf.float32), [length, 2, length]), [1, 0, 2]
+    )
     products = tf.matmul(q, k, transpose_b=True)[0]  # rounded, as the softmax gets them
     allowed = np.tril(np.ones((length, length), bool))
     exact = tf.nn.softmax(tf.where(allowed, tf.cast(products, tf.float32) / 8.0, -1e30)).numpy()
-    errors = weights.numpy()[:, allowed] / exact[:, allowed] - 1.0
+    errors = probabilities.numpy()[:, allowed] / exact[:, allowed] - 1.0
     assert np.sqrt(np.mean(errors**2)) < 0.005
-    np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1.0, atol=0.005)
+    np.testing.assert_allclose(tf.reduce_sum(probabilities, axis=-1), 1.0, atol=0.005)

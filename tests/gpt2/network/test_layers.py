@@ -5,7 +5,7 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.network.attention import split_heads
-from gpt2simple.gpt2.network.layers import bias_gelu, biased, layer_norm, product
+from gpt2simple.gpt2.network.layers import add_bias, bias_gelu, layer_norm, matmul
 
 X = np.linspace(-6.0, 6.0, 48, dtype=np.float32).reshape(6, 8)
 BIAS = np.linspace(-0.5, 0.5, 8, dtype=np.float32)
@@ -62,7 +62,7 @@ def test_the_gradients_of_layer_norm_are_those_of_its_formula(epsilon):
 
 
 def test_the_gradients_of_a_bias_are_sums_over_rows():
-    assert_all_close(results_and_gradients(biased, X, BIAS), results_and_gradients(tf.add, X, BIAS), 1e-6)
+    assert_all_close(results_and_gradients(add_bias, X, BIAS), results_and_gradients(tf.add, X, BIAS), 1e-6)
 
 
 def test_heads_are_split_and_their_gradients_joined():
@@ -85,7 +85,7 @@ def test_a_product_in_16_bits_rounds_the_weight_and_keeps_its_gradient_small():
     with tf.GradientTape() as tape:
         variable = tf.constant(weight)
         tape.watch([x, variable])
-        result = product(x, variable)
+        result = matmul(x, variable)
     d_x, d_weight = tape.gradient(result, [x, variable], output_gradients=tf.ones([6, 4], tf.bfloat16))
     assert {result.dtype, d_x.dtype, d_weight.dtype} == {tf.bfloat16}
     exact = tf.cast(x, tf.float32)
@@ -101,7 +101,7 @@ def test_a_product_in_16_bits_rounds_the_weight_and_keeps_its_gradient_small():
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 def test_parts_give_the_dtype_that_is_asked_for(dtype):
     normed = layer_norm(tf.constant(X), tf.ones([8]), tf.constant(BIAS), 1e-5, dtype)
-    mapped = product(normed, tf.eye(8))
+    mapped = matmul(normed, tf.eye(8))
     assert normed.dtype == mapped.dtype == bias_gelu(mapped, tf.constant(BIAS)).dtype == dtype
-    assert biased(mapped, tf.constant(BIAS)).dtype == tf.float32
+    assert add_bias(mapped, tf.constant(BIAS)).dtype == tf.float32
     np.testing.assert_allclose(tf.cast(mapped, tf.float32), tf.cast(normed, tf.float32), rtol=0.01, atol=0.01)

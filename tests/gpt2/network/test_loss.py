@@ -12,24 +12,24 @@ ROWS, WIDTH, VOCABULARY = 23, 16, 257
 
 @pytest.fixture(scope="module")
 def case():
-    """States, embedding, targets, weights (two of them padding)."""
+    """States, embedding, targets, loss mask (two rows are padding)."""
     draw = np.random.default_rng(0)
-    weights = np.ones(ROWS, np.float32)
-    weights[[3, 17]] = 0.0
+    loss_mask = np.ones(ROWS, np.float32)
+    loss_mask[[3, 17]] = 0.0
     return (
         tf.constant(draw.normal(size=(ROWS, WIDTH)).astype(np.float32)),
         tf.constant(draw.normal(size=(VOCABULARY, WIDTH)).astype(np.float32)),
         tf.constant(draw.integers(0, VOCABULARY, ROWS).astype(np.int32)),
-        tf.constant(weights),
+        tf.constant(loss_mask),
     )
 
 
-def plain(states, embedding, targets, weights, scale):
+def plain(states, embedding, targets, loss_mask, scale):
     """Nats, and the gradients of scale * nats for states and embedding, by TensorFlow itself."""
     with tf.GradientTape() as tape:
         tape.watch((states, embedding))
         scores = tf.matmul(states, embedding, transpose_b=True)
-        nats = tf.reduce_sum(weights * tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores))
+        nats = tf.reduce_sum(loss_mask * tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores))
         scaled = scale * nats
     return (nats, *tape.gradient(scaled, (states, embedding)))
 
@@ -42,7 +42,7 @@ def assert_close(ours, theirs, tolerance=1e-5):
 @pytest.mark.parametrize("rows_per_slice", [1, 7, 22, 23, 1000])
 def test_slices_equal_the_plain_loss(case, monkeypatch, rows_per_slice):
     """7: three whole slices and two rows; 22: a slice and a single row."""
-    monkeypatch.setattr(loss, "_SLICE_BYTES", rows_per_slice * VOCABULARY * 4)
+    monkeypatch.setattr(loss, "SLICE_BYTES", rows_per_slice * VOCABULARY * 4)
     slices = loss._slices(case[0], case[1])
     assert len(slices) == -(-ROWS // rows_per_slice)
     expected = plain(*case, 0.25)
@@ -58,14 +58,14 @@ def test_the_embedding_may_be_left_out(case):
 
 def test_rows_below_the_vocabulary_are_no_tokens(case):
     """The matrix as 16 bits have it, with rows of zeros, in float32 so that the figures can be compared closely."""
-    states, embedding, targets, weights = case
+    states, embedding, targets, loss_mask = case
     matrix = tf.pad(embedding, [[0, 384 - VOCABULARY], [0, 0]])
     nats, d_states, d_matrix = loss_gradients(
-        states, matrix, targets, weights, tf.constant(0.25), vocabulary=VOCABULARY
+        states, matrix, targets, loss_mask, tf.constant(0.25), vocabulary=VOCABULARY
     )
     assert_close([nats, d_states, d_matrix[:VOCABULARY]], plain(*case, 0.25))
     assert not d_matrix.numpy()[VOCABULARY:].any()
-    assert_close([summed_loss(states, matrix, targets, weights, vocabulary=VOCABULARY)], [nats])
+    assert_close([summed_loss(states, matrix, targets, loss_mask, vocabulary=VOCABULARY)], [nats])
 
 
 def test_in_16_bits_the_matrix_ends_in_rows_of_zeros(case):
@@ -78,36 +78,36 @@ def test_in_16_bits_the_matrix_ends_in_rows_of_zeros(case):
 
 
 def test_padding_does_not_count(case):
-    states, embedding, targets, weights = case
-    counted = weights.numpy() > 0
+    states, embedding, targets, loss_mask = case
+    counted = loss_mask.numpy() > 0
     other = np.where(counted, targets, (targets + 1) % VOCABULARY).astype(np.int32)
-    nats, d_states, d_embedding = loss_gradients(states, embedding, other, weights, tf.constant(1.0))
-    alone = loss_gradients(states[counted], embedding, targets[counted], weights[counted], tf.constant(1.0))
+    nats, d_states, d_embedding = loss_gradients(states, embedding, other, loss_mask, tf.constant(1.0))
+    alone = loss_gradients(states[counted], embedding, targets[counted], loss_mask[counted], tf.constant(1.0))
     assert_close([nats, d_states[counted], d_embedding], alone)
     assert not d_states.numpy()[~counted].any()
-    assert_close([summed_loss(states, embedding, other, weights)], [alone.nats])
+    assert_close([summed_loss(states, embedding, other, loss_mask)], [alone.nats])
 
 
 def test_taking_the_mean_row_off_changes_neither_loss_nor_gradients(case):
-    states, embedding, targets, weights = case
+    states, embedding, targets, loss_mask = case
     centred = embedding - tf.reduce_mean(embedding, axis=0)
     scale = tf.constant(1.0)
     assert_close(
-        loss_gradients(states, centred, targets, weights, scale),
-        loss_gradients(states, embedding, targets, weights, scale),
+        loss_gradients(states, centred, targets, loss_mask, scale),
+        loss_gradients(states, embedding, targets, loss_mask, scale),
     )
 
 
 def test_in_16_bits_the_mean_row_is_taken_off_and_costs_digits_where_it_is_not(case):
     """With logits around -100, as GPT-2's are, 8 bits leave steps of 0.5; without the offset the loss is near."""
-    states, embedding, targets, weights = case
+    states, embedding, targets, loss_mask = case
     states = tf.concat([states[:, 1:], tf.ones([ROWS, 1])], axis=1)
     embedding = tf.concat([embedding[:, 1:], -100.0 + embedding[:, :1]], axis=1)
-    exact = float(summed_loss(states, embedding, targets, weights))
+    exact = float(summed_loss(states, embedding, targets, loss_mask))
     small = tf.cast(states, tf.bfloat16)
     matrix = head_matrix(embedding, tf.bfloat16)
-    centred = float(summed_loss(small, matrix, targets, weights, vocabulary=VOCABULARY))
-    plainly_cast = float(summed_loss(small, tf.cast(embedding, tf.bfloat16), targets, weights))
+    centred = float(summed_loss(small, matrix, targets, loss_mask, vocabulary=VOCABULARY))
+    plainly_cast = float(summed_loss(small, tf.cast(embedding, tf.bfloat16), targets, loss_mask))
     assert abs(centred - exact) / exact < 0.005
     assert abs(plainly_cast - exact) > 3 * abs(centred - exact)
 

@@ -1,0 +1,117 @@
+"""The figures of a run, drawn with matplotlib: each is built once and given as PNG or as SVG.
+
+Uses matplotlib's objects, never pyplot, so that the user's own figures and backend stay as they are. Knows curves and
+plain numbers; not where they came from or where a figure is shown.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gpt2simple.runs.curves import Curves
+
+_TRAIN, _HELD_OUT, _OVERFITTING, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
+_SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
+
+
+def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure:
+    """Training and held-out loss by step, the best step, and where overfitting begins."""
+    figure, axes = _new_figure()
+    _draw_train(axes, curves)
+    if curves.held_out:
+        _draw_held_out(axes, curves)
+    axes.set_title(title, parse_math=False)  # a $ in a run's name is no formula
+    epochs = axes.secondary_xaxis(
+        "top", functions=(lambda step: step / steps_per_epoch, lambda epoch: epoch * steps_per_epoch)
+    )
+    epochs.set_xlabel("epochs (passes over the text)")
+    return _finished(figure, x_label="steps", y_label="loss (nats per token)")
+
+
+def line_figure(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    x_label: str,
+    y_label: str,
+    reference: tuple[str, float] | None = None,
+) -> Figure:
+    """Lines by label, each the x and y of its points.
+
+    Args:
+        reference: label and y of a dashed line to compare with.
+    """
+    figure, axes = _new_figure()
+    for label, (x, y) in lines.items():
+        axes.plot(x, y, marker="o", markersize=4, label=label)
+    if reference is not None:
+        axes.axhline(reference[1], color=_REFERENCE, linestyle="--", label=reference[0])
+    return _finished(figure, x_label=x_label, y_label=y_label)
+
+
+def to_png(figure: Figure) -> bytes:
+    return _saved(figure, format="png", dpi=_DPI)
+
+
+def to_svg(figure: Figure) -> str:
+    """An ``<svg>`` element for a page, without date or random names; its text stays text, escaped."""
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gpt2simple"}):
+        svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
+    # Groups are named "axes_1" in every figure, and a page may have several.
+    return re.sub(r'<g id="[^"]*">', "<g>", svg[svg.index("<svg") :])
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # letters that the font lacks show as boxes
+        figure.savefig(written, **options)
+    return written.getvalue()
+
+
+def _new_figure() -> tuple[Figure, Any]:
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _draw_train(axes: Any, curves: Curves) -> None:
+    steps, losses, means = curves.drawn()
+    marker = "o" if len(steps) < 10 else None  # a line through two points shows nothing
+    style = {"color": _TRAIN, "marker": marker}
+    axes.plot(steps, losses, linewidth=0.8, alpha=0.3, markersize=3, label="training, each step", **style)
+    axes.plot(steps, means, linewidth=2, markersize=4, label="training, smoothed", **style)
+
+
+def _draw_held_out(axes: Any, curves: Curves) -> None:
+    steps = [record.step for record in curves.held_out]
+    losses = [record.loss for record in curves.held_out]
+    axes.plot(steps, losses, color=_HELD_OUT, linewidth=2, marker="o", markersize=4, label="held-out")
+    best = curves.trend.best
+    assert best is not None, "held-out losses without a best one"
+    axes.plot(
+        [best.step], [best.loss], "*", color=_HELD_OUT, markeredgecolor="black", markersize=14, zorder=5,
+        label=f"best: step {best.step}, {best.figures.brief()}",
+    )  # fmt: skip
+    if curves.trend.has_stopped_falling:
+        axes.axvline(best.step, color=_HELD_OUT, linewidth=1, linestyle="--")
+        label = "overfitting: held-out loss no longer improves"
+        axes.axvspan(best.step, steps[-1], color=_OVERFITTING, alpha=0.4, linewidth=0, label=label)
+
+
+def _finished(figure: Figure, *, x_label: str, y_label: str) -> Figure:
+    axes = figure.axes[0]
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    legend = figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure

@@ -1,0 +1,61 @@
+"""The batches of a run: those of every step, and those of an evaluation. Knows no text and no task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a run trains on and is evaluated on.
+
+    Attributes:
+        micro_batch: number of a micro-batch since the run began -> inputs, targets, loss mask, each (B, T). A pure
+            function, so that a step number is all there is to a position in the data.
+        epoch_at: number of micro-batches taken -> epochs completed.
+        accumulate: micro-batches per optimizer step.
+        held_out: batches of an evaluation; empty: nothing is held out.
+    """
+
+    micro_batch: Callable[[int], Batch]
+    epoch_at: Callable[[int], float]
+    accumulate: int
+    held_out: tuple[Batch, ...]
+
+    def epoch(self, step: int) -> float:
+        """Epochs completed after so many optimizer steps."""
+        return self.epoch_at(step * self.accumulate)
+
+    def step_batches(self, step: int) -> Batch:
+        """The micro-batches of the step after ``step`` optimizer steps, each array (A, B, T)."""
+        parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
+        inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+        return inputs.astype(np.int32), targets.astype(np.int32), loss_mask.astype(np.float32)
+
+
+def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
+    """A `tf.data.Dataset` of the steps' batches (A, B, T), made ahead of time while the device computes.
+
+    Args:
+        steps_done: asked whenever reading begins anew, as each `fit` does.
+    """
+    shape = data.step_batches(0)[0].shape
+
+    def steps() -> Iterator[Batch]:
+        step = steps_done()
+        while True:
+            yield data.step_batches(step)
+            step += 1
+
+    signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
+    # There is nothing to tune, and the end would wait for the tuning thread, which sleeps for up to a minute at a time.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)

@@ -1,0 +1,129 @@
+"""What a run learns: the seam between the training loop and the tasks. Language modelling is the first one.
+
+A task turns GPT-2's last hidden states into a loss, sums up an evaluation, and says what is saved beside the body. The
+loop, the checkpoints and the callbacks ask the task and never which task it is; a new task is a class with these
+methods. Every batch is inputs, targets and a loss mask of one shape, whatever the task: a classifier, for instance, has
+its label as the target of a text's last token, and a mask that is 1 there alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf
+from gpt2simple.data.batches import Batch
+from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
+from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
+from gpt2simple.gpt2.model import LoadedModel, read_weight
+from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
+from gpt2simple.runs.records import Figures, LanguageFigures
+
+Variables = Mapping[str, Variable]
+
+
+class Rows(NamedTuple):
+    """The N = B*T rows of a batch, as the head sees them.
+
+    Attributes:
+        states: (N, E), the body's last hidden states.
+        targets: int32 (N,). loss_mask: float32 (N,), 1 where a target counts.
+    """
+
+    states: Tensor
+    targets: Tensor
+    loss_mask: Tensor
+
+    @classmethod
+    def of(cls, states: Tensor, targets: Tensor, loss_mask: Tensor) -> Rows:
+        """From states (N, E) and a batch's targets and loss mask (B, T)."""
+        return cls(states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1]))
+
+
+class HeadGradients(NamedTuple):
+    """The loss of a micro-batch and its gradients, as far as the head knows them.
+
+    Attributes:
+        nats: float32 scalar, summed over the targets and not scaled.
+        states: (N, E), for the body.
+        weights: by canonical name, of the head's own weights; that of the tied embedding may end in rows of padding.
+    """
+
+    nats: Tensor
+    states: Tensor
+    weights: dict[str, Tensor]
+
+
+class Task(Protocol):
+    """What the training loop, checkpoints and evaluations ask of a task."""
+
+    def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
+        """The summed loss of a micro-batch and the gradients of ``scale`` times it.
+
+        Args:
+            variables: all weights, body and head, by canonical name.
+            rows: of the micro-batch.
+            scale: float32 scalar.
+            trained: names of the weights whose gradients are wanted.
+        """
+
+    def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
+        """The sums that ``figures`` is made of, for one batch: float32 (K,). Arguments as ``gradients``."""
+
+    def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> Figures:
+        """The figures of an evaluation: ``sums`` (K,) over all ``batches``."""
+
+    def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
+        """Body and head as transformers names them, read one at a time."""
+
+    def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
+        """The files beside the weights by name, with which other tools open the folder as a model."""
+
+
+class LanguageModeling:
+    """The next token, through the head that is tied to the embedding.
+
+    Args:
+        byte_lengths: bytes of text that each token spells, int (V,); for bits per byte.
+    """
+
+    def __init__(self, byte_lengths: np.ndarray) -> None:
+        self._byte_lengths = byte_lengths
+
+    def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
+        """Cross-entropy of the next token."""
+        embedding = variables["wte.weight"]  # (V, E)
+        matrix = head_matrix(embedding, rows.states.dtype)  # (V, E), in 16 bits padded to whole cache lines
+        nats, d_states, d_embedding = loss_gradients(
+            rows.states, matrix, rows.targets, rows.loss_mask, scale,
+            vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained,
+        )  # fmt: skip
+        return HeadGradients(nats, d_states, {} if d_embedding is None else {"wte.weight": d_embedding})
+
+    def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
+        """The cross-entropy in nats, the head in float32 whatever the precision of the body: float32 (1,)."""
+        matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
+        return summed_loss(tf.cast(rows.states, tf.float32), matrix, rows.targets, rows.loss_mask)[None]
+
+    def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        return LanguageFigures(
+            nats=sums[0],
+            target_tokens=sum(int(loss_mask.sum()) for _, _, loss_mask in batches),
+            target_bytes=sum(int(self._byte_lengths[targets][mask > 0].sum()) for _, targets, mask in batches),
+        )
+
+    def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
+        """The weights of PyTorch's `GPT2LMHeadModel`."""
+        return weight_tensors(loaded.config, lambda name: read_weight(loaded.model, name))
+
+    def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
+        """Config and tokenizer files."""
+        with tempfile.TemporaryDirectory() as folder:
+            loaded.tokenizer.save(Path(folder), max_length=loaded.config.n_ctx)
+            written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        return {**config_files(loaded.config, loaded.tokenizer.end_of_text), **written}

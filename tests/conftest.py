@@ -1,0 +1,24 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.messages import collected_messages
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What the package logs for its user while the test runs."""
+    with collected_messages() as messages:
+        yield messages
+
+
+@pytest.fixture
+def no_unread_messages(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that does not use `messages` and lets the package log one."""
+    with collected_messages() as logged:
+        yield
+    assert logged == [] or "messages" in request.fixturenames

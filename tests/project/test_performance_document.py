@@ -1,0 +1,165 @@
+"""The figures of docs/performance.md and of the README are those of benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.helpers.paths import ROOT
+
+
+def words_of(*path: str) -> str:
+    """A document as one line."""
+    return " ".join(ROOT.joinpath(*path).read_text(encoding="utf-8").split())
+
+
+DOCUMENT, README = words_of("docs", "performance.md"), words_of("README.md")
+
+TRAINING_PEERS = {
+    "gpt-2-simple": "gpt-2-simple 0.8.1",
+    "keras-hub tensorflow": "KerasHub on TensorFlow",
+    "pytorch bfloat16": "PyTorch and transformers' Trainer",
+    "pytorch float32": "PyTorch and transformers' Trainer",
+}
+GENERATION_PEERS = {
+    "ctranslate2 float32": "ctranslate2 | float32",
+    "ctranslate2 int8": "ctranslate2 | int8",
+    "gpt-2-simple": "gpt-2-simple 0.8.1 | float32",
+    "pytorch float32": "PyTorch and transformers | float32",
+    "pytorch bfloat16": "PyTorch and transformers | bfloat16",
+    "keras-hub jax": "KerasHub on JAX | float32",
+    "keras-hub tensorflow": "KerasHub on TensorFlow | float32",
+    "transformers tf xla": "transformers' TFGPT2 with XLA | float32",
+}
+
+
+def results(ending: str) -> list[dict[str, Any]]:
+    """The results whose file names end so, oldest first."""
+    paths = sorted((ROOT / "benchmarks" / "results").glob(f"*-{ending}.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def lacking(figures: list[str], document: str = DOCUMENT) -> list[str]:
+    return [figure for figure in figures if figure not in document]
+
+
+def test_the_rows_on_training_are_those_of_the_results() -> None:
+    for result in results("training-*"):
+        for peer, row in result["beside"].items():
+            theirs = "bfloat16" if peer.endswith("bfloat16") else "float32"
+            median, low, high = (row["ratio"][key] for key in ("median", "low", "high"))
+            line = (
+                f"| {TRAINING_PEERS[peer]} | {theirs} | {row['peer_tokens_per_second']['median']:.0f} "
+                f"| {row['precision']} | {row['tokens_per_second']['median']:.0f} "
+                f"| {median:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {row['peer_peak_bytes'] / 1e9:.1f} | {row['peak_bytes'] / 1e9:.1f} |"
+            )
+            assert line in DOCUMENT
+    assert len(TRAINING_PEERS) == sum(len(result["beside"]) for result in results("training-*"))
+
+
+def test_what_else_is_said_of_training_is_too() -> None:
+    large = results("training-other-peers-large-outside")[0]
+    shares = [
+        row["share_of_ceiling"]["median"] for result in results("training-*") for row in result["beside"].values()
+    ]
+    fastest = [
+        row["share_of_fastest_product"]["median"]
+        for result in results("training-*")
+        for row in result["beside"].values()
+    ]
+    counted = 822 / 880  # half the square of attention
+    assert not lacking(
+        [
+            f"{large['355M']['peak_bytes'] / 1e9:.1f} GB and {large['355M']['seconds_per_step']:.1f} s a step",
+            f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %",
+            f"{100 * min(fastest):.0f} to {100 * max(fastest):.0f} %",
+            f"{100 * counted * min(shares):.0f} to {100 * counted * max(shares):.0f} %",
+            f"{100 * counted * min(fastest):.0f} to {100 * counted * max(fastest):.0f} %",
+            *(f"{row['share_outside_step']:.1%}".replace("%", " %") for row in large["outside_step"].values()),
+        ]
+    )
+
+
+def test_the_rows_on_generating_are_those_of_the_results() -> None:
+    lines = []
+    for result in results("generation-*"):
+        for block in result["tokens_per_second"].values():
+            for peer, row in block.get("batch 1", {}).items():
+                if peer in GENERATION_PEERS:
+                    ours = [block["batch 1"].get(f"gpt2simple {name}") for name in ("float32", "bfloat16", "int8")]
+                    cells = [f"{own['median']:.1f} ({own['times'][peer]:.2f})" if own else "" for own in ours]
+                    lines.append(f"| {GENERATION_PEERS[peer]} | {row['median']:.1f} | {' | '.join(cells)} |")
+    assert len(lines) == len(GENERATION_PEERS)
+    assert not lacking([line.replace("|  |", "| |") for line in lines])
+
+
+def test_what_else_is_said_of_generating_is_too() -> None:
+    (batches,) = results("generation-batches")
+    (latency,) = results("generation-latency")
+    (peers,) = batches["tokens_per_second"].values()
+    eight = {tool: f"{row['median']:.0f}" for tool, row in peers["batch 8"].items()}
+    long = latency["tokens_per_second"]["ctranslate2 float32"]["1000 tokens"]
+    first = {int(length): row["median"] for length, row in latency["first_token_seconds"].items()}
+    short = [seconds for length, seconds in first.items() if length <= 64]
+    ours, theirs = long["gpt2simple float32"], long["ctranslate2 float32"]
+    assert not lacking(
+        [
+            f"| gpt2simple | {' | '.join(eight[f'gpt2simple {name}'] for name in ('float32', 'bfloat16', 'int8'))} |",
+            f"| ctranslate2 | {eight['ctranslate2 float32']} | | {eight['ctranslate2 int8']} |",
+            f"{ours['median']:.1f} tokens/s, ctranslate2 in float32 {theirs['median']:.1f} "
+            f"(ratio {ours['times']['ctranslate2 float32']:.2f})",
+            f"{min(short):.2f} to {max(short):.2f} s",
+            f"{first[512]:.2f} s for a prompt of 512",
+        ]
+    )
+
+
+def test_the_figures_on_encoding_and_loading_are_those_of_the_results() -> None:
+    sessions = results("data-encoders-windows-memory")
+    rows = []
+    for result in sessions:
+        ours, library, original = (
+            result["encoders"][tool]["median"] for tool in ("gpt2simple", "tokenizers", "gpt-2-simple")
+        )
+        figures = (ours, library, original, ours / library, ours / original)
+        rows.append(f"| commit {result['commit']} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
+    first, second = (
+        " and ".join(f"{result['memory'][which]['seconds']:.{digits}f} s" for result in sessions)
+        for which, digits in (("first", 0), ("second", 1))
+    )
+    peak = max(result["memory"]["first"]["peak_megabytes"] for result in sessions)
+    (loading,) = (ROOT / "benchmarks" / "results").glob("*-load-memory.jsonl")
+    ratios = [f"{json.loads(line)['ratio']:.2f} from" for line in loading.read_text(encoding="utf-8").splitlines()]
+    assert not lacking([*rows, f"took {first}", f"took {second}", f"{peak / 1000:.2f} GB", *ratios])
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    training = {name: row for result in results("training-*") for name, row in result["beside"].items()}
+    ratios = {name: f"{row['ratio']['median']:.2f}" for name, row in training.items()}
+    original = training["gpt-2-simple"]
+    (batches,) = results("generation-batches")
+    (others,) = results("generation-other-peers")
+    (blocks,) = batches["tokens_per_second"].values()
+    eight = {tool: f"{row['median']:.0f}" for tool, row in blocks["batch 8"].items()}
+    times = {
+        **blocks["batch 1"]["gpt2simple float32"]["times"],
+        **others["tokens_per_second"]["gpt-2-simple"]["batch 1"]["gpt2simple float32"]["times"],
+    }
+    (defaults,) = results("defaults")
+    runs = [run for run in defaults["runs"] if run["about"] == "defaults"]
+    steps, seconds = (" and ".join(f"{run[key]:.0f}" for run in runs) for key in ("steps", "seconds"))
+    large = results("training-other-peers-large-outside")[0]["355M"]
+    figures = [
+        f"{ratios['pytorch bfloat16']} times the speed of PyTorch in bfloat16",
+        f"{ratios['gpt-2-simple']} times that of gpt-2-simple",
+        f"in {original['peak_bytes'] / 1e9:.1f} GB instead of {original['peer_peak_bytes'] / 1e9:.1f}",
+        f"{ratios['pytorch float32']} times PyTorch's speed",
+        f"{times['ctranslate2 float32']:.2f} times the speed of ctranslate2",
+        f"{times['gpt-2-simple']:.2f} times that of gpt-2-simple",
+        f"{eight['ctranslate2 int8']} tokens/s, our float32 {eight['gpt2simple float32']}",
+        f"{steps} steps in {seconds} s",
+        f"| {1024 / original['tokens_per_second']['median']:.0f} s | {large['seconds_per_step']:.0f} s,",
+        f"| {original['peak_bytes'] / 1e9:.1f} GB | {large['peak_bytes'] / 1e9:.1f} GB |",
+    ]
+    assert not lacking(figures, README)
