@@ -145,25 +145,21 @@ def generate(
         SettingsError: a setting is out of range, the file exists, or two things were given that exclude each other.
         StorageError: the file or standard output cannot be written.
     """
-    if destination_path is not None:
-        if return_as_list:
-            raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
-        generate_to_file(
-            destination_path,
-            session=session,
-            checkpoint=checkpoint,
-            prefix=prefix,
-            sample_delim=sample_delim,
-            **settings,
-        )
-        return None
+    if return_as_list and destination_path is not None:
+        raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
     require_delim(sample_delim)
     request = GenerateRequest.of(prefix, settings, texts_alone=True)
-    with with_weights(session, settings, checkpoint) as used:
+    with (
+        contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
+        with_weights(session, settings, checkpoint) as used,
+    ):
         if return_as_list:
             return [sample.text for sample in used.samples_of(request)]
-        show(used.pieces_of(request), request.total, sample_delim, StandardOutput())
-        return None
+        if file is None:
+            show(used.pieces_of(request), request.total, sample_delim, StandardOutput())
+        else:
+            save(used.pieces_of(request), request.total, sample_delim, file)
+    return None
 
 
 @accepts(ONE_CALL, GenerateSettings, after="session")
@@ -218,11 +214,7 @@ def reset_session(session: Session) -> Session:
 
 @accepts(ONE_CALL, EvaluateSettings, TextSettings, after="session")
 def evaluate(
-    dataset: Any,
-    *,
-    session: Session | None = None,
-    checkpoint: str | None = None,
-    **settings: Any,
+    dataset: Any, *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
 ) -> EvaluateResult:
     """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
 

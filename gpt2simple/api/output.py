@@ -16,7 +16,7 @@ from typing import Any
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.samples import TextChunk
 from gpt2simple.settings.fields import is_text
-from gpt2simple.storage.files import GrowingFile
+from gpt2simple.storage.files import GrowingFile, free_name
 
 logger = logging.getLogger(__name__)
 SAMPLE_DELIM = "=" * 20 + "\n"
@@ -78,12 +78,10 @@ def new_file_in(folder: Path) -> GrowingFile:
     Raises:
         StorageError: the file cannot be made.
     """
-    stem, number = f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}", 0
+    path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
     while True:
-        try:
-            return GrowingFile(folder / (f"{stem}_{number}.txt" if number else f"{stem}.txt"))
-        except FileExistsError:
-            number += 1
+        with contextlib.suppress(FileExistsError):  # another process may have been faster
+            return GrowingFile(free_name(path, "_"))
 
 
 def show(pieces: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:

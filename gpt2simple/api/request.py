@@ -179,9 +179,14 @@ class GenerateRequest:
         """How many samples these are."""
         return len(self.prefixes) * self.settings.nsamples
 
-    def with_seed(self, seed: int) -> GenerateRequest:
-        """The same request with a seed."""
-        return replace(self, settings=replace(self.settings, seed=seed))
+    def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:
+        """The settings, with a new seed where the call gave none."""
+        return self.settings if self.settings.seed is not None else replace(self.settings, seed=new_seed())
+
+    def number(self, n: int) -> GenerateRequest:
+        """The request for the n-th of several files, from 0: with the next seed, for they would all be equal."""
+        seed = self.settings.seed
+        return self if seed is None else replace(self, settings=replace(self.settings, seed=seed + n))
 
     def require_one_text(self) -> None:
         """Raise SettingsError where several texts are asked for."""

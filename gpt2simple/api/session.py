@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,7 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
+from gpt2simple.storage.disk import require_unused
 from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
@@ -68,7 +68,7 @@ class Session:
         device = devices.start(opened.threads)
         self._precision = choose_precision(opened.precision)
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
-        self._run_name = opened.run_name or DEFAULT_RUN
+        self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
         named = canonical_name(opened.model_name) if opened.model_name is not None else None
         # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
         self._source: Source = (
@@ -218,14 +218,11 @@ class Session:
 
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
         """``samples`` for a request that was made, and so checked, before the session was opened."""
-        return self._generator().generate(request.prefixes, self._with_seed(request).settings)
+        return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
-        return self._generator().stream(request.prefixes, self._with_seed(request).settings)
-
-    def _with_seed(self, request: GenerateRequest) -> GenerateRequest:
-        return request if request.settings.seed is not None else request.with_seed(self._next_seed())
+        return self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
@@ -299,8 +296,7 @@ class Session:
             StorageError: it cannot be written. SettingsError: it holds other things.
         """
         loaded, target = self._in_memory(), Path(folder)
-        if target.exists() and any(target.iterdir()):
-            raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
+        require_unused(target)
         write_model_folder(target, loaded.config, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
         return target
 
@@ -312,9 +308,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _in_memory(self) -> LoadedModel:

@@ -252,14 +252,7 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
 @click.option("--dataset", multiple=True, help="What the runs learned from, where it cannot be found any more.")
 @click.option("--destination-path", type=click.Path(), help="The page. [default: report.html in the run's folder]")
 @json_option
-def report(
-    run_name: tuple[str, ...],
-    dataset: tuple[str, ...],
-    destination_path: str | None,
-    *,
-    as_json: bool,
-    settings: dict[str, Any],
-) -> None:
+def report(run_name: tuple[str, ...], dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Write a page on runs: curves, verdict, memorised passages, samples; JSON and PNG beside it.
 
     \b
@@ -269,5 +262,4 @@ def report(
     from gpt2simple.api import functions
 
     source = as_dataset(dataset) if dataset else None
-    result = functions.report(run_name, dataset=source, destination_path=destination_path, **settings)
-    show(result, as_json=as_json)
+    show(functions.report(run_name, dataset=source, **options, **settings), as_json=as_json)

@@ -43,10 +43,8 @@ def show_texts(
             show(session.pieces_of(request), request.total, delim, StandardOutput())
             return
         for number in range(nfiles or 1):
-            seed = request.settings.seed
-            numbered = request if seed is None else request.with_seed(seed + number)  # else all files would be equal
             with new_file(destination_path or "") if folder is None else new_file_in(folder) as file:
-                save(session.pieces_of(numbered), request.total, delim, file)
+                save(session.pieces_of(request.number(number)), request.total, delim, file)
             show_line(str(file.path))
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.session import Session
-from gpt2simple.compat.sessions import NotebookSession, checked
+from gpt2simple.compat.sessions import checked
 from gpt2simple.compat.train import report_multi_gpu
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folders
+from gpt2simple.settings.session import DEFAULT_RUN
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
 _DEFAULT_LENGTH = 1023  # means "as long as the model allows"
-_DEFAULT_RUN = "run1"
 _STEP = re.compile(r"(?:model|step)-(\d+)")
 
 
@@ -95,7 +95,10 @@ def generate(
         RunError: the session is empty and there is no such run. SettingsError: an argument is out of range.
     """
     session = checked(sess)
-    _fill(session, run_name, checkpoint_dir, model_name, model_dir)
+    if session.holds is None:
+        load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
+    else:
+        _log_what_is_not_loaded(session.holds, run_name, model_name)
     if sample_dir != "samples":
         logger.info("sample_dir has no effect on generate; destination_path names a file to write.")
     texts = session.engine.generate(
@@ -130,15 +133,12 @@ def generate_to_file(
     generate(**locals())
 
 
-def _fill(session: NotebookSession, run_name: str, checkpoint_dir: str, model_name: str | None, model_dir: str) -> None:
-    """Load a model into an empty session; if the session already holds another one, log that it is used instead."""
-    if session.holds is None:
-        load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
-        return
+def _log_what_is_not_loaded(holds: str, run_name: str, model_name: str | None) -> None:
+    """Say so where a call names something else than the session holds."""
     wanted = f"model {model_name!r}" if model_name else f"run {run_name!r}"
-    if wanted != session.holds and (model_name or run_name != _DEFAULT_RUN):
+    if wanted != holds and (model_name or run_name != DEFAULT_RUN):
         logger.info(
-            f"The session holds {session.holds}, which is used now; {wanted} is not loaded. "
+            f"The session holds {holds}, which is used now; {wanted} is not loaded. "
             "To load it: sess = gpt2.reset_session(sess), then gpt2.load_gpt2(sess, ...)."
         )
 

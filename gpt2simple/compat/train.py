@@ -69,7 +69,8 @@ def finetune(
             "and files that gpt-2-simple wrote stay."
         )
     run = RunFolder(run_path(Path(checkpoint_dir), run_name))
-    name, loaded_from, done = _beginning(run, model_name, Path(model_dir), restore_from)
+    name, begins_with, done = _beginning(run, model_name, restore_from)
+    loaded_from = model_folder(model_name, Path(model_dir)) if begins_with is None else begins_with
     session.empty()  # two models in memory would be one too many
     folders = {"run_name": run_name, "model_dir": model_dir, "checkpoint_dir": checkpoint_dir}
     engine = WatchedSession(name, **folders, threads=session.threads, sample_num=sample_num)
@@ -112,8 +113,8 @@ def _restore_from(value: str) -> str:
     return str(Path(value).absolute())
 
 
-def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: str) -> tuple[str | None, Path, int]:
-    """The model's name (None: that of the run or folder), where its weights are, and the steps already done."""
+def _beginning(run: RunFolder, model_name: str, restore_from: str) -> tuple[str | None, Path | None, int]:
+    """The model's name (None: that of the run or folder), its weights (None: the model's own), and the steps done."""
     # The name may be left out when starting from a trained model, which cannot be distinguished from the default.
     name = None if canonical_name(model_name) == DEFAULT_MODEL else model_name
     if restore_from not in ("latest", "fresh"):
@@ -124,7 +125,7 @@ def _beginning(run: RunFolder, model_name: str, model_dir: Path, restore_from: s
             return name, newest.path, newest.step
         if legacy is not None:
             return name, run.path / f"model-{legacy}", 0
-    return model_name, model_folder(model_name, model_dir), 0
+    return model_name, None, 0
 
 
 def report_multi_gpu(multi_gpu: bool) -> None:

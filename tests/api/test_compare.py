@@ -18,7 +18,7 @@ from gpt2simple.runs.figure import to_svg
 from tests.helpers import sessions as session_case
 
 QUICK = {
-    "tokens": 1024, "window": 16, "looks": 4, "nsamples": 2, "length": 12, "learning_rate": 1e-2,
+    "tokens": 1024, "window": 16, "evaluations": 4, "nsamples": 2, "length": 12, "learning_rate": 1e-2,
     "precision": "float32",
 }  # fmt: skip
 
@@ -154,10 +154,10 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
     with pytest.raises(
         RunError,
-        match=r"was begun with learning_rate=0\.01, looks=4, and this call gives learning_rate=0\.5, looks=8: .*"
-        r"Ask for the same to go on with it, or give another name than 'compare'",
+        match=r"was begun with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluations="
+        r"8: .*Ask for the same to go on with it, or give another name than 'compare'",
     ):
-        gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "looks": 8})
+        gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "evaluations": 8})
     session_case.write_text(place / "other.txt", seed=1)
     with pytest.raises(
         RunError, match=r"begun with tokens=1024, and this call gives tokens=512; and with another text:"
@@ -172,6 +172,16 @@ def test_a_model_that_was_better_before_training_is_said_to_be(result):
     assert "before training; measured: 32" in row.cells()
     assert worse.conclusion().endswith("1.000 bits/byte at step 32, but did so better before training.")
     assert "Step 32:" in comparison_page(worse, "")
+
+
+def test_the_old_name_of_a_setting_is_refused_with_the_new_one():
+    with pytest.raises(SettingsError, match=r"^compare\(\) has no setting named 'looks'\. Did you mean evaluations\?$"):
+        gpt2simple.compare("text.txt", ["one", "two"], looks=4)
+
+
+def test_samples_that_cannot_be_drawn_are_refused_before_a_model_is_trained():
+    with pytest.raises(SettingsError, match=r"^temperature is 1e-09; expected 0 or at least 1e-06\.$"):
+        gpt2simple.compare("text.txt", ["one", "two"], name="other", temperature=1e-9)
 
 
 @pytest.mark.parametrize("names", [["one"], ["one", "one"], []])

@@ -295,8 +295,8 @@ def test_a_folder_to_begin_with_needs_no_base_model(
     monkeypatch.setattr("gpt2simple.compat.train.model_folder", lambda *_: pytest.fail("looked for the base model"))
     run = RunFolder(Path("checkpoint/new"))
     folder = Path("checkpoint/trained")
-    assert _beginning(run, "124M", Path("models"), str(folder)) == (None, folder, 0)
-    assert _beginning(run, "small", Path("models"), str(folder)) == ("small", folder, 0)
+    assert _beginning(run, "124M", str(folder)) == (None, folder, 0)
+    assert _beginning(run, "small", str(folder)) == ("small", folder, 0)
     assert messages == []
 
 

@@ -62,7 +62,7 @@ class Download:
     def __call__(self, known: KnownModel | None = None, *, source: str = "huggingface", base_url: str = "") -> Path:
         return download._fetch_model(
             known or small_model(),
-            self.model_dir,
+            self.folder,
             source=source,
             base_url=base_url or self.server.address,
             progress=False,

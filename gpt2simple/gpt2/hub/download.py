@@ -107,9 +107,10 @@ def download_gpt2(
         >>> gpt2simple.download_gpt2("tiny").name
         'tiny'
     """
+    known = resolve(model_name)
     return _fetch_model(
-        resolve(model_name),
-        Path(model_dir),
+        known,
+        Path(model_dir) / known.name,
         source=source,
         base_url=base_url,
         progress=progress,
@@ -130,7 +131,7 @@ def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = 
 
 def _fetch_model(
     known: KnownModel,
-    model_dir: Path,
+    folder: Path,
     *,
     source: str,
     base_url: str | None,
@@ -141,7 +142,6 @@ def _fetch_model(
     downloads = downloads_of(known, source=source, base_url=base_url)
     if known.built_in:
         return _built_in_folder(known)
-    folder = Path(model_dir) / known.name
     has_source = holds_hub_model if source == "huggingface" else holds_openai_model
     if _nothing_to_do(folder, has_source):
         return folder
