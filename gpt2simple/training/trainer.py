@@ -48,6 +48,7 @@ class Trainer(keras.Model):
     def metrics(self) -> list[Any]:
         return []  # the step's own figures are exact; Keras's running means would only blur them
 
+    @tf.autograph.experimental.do_not_convert  # no Python branches on tensors, and to convert it all takes seconds
     def train_step(self, data: Any) -> dict[str, Any]:
         """One optimizer step on inputs, targets, weights [A, B, T]; its figures, for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
@@ -102,7 +103,8 @@ class Trainer(keras.Model):
 
     @cached_property
     def _nats_of_batch(self) -> Any:
-        return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
+        options = {"reduce_retracing": False, "jit_compile": self.jit_compile or None, "autograph": False}
+        return tf.function(self._evaluate_batch, **options)
 
     def _evaluate_batch(self, inputs: Any, targets: Any, weights: Any) -> Any:
         weights_of_body = flat_weights(self._named)

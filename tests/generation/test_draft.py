@@ -33,7 +33,12 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, draft: str) -> None:
         self.kept: list[int] = []
         keep = RowBatch.keep
-        monkeypatch.setattr(RowBatch, "keep", lambda batch, count: (self.kept.append(count), keep(batch, count))[1])
+
+        def watched_keep(batch: RowBatch, count: int) -> None:
+            self.kept.append(count)
+            keep(batch, count)
+
+        monkeypatch.setattr(RowBatch, "keep", watched_keep)
         monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
         monkeypatch.setattr(generator_module, "draft_of", DRAFTS[draft])
         self._generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())
