@@ -18,8 +18,7 @@ from typing import Any
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
-from gpt2simple.data.encode import encode_corpus
-from gpt2simple.data.split import split
+from gpt2simple.data.prepare import prepare_text
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.memorisation import TrainingText
@@ -127,14 +126,10 @@ def _prepared(
     if window > shortest:
         raise SettingsError(f"window is {window}; one of the models reads at most {shortest}. Give up to {shortest}.")
     tokenizer = Tokenizer.load(first)
-    corpus = encode_corpus(dataset, tokenizer, text)
-    validation = None
-    if text.validation_file is not None:
-        validation = encode_corpus(text.validation_file, tokenizer, text)
-    parts = split(corpus, text, window, validation=validation)
+    prepared = prepare_text(dataset, text, tokenizer, window, n_ctx=shortest)
+    parts, validation = prepared.split, prepared.validation
     if parts.held_out is None:
-        reason = parts.messages[0] if parts.messages else "validation_split is 0."
-        raise DataError(f"Models are compared by held-out text, and there is none. {reason}")
+        raise DataError(f"Models are compared by held-out text, and there is none. {prepared.no_held_out_reason}")
     budget = settings.tokens or _PASSES * parts.train.tokens
     asked = {
         **to_json(settings),
@@ -142,7 +137,7 @@ def _prepared(
         "window": window,
         "validation_split": text.validation_split,
         "precision": place.precision,
-        "text": corpus.fingerprint,
+        "text": prepared.corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
     comparison = Comparison(

@@ -16,8 +16,7 @@ from gpt2simple.api.request import Request
 from gpt2simple.backend import devices, speed
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.tensorflow import library_versions, tf
-from gpt2simple.data.batches import Batch, TrainingWindows, evaluation_batches
-from gpt2simple.data.corpus import TokenSet
+from gpt2simple.data.batches import TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.evaluation.html import render
@@ -278,11 +277,13 @@ def _prepare(
     )
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
     _log([windows.message] if windows.message else [])
+    held_out, rows = text.split.held_out, settings.batch_size
+    most = max(HELD_OUT_ROWS // rows, 1)
     data = TrainingData(
         micro_batch=windows.batch,
         epoch_at=windows.epoch_at,
         accumulate=settings.accumulate_gradients,
-        held_out=_held_out_batches(text.split.held_out, windows.window, settings.batch_size),
+        held_out=() if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=most)),
     )
     plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
     free = None if devices.has_gpu() else free_memory()  # how much memory a GPU has free is not known
@@ -293,21 +294,10 @@ def _prepare(
         request=request, loaded=loaded, folder=folder, text=text, windows=windows, data=data, task=task, plan=plan,
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
-    held_out = text.split.held_out
     if held_out is not None and run.held_out_tokens < held_out.targets:
-        _log(
-            [
-                f"Evaluations during training use {run.held_out_tokens} of {held_out.targets} held-out tokens, evenly "
-                "spread."
-            ]
-        )
+        part = f"{run.held_out_tokens} of {held_out.targets} held-out tokens"
+        logger.info(f"Evaluations during training use {part}, evenly spread.")
     return run, message
-
-
-def _held_out_batches(held_out: TokenSet | None, window: int, batch_size: int) -> tuple[Batch, ...]:
-    if held_out is None:
-        return ()
-    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(HELD_OUT_ROWS // batch_size, 1)))
 
 
 def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:

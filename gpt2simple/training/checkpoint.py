@@ -44,17 +44,15 @@ class RunCheckpointer:
         path = self._run.save(
             state.step,
             weights=self._task.saved_weights(self._loaded),
-            optimizer=[_saved(name, variable) for name, variable in self._trainer.optimizer.state().items()],
+            optimizer=[
+                Tensor(name, tuple(v.shape), "F32", v.numpy) for name, v in self._trainer.optimizer.state().items()
+            ],
             state={"progress": state.to_json(), "trainer": self._trainer.counters()},
             best_figures=state.best if is_best else None,
         )
         self._run.publish()
         self._run.prune(self._keep)
         return path
-
-
-def _saved(name: str, variable: Any) -> Tensor:
-    return Tensor(name, tuple(variable.shape), "F32", lambda: variable.numpy())
 
 
 def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:

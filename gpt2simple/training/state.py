@@ -72,14 +72,11 @@ class TrainerState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainerState:
-        own = {name: values[stored] for name in cls._names() if (stored := _STORED_NAMES.get(name, name)) in values}
+        names = {_STORED_NAMES.get(f.name, f.name): f.name for f in fields(cls) if f.name != "best"}
+        own = {name: values[stored] for stored, name in names.items() if stored in values}
         best = {
             name.removeprefix("best_"): value
             for name, value in values.items()
             if name.startswith("best_") and name != "best_step" and value is not None
         }
         return cls(**own, best=best)
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [f.name for f in fields(cls) if f.name != "best"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,30 +38,6 @@ class CallbackGroup(records.TrainingCallback):
         """The members still called."""
         return tuple(self._members)
 
-    def on_start(self, plan: records.RunPlan) -> None:
-        self._call("on_start", plan)
-
-    def on_step(self, record: records.StepRecord) -> None:
-        self._call("on_step", record)
-
-    def on_epoch(self, record: records.EpochRecord) -> None:
-        self._call("on_epoch", record)
-
-    def on_evaluation(self, record: records.EvaluationRecord) -> None:
-        self._call("on_evaluation", record)
-
-    def on_sample(self, record: records.SampleRecord) -> None:
-        self._call("on_sample", record)
-
-    def on_save(self, step: int, path: Path) -> None:
-        self._call("on_save", step, path)
-
-    def on_message(self, text: str) -> None:
-        self._call("on_message", text)
-
-    def on_end(self, record: records.EndRecord) -> None:
-        self._call("on_end", record)
-
     def _call(self, method: str, *arguments: Any) -> None:
         for member in tuple(self._members):
             try:
@@ -71,6 +48,15 @@ class CallbackGroup(records.TrainingCallback):
                     f"{type(member).__name__} failed in {method} ({type(error).__name__}: {error}); "
                     "training continues without it."
                 )
+
+    on_start = partialmethod(_call, "on_start")
+    on_step = partialmethod(_call, "on_step")
+    on_epoch = partialmethod(_call, "on_epoch")
+    on_evaluation = partialmethod(_call, "on_evaluation")
+    on_sample = partialmethod(_call, "on_sample")
+    on_save = partialmethod(_call, "on_save")
+    on_message = partialmethod(_call, "on_message")
+    on_end = partialmethod(_call, "on_end")
 
 
 def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[records.TrainingCallback]:
