@@ -22,49 +22,51 @@ logger = logging.getLogger(__name__)
 SAMPLE_DELIM = "=" * 20 + "\n"
 
 
-class Turns:
-    """Holds back the pieces of a sample until all samples before it are done."""
+class InOrder:
+    """Chunks of several samples, released sample by sample in order."""
 
     def __init__(self) -> None:
-        self._turn = 0  # the first sample that is not done: its pieces are given out at once
-        self._held: dict[int, deque[TextChunk]] = {}  # by sample, in the order in which they came
+        self._current = 0  # the first unfinished sample: its chunks are released at once
+        self._held: dict[int, deque[TextChunk]] = {}  # by sample, in order of arrival
 
-    def add(self, piece: TextChunk) -> None:
-        """Take the next piece of any sample."""
-        self._held.setdefault(piece.sample, deque()).append(piece)
+    def add(self, chunk: TextChunk) -> None:
+        """Add the next chunk of any sample."""
+        self._held.setdefault(chunk.sample, deque()).append(chunk)
 
     def ready(self) -> Iterator[TextChunk]:
-        """The pieces whose turn it is; one that is not asked for is still held."""
-        while pieces := self._held.get(self._turn):
-            piece = pieces.popleft()
-            yield piece
-            if piece.finish_reason is not None:  # not before: whoever is stopped over this piece is still at its sample
-                del self._held[self._turn]
-                self._turn += 1
+        """The chunks that can be released now; those not consumed stay held."""
+        while chunks := self._held.get(self._current):
+            chunk = chunks.popleft()
+            yield chunk
+            if (
+                chunk.finish_reason is not None
+            ):  # only now: an interruption while it is written still concerns its sample
+                del self._held[self._current]
+                self._current += 1
 
     def finished_later(self) -> list[list[TextChunk]]:
-        """The pieces of each sample that is done and has to wait for one that is not; for when no more will come."""
-        later = [pieces for number, pieces in sorted(self._held.items()) if number > self._turn]
-        return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
+        """The chunks of each finished sample that waits for an unfinished one; to be called when no more will come."""
+        later = [chunks for number, chunks in sorted(self._held.items()) if number > self._current]
+        return [list(chunks) for chunks in later if chunks[-1].finish_reason is not None]
 
 
 def require_delim(delim: Any) -> None:
-    """Raise SettingsError where what is to stand between samples is no text."""
+    """Raise SettingsError if the delimiter between samples is not a string."""
     if not is_text(delim):
         raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")
 
 
 def new_file(path: str | Path) -> GrowingFile:
-    """A file for samples under a name that the user chose.
+    """A new file for samples, with a name that the user chose.
 
     Raises:
-        SettingsError: something has that name, or it is none. StorageError: the file cannot be made.
+        SettingsError: it exists, or the name is invalid. StorageError: the file cannot be created.
     """
     try:
         if not str(path):
             raise ValueError
         return GrowingFile(Path(path))
-    except (TypeError, ValueError):  # what pathlib and the system say of what is no name
+    except (TypeError, ValueError):  # what pathlib and the system raise for invalid names
         raise SettingsError(f"destination_path is {path!r}; expected the name of a file.") from None
     except FileExistsError:
         raise SettingsError(
@@ -73,10 +75,10 @@ def new_file(path: str | Path) -> GrowingFile:
 
 
 def new_file_in(folder: Path) -> GrowingFile:
-    """A file for samples in a folder, under a name that says when and that no file has, in any process.
+    """A new file for samples in a folder, named by date and time, with a number if that name is taken.
 
     Raises:
-        StorageError: the file cannot be made.
+        StorageError: the file cannot be created.
     """
     path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
     while True:
@@ -84,76 +86,75 @@ def new_file_in(folder: Path) -> GrowingFile:
             return GrowingFile(free_name(path, "_"))
 
 
-def show(pieces: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:
-    """Write samples in their order, the first unfinished one while it grows.
+def show(chunks: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:
+    """Write samples in order, the first unfinished one as it grows.
 
     Args:
-        pieces: those of `total` samples.
-        delim: stands behind each sample where there are several.
-        write: puts text out at once.
+        chunks: the chunks of `total` samples.
+        delim: written after each sample if there are several.
+        write: writes text at once.
     """
-    out = _Outflow(total, delim, write, live=True)
+    out = _Output(total, delim, write, live=True)
     try:
-        out.run(pieces)
-    except BrokenPipeError:  # whoever reads has seen enough
+        out.run(chunks)
+    except BrokenPipeError:  # the reader has seen enough
         raise
     except BaseException as error:
         if total > 1:
             cut = f"; number {out.cut} is cut short." if out.cut else "."
             logger.info(f"Stopped with {out.finished} of {total} samples finished{cut}")
-        elif not isinstance(error, OSError):  # which says by itself that the text could not be written
+        elif not isinstance(error, OSError):  # an OSError already says that the text could not be written
             logger.info("Stopped: the text is cut short.")
         raise
 
 
-def save(pieces: Iterable[TextChunk], total: int, delim: str, file: GrowingFile) -> None:
-    """Write samples to a file in their order, each as soon as it and those before it are finished; none by half.
+def save(chunks: Iterable[TextChunk], total: int, delim: str, file: GrowingFile) -> None:
+    """Write samples to a file in order, each as soon as it and those before it are finished, and only whole.
 
-    The arguments are those of ``show``. Where this is stopped, finished samples that waited for an unfinished one are
-    written too.
+    Arguments as ``show``. If this is interrupted, finished samples that waited for an unfinished one are written too.
     """
     try:
-        _Outflow(total, delim, file.append, live=False).run(pieces)
+        _Output(total, delim, file.append, live=False).run(chunks)
     except BaseException:
         kept = f"they are in {file.path}" if file.parts else f"{file.path} was not kept"
         logger.info(f"Stopped with {file.parts} of {total} samples finished; {kept}.")
         raise
 
 
-class _Outflow:
-    """Samples on their way out.
+class _Output:
+    """Writes the chunks of samples in order.
 
     Attributes:
-        finished: samples that are out whole. cut: number, from 1, of the sample that is out by half and stays so.
+        finished: samples written completely. cut: number, from 1, of the sample that was cut short.
     """
 
     def __init__(self, total: int, delim: str, write: Callable[[str], None], *, live: bool) -> None:
         self._write = write
         self._live = live
         self._end = "\n" + (delim if total > 1 else "")
-        self._turns = Turns()
-        self._waiting = ""  # text of the sample whose turn it is, where only whole ones are written
-        self._begun = False  # whether a sample is out by half
+        self._chunks = InOrder()
+        self._waiting = ""  # text of the current sample, if only whole ones are written
+        self._begun = False  # whether a sample is partly written
         self.finished = 0
         self.cut: int | None = None
 
-    def run(self, pieces: Iterable[TextChunk]) -> None:
-        """Write all; where this is stopped, what is finished is written before the error goes on."""
+    def run(self, chunks: Iterable[TextChunk]) -> None:
+        """Write all; if this is interrupted, what is finished is written before the error propagates."""
         try:
-            for piece in pieces:
-                self._turns.add(piece)
-                for ready in self._turns.ready():
+            for chunk in chunks:
+                self._chunks.add(chunk)
+                for ready in self._chunks.ready():
                     self._put(ready)
-        except OSError:  # what is written to takes no more
+        except OSError:  # the destination accepts no more
             raise
         except BaseException:
             with contextlib.suppress(OSError):
                 self._put_finished()
             raise
 
-    def _put(self, piece: TextChunk) -> None:
-        self._waiting += piece.text
-        done = piece.finish_reason is not None
+    def _put(self, chunk: TextChunk) -> None:
+        self._waiting += chunk.text
+        done = chunk.finish_reason is not None
         if done or self._live:
             text, self._waiting = self._waiting + (self._end if done else ""), ""
             self._begun = self._live
@@ -165,6 +166,6 @@ class _Outflow:
         if self._begun:
             self.cut = self.finished + 1
             self._write(self._end)
-        for pieces in self._turns.finished_later():
-            self._write("".join(piece.text for piece in pieces) + self._end)
+        for chunks in self._chunks.finished_later():
+            self._write("".join(chunk.text for chunk in chunks) + self._end)
             self.finished += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt2simple.api.output import Turns, new_file, save, show
+from gpt2simple.api.output import InOrder, new_file, save, show
 from gpt2simple.errors import StorageError
 from gpt2simple.generation.samples import TextChunk
 
@@ -37,12 +37,12 @@ class Screen:
 
 
 def test_pieces_come_in_the_order_of_their_samples_and_the_first_unfinished_one_at_once() -> None:
-    turns, given = Turns(), []
+    in_order, given = InOrder(), []
     for piece in pieces("1a 0b 1c. 2d 0e. 2f 4g 5h. 2i."):
-        turns.add(piece)
-        given.append([f"{ready.sample}{ready.text}" for ready in turns.ready()])
+        in_order.add(piece)
+        given.append([f"{ready.sample}{ready.text}" for ready in in_order.ready()])
     assert given == [[], ["0b"], [], [], ["0e", "1a", "1c", "2d"], ["2f"], [], [], ["2i"]]
-    assert [[piece.text for piece in sample] for sample in turns.finished_later()] == [["h"]]
+    assert [[piece.text for piece in sample] for sample in in_order.finished_later()] == [["h"]]
 
 
 def test_the_screen_shows_each_sample_as_early_as_it_can(messages: list[str]) -> None:
