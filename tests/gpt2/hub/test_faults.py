@@ -159,7 +159,9 @@ def test_no_network_in_the_middle_says_what_is_kept(download: Download) -> None:
         download.folder.mkdir(parents=True, exist_ok=True)
         (download.folder / name).write_bytes(HUB[name])
     partial_of(download, small_model()).write_bytes(WEIGHTS[:100_000])
-    with pytest.raises(DownloadError, match=r"no connection .*\. 100\.0 kB are kept: the same call continues from there"):
+    with pytest.raises(
+        DownloadError, match=r"no connection .*\. 100\.0 kB are kept: the same call continues from there"
+    ):
         download(base_url=f"http://127.0.0.1:{closed_port()}")
     assert download.waits == [1.0, 2.0, 4.0, 8.0]
 
