@@ -52,11 +52,8 @@ def write_byte_vocabulary(folder: Path) -> None:
 
 
 _WHO = ("the baker", "my neighbour", "a tired sailor", "the zoë-café cat", "old Marta", "the lighthouse keeper")
-
 _DOES = ("mends", "carries", "forgets", "paints", "sells", "looks for")
-
 _WHAT = ("a red umbrella", "the last lamp", "seven letters", "her brother's boat", "an empty cage", "£5 of salt")
-
 _WHEN = ("before dawn", "every winter", "when it rains", "at the harbour", "without a word", "in the long evening")
 
 

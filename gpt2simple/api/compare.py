@@ -11,9 +11,11 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.data.encode import encode_corpus
@@ -35,9 +37,7 @@ from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
-
 _PASSES = 4  # over the text, where no budget is given
-
 _LONGEST_WINDOW = 256
 
 # What a comparison keeps of its texts is a digest, which tells people nothing.
@@ -48,15 +48,33 @@ _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
 class Comparison:
     """What every model is given."""
 
-    name: str
-    train: Path
-    held_out: Path
+    folder: Path  # of the comparison; its name is the beginning of the runs' names
     train_tokens: int  # as the first model's tokenizer counts
     window: int
     steps: int
     settings: CompareSettings
+    place: SessionSettings  # where models and runs lie, and how to compute
     cache_dir: str | None  # of encoded texts
     asked: dict[str, Any]  # what must be the same for the comparison to go on, as JSON values
+
+    @property
+    def train(self) -> Path:
+        """The text that the models are trained on."""
+        return self.folder / "train.jsonl"
+
+    @property
+    def held_out(self) -> Path:
+        """The text that they are measured on."""
+        return self.folder / "held-out.jsonl"
+
+    @cached_property
+    def training_text(self) -> TrainingText:
+        """Both, indexed, to find copied passages in samples."""
+        return TrainingText(_lines(self.train), _lines(self.held_out))
+
+    def run_name(self, model: str) -> str:
+        """The run of a model."""
+        return _run_name(self.folder.name, model)
 
 
 def compare_models(
@@ -79,8 +97,7 @@ def compare_models(
         KeyboardInterrupt: a model's training was interrupted; called again, it goes on from there.
     """
     names = [canonical_name(model) for model in model_names]
-    runs = {model: f"{name}-{_slug(model)}" for model in names}
-    if len(set(runs.values())) != len(model_names) or len(names) < 2:
+    if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
         raise SettingsError(
             f"model_names is {list(model_names)!r}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
@@ -88,14 +105,12 @@ def compare_models(
     folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
     folder = Path(place.checkpoint_dir) / name
-    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place.precision)
-    training = TrainingText(_lines(comparison.train), _lines(comparison.held_out))
-    rows = [_row(model, runs[model], shapes[model], comparison, training, place) for model in names]
-    return _written(rows, comparison, folder)
+    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place)
+    return _written([_row(model, shapes[model], comparison) for model in names], comparison)
 
 
-def _slug(model: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", Path(model).name)
+def _run_name(name: str, model: str) -> str:
+    return name + "-" + re.sub(r"[^\w.-]+", "-", Path(model).name)
 
 
 def _prepared(
@@ -105,7 +120,7 @@ def _prepared(
     settings: CompareSettings,
     text: TextSettings,
     folder: Path,
-    precision: str,
+    place: SessionSettings,
 ) -> Comparison:
     shortest = min(shape.n_ctx for shape in shapes.values())
     window = settings.window or min(shortest, _LONGEST_WINDOW)
@@ -126,27 +141,27 @@ def _prepared(
         "tokens": budget,
         "window": window,
         "validation_split": text.validation_split,
-        "precision": precision,
+        "precision": place.precision,
         "text": corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
-    make_folder(folder)
-    _require_the_same(folder, asked)
-    for path, tokens in ((folder / "train.jsonl", parts.train), (folder / "held-out.jsonl", parts.held_out)):
-        lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
-        if not path.is_file() or path.read_text(encoding="utf-8") != lines:
-            atomic_write(path, lines)
-    return Comparison(
-        name=folder.name,
-        train=folder / "train.jsonl",
-        held_out=folder / "held-out.jsonl",
+    comparison = Comparison(
+        folder=folder,
         train_tokens=parts.train.tokens,
         window=window,
-        steps=max(round(budget / (window * settings.batch_size)), settings.looks),
+        steps=max(round(budget / (window * settings.batch_size)), settings.evaluations),
         settings=settings,
+        place=place,
         cache_dir=text.cache_dir,
         asked=asked,
     )
+    make_folder(folder)
+    _require_the_same(folder, asked)
+    for path, tokens in ((comparison.train, parts.train), (comparison.held_out, parts.held_out)):
+        lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
+        if not path.is_file() or path.read_text(encoding="utf-8") != lines:
+            atomic_write(path, lines)
+    return comparison
 
 
 def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
@@ -171,16 +186,9 @@ def _lines(path: Path) -> list[str]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _row(
-    model: str,
-    run_name: str,
-    config: ModelConfig,
-    comparison: Comparison,
-    training: TrainingText,
-    place: SessionSettings,
-) -> CompareRow:
+def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
     """The figures of a model: read, where an earlier call has made them; else made, and kept."""
-    kept = comparison.train.parent / f"{run_name}.json"
+    kept = comparison.folder / f"{comparison.run_name(model)}.json"
     key = {
         "settings": to_json(comparison.settings),
         "steps": comparison.steps,
@@ -193,22 +201,15 @@ def _row(
             logger.info(f"{model}: done before, figures taken from {kept}.")
             return CompareRow.from_json(values["row"])
     logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
-    row = _measured(model, run_name, config, comparison, training, place)
+    row = _measured(model, config, comparison)
     atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")
     return row
 
 
-def _measured(
-    model: str,
-    run_name: str,
-    config: ModelConfig,
-    comparison: Comparison,
-    training: TrainingText,
-    place: SessionSettings,
-) -> CompareRow:
-    wanted = comparison.settings
-    opening = replace(place, model_name=model, run_name=run_name, seed=wanted.seed)
-    every = max(comparison.steps // wanted.looks, 1)
+def _measured(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
+    wanted, run_name = comparison.settings, comparison.run_name(model)
+    opening = replace(comparison.place, model_name=model, run_name=run_name, seed=wanted.seed)
+    every = max(comparison.steps // wanted.evaluations, 1)
     with Session(**vars(opening)) as session, PeakMemory() as memory:
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
@@ -219,15 +220,13 @@ def _measured(
             logger.info(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
             raise KeyboardInterrupt
         measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
-        texts = session.generate(
-            nsamples=wanted.nsamples, length=wanted.length, temperature=wanted.temperature, seed=wanted.seed
-        )
+        texts = [sample.text for sample in session.samples_of(GenerateRequest(("",), wanted.samples))]
         run_dir = session.run_dir
     recorded = metrics.read(run_dir)
     tokens_of = {record.step: record.tokens for record in recorded.steps}
     verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
     assert verdict is not None, run_dir
-    found = training.find_copies(texts)
+    found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
         model_name=model,
@@ -256,13 +255,14 @@ def _measured(
     )
 
 
-def _written(rows: list[CompareRow], comparison: Comparison, folder: Path) -> CompareResult:
-    tokens = comparison.steps * comparison.window * comparison.settings.batch_size
+def _written(rows: list[CompareRow], comparison: Comparison) -> CompareResult:
+    folder, settings = comparison.folder, comparison.settings
+    tokens = comparison.steps * comparison.window * settings.batch_size
     result = CompareResult(
         rows=tuple(rows),
         text=f"Learned: {comparison.train_tokens:,} tokens as {rows[0].model_name} counts them, the same text for all.",
-        budget=f"Each model: {comparison.steps:,} steps of {comparison.settings.batch_size} windows of "
-        f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {comparison.settings.learning_rate:g}.",
+        budget=f"Each model: {comparison.steps:,} steps of {settings.batch_size} windows of "
+        f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {settings.learning_rate:g}.",
         path=folder / "compare.html",
         json_path=folder / "compare.json",
         picture=folder / "compare.png",

@@ -15,7 +15,6 @@ from gpt2simple.errors import StorageError
 from gpt2simple.storage.disk import storage_errors
 
 logger = logging.getLogger(__name__)
-
 _SECONDS_BEFORE_A_BAR = 1.0
 
 

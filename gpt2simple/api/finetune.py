@@ -24,7 +24,7 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
-from gpt2simple.runs.records import EndRecord, Observer, RunPlan
+from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import GenerateSettings
@@ -33,7 +33,7 @@ from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
 from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
-from gpt2simple.training.plan import StepPlan, plan_steps
+from gpt2simple.training.plan import HELD_OUT_ROWS, StepPlan, plan_steps
 from gpt2simple.training.state import TrainerState
 from gpt2simple.training.task import LanguageModeling, Task
 from gpt2simple.training.trainer import Trainer, build_trainer
@@ -70,10 +70,10 @@ class FinetuneResult:
         """The result in a few lines for people."""
         ended = {
             "finished": "finished",
-            "patience": "stopped: held-out loss no longer falls",
+            "patience": "stopped: held-out loss no longer improves",
             "interrupted": "interrupted, and saved",
             "callback": "stopped by a callback",
-            "done": "was done already",
+            "done": "was already finished",
         }[self.reason]
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
@@ -86,8 +86,8 @@ class FinetuneResult:
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
         if self.best_step == 0:  # of which no checkpoint is kept: it is the model that training began with
             return (
-                f"Held-out loss was lowest before training, {figures}: the model has got no better. generate() uses "
-                f"the last step, {self.steps}; a lower learning_rate or more text may help."
+                f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
+                f"last step, {self.steps}; a lower learning_rate or more text may help."
             )
         return f"Best held-out loss {figures} at step {self.best_step}; generate() uses that step."
 
@@ -109,21 +109,21 @@ def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> 
     yield text.text()
     step, epoch = duration(seconds_per_step), duration(seconds_per_step * plan.steps_per_epoch)
     if plan.endless:
-        yield f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when you stop it."
+        yield f"A step takes about {step} here, an epoch about {epoch}; the run ends when you stop it."
     elif plan.last_step is None:
         yield (
-            f"A step takes about {step} here, a pass over the text about {epoch}; the run ends when held-out loss "
-            "stops falling, often after 2 to 6 passes."
+            f"A step takes about {step} here, an epoch about {epoch}; the run ends when held-out loss stops improving, "
+            "often after 2 to 6 epochs."
         )
     else:
         yield (
-            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} passes over the text and take "
-            f"about {duration(seconds_per_step * plan.last_step)} here."
+            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} epochs and take about "
+            f"{duration(seconds_per_step * plan.last_step)} here."
         )
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in a readable unit."""
     if seconds < 1.0:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 90.0:
@@ -134,7 +134,6 @@ def duration(seconds: float) -> str:
 
 
 _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
-_MOST_HELD_OUT_WINDOWS = 64  # per evaluation during training; more would cost more time than they tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +208,7 @@ def finetune_run(
     request: Request,
     loaded: LoadedModel,
     folder: RunDirectory,
-    observer: Observer,
+    callback: TrainingCallback,
     sample: Callable[[int], str],
     progress: ProgressBar,
 ) -> FinetuneResult:
@@ -217,7 +216,7 @@ def finetune_run(
 
     Args:
         request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
-        folder: where checkpoints go. observer: receives what happens.
+        folder: where checkpoints go. callback: receives what happens.
         sample: step -> what the model writes.
         progress: shows how far the text is encoded.
     """
@@ -235,17 +234,17 @@ def finetune_run(
     _log(before_start(run.summary(), run.plan, run.seconds_per_step()))
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
-    observer.on_start(run.announcement(state.step))
+    callback.on_start(run.announcement(state.step))
     # The loop handles signals itself. Ctrl-C just after its last step must not leave a finished run without its mark,
     # or the session without a model.
     with stop_on_signals():
         reason = "failed"
         try:
-            reason = train(trainer, run.data, run.plan, state, checkpointer, observer, request.callbacks, sample=sample)
+            reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
         finally:
             folder.mark_ended(reason)
             hint = run.resume_hint(reason, state.step)
-            observer.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
         _load_best(folder, loaded)
     return _result(folder.path, state, reason)
 
@@ -308,7 +307,7 @@ def _prepare(
 def _held_out_batches(held_out: TokenSet | None, window: int, batch_size: int) -> tuple[Batch, ...]:
     if held_out is None:
         return ()
-    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(_MOST_HELD_OUT_WINDOWS // batch_size, 1)))
+    return tuple(evaluation_batches(held_out, window, batch_size, at_most=max(HELD_OUT_ROWS // batch_size, 1)))
 
 
 def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:

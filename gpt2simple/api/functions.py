@@ -14,16 +14,15 @@ from typing import Any
 from gpt2simple.api.compare import compare_models
 from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.finetune import FinetuneResult
-from gpt2simple.api.output import new_file, new_file_in, save, show
+from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
-from gpt2simple.api.request import prefixes_of, refuse_logprobs, require_delim
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.api.source import require_one_source
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.report.comparison import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
-from gpt2simple.generation.samples import TextChunk
 from gpt2simple.settings import (
     CompareSettings,
     EvaluateSettings,
@@ -37,9 +36,6 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL
-from gpt2simple.storage.files import GrowingFile
-
-SAMPLE_DELIM = "=" * 20 + "\n"
 
 
 @contextlib.contextmanager
@@ -69,7 +65,7 @@ def with_weights(
         SettingsError: two things were named whose weights are to be loaded.
     """
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
-    require_one_source(model_name, run_name, checkpoint or "best")
+    require_one_source(model_name, run_name, checkpoint)
     with in_session(session, settings) as used:
         named = checkpoint is not None or run_name is not None
         if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
@@ -151,18 +147,19 @@ def generate(
     """
     if return_as_list and destination_path is not None:
         raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
-    sampling = pick(settings, GenerateSettings)
+    require_delim(sample_delim)
+    request = GenerateRequest.of(prefix, settings, texts_alone=True)
     with (
         contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
         with_weights(session, settings, checkpoint) as used,
     ):
-        if file is not None:
-            save_samples(used, prefix, sample_delim, sampling, file)
-            return None
         if return_as_list:
-            return used.generate(prefix, **sampling)
-        show_samples(used, prefix, sample_delim, sampling)
-        return None
+            return [sample.text for sample in used.samples_of(request)]
+        if file is None:
+            show(used.pieces_of(request), request.total, sample_delim, StandardOutput())
+        else:
+            save(used.pieces_of(request), request.total, sample_delim, file)
+    return None
 
 
 @accepts(ONE_CALL, GenerateSettings, after="session")
@@ -182,11 +179,13 @@ def generate_to_file(
 
     The other arguments and errors are those of ``generate``.
     """
+    require_delim(sample_delim)
+    request = GenerateRequest.of(prefix, settings, texts_alone=True)
     with (
         new_file_in(Path("samples")) if destination_path is None else new_file(destination_path) as file,
         with_weights(session, settings, checkpoint) as used,
     ):
-        save_samples(used, prefix, sample_delim, pick(settings, GenerateSettings), file)
+        save(used.pieces_of(request), request.total, sample_delim, file)
     return file.path
 
 
@@ -213,35 +212,9 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-def show_samples(session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]) -> None:
-    """Print samples to stdout, each as soon as those before it are done, the first unfinished one while it grows."""
-    show(*_pieces(session, prefix, delim, settings), StandardOutput())
-
-
-def save_samples(
-    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any], file: GrowingFile
-) -> None:
-    """Write samples to a file, each as soon as those before it are done."""
-    save(*_pieces(session, prefix, delim, settings), file)
-
-
-def _pieces(
-    session: Session, prefix: str | Sequence[str] | None, delim: str, settings: dict[str, Any]
-) -> tuple[Iterator[TextChunk], int, str]:
-    """The pieces of the samples asked for, how many samples these are, and what stands behind each."""
-    refuse_logprobs(settings)
-    require_delim(delim)
-    prefixes = prefixes_of(prefix)
-    return session.pieces(prefixes, **settings), len(prefixes) * settings.get("nsamples", 1), delim
-
-
 @accepts(ONE_CALL, EvaluateSettings, TextSettings, after="session")
 def evaluate(
-    dataset: Any,
-    *,
-    session: Session | None = None,
-    checkpoint: str | None = None,
-    **settings: Any,
+    dataset: Any, *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
 ) -> EvaluateResult:
     """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
 

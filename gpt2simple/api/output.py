@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.samples import TextChunk
-from gpt2simple.storage.files import GrowingFile
+from gpt2simple.settings.fields import is_text
+from gpt2simple.storage.files import GrowingFile, free_name
 
 logger = logging.getLogger(__name__)
+SAMPLE_DELIM = "=" * 20 + "\n"
 
 
 class Turns:
@@ -45,6 +48,12 @@ class Turns:
         return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
 
 
+def require_delim(delim: Any) -> None:
+    """Raise SettingsError where what is to stand between samples is no text."""
+    if not is_text(delim):
+        raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")
+
+
 def new_file(path: str | Path) -> GrowingFile:
     """A file for samples under a name that the user chose.
 
@@ -69,12 +78,10 @@ def new_file_in(folder: Path) -> GrowingFile:
     Raises:
         StorageError: the file cannot be made.
     """
-    stem, number = f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}", 0
+    path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
     while True:
-        try:
-            return GrowingFile(folder / (f"{stem}_{number}.txt" if number else f"{stem}.txt"))
-        except FileExistsError:
-            number += 1
+        with contextlib.suppress(FileExistsError):  # another process may have been faster
+            return GrowingFile(free_name(path, "_"))
 
 
 def show(pieces: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:

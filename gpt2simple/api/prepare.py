@@ -13,16 +13,14 @@ from typing import Any
 from gpt2simple.api.console import reading_bar
 from gpt2simple.data import documents, export
 from gpt2simple.data.texts import read_texts
-from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, only, pick
 from gpt2simple.settings.session import DEFAULT_MODEL
-from gpt2simple.storage.disk import make_folder
+from gpt2simple.storage.disk import make_folder, require_unused
 
 MODELS = only(SessionSettings, "model_dir")
-
 _DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
 
 
@@ -196,8 +194,7 @@ def make_tokenizer(
     if numbers:  # complain before the text is read
         ModelConfig(n_vocab=vocab_size, **(_DEFAULT_SHAPE | numbers))
     target = Path(folder)
-    if target.exists() and any(target.iterdir()):
-        raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
+    require_unused(target)
     tokenizer = Tokenizer.train(_texts(dataset, text), vocab_size)
     if not numbers:
         make_folder(target)

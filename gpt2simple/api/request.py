@@ -19,8 +19,7 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import begins_with, continues, with_recorded
 from gpt2simple.runs.writer import RunDirectory
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings
-from gpt2simple.settings.fields import is_text
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
@@ -136,68 +135,63 @@ def _stays_in(used: str, chosen: str) -> str:
     return f"The run was begun in {used} and goes on in it; precision={chosen!r}, said by name, would change that."
 
 
-def drawn_seed() -> int:
+def new_seed() -> int:
     """A seed for whoever gave none."""
     return secrets.randbelow(2**31)
 
 
-Seeds = Callable[[], int]  # draws a seed for a call that was given none
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What a call of generation asks for.
 
-
-def asked_for(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[list[str], GenerateSettings]:
-    """The prefixes and the settings of a call.
-
-    Args:
-        prefix: one or several; None is an empty one. given: the settings by name.
-
-    Raises:
-        SettingsError: the prefix is no text, or a setting is unknown or out of range.
+    Attributes:
+        prefixes: what the texts start with. settings: for each prefix; where it has no seed, the session draws one.
     """
-    prefixes, settings = prefixes_of(prefix), GenerateSettings(**given)
-    return prefixes, settings if settings.seed is not None else replace(settings, seed=next_seed())
 
+    prefixes: tuple[str, ...]
+    settings: GenerateSettings
 
-def asked_for_one(prefix: Any, given: Mapping[str, Any], next_seed: Seeds) -> tuple[list[str], GenerateSettings]:
-    """The same for a call that writes one text and tells nothing of it.
+    @classmethod
+    def of(cls, prefix: Any, given: Mapping[str, Any], *, texts_alone: bool = False) -> GenerateRequest:
+        """The request of a call.
 
-    Raises:
-        SettingsError: also where several texts are asked for, or logprobs.
-    """
-    refuse_logprobs(given)
-    prefixes, settings = asked_for(prefix, given, next_seed)
-    if settings.nsamples != 1:
-        raise SettingsError(
-            f"nsamples is {settings.nsamples}; stream() writes one text. Use generate(nsamples={settings.nsamples})."
-        )
-    if len(prefixes) != 1:
-        raise SettingsError(f"prefix holds {len(prefixes)} texts; stream() writes one text. Use pieces(prefix).")
-    return prefixes, settings
+        Args:
+            prefix: one or several; None is an empty one. given: the settings by name; those of other classes are left
+                out.
+            texts_alone: whether the call returns texts without their log-probabilities.
 
+        Raises:
+            SettingsError: the prefix is no text, or a setting is out of range or has no effect.
+        """
+        if texts_alone and given.get("logprobs"):
+            raise SettingsError(
+                "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
+                "log-probabilities of its tokens, and so does gpt2simple generate --json."
+            )
+        texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
+        prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
+        if not all(isinstance(text, str) for text in prefixes):
+            raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
+        return cls(prefixes, build(GenerateSettings, given))
 
-def prefixes_of(prefix: Any) -> list[str]:
-    """The prefixes of a call.
+    @property
+    def total(self) -> int:
+        """How many samples these are."""
+        return len(self.prefixes) * self.settings.nsamples
 
-    Raises:
-        SettingsError: it is neither None, nor a string, nor several.
-    """
-    if prefix is None or isinstance(prefix, str):
-        return [prefix or ""]
-    prefixes = list(prefix) if isinstance(prefix, Iterable) else [prefix]
-    if not all(isinstance(text, str) for text in prefixes):
-        raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
-    return prefixes
+    def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:
+        """The settings, with a new seed where the call gave none."""
+        return self.settings if self.settings.seed is not None else replace(self.settings, seed=new_seed())
 
+    def number(self, n: int) -> GenerateRequest:
+        """The request for the n-th of several files, from 0: with the next seed, for they would all be equal."""
+        seed = self.settings.seed
+        return self if seed is None else replace(self, settings=replace(self.settings, seed=seed + n))
 
-def refuse_logprobs(given: Mapping[str, Any]) -> None:
-    """Raise SettingsError where a call that gives texts alone is asked for what they cannot carry."""
-    if given.get("logprobs"):
-        raise SettingsError(
-            "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
-            "log-probabilities of its tokens, and so does gpt2simple generate --json."
-        )
-
-
-def require_delim(delim: Any) -> None:
-    """Raise SettingsError where what is to stand between samples is no text."""
-    if not is_text(delim):
-        raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")
+    def require_one_text(self) -> None:
+        """Raise SettingsError where several texts are asked for."""
+        nsamples = self.settings.nsamples
+        if nsamples != 1:
+            raise SettingsError(f"nsamples is {nsamples}; stream() writes one text. Use generate(nsamples={nsamples}).")
+        if self.total != 1:
+            raise SettingsError(f"prefix holds {self.total} texts; stream() writes one text. Use pieces(prefix).")

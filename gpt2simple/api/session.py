@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,8 @@ import numpy as np
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
-from gpt2simple.api.request import (
-    Request,
-    asked_for,
-    asked_for_one,
-    complete_request,
-    drawn_seed,
-    refuse_logprobs,
-)
+from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
+from gpt2simple.api.source import BaseModel, Run, Source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
@@ -40,7 +33,7 @@ from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
-from gpt2simple.runs.records import Observer
+from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
 from gpt2simple.runs.writer import RunDirectory, locked_run
 from gpt2simple.settings import (
@@ -54,7 +47,8 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
-from gpt2simple.training.callbacks.base import ObserverGroup, standard_observers
+from gpt2simple.storage.disk import require_unused
+from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
 logger = logging.getLogger(__name__)
@@ -64,9 +58,6 @@ class Session:
     """One model in memory, with everything that working with it needs. ``start_session`` makes one.
 
     Several may exist at once. Used as a context manager it closes itself.
-
-    Attributes:
-        run_name: the run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model that is in memory.
     """
 
     @accepts(SessionSettings)
@@ -76,17 +67,30 @@ class Session:
         show_messages()
         device = devices.start(opened.threads)
         self._precision = choose_precision(opened.precision)
-        self._model_name = canonical_name(opened.model_name) if opened.model_name is not None else None
-        self.run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
+        self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
+        named = canonical_name(opened.model_name) if opened.model_name is not None else None
         # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
-        self._opens_run = opened.run_name is not None or opened.model_name is None
+        self._source: Source = (
+            BaseModel(named) if named is not None and opened.run_name is None else Run(self._run_name, model_name=named)
+        )
         self._seeds = None if opened.seed is None else np.random.default_rng(opened.seed)
         self._loaded: LoadedModel | None = None
-        self._generator: Generator | None = None
+        self._cached_generator: Generator | None = None
         self._closed = False
         self._logged: set[str] = set()
         logger.info(f"Computing on {device}, {self._precision.in_words}.")
+
+    @property
+    def run_name(self) -> str:
+        """The run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model that is in memory."""
+        return self._run_name
+
+    @run_name.setter
+    def run_name(self, name: str) -> None:
+        self._run_name = name
+        if self._loaded is None and isinstance(self._source, Run):
+            self._source = Run(name, model_name=self._source.model_name)
 
     @property
     def run_dir(self) -> Path:
@@ -96,19 +100,20 @@ class Session:
     @property
     def model_name(self) -> str:
         """The model's name: as given, else that of the run, else "124M"."""
-        if self._model_name is None:
-            return self._recorded_name()
-        return self._model_name
+        if self._source.model_name is not None:
+            return self._source.model_name
+        run = RunFolder(self.run_dir)
+        return run.info.description.model_name if run.exists else DEFAULT_MODEL
 
     @property
     def model(self) -> TFGPT2LMHeadModel:
         """The `TFGPT2LMHeadModel` itself; its variables are float32 whatever the precision."""
-        return self._load().model
+        return self._in_memory().model
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
-        return self._load().tokenizer
+        return self._in_memory().tokenizer
 
     @property
     def precision(self) -> str:
@@ -141,7 +146,7 @@ class Session:
                 of_training,
                 of_text,
                 keras_callbacks,
-                session=replace(self._settings, model_name=self._model_name),
+                session=replace(self._settings, model_name=self._source.model_name),
                 precision=self._precision,
                 next_seed=self._next_seed,
             )
@@ -150,40 +155,35 @@ class Session:
             return self._train(run, request)
 
     def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
-        before = self._model_name, self._opens_run
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
-            observers, sample = self._watchers(request)
-            observer = ObserverGroup(observers)
-            result = finetune_run(request, loaded, run, observer, sample, reading_bar)
+            callbacks, sample = self._callbacks(request)
+            result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar)
         except BaseException:
-            self._forget()  # half-trained weights: the next call loads what the session was opened with
-            self._model_name, self._opens_run = before
+            self._free()  # half-trained weights: the next call loads those that the session had before
             raise
         finally:
             gc.collect()  # the optimizer's moments are twice the model
-        self._holds_base, self._opens_run = False, True
+        self._source = Run(self.run_name, model_name=request.model_name)
         return result
 
-    def _watchers(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
-        """Who watches a run, and what shows how the model writes at a step; `compat` has its own."""
-        return standard_observers(self.run_dir), training_sampler(request, self._new_generator)
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
+        """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
+        return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
-        """A model of the right shape; where the run begins anew, with the weights that it begins with."""
-        if request.weights_from is not None:
-            self._forget()  # before another is in memory
-            self._model_name = request.model_name
-            return self._hold(LoadedModel.load(request.weights_from))
-        goes_on = continues(run, request.settings.restore_from)
-        if goes_on and request.model_name == run.info.description.model_name:
-            return self._hold(self._loaded or LoadedModel.load(self.run_dir))
-        self._opens_run = False
-        if self._loaded is not None and not self._holds_base:
-            self._forget()
-        self._model_name = request.model_name
-        return self._load()
+        """A model of the right size; where the run begins anew, with the weights that it begins with."""
+        name, begins_with = request.model_name, request.weights_from
+        goes_on = continues(run, request.settings.restore_from) and name == run.info.description.model_name
+        if begins_with is None:
+            fits = self._source.model_name == name if goes_on else self._source == BaseModel(name)
+            if self._loaded is not None and fits:
+                return self._loaded
+            begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
+        self._free()  # before another is in memory
+        self._loaded = LoadedModel.load(begins_with)
+        return self._loaded
 
     @accepts(GenerateSettings)
     def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
@@ -196,26 +196,33 @@ class Session:
         Raises:
             SettingsError: a setting is out of range, or logprobs, which texts alone cannot carry.
         """
-        refuse_logprobs(settings)
-        return [sample.text for sample in self.samples(prefix, **settings)]
+        request = GenerateRequest.of(prefix, settings, texts_alone=True)
+        return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
         """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
-        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
-        return self._writer().generate(prefixes, wanted)
+        return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
         """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
-        prefixes, wanted = asked_for_one(prefix, settings, self._next_seed)
-        return (piece.text for piece in self._writer().stream(prefixes, wanted) if piece.text)
+        request = GenerateRequest.of(prefix, settings, texts_alone=True)
+        request.require_one_text()
+        return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
         """The pieces of several texts in turn, each with its sample's number."""
-        prefixes, wanted = asked_for(prefix, settings, self._next_seed)
-        return self._writer().stream(prefixes, wanted)
+        return self.pieces_of(GenerateRequest.of(prefix, settings))
+
+    def samples_of(self, request: GenerateRequest) -> list[Sample]:
+        """``samples`` for a request that was made, and so checked, before the session was opened."""
+        return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
+
+    def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
+        """``pieces`` for such a request."""
+        return self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
@@ -232,10 +239,10 @@ class Session:
         """
         wanted, of_text = build(EvaluateSettings, settings), pick(settings, TextSettings)
         TextSettings(**of_text)  # complain before anything is loaded
-        loaded = self._load()
+        loaded, source = self._in_memory(), self._source
         return evaluate_text(
             loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
-            run=None if self._holds_base else self._run_folder(),
+            run=self._run_folder(source) if isinstance(source, Run) else None,
         )  # fmt: skip
 
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
@@ -248,7 +255,7 @@ class Session:
             DataError: a text is empty.
         """
         given = [texts] if isinstance(texts, str) else texts
-        return score_with(self._load(), given, precision=self._measuring_precision())
+        return score_with(self._in_memory(), given, precision=self._measuring_precision())
 
     def _measuring_precision(self) -> str:
         if self._precision.measuring != self._precision.training:
@@ -265,23 +272,17 @@ class Session:
             RunError: there is no such run, or no usable checkpoint in it.
         """
         self._require_open()
-        self._drop_generator()
-        folder = self._run_weights(checkpoint)
-        recorded = self._recorded_name()
-        if self._loaded is not None and recorded == self._model_name and self._run_folder().exists:
-            self._loaded.refill(folder)
-        else:
-            self._forget()
-            self._loaded = LoadedModel.load(folder)
-        self._model_name, self._holds_base, self._opens_run = recorded, False, True
+        source = Run(self.run_name, checkpoint, self._source.model_name)
+        existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
+        self._load(source)
 
     def use_model(self, model_name: str) -> None:
         """Hold a model itself instead of what the session held; runs begun from now on begin with it."""
         self._require_open()
-        name = canonical_name(model_name)
-        if not (self._holds_base and name == self._model_name):
-            self._forget()
-        self._model_name, self._opens_run = name, False
+        source = BaseModel(canonical_name(model_name))
+        if source != self._source:
+            self._free()
+        self._source = source
 
     def reset(self) -> Session:
         """A new session with the same arguments; this one is closed."""
@@ -294,84 +295,82 @@ class Session:
         Raises:
             StorageError: it cannot be written. SettingsError: it holds other things.
         """
-        loaded, target = self._load(), Path(folder)
-        if target.exists() and any(target.iterdir()):
-            raise SettingsError(f"{target} is not empty, and nothing in it is replaced. Name a new folder.")
+        loaded, target = self._in_memory(), Path(folder)
+        require_unused(target)
         write_model_folder(target, loaded.config, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
         return target
 
     def close(self) -> None:
         """Free the model's memory; a closed session does nothing more."""
-        self._forget()
+        self._free()
         self._closed = True
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    _holds_base = False  # whether the model in memory is the base model, untouched
-
-    def _load(self) -> LoadedModel:
+    def _in_memory(self) -> LoadedModel:
+        """The model, loaded when it is first needed."""
         self._require_open()
-        if self._loaded is None:
-            if self._opens_run and is_run(self.run_dir):
-                self._loaded = LoadedModel.load(self._run_weights("best"))
-                self._model_name = self._recorded_name()
-            else:
-                if self._opens_run and self._model_name is None:
-                    existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
-                self._loaded = LoadedModel.load(model_folder(self.model_name, self._model_dir))
-                self._holds_base = True
-        return self._loaded
+        return self._loaded if self._loaded is not None else self._load(self._source)
 
-    def _hold(self, loaded: LoadedModel) -> LoadedModel:
-        self._loaded, self._holds_base = loaded, False
+    def _load(self, source: Source) -> LoadedModel:
+        """Take the weights of a source. Where that fails, the next call loads those that the session had before."""
+        found, folder = self._find(source)
+        self._drop_generator()
+        loaded, self._loaded = self._loaded, None
+        of_same_model = found.model_name == self._source.model_name
+        if loaded is not None and of_same_model and isinstance(found, Run) and self._run_folder(found).exists:
+            loaded.refill(folder)
+        else:
+            loaded = None
+            gc.collect()  # before another is in memory
+            loaded = LoadedModel.load(folder)
+        self._loaded, self._source = loaded, found
         return loaded
 
-    def _run_folder(self) -> RunFolder:
-        return RunFolder(self.run_dir)
+    def _find(self, source: Source) -> tuple[Source, Path]:
+        """The source as it is found on disk, and the folder of its weights: a model, a checkpoint, gpt-2-simple's run.
 
-    def _recorded_name(self) -> str:
-        run = self._run_folder()
-        return run.info.description.model_name if run.exists else (self._model_name or DEFAULT_MODEL)
+        Raises:
+            RunError: there is no such run, or no usable checkpoint in it. SettingsError: there is no such model.
+        """
+        if isinstance(source, BaseModel):
+            return source, model_folder(source.model_name, self._model_dir)
+        run = self._run_folder(source)
+        if source.model_name is not None and not is_run(run.path):
+            return self._find(BaseModel(source.model_name))  # which the run is yet to start from
+        existing_run_path(self._checkpoint_dir, source.name)  # raises, naming the runs that exist
+        model_name = run.info.description.model_name if run.exists else source.model_name
+        return replace(source, model_name=model_name), run.model_folder(source.checkpoint)  # type: ignore[arg-type]
 
-    def _run_weights(self, which: str) -> Path:
-        """The folder with the weights of the run: a checkpoint of ours, or gpt-2-simple's own files."""
-        if which not in ("best", "latest"):
-            raise SettingsError(f'checkpoint is {which!r}; expected "best" or "latest".')
-        existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
-        return self._run_folder().model_folder(which)  # type: ignore[arg-type]
+    def _run_folder(self, source: Run) -> RunFolder:
+        return RunFolder(run_path(self._checkpoint_dir, source.name))
 
-    def _writer(self) -> Generator:
-        if self._generator is None:
-            self._generator = self._new_generator()
-        return self._generator
+    def _generator(self) -> Generator:
+        if self._cached_generator is None:
+            self._cached_generator = self._new_generator()
+        return self._cached_generator
 
     def _new_generator(self) -> Generator:
-        loaded = self._load()
-        return Generator(
-            loaded.variables,
-            loaded.config,
-            loaded.tokenizer,
-            precision=self._precision.generating,
-        )
+        loaded = self._in_memory()
+        return Generator(loaded.variables, loaded.config, loaded.tokenizer, precision=self._precision.generating)
 
     def _drop_generator(self) -> None:
-        if self._generator is not None:
-            self._generator.close()
-            self._generator = None
+        if self._cached_generator is not None:
+            self._cached_generator.close()
+            self._cached_generator = None
 
-    def _forget(self) -> None:
+    def _free(self) -> None:
+        """Free the model's memory; the session's source stays."""
         self._drop_generator()
         self._loaded = None
         gc.collect()
 
     def _next_seed(self) -> int:
-        return drawn_seed() if self._seeds is None else int(self._seeds.integers(2**31))
+        return new_seed() if self._seeds is None else int(self._seeds.integers(2**31))
 
     def _log_once(self, message: str) -> None:
         if message not in self._logged:

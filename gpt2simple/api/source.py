@@ -1,17 +1,57 @@
-"""Where the weights of a session come from."""
+"""Where the weights of a session come from: a model itself, or a run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gpt2simple.errors import SettingsError
 
+CHECKPOINTS = ("best", "latest")
 
-def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str) -> None:
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model that no run has fine-tuned.
+
+    Attributes:
+        model_name: a known size in its one spelling, or the name or path of a folder.
+    """
+
+    model_name: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """The weights of a run.
+
+    Attributes:
+        name: of the run. checkpoint: "best" or "latest".
+        model_name: the model that the run was started from, or is to start from where there is no such run yet; None:
+            unknown.
+
+    Raises:
+        SettingsError: there is no such checkpoint.
+    """
+
+    name: str
+    checkpoint: str = "best"
+    model_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.checkpoint not in CHECKPOINTS:
+            raise SettingsError(f'checkpoint is {self.checkpoint!r}; expected "best" or "latest".')
+
+
+Source = BaseModel | Run
+
+
+def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str | None) -> None:
     """Raise SettingsError where a call names two things whose weights are to be loaded."""
     if run_name is not None and model_name is not None:
         raise SettingsError(
             f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
         )
-    if model_name is not None and checkpoint != "best":
+    if model_name is not None and checkpoint not in (None, "best"):
         raise SettingsError(
             f"checkpoint is {checkpoint!r} and model_name is {model_name!r}; checkpoint chooses weights of a run. "
             "Leave one of the two out."

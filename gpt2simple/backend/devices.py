@@ -41,7 +41,7 @@ def compiles_whole_step() -> bool:
     """Whether XLA should compile a training step as one: on a GPU, where that saves launches and passes over memory.
 
     On a CPU oneDNN multiplies 16-bit matrices several times faster than XLA does, so that only the element-wise parts
-    are compiled there (`network.fusion`).
+    are compiled there (`network.xla`).
     """
     return has_gpu()
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from gpt2simple.backend.devices import found_gpus
 from gpt2simple.backend.speed import best_in_turns, timed_product
 from gpt2simple.backend.tensorflow import uses_onednn
-from gpt2simple.errors import SettingsError
-from gpt2simple.settings.session import PRECISIONS
 
 # The instructions that multiply bfloat16, the fastest first. AVX-NE-CONVERT only converts it.
 BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
@@ -76,12 +74,7 @@ def choose_precision(requested: str) -> Precision:
 
     Args:
         requested: "auto", "float32", "bfloat16", "float16", or "int8" (for generating; training is then as "auto").
-
-    Raises:
-        SettingsError: there is no such precision.
     """
-    if requested not in PRECISIONS:
-        raise SettingsError(f"precision is {requested!r}; expected one of {', '.join(PRECISIONS)}.")
     if requested not in ("auto", "int8"):
         return Precision(requested, requested, "as asked for", named=True)
     gpus = found_gpus()

@@ -9,15 +9,10 @@ from functools import lru_cache
 from gpt2simple.backend.tensorflow import tf
 
 _PRODUCT_SIZE = 1024  # of the square matrices that are multiplied to measure: 2 GFLOP, milliseconds
-
 _OPERATIONS = 2.0 * _PRODUCT_SIZE**3
-
 _TRIALS = 5
-
 _FEWEST_ROUNDS, _MOST_ROUNDS = 4, 15
-
 _SECONDS_TO_COMPARE = 1.0  # where products are slow, fewer rounds must do
-
 Product = Callable[[], float]  # computes one product, and returns the seconds it took
 
 

@@ -26,7 +26,6 @@ from gpt2simple.settings import (
     GenerateSettings,
     SessionSettings,
     TextSettings,
-    build,
     only,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS
@@ -98,11 +97,13 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
       echo "Dear diary," | gpt2simple generate --prefix - --json
     """
     _refuse_mixtures(options, settings, as_json=as_json)
+    from gpt2simple.api.request import GenerateRequest
+
     prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"))
-    build(GenerateSettings, settings)  # complains before TensorFlow is loaded, which takes seconds
+    request = GenerateRequest.of(prefix, settings)  # complains before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
-    show_texts(prefix, settings, as_json=as_json, **options)
+    show_texts(request, settings, as_json=as_json, **options)
 
 
 @click.command()
@@ -251,14 +252,7 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
 @click.option("--dataset", multiple=True, help="What the runs learned from, where it cannot be found any more.")
 @click.option("--destination-path", type=click.Path(), help="The page. [default: report.html in the run's folder]")
 @json_option
-def report(
-    run_name: tuple[str, ...],
-    dataset: tuple[str, ...],
-    destination_path: str | None,
-    *,
-    as_json: bool,
-    settings: dict[str, Any],
-) -> None:
+def report(run_name: tuple[str, ...], dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Write a page on runs: curves, verdict, memorised passages, samples; JSON and PNG beside it.
 
     \b
@@ -268,5 +262,4 @@ def report(
     from gpt2simple.api import functions
 
     source = as_dataset(dataset) if dataset else None
-    result = functions.report(run_name, dataset=source, destination_path=destination_path, **settings)
-    show(result, as_json=as_json)
+    show(functions.report(run_name, dataset=source, **options, **settings), as_json=as_json)

@@ -15,7 +15,6 @@ from gpt2simple.api.console import show_messages
 from gpt2simple.errors import Gpt2SimpleError, SettingsError
 
 _DEBUG = "gpt2simple.debug"
-
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 

@@ -30,18 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (
-    commands.download,
-    commands.finetune,
-    commands.generate,
-    commands.info,
-    commands.evaluate,
-    commands.score,
-    commands.compare,
-    commands.report,
-    commands.encode,
-    commands.tokenizer,
-):
+for command in [value for value in vars(commands).values() if isinstance(value, click.Command)]:
     command.params.append(debug_option())
     cli.add_command(command)
 

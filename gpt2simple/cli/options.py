@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gpt2simple.api.source import CHECKPOINTS
 from gpt2simple.settings.fields import plain_types
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -90,7 +91,7 @@ def _shown(default: Any) -> str:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 checkpoint_option = click.option(
-    "--checkpoint", type=click.Choice(["best", "latest"]), default="best", help="Which weights of the run."
+    "--checkpoint", type=click.Choice(CHECKPOINTS), default="best", help="Which weights of the run."
 )
 
 

@@ -6,19 +6,19 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api import functions
-from gpt2simple.api.output import new_file_in
-from gpt2simple.api.request import prefixes_of
+from gpt2simple.api.console import StandardOutput
+from gpt2simple.api.functions import with_weights
+from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.cli.output import show_json, show_line
 from gpt2simple.generation.samples import Collector
-from gpt2simple.settings import GenerateSettings, pick
 
 logger = logging.getLogger(__name__)
 
 
 def show_texts(
-    prefix: str | list[str],
+    request: GenerateRequest,
     settings: dict[str, Any],
     *,
     checkpoint: str,
@@ -28,48 +28,34 @@ def show_texts(
     destination_path: str | None,
     as_json: bool,
 ) -> None:
-    """Generate, and put the texts where the options ask for.
+    """Generate, and put the texts where the options of the command ask for.
 
     Args:
-        settings: of the session and of ``GenerateSettings``, those that the user gave.
+        settings: of the session, those that the user typed. The others are options of the command.
     """
-    delim = functions.SAMPLE_DELIM if sample_delim is None else sample_delim
-    sampling = pick(settings, GenerateSettings)
-    with functions.with_weights(None, settings, checkpoint) as session:
+    delim = SAMPLE_DELIM if sample_delim is None else sample_delim
+    require_delim(delim)
+    with with_weights(None, settings, checkpoint) as session:
         if as_json:
-            _show_samples(session, prefix, sampling)
-        elif folder is not None:
-            _write_files(session, folder, nfiles or 1, prefix, delim, sampling)
-        elif destination_path is not None:
-            path = functions.generate_to_file(
-                destination_path, session=session, prefix=prefix, sample_delim=delim, **sampling
-            )
-            show_line(str(path))
-        else:
-            functions.generate(session=session, prefix=prefix, sample_delim=delim, **sampling)
+            _show_samples(session, request)
+            return
+        if folder is None and destination_path is None:
+            show(session.pieces_of(request), request.total, delim, StandardOutput())
+            return
+        for number in range(nfiles or 1):
+            with new_file(destination_path or "") if folder is None else new_file_in(folder) as file:
+                save(session.pieces_of(request.number(number)), request.total, delim, file)
+            show_line(str(file.path))
 
 
-def _show_samples(session: Session, prefix: str | list[str], settings: dict[str, Any]) -> None:
+def _show_samples(session: Session, request: GenerateRequest) -> None:
     """One JSON value; where this is stopped, with the samples that were finished."""
-    prefixes, nsamples = prefixes_of(prefix), settings.get("nsamples", 1)
-    pieces = session.pieces(prefixes, **settings)
-    collector = Collector(prefixes, nsamples)
+    pieces, collector = session.pieces_of(request), Collector(request.prefixes, request.settings.nsamples)
     try:
         for piece in pieces:
             collector.add(piece)
     except BaseException:
-        logger.info(f"Stopped with {len(collector.samples)} of {len(prefixes) * nsamples} samples finished.")
+        logger.info(f"Stopped with {len(collector.samples)} of {request.total} samples finished.")
         raise
     finally:
         show_json({"model_name": session.model_name, "samples": [sample.to_json() for sample in collector.samples]})
-
-
-def _write_files(
-    session: Session, folder: Path, n_files: int, prefix: str | list[str], delim: str, settings: dict[str, Any]
-) -> None:
-    """``n_files`` new files, their names on standard output. With a seed, each file has the next one."""
-    for number in range(n_files):
-        seed = {} if settings.get("seed") is None else {"seed": settings["seed"] + number}
-        with new_file_in(folder) as file:
-            functions.save_samples(session, prefix, delim, settings | seed, file)
-        show_line(str(file.path))

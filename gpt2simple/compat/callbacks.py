@@ -1,27 +1,28 @@
-"""How a run looks from a notebook of gpt-2-simple's: its printed lines, its samples."""
+"""What a notebook written for gpt-2-simple shows of a run: printed lines and samples."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.request import Request
 from gpt2simple.api.session import Session
-from gpt2simple.runs.records import EndRecord, Observer, RunPlan, SampleRecord, StepRecord
+from gpt2simple.runs.records import EndRecord, RunPlan, SampleRecord, StepRecord, TrainingCallback
 from gpt2simple.settings import GenerateSettings
-from gpt2simple.training.callbacks.base import standard_observers
+from gpt2simple.training.callbacks.base import standard_callbacks
 from gpt2simple.training.callbacks.progress import Progress
 
 _SMOOTHING = 0.99  # of the printed average, per printed line
 
 
-class PrintedLines(Observer):
-    """Prints what gpt-2-simple printed, in its form, to stdout.
+class PrintedLines(TrainingCallback):
+    """Prints what gpt-2-simple printed, in its format, to stdout.
 
     Args:
-        clock: gives the seconds that pass; tests have their own.
+        clock: returns seconds; tests pass their own.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,18 +67,15 @@ class WatchedSession(Session):
         super().__init__(*arguments, **keywords)
         self._sample_num = sample_num
 
-    def _watchers(self, request: Request) -> tuple[list[Observer], Callable[[int], str]]:
-        others = [observer for observer in standard_observers(self.run_dir) if not isinstance(observer, Progress)]
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
+        others = [callback for callback in standard_callbacks(self.run_dir) if not isinstance(callback, Progress)]
         return [*others, PrintedLines()], lambda step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:
-        length = min(request.settings.sample_length, self._load().config.n_ctx - 1)
+        length = min(request.settings.sample_length, self._in_memory().config.n_ctx - 1)
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )
-        generator = self._new_generator()
-        try:
+        with closing(self._new_generator()) as generator:
             texts = [sample.text for sample in generator.generate([""], wanted)]
-        finally:
-            generator.close()
         return "\n".join(f"======== SAMPLE {number} ========\n{text}\n" for number, text in enumerate(texts, 1))

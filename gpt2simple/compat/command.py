@@ -1,6 +1,6 @@
 """The old command, ``gpt_2_simple finetune`` and ``gpt_2_simple generate``; now ``python -m gpt2simple.compat``.
 
-Knows options and files of texts; everything else is done by the functions beside it.
+Parses options and names the files of texts; the functions beside it do everything else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPTIONS: dict[str, list[tuple[str, Any, Any, str]]] = {
         ("multi_gpu", False, _yes, "no effect: one GPU is used"),
     ],
     "finetune": [
-        ("model_name", "124M", str, "model to begin with, downloaded if it is missing"),
+        ("model_name", "124M", str, "model to start from, downloaded if it is missing"),
         ("model_dir", "models", str, "folder of the models"),
         ("steps", -1, int, "steps to add; -1: until Ctrl-C"),
         ("restore_from", "latest", str, "latest, fresh, or a folder"),
@@ -46,22 +46,22 @@ _OPTIONS: dict[str, list[tuple[str, Any, Any, str]]] = {
     "generate": [
         ("nfiles", 1, int, "files to write"),
         ("nsamples", 1, int, "texts per file"),
-        ("folder", "gen", str, "where the files go; what is there stays"),
+        ("folder", "gen", str, "folder to write to; existing files are kept"),
         ("length", 1023, int, "tokens per text"),
         ("temperature", 0.7, float, "randomness"),
-        ("top_k", 0, int, "draw among this many tokens; 0: all"),
-        ("top_p", 0.0, float, "draw among tokens that share this probability; switches top_k off"),
+        ("top_k", 0, int, "sample from this many most probable tokens; 0: all"),
+        ("top_p", 0.0, float, "sample from the most probable tokens with this total probability; switches top_k off"),
         ("batch_size", 1, int, "texts at a time"),
-        ("prefix", None, str, "what each text starts with"),
+        ("prefix", None, str, "text that each sample starts with"),
         ("truncate", None, str, "a text ends before this string"),
         ("include_prefix", True, _yes, "whether the prefix is part of a text (True or False)"),
-        ("sample_delim", "=" * 20 + "\n", str, "stands between texts"),
+        ("sample_delim", "=" * 20 + "\n", str, "separates texts"),
     ],
 }
 
 
 def cmd() -> None:
-    """Do what the command line says; a mistake in it ends the process with status 2, any other error with 1."""
+    """Run the command line; a mistake in it ends the process with status 2, any other error with 1."""
     parser = _parser()
     given = vars(parser.parse_args())
     mode, dataset = given.pop("mode"), given.pop("dataset")
@@ -92,78 +92,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def cmd_finetune(
-    dataset: str,
-    run_name: str,
-    checkpoint_dir: str,
-    model_name: str,
-    model_dir: str,
-    steps: int,
-    restore_from: str,
-    sample_every: int,
-    save_every: int,
-    print_every: int,
-    optimizer: str,
-    overwrite: bool,
-    multi_gpu: bool,
-) -> None:
-    """Fine-tune as ``finetune`` does, in a session of its own, after downloading the model where it is missing."""
+    dataset: str, run_name: str, checkpoint_dir: str, model_name: str, model_dir: str, steps: int, restore_from: str,
+    sample_every: int, save_every: int, print_every: int, optimizer: str, overwrite: bool, multi_gpu: bool,
+) -> None:  # fmt: skip
+    """Fine-tune as ``finetune`` does, in a session of its own, after downloading the model if it is missing."""
+    given = dict(locals())
     if not is_gpt2_downloaded(model_dir, model_name):
         download_gpt2(model_dir, model_name)
     with start_tf_sess() as sess:
-        finetune(
-            sess,
-            dataset,
-            steps=steps,
-            model_name=model_name,
-            model_dir=model_dir,
-            restore_from=restore_from,
-            run_name=run_name,
-            checkpoint_dir=checkpoint_dir,
-            sample_every=sample_every,
-            save_every=save_every,
-            print_every=print_every,
-            optimizer=optimizer,
-            overwrite=overwrite,
-            multi_gpu=multi_gpu,
-        )
+        finetune(sess, **given)
 
 
 def cmd_generate(
-    nfiles: int,
-    nsamples: int,
-    folder: str,
-    length: int,
-    temperature: float,
-    batch_size: int,
-    prefix: str | None,
-    truncate: str | None,
-    include_prefix: bool,
-    sample_delim: str,
-    run_name: str,
-    checkpoint_dir: str,
-    top_k: int,
-    top_p: float,
-    multi_gpu: bool,
-) -> None:
-    """Write files of texts into a folder, each with a name that no file there has; nothing there is removed."""
+    nfiles: int, nsamples: int, folder: str, length: int, temperature: float, batch_size: int, prefix: str | None,
+    truncate: str | None, include_prefix: bool, sample_delim: str, run_name: str, checkpoint_dir: str, top_k: int,
+    top_p: float, multi_gpu: bool,
+) -> None:  # fmt: skip
+    """Write files of texts into a folder, each under a name that is not taken yet; nothing there is removed."""
+    given = {name: value for name, value in locals().items() if name not in ("nfiles", "folder", "multi_gpu")}
     make_folder(Path(folder))
     with start_tf_sess() as sess:
         load_gpt2(sess, run_name=run_name, checkpoint_dir=checkpoint_dir, multi_gpu=multi_gpu)
         for _ in trange(nfiles):
             stamp = f"gpt2_gentext_{datetime.now(UTC):%Y%m%d_%H%M%S}.txt"
-            generate_to_file(
-                sess,
-                run_name=run_name,
-                checkpoint_dir=checkpoint_dir,
-                destination_path=str(free_name(Path(folder) / stamp, "_")),
-                nsamples=nsamples,
-                length=length,
-                temperature=temperature,
-                batch_size=batch_size,
-                prefix=prefix,
-                truncate=truncate,
-                include_prefix=include_prefix,
-                sample_delim=sample_delim,
-                top_k=top_k,
-                top_p=top_p,
-            )
+            generate_to_file(sess, destination_path=str(free_name(Path(folder) / stamp, "_")), **given)

@@ -1,4 +1,4 @@
-"""Google Drive from a Colab notebook: runs and files carried there and back. Knows nothing of what is in them."""
+"""Google Drive from a Colab notebook: runs and files copied there and back, whatever they contain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gpt2simple.storage.disk import storage_errors
 from gpt2simple.storage.files import atomic_file, atomic_folder
 
 _MOUNT = Path("/content/drive")
-
 _RUNS = Path("checkpoint")
+_NOT_COPIED = (LOCK_FILE, LOCK_OWNER_FILE)
 
 
 def mount_gdrive() -> None:
-    """Mount the user's Google Drive, which Colab asks the user to allow.
+    """Mount the user's Google Drive, for which Colab asks permission.
 
     Raises:
         BackendError: this is not Colab.
@@ -54,7 +54,7 @@ def get_tarfile_name(checkpoint_folder: str) -> str:
 def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
     """Copy the folder of a run to Google Drive, as one archive or as a folder.
 
-    An archive of that name is replaced once the new one is whole; a folder is not.
+    An existing archive is replaced once the new one is complete; an existing folder is an error.
 
     Raises:
         RunError: there is no such run, or its folder is in Google Drive already.
@@ -67,14 +67,14 @@ def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False)
         return
     archive = _in_drive(get_tarfile_name(str(folder)))
     with atomic_file(archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
-        tar.add(folder, arcname=folder.as_posix(), filter=_without_lock)
+        tar.add(folder, folder.as_posix(), filter=lambda m: None if Path(m.name).name in _NOT_COPIED else m)
 
 
 def copy_checkpoint_from_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
-    """Bring the folder of a run from Google Drive, where ``copy_checkpoint_to_gdrive`` (also gpt-2-simple's) put it.
+    """Copy a run from Google Drive, as written by ``copy_checkpoint_to_gdrive`` (or gpt-2-simple's).
 
     Raises:
-        RunError: the run is here already. DataError: the archive holds other things than that run.
+        RunError: the run exists here already. DataError: the archive contains anything else than that run.
         StorageError: Google Drive is not mounted or has no such copy.
     """
     is_mounted()
@@ -90,27 +90,27 @@ def copy_checkpoint_from_gdrive(run_name: str = "run1", copy_folder: bool = Fals
             _unpack(tar, folder.as_posix(), target)
         except tarfile.TarError as error:
             raise DataError(
-                f"{archive} cannot be unpacked ({error}); nothing was. Copy the run to Google Drive again."
+                f"{archive} cannot be unpacked ({error}); nothing was unpacked. Copy the run to Google Drive again."
             ) from error
 
 
 def _unpack(tar: tarfile.TarFile, inside: str, target: Path) -> None:
-    """Put what an archive has under the folder ``inside`` into ``target``, and refuse whatever lies elsewhere."""
+    """Unpack the folder ``inside`` of an archive into ``target``, and refuse anything outside of it."""
     for member in tar:
         name = member.name.removeprefix("./")
         if name in (inside, inside.split("/")[0]) and member.isdir():
             continue
         if not name.startswith(f"{inside}/"):
             raise DataError(
-                f"{tar.name!s} holds {member.name!r}, outside of {inside}; nothing was unpacked. Take an archive that "
-                "copy_checkpoint_to_gdrive wrote for this run_name."
+                f"{tar.name!s} contains {member.name!r}, outside of {inside}; nothing was unpacked. Use an archive "
+                "that copy_checkpoint_to_gdrive wrote for this run_name."
             )
-        # "data": no path that leads out, no link that does, no device, no special permission
+        # "data": no path or link that leads outside, no device, no special permission
         tar.extract(member.replace(name=name.removeprefix(f"{inside}/"), deep=False), target, filter="data")
 
 
 def copy_file_to_gdrive(file_path: str) -> None:
-    """Copy a file to Google Drive, under the same name; one of that name is replaced.
+    """Copy a file to Google Drive under the same name, replacing an existing one.
 
     Raises:
         StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
@@ -120,7 +120,7 @@ def copy_file_to_gdrive(file_path: str) -> None:
 
 
 def copy_file_from_gdrive(file_path: str) -> None:
-    """Bring a file from Google Drive, under the same name; one of that name is replaced.
+    """Copy a file from Google Drive under the same name, replacing an existing one.
 
     Raises:
         StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
@@ -143,20 +143,17 @@ def _copy_folder(source: Path, target: Path) -> None:
     _require_there(source)
     _require_new(target)
     with storage_errors(source), atomic_folder(target) as copy:
-        ignored = shutil.ignore_patterns(LOCK_FILE, LOCK_OWNER_FILE)
-        shutil.copytree(source, copy, ignore=ignored, dirs_exist_ok=True)
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True)
 
 
 def _require_there(path: Path) -> None:
     if not path.exists():
         there = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
-        raise StorageError(f"There is no {path}. {path.parent} holds: {', '.join(there) or 'nothing'}. Check the name.")
+        raise StorageError(
+            f"There is no {path}. {path.parent} contains: {', '.join(there) or 'nothing'}. Check the name."
+        )
 
 
 def _require_new(folder: Path) -> None:
     if folder.exists():
-        raise RunError(f"{folder} exists already, and is not replaced. Move it away, or take another run_name.")
-
-
-def _without_lock(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if member.name.endswith((f"/{LOCK_FILE}", f"/{LOCK_OWNER_FILE}")) else member
+        raise RunError(f"{folder} exists already and is not replaced. Move it away, or use another run_name.")

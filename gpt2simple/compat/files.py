@@ -1,6 +1,6 @@
 """Downloading and encoding with gpt-2-simple's arguments, and how it read tables.
 
-It took the first column of a table, below a header, and put its start mark before each row.
+It read the first column of a table, below a header, and put its start mark before each row.
 """
 
 from __future__ import annotations
@@ -20,25 +20,19 @@ from gpt2simple.storage.disk import make_folder
 
 
 def text_settings(dataset: Any) -> dict[str, Any]:
-    """The settings with which a dataset is read as gpt-2-simple read it; none where it holds no CSV file."""
-    if not _holds_csv(dataset):
-        return {}
-    return {"template": START_MARK + "{0}", "header": True}
-
-
-def _holds_csv(dataset: Any) -> bool:
+    """The settings with which a dataset is read as gpt-2-simple read it; none if it contains no CSV file."""
     if not isinstance(dataset, (str, Path)):
-        return False
-    if Path(dataset).is_dir():
-        return any(path.suffix.lower() == ".csv" for path in Path(dataset).rglob("*"))
-    return str(dataset).lower().endswith(".csv")
+        return {}
+    files = Path(dataset).rglob("*") if Path(dataset).is_dir() else [Path(dataset)]
+    has_table = any(path.suffix.lower() == ".csv" for path in files)
+    return {"template": START_MARK + "{0}", "header": True} if has_table else {}
 
 
 def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
-    """Put a model into ``<model_dir>/<model_name>``, if it is not there yet. Arguments in the old order.
+    """Download a model into ``<model_dir>/<model_name>`` if it is not there yet. Arguments in the old order.
 
     Raises:
-        SettingsError: no known model has that name. DownloadError, StorageError: it could not be fetched or written.
+        SettingsError: no known model has that name. DownloadError, StorageError: it cannot be downloaded or written.
     """
     show_messages()
     download.download_gpt2(model_name, model_dir)
@@ -53,10 +47,10 @@ def is_gpt2_downloaded(model_dir: str = "models", model_name: str = "124M") -> b
 
 
 def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, file_name: str) -> None:
-    """Put ``<url_base>/models/<model_name>/<file_name>`` into the folder ``sub_dir``, resumed where it was cut off.
+    """Download ``<url_base>/models/<model_name>/<file_name>`` into ``sub_dir``, resuming a partial download.
 
     Raises:
-        DownloadError: it could not be fetched. StorageError: it cannot be written.
+        DownloadError: it cannot be downloaded. StorageError: it cannot be written.
     """
     show_messages()
     url = f"{url_base}/models/{model_name}/{file_name}"
@@ -68,17 +62,13 @@ def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, fi
         expected_bytes=0,
     )
     make_folder(Path(sub_dir))
-    fetcher = Fetcher(Path(sub_dir), model_name=model_name, progress=True)
-    fetcher.fetch(file, all_names=[file_name])
+    Fetcher(Path(sub_dir), model_name=model_name, progress=True).fetch(file, all_names=[file_name])
 
 
 def encode_csv(
-    csv_path: str,
-    out_path: str = "csv_encoded.txt",
-    header: bool = True,
-    start_token: str = "<|startoftext|>",
-    end_token: str = "<|endoftext|>",
-) -> None:
+    csv_path: str, out_path: str = "csv_encoded.txt", header: bool = True,
+    start_token: str = "<|startoftext|>", end_token: str = "<|endoftext|>",
+) -> None:  # fmt: skip
     """Write the first column of a table as text, each row between two marks on a line of its own.
 
     Raises:
@@ -89,17 +79,14 @@ def encode_csv(
 
 
 def encode_dataset(
-    file_path: str,
-    model_dir: str = "models",
-    out_path: str = "text_encoded.npz",
-    model_name: str = "124M",
+    file_path: str, model_dir: str = "models", out_path: str = "text_encoded.npz", model_name: str = "124M",
     combine: int = 50000,
-) -> None:
+) -> None:  # fmt: skip
     """Write a text as token ids to an .npz file, which ``finetune`` reads.
 
     Args:
         file_path: a file, folder or pattern. model_dir, model_name: whose tokenizer. out_path: the file to write.
-        combine: documents are gathered in one array until it holds this many bytes of text.
+        combine: documents are joined in one array until it has this many bytes of text.
 
     Raises:
         DataError: there is no text. StorageError: the file cannot be written.

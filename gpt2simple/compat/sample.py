@@ -8,33 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.session import Session
-from gpt2simple.compat.sessions import NotebookSession, checked
-from gpt2simple.compat.train import remark_on_gpus
+from gpt2simple.compat.sessions import checked
+from gpt2simple.compat.train import report_multi_gpu
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folders
+from gpt2simple.settings.session import DEFAULT_RUN
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
-
-_DEFAULT_LENGTH = 1023  # stands for "as long as the model allows"
-
-_DEFAULT_RUN = "run1"
-
+_DEFAULT_LENGTH = 1023  # means "as long as the model allows"
 _STEP = re.compile(r"(?:model|step)-(\d+)")
 
 
 def load_gpt2(
-    sess: Any,
-    checkpoint: str = "latest",
-    run_name: str = "run1",
-    checkpoint_dir: str = "checkpoint",
-    model_name: str | None = None,
-    model_dir: str = "models",
-    multi_gpu: bool = False,
-    reuse: bool = False,
-) -> None:
+    sess: Any, checkpoint: str = "latest", run_name: str = "run1", checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None, model_dir: str = "models", multi_gpu: bool = False, reuse: bool = False,
+) -> None:  # fmt: skip
     """Load a run, or a model itself, into the session.
 
     Args:
@@ -43,10 +34,10 @@ def load_gpt2(
         multi_gpu, reuse: see the module's docstring.
 
     Raises:
-        RunError: there is no such run. SettingsError: it has no such checkpoint. CheckpointError: it is no model.
+        RunError: there is no such run. SettingsError: it has no such checkpoint. CheckpointError: it cannot be loaded.
     """
     session = checked(sess)
-    remark_on_gpus(multi_gpu)
+    report_multi_gpu(multi_gpu)
     if model_name:
         folder = shown = model_folder(model_name, Path(model_dir))
         print("Loading pretrained model", shown, flush=True)
@@ -55,7 +46,7 @@ def load_gpt2(
         print("Loading checkpoint", shown, flush=True)
     session.empty()
     engine = Session(str(folder.absolute()), threads=session.threads)
-    _ = engine.model  # loads it now, so that what is wrong with it shows here
+    _ = engine.model  # loads it now, so that errors occur here
     session.hold(engine, f"model {model_name!r}" if model_name else f"run {run_name!r}")
 
 
@@ -79,46 +70,35 @@ def _run_weights(run: Path, checkpoint: str) -> tuple[Path, Path]:
 
 
 def generate(
-    sess: Any,
-    run_name: str = "run1",
-    checkpoint_dir: str = "checkpoint",
-    model_name: str | None = None,
-    model_dir: str = "models",
-    sample_dir: str = "samples",
-    return_as_list: bool = False,
-    truncate: str | None = None,
-    destination_path: str | None = None,
-    sample_delim: str = "=" * 20 + "\n",
-    prefix: str | None = None,
-    seed: int | None = None,
-    nsamples: int = 1,
-    batch_size: int | None = 1,
-    length: int = 1023,
-    temperature: float = 0.7,
-    top_k: int = 0,
-    top_p: float = 0.0,
-    include_prefix: bool = True,
-) -> list[str] | None:
+    sess: Any, run_name: str = "run1", checkpoint_dir: str = "checkpoint", model_name: str | None = None,
+    model_dir: str = "models", sample_dir: str = "samples", return_as_list: bool = False,
+    truncate: str | None = None, destination_path: str | None = None, sample_delim: str = "=" * 20 + "\n",
+    prefix: str | None = None, seed: int | None = None, nsamples: int = 1, batch_size: int | None = 1,
+    length: int = 1023, temperature: float = 0.7, top_k: int = 0, top_p: float = 0.0, include_prefix: bool = True,
+) -> list[str] | None:  # fmt: skip
     """Print texts by the model in the session, write them to a file, or return them.
 
     Args:
         sess: from ``start_tf_sess``.
-        run_name, checkpoint_dir, model_name, model_dir: what to load where the session is empty.
-        sample_dir: has no effect, as it had none.
+        run_name, checkpoint_dir, model_name, model_dir: what to load if the session is empty.
+        sample_dir: has no effect, as in gpt-2-simple.
         return_as_list: return the texts and print nothing.
         truncate: a text ends before the first occurrence of this string.
         destination_path: a file to write, replaced if it exists; nothing is printed then.
-        sample_delim: stands between several texts.
+        sample_delim: separates several texts.
         prefix: what each text starts with. include_prefix: whether it is part of the text.
-        seed: makes the texts repeatable. nsamples: how many. batch_size: how many at a time; None chooses.
+        seed: makes the texts reproducible. nsamples: how many. batch_size: how many at a time; None chooses.
         length: new tokens, at most; with the prefix at most one less than the model's window.
-        temperature, top_k, top_p: how tokens are drawn; a ``top_p`` above 0 switches ``top_k`` off.
+        temperature, top_k, top_p: how tokens are sampled; a ``top_p`` above 0 switches ``top_k`` off.
 
     Raises:
         RunError: the session is empty and there is no such run. SettingsError: an argument is out of range.
     """
     session = checked(sess)
-    _fill(session, run_name, checkpoint_dir, model_name, model_dir)
+    if session.holds is None:
+        load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
+    else:
+        _log_what_is_not_loaded(session.holds, run_name, model_name)
     if sample_dir != "samples":
         logger.info("sample_dir has no effect on generate; destination_path names a file to write.")
     texts = session.engine.generate(
@@ -143,61 +123,28 @@ def generate(
 
 
 def generate_to_file(
-    sess: Any,
-    run_name: str = "run1",
-    checkpoint_dir: str = "checkpoint",
-    model_name: str | None = None,
-    model_dir: str = "models",
-    truncate: str | None = None,
-    destination_path: str = "gpt_2_gen_texts.txt",
-    sample_delim: str = "=" * 20 + "\n",
-    prefix: str | None = None,
-    seed: int | None = None,
-    nsamples: int = 1,
-    batch_size: int | None = 1,
-    length: int = 1023,
-    temperature: float = 0.7,
-    top_k: int = 0,
-    top_p: float = 0.0,
+    sess: Any, run_name: str = "run1", checkpoint_dir: str = "checkpoint", model_name: str | None = None,
+    model_dir: str = "models", truncate: str | None = None, destination_path: str = "gpt_2_gen_texts.txt",
+    sample_delim: str = "=" * 20 + "\n", prefix: str | None = None, seed: int | None = None, nsamples: int = 1,
+    batch_size: int | None = 1, length: int = 1023, temperature: float = 0.7, top_k: int = 0, top_p: float = 0.0,
     include_prefix: bool = True,
-) -> None:
-    """Write to ``destination_path`` what ``generate`` would print; a file of that name is replaced."""
-    generate(
-        sess,
-        run_name=run_name,
-        checkpoint_dir=checkpoint_dir,
-        model_name=model_name,
-        model_dir=model_dir,
-        truncate=truncate,
-        destination_path=destination_path,
-        sample_delim=sample_delim,
-        prefix=prefix,
-        seed=seed,
-        nsamples=nsamples,
-        batch_size=batch_size,
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        include_prefix=include_prefix,
-    )
+) -> None:  # fmt: skip
+    """Write to ``destination_path`` what ``generate`` would print; an existing file is replaced."""
+    generate(**locals())
 
 
-def _fill(session: NotebookSession, run_name: str, checkpoint_dir: str, model_name: str | None, model_dir: str) -> None:
-    """Load what was named into an empty session; say so where a full one holds something else."""
-    if session.holds is None:
-        load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
-        return
-    asked = f"model {model_name!r}" if model_name else f"run {run_name!r}"
-    if asked != session.holds and (model_name or run_name != _DEFAULT_RUN):
+def _log_what_is_not_loaded(holds: str, run_name: str, model_name: str | None) -> None:
+    """Say so where a call names something else than the session holds."""
+    wanted = f"model {model_name!r}" if model_name else f"run {run_name!r}"
+    if wanted != holds and (model_name or run_name != DEFAULT_RUN):
         logger.info(
-            f"The session holds {session.holds}, which writes now; {asked} is not loaded. "
+            f"The session holds {holds}, which is used now; {wanted} is not loaded. "
             "To load it: sess = gpt2.reset_session(sess), then gpt2.load_gpt2(sess, ...)."
         )
 
 
 def _new_tokens(engine: Session, prefix: str, length: int) -> int:
-    """How many tokens to write behind a prefix."""
+    """How many tokens to generate after a prefix."""
     window, used = engine.model.config.n_positions, len(engine.tokenizer.encode(prefix))
     room = window - 1 - used
     if room < 1:
@@ -205,5 +152,7 @@ def _new_tokens(engine: Session, prefix: str, length: int) -> int:
             f"prefix has {used} tokens, and a text has at most {window - 1} with its prefix. Shorten the prefix."
         )
     if length > room and length != _DEFAULT_LENGTH:
-        logger.info(f"length is {length}; {room} tokens are written, so that a text has {window - 1} with its prefix.")
+        logger.info(
+            f"length is {length}; {room} tokens are generated, so that a text has {window - 1} with its prefix."
+        )
     return min(length, room)

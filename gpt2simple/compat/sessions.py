@@ -1,9 +1,10 @@
-"""What ``start_tf_sess`` gives: a place for one model, filled by the calls that it is handed to."""
+"""What ``start_tf_sess`` returns: a container for one model, filled by the calls that it is passed to."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gpt2simple.api.console import show_messages
 from gpt2simple.api.session import Session
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
@@ -14,28 +15,29 @@ class NotebookSession:
 
     Attributes:
         threads: CPU threads for a computation; None: all cores.
-        holds: what is in memory, in words ("run 'run1'", "model '124M'"); None: nothing.
+        holds: description of the model in memory ("run 'run1'", "model '124M'"); None: nothing.
+        closed: whether ``close`` was called.
     """
 
     def __init__(self, threads: int | None) -> None:
         self.threads = threads
         self.holds: str | None = None
         self._engine: Session | None = None
-        self._closed = False
+        self.closed = False
 
     @property
     def engine(self) -> Session:
-        """The session of this package that does the work.
+        """The session of this package that holds the model.
 
         Raises:
-            SettingsError: nothing was loaded yet.
+            SettingsError: nothing has been loaded yet.
         """
         if self._engine is None:
-            raise SettingsError("The session holds no model yet. Call gpt2.load_gpt2(sess) or gpt2.finetune first.")
+            raise SettingsError("The session has no model yet. Call gpt2.load_gpt2(sess) or gpt2.finetune first.")
         return self._engine
 
     def hold(self, engine: Session, what: str) -> None:
-        """Keep a session of this package, and close the one that was kept before."""
+        """Keep a session of this package, and close the previous one."""
         self.empty()
         self._engine, self.holds = engine, what
 
@@ -46,18 +48,9 @@ class NotebookSession:
         self._engine = self.holds = None
 
     def close(self) -> None:
-        """Free the model; a closed session takes no other."""
+        """Free the model; a closed session cannot load another."""
         self.empty()
-        self._closed = True
-
-    def require_open(self) -> None:
-        """Return if the session may be used.
-
-        Raises:
-            SettingsError: it was closed.
-        """
-        if self._closed:
-            raise SettingsError("This session is closed. Start another one: sess = gpt2.start_tf_sess().")
+        self.closed = True
 
     def __enter__(self) -> NotebookSession:
         return self
@@ -67,17 +60,18 @@ class NotebookSession:
 
 
 def checked(sess: Any) -> NotebookSession:
-    """The session that a user handed over.
+    """The session that a user passed.
 
     Raises:
         SettingsError: it is something else, or closed.
     """
     if not isinstance(sess, NotebookSession):
         raise SettingsError(
-            f"sess is a {type(sess).__name__}; expected what start_tf_sess() gives. "
-            "Call sess = gpt2.start_tf_sess() and hand that over."
+            f"sess is a {type(sess).__name__}; expected what start_tf_sess() returns. "
+            "Call sess = gpt2.start_tf_sess() and pass that."
         )
-    sess.require_open()
+    if sess.closed:
+        raise SettingsError("This session is closed. Start another one: sess = gpt2.start_tf_sess().")
     return sess
 
 
@@ -85,7 +79,7 @@ def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
     """An empty session.
 
     Args:
-        threads: CPU threads, settled once per process by the first call that computes; -1 or 0: all cores.
+        threads: CPU threads, fixed for the process by the first call that computes; -1 or 0: all cores.
         server: must be None.
 
     Raises:
@@ -95,6 +89,7 @@ def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
         raise SettingsError(
             f"server is {server!r}; this package computes in its own process, not on a TensorFlow server. Leave it out."
         )
+    show_messages()
     return NotebookSession(threads if threads > 0 else None)
 
 

@@ -31,9 +31,7 @@ from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
-
 _SCHEMA = 1
-
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
 
 

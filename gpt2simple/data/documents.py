@@ -25,9 +25,7 @@ from typing import NamedTuple
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
 
 END_MARK = END_OF_TEXT
-
 _BOUNDARY = re.compile(re.escape(END_MARK) + r"\n?")
-
 _UNFINISHED = tuple((END_MARK + "\n")[:n] for n in range(len(END_MARK), 0, -1))
 
 
@@ -75,9 +73,7 @@ def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
 
 
 _LONGEST = 1 << 20  # characters without a place to cut
-
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
-
 _BEFORE_STOP = re.compile(r"[^\W_](?=[,.;:!?。、，…])")
 
 

@@ -35,7 +35,6 @@ Progress = Callable[[int, int | None], None]
 """Called now and then with the bytes of the source read so far, and all of them where that is known."""
 
 _TASK_CHARACTERS = 1 << 17
-
 _RULES = 1  # counted up when the same source would give another text
 
 
@@ -44,11 +43,7 @@ def no_progress(done: int, total: int | None) -> None:
 
 
 def encode_corpus(
-    dataset: Any,
-    tokenizer: Tokenizer,
-    settings: TextSettings | None = None,
-    *,
-    progress: Progress = no_progress,
+    dataset: Any, tokenizer: Tokenizer, settings: TextSettings | None = None, *, progress: Progress = no_progress
 ) -> Corpus:
     """The encoded text of a dataset.
 

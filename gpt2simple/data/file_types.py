@@ -43,7 +43,6 @@ class FileType:
 
 
 TEXT = FileType("text", read_plain, (".txt", ".md"))
-
 NPZ = FileType("npz", read_npz, (".npz",), zipped=True, holds_ids=True)
 
 FILE_TYPES = (

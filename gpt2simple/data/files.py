@@ -26,13 +26,9 @@ from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type
 from gpt2simple.errors import DataError
 
 logger = logging.getLogger(__name__)
-
 STDIN = "-"
-
 CATALOGUE = "tfds:"
-
 _LONGEST = 1000  # characters of a name in a list
-
 _SUFFIXES = (".gz", ".xz", ".zip", *(suffix for kind in FILE_TYPES for suffix in kind.suffixes))
 
 
@@ -96,9 +92,7 @@ def _matches(pattern: str) -> bool:
 
 
 _HEAD_BYTES = 4096
-
 _LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
-
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
 
 # How a file begins that is worth opening though its first bytes are no text.

@@ -22,7 +22,6 @@ from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.files import sha256_of
 
 _SHOWN_STDIN = "standard input"
-
 _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
 
 

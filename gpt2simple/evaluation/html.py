@@ -23,17 +23,10 @@ def render(template: str, **values: Any) -> str:
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _number(value: float | None, form: str) -> str:
-    return "not measured" if value is None else format(value, form)
-
-
+_LOADER = PackageLoader("gpt2simple.evaluation")
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("gpt2simple.evaluation"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+    loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-_ENVIRONMENT.filters["number"] = _number
+_ENVIRONMENT.filters["number"] = lambda value, form: "not measured" if value is None else format(value, form)
 _ENVIRONMENT.tests["numeric"] = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?( ?(%|s|GB))?").fullmatch
 _ENVIRONMENT.globals["version"] = __version__

@@ -6,6 +6,7 @@ Every metric follows from these sums by one division at the end.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
 
 @dataclass
@@ -38,17 +39,9 @@ class Tally:
         self.target_bytes += int(lengths.sum())
 
     @property
-    def loss(self) -> float:
-        """Nats per token."""
-        return self.nats / self.targets
-
-    @property
-    def perplexity(self) -> float:
-        return perplexity(self.loss)
-
-    @property
-    def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, self.target_bytes)
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        return LanguageFigures(nats=self.nats, target_tokens=self.targets, target_bytes=self.target_bytes)
 
     @property
     def accuracy(self) -> float:
@@ -57,64 +50,38 @@ class Tally:
 
 
 @dataclass
-class Spread:
-    """How much the loss varies between the windows of a text, for its standard error.
-
-    Neighbouring tokens depend on each other; windows are nearly independent. The loss is a ratio of sums over W
-    windows, nats N and targets T, with the variance W/(W-1) * sum (n_w - (N/T) t_w)^2 / T^2 (Cochran 1977, section
-    6.4).
-    """
-
-    windows: int = 0
-    nats: float = 0.0
-    targets: float = 0.0
-    nats_squared: float = 0.0
-    targets_squared: float = 0.0
-    product: float = 0.0
-
-    def add(self, nats: float, targets: float) -> None:
-        """Add a window: its nats and how many targets it has."""
-        self.windows += 1
-        self.nats += nats
-        self.targets += targets
-        self.nats_squared += nats * nats
-        self.targets_squared += targets * targets
-        self.product += nats * targets
-
-    @property
-    def standard_error(self) -> float | None:
-        """Of the loss, nats per token; None if there is only one window."""
-        if self.windows < 2:
-            return None
-        loss = self.nats / self.targets
-        squares = self.nats_squared - 2 * loss * self.product + loss * loss * self.targets_squared
-        return math.sqrt(max(squares, 0.0) * self.windows / (self.windows - 1)) / self.targets
-
-
-@dataclass
 class Measurement:
     """The sums of a whole text.
 
     Attributes:
-        total: over all targets. spread: over the windows.
+        total: over all targets. windows: nats and number of targets of each window.
         documents: of each document in order, including its end-of-text token; empty unless requested.
     """
 
     total: Tally = field(default_factory=Tally)
-    spread: Spread = field(default_factory=Spread)
+    windows: list[tuple[float, int]] = field(default_factory=list)
     documents: list[Tally] = field(default_factory=list)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the loss, nats per token, from its variation between windows; None if there is only one.
+
+        Neighbouring tokens depend on each other; windows are nearly independent. The loss is a ratio of sums over W
+        windows, nats N and targets T, with the variance W/(W-1) * sum (n_w - (N/T) t_w)^2 / T^2 (Cochran 1977, section
+        6.4).
+        """
+        count = len(self.windows)
+        if count < 2:
+            return None
+        nats, targets = np.array(self.windows).T  # (W,), (W,)
+        squares = np.square(nats - nats.sum() / targets.sum() * targets).sum()
+        return math.sqrt(squares * count / (count - 1)) / float(targets.sum())
 
 
 def measure(
-    scorer: Scorer,
-    tokens: TokenSet,
-    protocol: Protocol,
-    *,
-    byte_lengths: np.ndarray,
-    end_of_text: int,
-    batch_size: int,
-    per_document: bool = False,
-) -> Measurement:
+    scorer: Scorer, tokens: TokenSet, protocol: Protocol, *, byte_lengths: np.ndarray, end_of_text: int,
+    batch_size: int, per_document: bool = False,
+) -> Measurement:  # fmt: skip
     """The loss of every target of a text, each counted once.
 
     Args:
@@ -126,38 +93,24 @@ def measure(
         DataError: there is nothing to measure.
     """
     found = Measurement()
-    starts_document = True
+    documents: defaultdict[int, Tally] = defaultdict(Tally)
+    ended = 0  # documents
     for batch in strided_windows(tokens, protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)
         for row, counts in enumerate(batch.counts):
             if not counts.any():
                 continue
-            nats, ranks = scores.nats[row, counts], scores.ranks[row, counts]
-            targets = batch.targets[row, counts]
-            lengths = byte_lengths[targets]
+            nats, ranks = scores.nats[row, counts], scores.ranks[row, counts]  # (n,)
+            targets = batch.targets[row, counts]  # (n,)
+            lengths = byte_lengths[targets]  # (n,)
             found.total.add(nats, ranks, lengths)
-            found.spread.add(float(nats.sum(dtype=np.float64)), len(nats))
+            found.windows.append((float(nats.sum(dtype=np.float64)), len(nats)))
             if per_document:
-                ends = targets == end_of_text
-                starts_document = _add_to_documents(found.documents, nats, ranks, lengths, ends, starts_document)
+                is_end = targets == end_of_text  # (n,)
+                numbers = ended + np.cumsum(is_end) - is_end  # (n,), of the document of each target
+                ended += int(is_end.sum())
+                for number in np.unique(numbers).tolist():
+                    own = numbers == number  # (n,)
+                    documents[number].add(nats[own], ranks[own], lengths[own])
+    found.documents = list(documents.values())
     return found
-
-
-def _add_to_documents(
-    documents: list[Tally],
-    nats: np.ndarray,
-    ranks: np.ndarray,
-    lengths: np.ndarray,
-    ends: np.ndarray,
-    starts_document: bool,
-) -> bool:
-    """Add consecutive targets [n] to their documents; returns whether the next target starts a new document."""
-    cuts = [0, *(np.flatnonzero(ends) + 1).tolist()]
-    for first, last in zip(cuts, [*cuts[1:], len(ends)], strict=True):
-        if first == last:
-            continue
-        if starts_document:
-            documents.append(Tally())
-        documents[-1].add(nats[first:last], ranks[first:last], lengths[first:last])
-        starts_document = bool(ends[last - 1])
-    return starts_document

@@ -50,12 +50,12 @@ class MemorisationReport:
     """How much of some samples is copied from the training text.
 
     Attributes:
-        samples: the texts that were compared. passages: the copied ones, longest first.
+        samples: the texts compared. passages: the copied ones, longest first.
         sample_shares: ``share`` of each sample.
         judged: how many of the last samples decide whether the text was memorised.
         judged_grams, judged_copied_grams: ``grams`` and ``copied_grams`` of those.
         grams: sequences of eight words in the samples. copied_grams: those that occur in the training text.
-        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 where there is none.
+        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 if there is none.
         training_words: words of the training text.
     """
 
@@ -78,12 +78,12 @@ class MemorisationReport:
 
     @property
     def judged_share(self) -> float:
-        """The same for the last samples, which the verdict is based on: earlier ones come from a weaker model."""
+        """The same for the last samples, on which the verdict is based: earlier ones are by a weaker model."""
         return self.judged_copied_grams / max(self.judged_grams, 1)
 
     @property
     def natural_share(self) -> float | None:
-        """Share of the held-out text's sequences that occur in the training text; None where nothing was held out."""
+        """Share of the held-out text's sequences that occur in the training text; None if nothing was held out."""
         return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
 
     @property
@@ -106,8 +106,7 @@ class MemorisationReport:
         ]
         if self.judged < len(self.samples):
             lines.append(f"In the last {self.judged} samples: {self.judged_share:.1%}.")
-        if self.longest is not None:
-            longest = self.longest
+        if (longest := self.longest) is not None:
             lines.append(
                 f"Longest copied passage: {longest.words} words, in document {longest.document} at line "
                 f"{longest.line:,}: {shortened(longest.text)!r}."
@@ -126,22 +125,22 @@ class MemorisationReport:
 
     def copied_spans(self, sample: int) -> tuple[tuple[int, int], ...]:
         """Start and end, in characters, of what a sample copies: in order and without overlap."""
-        return tuple(_merged(sorted((p.start, p.end) for p in self.passages if p.sample == sample)))
+        found: list[tuple[int, int]] = []
+        for start, end in sorted((p.start, p.end) for p in self.passages if p.sample == sample):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(end, found[-1][1]))
+            else:
+                found.append((start, end))
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
+        shares = ("share", "judged_share", "natural_share", "is_memorised")
+        counts = ("grams", "copied_grams", "held_out_grams", "held_out_copied_grams", "training_words")
         return {
             "words_per_gram": WORDS_PER_GRAM,
-            "share": self.share,
             "judged_samples": self.judged,
-            "judged_share": self.judged_share,
-            "natural_share": self.natural_share,
-            "is_memorised": self.is_memorised,
-            "grams": self.grams,
-            "copied_grams": self.copied_grams,
-            "held_out_grams": self.held_out_grams,
-            "held_out_copied_grams": self.held_out_copied_grams,
-            "training_words": self.training_words,
+            **{name: getattr(self, name) for name in (*shares, *counts)},
             "longest_words": self.longest.words if self.longest else 0,
             "sample_shares": list(self.sample_shares),
             "passages": [asdict(passage) for passage in self.passages],
@@ -222,17 +221,6 @@ class TrainingText:
             source=source[first:last],
             places=len(match.places),
         )
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted spans, those that overlap or touch made one."""
-    found: list[tuple[int, int]] = []
-    for start, end in spans:
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
 
 
 def shortened(text: str, longest: int = 120) -> str:

@@ -3,24 +3,21 @@
 Words are lower-cased runs of letters and digits, as in section 4 of the GPT-2 paper. The positions of words are kept
 per slice of text and located again when needed: 100 MB of text hold 18 million words. The n-grams of the source are
 sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a collision costs time but never
-gives a wrong answer.
+causes a wrong result.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 WORD = re.compile(r"[^\W_]+")
-
 _NO_WORD = re.compile(r"[\W_]")
-
 _SLICE_CHARACTERS = 1 << 18
-
 BREAK = -1  # between texts: no passage runs from one text into the next
 
 
@@ -45,32 +42,25 @@ class WordSequence:
     """Texts as one sequence of word numbers, with `BREAK` after each.
 
     Attributes:
-        words: int32 [N].
+        words: int32 [N]. texts: the texts.
     """
 
     def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
-        self._texts: list[str] = []
-        self._text_starts: list[int] = []  # in words
+        self.texts: list[str] = []
         self._slices: list[tuple[int, int]] = []  # first character in the text, per slice
         self._slice_starts: list[int] = []  # in words
         parts: list[np.ndarray] = []
         count = 0
         for number, text in enumerate(texts):
-            self._texts.append(text)
-            self._text_starts.append(count)
+            self.texts.append(text)
             for first, last in _slices(text):
                 self._slices.append((number, first))
                 self._slice_starts.append(count)
-                found = np.array(vocabulary.numbers(text[first:last]), dtype=np.int32)
-                parts.append(found)
-                count += len(found)
+                parts.append(np.array(vocabulary.numbers(text[first:last]), dtype=np.int32))
+                count += len(parts[-1])
             parts.append(np.array([BREAK], dtype=np.int32))
             count += 1
         self.words = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-
-    @property
-    def texts(self) -> Sequence[str]:
-        return self._texts
 
     def place(self, first: int, count: int) -> tuple[int, int, int]:
         """Which text some words are in, and the characters where they start and end."""
@@ -81,7 +71,7 @@ class WordSequence:
     def _word(self, index: int) -> tuple[int, int, int]:
         place = int(np.searchsorted(self._slice_starts, index, side="right")) - 1
         number, offset = self._slices[place]
-        found = WORD.finditer(self._texts[number], offset)
+        found = WORD.finditer(self.texts[number], offset)
         match = next(islice(found, index - self._slice_starts[place], None))
         return number, match.start(), match.end()
 
@@ -92,8 +82,7 @@ def _slices(text: str) -> Iterable[tuple[int, int]]:
     while first < len(text):
         last = min(first + _SLICE_CHARACTERS, len(text))
         if last < len(text):
-            gap = _NO_WORD.search(text, last)
-            last = gap.start() if gap else len(text)
+            last = gap.start() if (gap := _NO_WORD.search(text, last)) else len(text)
         yield first, last
         first = last
 
@@ -121,8 +110,7 @@ class CopyIndex:
         self._words, self._n = words, n
         hashes = gram_hashes(words, n)
         starts = np.flatnonzero(~_broken(words, n))
-        order = np.argsort(hashes[starts])
-        self._places = starts[order]
+        self._places = starts[np.argsort(hashes[starts])]
         self._sorted = hashes[self._places]
 
     def copied(self, words: np.ndarray) -> np.ndarray:
@@ -157,8 +145,7 @@ class CopyIndex:
             end = start + match.words
 
     def _places_of(self, words: np.ndarray, start: int, gram_hash: int) -> np.ndarray:
-        key = np.uint64(gram_hash)
-        low, high = np.searchsorted(self._sorted, key, "left"), np.searchsorted(self._sorted, key, "right")
+        low, high = (np.searchsorted(self._sorted, np.uint64(gram_hash), side) for side in ("left", "right"))
         places = np.sort(self._places[low:high])
         for offset in range(self._n):
             places = places[self._words[places + offset] == words[start + offset]]
@@ -186,22 +173,15 @@ class CopyIndex:
 
 
 def gram_hashes(words: np.ndarray, n: int) -> np.ndarray:
-    """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)]."""
+    """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)] (Karp and Rabin 1987)."""
     count = max(len(words) - n + 1, 0)
-    mixed = _mixed(words.astype(np.int64).view(np.uint64))
+    values = words.astype(np.int64).view(np.uint64)
     hashes = np.zeros(count, np.uint64)
     factor = 1
     for offset in range(n):
         factor = factor * 0x9E3779B97F4A7C15 % (1 << 64)
-        hashes += mixed[offset : offset + count] * np.uint64(factor)
+        hashes += values[offset : offset + count] * np.uint64(factor)
     return hashes
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele et al. 2014): similar values get unrelated hashes."""
-    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _broken(words: np.ndarray, n: int) -> np.ndarray:

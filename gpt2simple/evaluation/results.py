@@ -9,7 +9,6 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.measure import Measurement, Tally
 
 _DOCUMENTS_SHOWN = 20
-
 _DOCUMENT_HEADS = ("document", "tokens", "nats/token", "perplexity", "bits per byte", "accuracy")
 
 
@@ -32,14 +31,7 @@ class TextMetrics:
 
     @classmethod
     def of(cls, tally: Tally) -> TextMetrics:
-        return cls(
-            loss=tally.loss,
-            perplexity=tally.perplexity,
-            bits_per_byte=tally.bits_per_byte,
-            accuracy=tally.accuracy,
-            tokens=tally.targets,
-            bytes=tally.target_bytes,
-        )
+        return cls(**tally.figures.scalars(), accuracy=tally.accuracy, tokens=tally.targets, bytes=tally.target_bytes)
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in TextMetrics.__dataclass_fields__}
@@ -50,9 +42,9 @@ class EvaluateResult(TextMetrics):
     """How well a model predicts a text.
 
     Attributes:
-        model: which one, in words. text: which one, in words.
+        model: its description. text: its description.
         standard_error: of the loss, nats per token, from the variation between windows; None: there was only one.
-        protocol: how the text was cut into windows, in words. precision: dtype name of the matrix products.
+        protocol: how the text was cut into windows, a sentence. precision: dtype name of the matrix products.
         documents: the metrics of each document, in order; empty unless requested.
         seconds: how long it took.
     """
@@ -70,7 +62,7 @@ class EvaluateResult(TextMetrics):
         """The result of a measurement; ``about`` gives the other fields."""
         return cls(
             **TextMetrics.of(found.total).to_json(),
-            standard_error=found.spread.standard_error,
+            standard_error=found.standard_error,
             documents=tuple(TextMetrics.of(tally) for tally in found.documents),
             **about,
         )
@@ -101,23 +93,14 @@ class EvaluateResult(TextMetrics):
         ]
 
     def _document_rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                f"{n}",
-                f"{d.tokens:,}",
-                f"{d.loss:.4f}",
-                f"{d.perplexity:.5g}",
-                f"{d.bits_per_byte:.4f}",
-                f"{d.accuracy:.1%}",
-            )
-            for n, d in enumerate(self.documents[:_DOCUMENTS_SHOWN], start=1)
-        ]
+        row = "{0}|{1.tokens:,}|{1.loss:.4f}|{1.perplexity:.5g}|{1.bits_per_byte:.4f}|{1.accuracy:.1%}"
+        shown = enumerate(self.documents[:_DOCUMENTS_SHOWN], start=1)
+        return [tuple(row.format(number, document).split("|")) for number, document in shown]
 
     def _more_documents(self) -> str:
         more = len(self.documents) - _DOCUMENTS_SHOWN
-        if more <= 0:
-            return ""
-        return f"{more:,} more documents are not shown; --json shows all, and result.documents has them."
+        text = f"{more:,} more documents are not shown; --json shows all, and result.documents has them."
+        return text if more > 0 else ""
 
     def _repr_html_(self) -> str:
         about = f"{self.model} on {self.text}: {self.tokens:,} tokens. Protocol: {self.protocol}."

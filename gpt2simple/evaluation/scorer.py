@@ -1,16 +1,16 @@
 """The loss and rank of each token under a model.
 
-The logits are computed in slices of rows, so that those of a whole window are never in memory at once. Knows no text.
+The logits are computed in slices of rows, so that those of a whole window are never in memory at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -36,17 +36,17 @@ class Scorer:
         precision: dtype name of the matrix products in the transformer; the head is always computed in float32.
     """
 
-    def __init__(self, variables: Mapping[str, Any], config: ModelConfig, precision: str = "float32") -> None:
+    def __init__(self, variables: Mapping[str, Variable], config: ModelConfig, precision: str = "float32") -> None:
         self._variables, self._config = dict(variables), config
         self._dtype = tf.as_dtype(precision)
-        self._compiled = tf.function(self._score, reduce_retracing=False)
+        self._compiled = tf.function(self._score, reduce_retracing=False, autograph=False)
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32."""
         nats, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))
         return TokenScores(nats.numpy().reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
-    def _score(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    def _score(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         weights = flat_weights(self._variables)
         states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
@@ -54,9 +54,9 @@ class Scorer:
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
 
-def _slice_scores(scores: Any, targets: Any) -> tuple[Any, Any]:
+def _slice_scores(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Nats and ranks [n] of targets [n] under logits [n, V]."""
-    picked = tf.gather(scores, targets, batch_dims=1)
+    picked = tf.gather(scores, targets, batch_dims=1)  # (n,)
     nats = tf.reduce_logsumexp(scores, axis=-1) - picked
     more_probable = tf.reduce_sum(tf.cast(scores > picked[:, None], tf.int32), axis=-1)
     return nats, 1 + more_probable

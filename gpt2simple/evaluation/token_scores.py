@@ -15,7 +15,7 @@ from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.runs.records import bits_per_byte, perplexity
+from gpt2simple.runs.records import LanguageFigures
 
 _MOST_NATS = 12.0  # shown in the deepest colour: guessing uniformly costs 10.8 with GPT-2's vocabulary
 
@@ -50,40 +50,38 @@ class TextScore:
         return -math.fsum(token.logprob for token in self.tokens)
 
     @property
+    def figures(self) -> LanguageFigures:
+        """Loss, perplexity and bits per byte."""
+        size = len(self.text.encode())
+        return LanguageFigures(nats=self.nats, target_tokens=len(self.tokens), target_bytes=size)
+
+    @property
     def loss(self) -> float:
         """Nats per token."""
-        return self.nats / len(self.tokens)
+        return self.figures.loss
 
     @property
     def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, len(self.text.encode()))
+        return self.figures.bits_per_byte
 
     def summary(self) -> str:
         """The metrics in a line."""
         hits = sum(token.rank == 1 for token in self.tokens)
-        return (
-            f"{len(self.tokens)} tokens, {self.loss:.3f} nats/token, perplexity {perplexity(self.loss):.4g}, "
-            f"{self.bits_per_byte:.3f} bits/byte, accuracy {hits / len(self.tokens):.0%}"
-        )
+        return f"{len(self.tokens)} tokens, {self.figures.text()}, accuracy {hits / len(self.tokens):.0%}"
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values."""
-        return {
-            "text": self.text,
-            "nats": self.nats,
-            "loss": self.loss,
-            "bits_per_byte": self.bits_per_byte,
-            "tokens": [asdict(token) for token in self.tokens],
-        }
+        values = {name: getattr(self, name) for name in ("text", "nats", "loss", "bits_per_byte")}
+        return {**values, "tokens": [asdict(token) for token in self.tokens]}
 
     def to_html(self) -> str:
-        """The text, each token coloured by how much it surprised the model, with its probability as a tooltip."""
+        """The text, each token coloured by its surprise, with its probability as a tooltip."""
         return render("token_scores.html", score=self)
 
     _repr_html_ = to_html
 
     def parts(self) -> Iterator[tuple[str, str, float]]:
-        """Each piece of the text, its tokens' scores in words, and its surprise, 0 to 1."""
+        """Each piece of the text, a description of its tokens' scores, and its surprise, 0 to 1."""
         first = 0
         for piece, count in self.pieces:
             tokens = self.tokens[first : first + count]
@@ -126,12 +124,8 @@ def _score_text(
     tokens: list[TokenScore] = []
     for batch in strided_windows(TokenSet(stream, [(0, len(stream))]), protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)
-        for token, nats, rank in zip(
-            batch.targets[batch.counts].tolist(),
-            scores.nats[batch.counts].tolist(),
-            scores.ranks[batch.counts].tolist(),
-            strict=True,
-        ):
+        columns = (values[batch.counts].tolist() for values in (batch.targets, scores.nats, scores.ranks))
+        for token, nats, rank in zip(*columns, strict=True):
             tokens.append(TokenScore(token, tokenizer.decode([token]), -nats, rank))
     return TextScore(text, tuple(tokens), tuple(whole_pieces(tokenizer, ids)))
 

@@ -1,6 +1,6 @@
 """The verdict on a run from its loss curves: whether it overfitted, where it was best, and what to try next.
 
-Knows records and a few settings; draws nothing and reads no files.
+Computed from records and a few settings; reads no files.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _kind(curves: Curves, patience: int) -> str:
 
 def _explanation(kind: str, facts: dict[str, Any]) -> str:
     if kind == "not_measured":
-        return "No text was held out, or it was never evaluated, so learning cannot be told from memorising."
+        return "No text was held out, or it was never evaluated, so learning cannot be distinguished from memorising."
     best = f"{facts['best_loss']:.3f} nats/token"
     if kind == "learned_nothing":
         return (

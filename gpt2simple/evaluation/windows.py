@@ -51,7 +51,7 @@ class Protocol:
         return cls(window, stride)
 
     def text(self) -> str:
-        """The protocol in words, for comparison with published results."""
+        """A description of the protocol, for comparison with published results."""
         context = self.window - self.stride + 1
         return (
             f"windows of {self.window} tokens, stride {self.stride}; every token but the first is predicted once, with "
@@ -73,7 +73,7 @@ class Windows:
 
 
 def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> Iterator[Windows]:
-    """The windows of a text in order, in batches of one shape; rows that pad the last batch count nothing.
+    """The windows of a text in order, in batches of one shape; rows that pad the last batch do not count.
 
     Raises:
         DataError: there is nothing to predict.
@@ -84,7 +84,8 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
             "the first one cannot be predicted. Give a longer text."
         )
     width = min(protocol.window, -(-tokens.targets // _WIDTH_STEP) * _WIDTH_STEP)
-    starts = _starts(tokens.targets, protocol)
+    steps = -(-max(tokens.targets - protocol.window, 0) // protocol.stride)  # to the first that reaches the text's end
+    starts = range(0, steps * protocol.stride + 1, protocol.stride)
     batch_size = min(batch_size, len(starts))
     for first in range(0, len(starts), batch_size):
         inputs, targets = (np.zeros((batch_size, width), np.int32) for _ in range(2))
@@ -97,9 +98,3 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
             measured = protocol.window - protocol.stride if start else 0
             counts[row, measured:count] = True
         yield Windows(inputs, targets, counts)
-
-
-def _starts(targets: int, protocol: Protocol) -> range:
-    """Where windows start, up to the first that reaches the end of the text."""
-    beyond_first = max(targets - protocol.window, 0)
-    return range(0, -(-beyond_first // protocol.stride) * protocol.stride + 1, protocol.stride)

@@ -1,7 +1,7 @@
 """Rows of a batch over key/value caches: prefill, decoding, speculative decoding, shrinking, the end of the window.
 
-Knows token ids and logits; knows no text. `CachedBatch` keeps the caches and counts; `scheduler` decides which sample
-gets a row and when it ends.
+Works on token ids and logits, not text. `CachedBatch` owns the caches and counts; `scheduler` decides which sample gets
+a row and when it ends.
 """
 
 from __future__ import annotations
@@ -14,23 +14,12 @@ import numpy as np
 from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.generation.sampling import Logits
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.cached import (
-    KeysValues,
-    cache_bucket,
-    new_caches,
-    prompt_bucket,
-    prompt_reader,
-    row_writer,
-    select_rows,
-    text_step,
-    token_step,
-)
+from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.network.decode_weights import DRAFT_TOKENS, DecodeWeights
 
 logger = logging.getLogger(__name__)
-
+FindDraft = Callable[[], DecodeWeights | None]
 MOST_SIZES = 4  # compiled batch sizes per call
-
 _WORTH_SHRINKING = 32  # tokens that must remain to be written for a smaller batch to be worth moving to
 
 
@@ -48,54 +37,45 @@ class CachedBatch:
     Args:
         weights, config: of the model.
         rows: rows at the start.
-        longest: most tokens that any row will hold, prompt and new ones; beyond the window it slides.
-        draft: returns the weights of a draft model, or None where there is none.
+        longest: most tokens that any row will contain, prompt and new ones; beyond the window it slides.
+        draft: returns the weights of a draft model, or None if there is none.
     """
 
     def __init__(
-        self,
-        weights: DecodeWeights,
-        config: ModelConfig,
-        *,
-        rows: int,
-        longest: int,
-        draft: Callable[[], DecodeWeights | None] = lambda: None,
+        self, weights: DecodeWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft = lambda: None
     ) -> None:
-        self._find_draft = draft
-        self._weights = weights
-        self._config = config
+        self._weights, self._config, self._find_draft = weights, config, draft
         self._has_slid = False
-        self._sizes = batch_sizes(rows)
-        self.rows = rows
-        self._slots = cache_bucket(min(longest, config.n_ctx), config.n_ctx)
-        self._caches = new_caches(config, rows, self._slots)
+        self.rows, self._sizes = rows, batch_sizes(rows)
+        self._slots = cached.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
+        self._caches = cached.new_caches(config, rows, self._slots)
         self._bind()
-        self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens that each row's cache holds; 0: not in use
+        self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
-        self._last_prompt: tuple[tuple[int, ...], Logits, list[KeysValues]] | None = None
+        self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
 
     def _bind(self) -> None:
         """Choose the compiled step for the number of rows."""
         weights = self._weights
-        self._step = token_step(self._config, weights.dtypes, self.rows, self._slots).bind(weights, self._caches)
+        self._step = cached.token_step(self._config, weights.dtypes, self.rows, self._slots).bind(weights, self._caches)
         self._draft_step: Callable[..., Tensor] | None = None
 
     def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
         """Fill a row with the last tokens of a text, at most a window of them; the logits [V] of the next token."""
         window = tuple(tokens[-self._config.n_ctx :])
-        length = prompt_bucket(len(window), self._config.n_ctx)
+        length = cached.prompt_bucket(len(window), self._config.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:
             padded = np.zeros(length, dtype=np.int32)  # (length,)
             padded[: len(window)] = window
-            reader = prompt_reader(self._config, self._weights.dtypes, length)
+            reader = cached.prompt_reader(self._config, self._weights.dtypes, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
-            # Several samples of one prefix come one after another: they share one reading.
+            # Several samples of one prefix come one after another: they share one prefill.
             self._last_prompt = (window, logits.numpy(), keys_values)
         _, logits, keys_values = self._last_prompt  # (V,), L times [H, length, D]
         if self.rows == 1:
             self._slot = len(window)  # a row that is alone begins with the ring
         first = (self._slot - len(window)) % self._slots
-        writer = row_writer(self._config, self.rows, self._slots, length)
+        writer = cached.row_writer(self._config, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
         return logits
@@ -122,7 +102,7 @@ class CachedBatch:
     def step(self, tokens: dict[int, int]) -> dict[int, Logits]:
         """Feed one token to each of some rows; the logits [V] of the next token, by row.
 
-        Rows that are not named lose what they hold.
+        The content of the other rows is lost.
         """
         fed = np.zeros(self.rows, dtype=np.int32)  # (B,)
         for row, token in tokens.items():
@@ -139,9 +119,9 @@ class CachedBatch:
         The draft model is made by the first call, after a first token has been shown: making it takes a moment.
         """
         if self.rows == 1 and self._draft_step is None and (draft := self._find_draft()) is not None:
-            weights, slots = self._weights, self._slots
-            self._draft_step = token_step(self._config, draft.dtypes, 1, slots).bind(draft, self._caches)
-            self._verify = text_step(self._config, weights.dtypes, 1 + DRAFT_TOKENS, slots).bind(weights, self._caches)
+            config, exact, slots = self._config, self._weights, self._slots
+            self._draft_step = cached.token_step(config, draft.dtypes, 1, slots).bind(draft, self._caches)
+            self._verify = cached.text_step(config, exact.dtypes, 1 + DRAFT_TOKENS, slots).bind(exact, self._caches)
         return self._draft_step is not None
 
     @property
@@ -163,7 +143,7 @@ class CachedBatch:
     def verify(self, tokens: Sequence[int]) -> Logits:
         """The exact logits [T, V] after each of some tokens [T], fed at once to the only row.
 
-        `accept` then says how many of them stay.
+        `accept` then sets how many of them stay.
         """
         fed = np.zeros(1 + DRAFT_TOKENS, dtype=np.int32)  # (1 + DRAFT_TOKENS,)
         fed[: len(tokens)] = tokens
@@ -179,17 +159,17 @@ class CachedBatch:
         self._counts[row] = 0
 
     def shrink(self, in_use: Sequence[int], remaining: int) -> dict[int, int] | None:
-        """Move the rows in use to a smaller batch where that pays.
+        """Move the rows in use to a smaller batch if that is faster.
 
         The rule depends on counts only, not on what happens to be compiled: in reduced precision the same call must
         give the same text whatever ran before it.
 
         Args:
             in_use: the rows in use.
-            remaining: most tokens that any of them may still write.
+            remaining: most tokens that any of them may still generate.
 
         Returns:
-            New row by old row; None where the batch stays as it is.
+            New row by old row; None if the batch is not changed.
         """
         size = min((size for size in self._sizes if size >= len(in_use)), default=self.rows)
         if size >= self.rows or remaining < _WORTH_SHRINKING:
@@ -197,7 +177,7 @@ class CachedBatch:
         chosen = (list(in_use) + [0] * size)[:size]
         counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)  # (size,)
         slot = int(counts[0]) if size == 1 else self._slot  # a row that is alone begins with the ring
-        self._caches = select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
+        self._caches = cached.select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
         self._counts, self._slot, self.rows = counts, slot, size
         self._bind()
         return {old: new for new, old in enumerate(in_use)}

@@ -1,7 +1,7 @@
 """Samples from a model: one stream of text chunks, and the list that collects it.
 
 Holds the decode copy of the weights and sets up each call: token ids of the prefixes, the sampling chain, the rows.
-Knows no files, no run folders and no terminal.
+Files, run folders and the terminal are left to its callers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gpt2simple.backend.tensorflow import Variable
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import CachedBatch
 from gpt2simple.generation.samples import Collector, Sample, TextChunk
-from gpt2simple.generation.sampling import Chain, sampling_chain
+from gpt2simple.generation.sampling import sampling_chain
 from gpt2simple.generation.scheduler import ActiveSample, Scheduler
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.gpt2.config import ModelConfig
@@ -24,14 +24,13 @@ from gpt2simple.settings import GenerateSettings
 
 logger = logging.getLogger(__name__)
 
-# Rows written at the same time when the user does not choose.
+# Rows generated in parallel when the user does not choose.
 _ROWS_ON_CPU = 8
-
 _ROWS_ON_GPU = 32
 
 
 class Generator:
-    """Writes texts with a model's weights as they are now; later training does not reach it.
+    """Generates texts with a copy of a model's current weights; later training does not affect it.
 
     Args:
         variables: of the model, by canonical name.
@@ -43,24 +42,19 @@ class Generator:
     """
 
     def __init__(
-        self,
-        variables: Mapping[str, Variable],
-        config: ModelConfig,
-        tokenizer: Tokenizer,
-        *,
-        precision: str = "float32",
+        self, variables: Mapping[str, Variable], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32"
     ) -> None:
         self._weights: DecodeWeights | None = decode_weights(variables, config, precision)
         self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
         self._config = config
         self._tokenizer = tokenizer
-        # The embedding may have more rows than the tokenizer has tokens; those that spell nothing are never drawn.
+        # The embedding may have more rows than the tokenizer has tokens; those without text are never drawn.
         self._drawable = min(config.n_vocab, tokenizer.vocab_size)
         self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
 
     def close(self) -> None:
-        """Free the decode copy of the weights; a closed generator writes nothing more."""
+        """Free the decode copy of the weights; a closed generator cannot generate."""
         self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
@@ -71,38 +65,32 @@ class Generator:
         return collector.samples
 
     def stream(self, prefixes: Sequence[str], settings: GenerateSettings) -> Iterator[TextChunk]:
-        """Text as it is written, the chunks of several samples interleaved.
+        """Text as it is generated, the chunks of several samples interleaved.
 
         Args:
             prefixes: one or more; each gets `settings.nsamples` samples. An empty one starts from the end of text.
-            settings: how to draw and when to stop.
+            settings: how to sample and when to stop.
 
         Raises:
             SettingsError: there is no prefix, or the generator is closed.
         """
         if self._weights is None:
-            raise SettingsError("This generator was closed and holds no weights; make a new one.")
+            raise SettingsError("This generator was closed and has no weights; make a new one.")
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
-        batch = CachedBatch(
-            self._weights,
-            self._config,
-            rows=min(settings.batch_size or _default_rows(), len(samples)),
-            longest=max(len(sample.prompt) for sample in samples) + settings.length,
-            draft=self._get_draft,
-        )
+        rows = min(settings.batch_size or (_ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU), len(samples))
+        longest = max(len(sample.prompt) for sample in samples) + settings.length
+        batch = CachedBatch(self._weights, self._config, rows=rows, longest=longest, draft=self._get_draft)
+        end_of_text, no_text = self._tokenizer.end_of_text, range(self._drawable, self._config.n_vocab)
+        bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
+        chain = sampling_chain(settings, end_of_text, bad_words, never=no_text)
         return Scheduler(
-            batch,
-            samples,
-            settings,
-            chain=self._chain(settings),
-            end_of_text=self._tokenizer.end_of_text,
-            token_bytes=self._token_bytes.__getitem__,
+            batch, samples, settings, chain=chain, end_of_text=end_of_text, token_bytes=self._token_bytes.__getitem__
         ).chunks()
 
     def _get_draft(self) -> DecodeWeights | None:
-        """The draft model, made when it is first used: it takes memory, and a moment."""
+        """The draft model, made when it is first used because it takes memory and time."""
         if self._draft is None and self._may_draft and self._weights is not None:
             self._draft = draft_of(self._weights)
         return self._draft
@@ -118,15 +106,5 @@ class Generator:
                     f"only the last {self._config.n_ctx} are read."
                 )
             for _ in range(settings.nsamples):
-                sample = ActiveSample(number=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops))
-                samples.append(sample)
+                samples.append(ActiveSample(number=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops)))
         return samples
-
-    def _chain(self, settings: GenerateSettings) -> Chain:
-        spell_nothing = range(self._drawable, self._config.n_vocab)
-        bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
-        return sampling_chain(settings, self._tokenizer.end_of_text, bad_words, never=spell_nothing)
-
-
-def _default_rows() -> int:
-    return _ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU

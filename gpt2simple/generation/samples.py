@@ -1,4 +1,4 @@
-"""What generation returns: chunks of text while it is written, samples when they are finished. Plain data."""
+"""What generation returns: chunks of text as it is generated, and finished samples. Plain data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sample:
     prompt_tokens: int
     finish_reason: str  # "length", "end_of_text" or "stop"
     logprobs: tuple[float, ...] | None  # nats, one per new token
-    seconds: float  # from the first reading of its prompt to its end, without the time that it waited for a row
+    seconds: float  # from the first reading of its prompt to its end, without the time it waited for a row
 
     @property
     def new_tokens(self) -> int:
@@ -43,7 +43,7 @@ class Sample:
     def tokens_per_second(self) -> float:
         """This sample's new tokens over its seconds.
 
-        Samples written side by side share the time: with eight rows each has about an eighth of the call's rate.
+        Samples generated in parallel share the time: with eight rows each has about an eighth of the call's rate.
         """
         return self.new_tokens / max(self.seconds, 1e-9)
 
@@ -70,7 +70,7 @@ def _join(chunks: Sequence[TextChunk], prefix: str) -> Sample:
 
 
 class Collector:
-    """Joins the chunks of a call to samples.
+    """Joins the chunks of a call into samples.
 
     Args:
         prefixes: of the call.
@@ -78,20 +78,15 @@ class Collector:
     """
 
     def __init__(self, prefixes: Sequence[str], nsamples: int) -> None:
-        self._prefixes = prefixes
-        self._nsamples = nsamples
-        self._active: dict[int, list[TextChunk]] = {}
-        self._finished: dict[int, Sample] = {}
+        self._prefixes, self._nsamples = prefixes, nsamples
+        self._chunks: dict[int, list[TextChunk]] = {}  # by number of the sample
 
     def add(self, chunk: TextChunk) -> None:
-        """Take the next chunk."""
-        chunks = self._active.setdefault(chunk.sample, [])
-        chunks.append(chunk)
-        if chunk.finish_reason is not None:
-            self._finished[chunk.sample] = _join(chunks, self._prefixes[chunk.sample // self._nsamples])
-            del self._active[chunk.sample]
+        """Add the next chunk."""
+        self._chunks.setdefault(chunk.sample, []).append(chunk)
 
     @property
     def samples(self) -> list[Sample]:
         """The finished ones, in the order of their numbers."""
-        return [self._finished[number] for number in sorted(self._finished)]
+        finished = sorted(number for number, chunks in self._chunks.items() if chunks[-1].finish_reason is not None)
+        return [_join(self._chunks[number], self._prefixes[number // self._nsamples]) for number in finished]

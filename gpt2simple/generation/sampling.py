@@ -3,7 +3,7 @@
 A filter takes the logits of one row [V] (float32, natural log, up to a constant) and the tokens of the text so far, and
 returns new logits, with minus infinity for what must not be drawn. The chain is composed once from the settings: to
 add a filter, write its function and its line in `sampling_chain`. Works on one row at a time in NumPy, so a row's
-result cannot depend on the rows beside it. Knows no model, no text and no random state: a draw takes a key.
+result cannot depend on the other rows. There is no random state: a draw takes a key.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ import numpy as np
 from gpt2simple.settings import GenerateSettings
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
-
 Chain = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
-
 _NEVER = np.float32(-np.inf)
-
 _BLOCK = 256  # logits compared together where all of them would take long
 
 
@@ -97,7 +94,7 @@ def draw(logits: Logits, key: int) -> int | None:
     """A token drawn by its probability: the highest sum of a logit and the Gumbel noise of key and token.
 
     As each token has noise of its own, nearly equal logits nearly always draw the same token with the same key, which
-    is what makes a draft model worth it (see `scheduler`).
+    is what makes a draft model useful (see `scheduler`).
     Source: Maddison, Tarlow and Minka 2014, section 3 (the maximum); Daliri et al. 2024 (equal draws for a draft).
 
     Args:
@@ -105,7 +102,7 @@ def draw(logits: Logits, key: int) -> int | None:
         key: 0 to 2^64 - 1, new for each draw.
 
     Returns:
-        A token id; None where every token is forbidden.
+        A token id; None if every token is forbidden.
     """
     tokens = np.flatnonzero(logits > _NEVER)  # (n,)
     if not tokens.size:
@@ -151,7 +148,7 @@ def sampling_chain(
 
     Args:
         settings: what the user chose.
-        end_of_text: the token that `min_length` holds back.
+        end_of_text: the token that `min_length` forbids.
         forbidden: the tokens that bad_words forbids after some tokens; None: there are none.
         never: tokens that are always forbidden.
     """

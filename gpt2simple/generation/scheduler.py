@@ -1,6 +1,6 @@
 """One call of generation: samples wait, get a row, grow token by token, end, and give their row to the next.
 
-Puts the parts of this package together. Knows no files, no run folders and no terminal.
+Combines the other modules of this package. Files, run folders and the terminal are left to its callers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gpt2simple.settings import GenerateSettings
 
 @dataclass(kw_only=True)
 class ActiveSample:
-    """A sample that waits or is being written."""
+    """A sample that is waiting or being generated."""
 
     number: int
     prefix: str
@@ -39,36 +39,28 @@ class ActiveSample:
 
 
 class Scheduler:
-    """Writes the samples of one call.
+    """Generates the samples of one call.
 
     Args:
-        batch: the rows to write in.
-        samples: what to write, in the order of their numbers.
-        settings: how to draw and when to stop.
+        batch: the rows to generate in.
+        samples: what to generate, in the order of their numbers.
+        settings: how to sample and when to stop.
         chain: the filters of those settings.
         end_of_text: the token that ends a sample.
-        token_bytes: the bytes that a token spells.
+        token_bytes: the bytes of a token.
     """
 
     def __init__(
-        self,
-        batch: CachedBatch,
-        samples: Sequence[ActiveSample],
-        settings: GenerateSettings,
-        *,
-        chain: Chain,
-        end_of_text: int,
-        token_bytes: Callable[[int], bytes],
-    ) -> None:
+        self, batch: CachedBatch, samples: Sequence[ActiveSample], settings: GenerateSettings, *,
+        chain: Chain, end_of_text: int, token_bytes: Callable[[int], bytes],
+    ) -> None:  # fmt: skip
         self._batch = batch
         self._waiting = deque(samples)
         self._active: dict[int, ActiveSample] = {}  # by row
-        self._settings = settings
-        self._chain = chain
+        self._settings, self._chain = settings, chain
         self._choose = draw if settings.temperature > 0 else greedy
         self._seed = secrets.randbits(63) if settings.seed is None else settings.seed
-        self._end_of_text = end_of_text
-        self._token_bytes = token_bytes
+        self._end_of_text, self._token_bytes = end_of_text, token_bytes
 
     def chunks(self) -> Iterator[TextChunk]:
         """Every chunk, as soon as its text is certain."""
@@ -102,7 +94,7 @@ class Scheduler:
             return
         fed = {row: sample.new[-1] for row, sample in self._active.items() if row not in full}
         logits = self._batch.step(fed) if fed else {}
-        # After the step: it writes a slot of every row, which would separate a re-read row from its next token.
+        # After the step: it writes a slot of every row, which would separate a prefilled row from its next token.
         logits |= {row: self._batch.slide(row, self._active[row].tokens) for row in full}
         for row, sample in list(self._active.items()):
             yield from self._append(sample, logits[row])

@@ -1,7 +1,7 @@
 """From the bytes of tokens to text in chunks: whole characters only, stop strings found across tokens.
 
-The chunks of a sample join to exactly what decoding all of its tokens at once gives, cut at the stop string. Knows how
-bytes make characters; knows no model and no sampling.
+The chunks of a sample join to exactly what decoding all of its tokens at once gives, cut at the stop string.
+Independent of the model and of sampling.
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ class TextStream:
             last: nothing follows, so everything held back is returned.
         """
         text = self._held + self._decoder.decode(data, final=last)
-        if may_stop and (start := self._first_stop(text)) is not None:
-            self.stopped = True
-            self._held = ""
-            return text[:start]
+        starts = [start for stop in self._stops if (start := text.find(stop)) >= 0]
+        if may_stop and starts:
+            self.stopped, self._held = True, ""
+            return text[: min(starts)]
         held = 0 if last else self._beginning_of_stop(text)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
-
-    def _first_stop(self, text: str) -> int | None:
-        return min((start for stop in self._stops if (start := text.find(stop)) >= 0), default=None)
 
     def _beginning_of_stop(self, text: str) -> int:
         """Length of the longest suffix of the text that begins a stop string without completing it."""

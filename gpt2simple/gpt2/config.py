@@ -21,8 +21,8 @@ _REFUSED_UNLESS = {
 }
 
 
-# The weights of a block in canonical order, by the end of their canonical names (`h.0.` and so on stands before it),
-# with their shapes in units of the width E; matrices are [in, out].
+# The weights of a block in canonical order, with their shapes in units of the width E; matrices are [in, out].
+# Canonical names begin with the number of the block, as in `h.0.ln_1.weight`.
 BLOCK_WEIGHTS: dict[str, tuple[int, ...]] = {
     "ln_1.weight": (1,), "ln_1.bias": (1,),
     "attn.c_attn.weight": (1, 3), "attn.c_attn.bias": (3,),

@@ -1,12 +1,12 @@
 """`TFGPT2LMHeadModel`: build it from a config, fill it from a checkpoint, name its variables.
 
 The model is a plain container here: its variables are float32 whatever the global Keras policy says, and its own
-dropout is off, because training has a stateless dropout of its own (`gpt2.network`). Knows nothing of file layouts
-(`gpt2.formats` hands over arrays by canonical name), of precision or of training.
+dropout is off, because training has a stateless dropout of its own (`gpt2.network`). It is independent of file
+layouts (`gpt2.formats` provides arrays by canonical name), precision and training.
 
 Each variable is made from its value, one tensor at a time. transformers' own way, random numbers for every layer first,
-costs time and consumes TensorFlow's global random state; and TensorFlow's allocator gives nothing back on a CPU, so
-what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
+costs time and consumes TensorFlow's global random state; and TensorFlow's allocator never returns memory on a CPU,
+so what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import GPT2Config, TFGPT2LMHeadModel, keras, quiet_stderr, tf
+from gpt2simple.backend.tensorflow import GPT2Config, Tensor, TFGPT2LMHeadModel, Variable, keras, quiet_stderr, tf
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.reader import WeightSource
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
+ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
 _MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
 
 
@@ -41,7 +42,7 @@ def build_model(config: ModelConfig, *, seed: int | None = None, initializer_ran
 
     Args:
         config: what to build.
-        seed: 0 or more; the same seed gives the same weights. None draws a fresh one.
+        seed: 0 or more; the same seed gives the same weights. None: a random one.
         initializer_range: standard deviation.
     """
     key = secrets.randbits(31) if seed is None else seed
@@ -49,7 +50,7 @@ def build_model(config: ModelConfig, *, seed: int | None = None, initializer_ran
     shapes = canonical_shapes(config)
     numbers = {name: number for number, name in enumerate(shapes)}
 
-    def initial(name: str) -> tf.Tensor:
+    def initial(name: str) -> Tensor:
         if name.endswith(".bias"):
             return tf.zeros(shapes[name])
         if _is_norm(name):
@@ -63,41 +64,33 @@ def build_model(config: ModelConfig, *, seed: int | None = None, initializer_ran
 @tf.function(
     input_signature=[tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
 )
-def _normal(shape: tf.Tensor, seed: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
+def _normal(shape: Tensor, seed: Tensor, spread: Tensor) -> Tensor:
     """A matrix of normal random numbers; as a graph, which scales them in place: eagerly there would be three."""
     return tf.random.stateless_normal(shape, seed=seed, stddev=spread)
 
 
 def load_model(folder: Path) -> TFGPT2LMHeadModel:
-    """The model that a folder holds, whatever its layout.
+    """The model in a folder, in any layout.
 
     Raises:
-        CheckpointError: the folder holds no usable GPT-2.
+        CheckpointError: the folder contains no usable GPT-2.
     """
     with open_checkpoint(folder) as source:
         return _make_model(source.config, source.read)
 
 
-def named_variables(model: TFGPT2LMHeadModel) -> dict[str, tf.Variable]:
+def named_variables(model: TFGPT2LMHeadModel) -> dict[str, Variable]:
     """The model's variables by canonical name, in canonical order.
 
-    A variable may have a leading 1 that its canonical shape lacks: Keras keeps GPT-2's biases as [1, N].
+    A variable may have a leading 1 that its canonical shape lacks: Keras keeps GPT-2's biases as [1, F].
     """
     body = model.transformer
     found = {"wte.weight": body.wte.embeddings, "wpe.weight": body.wpe.embeddings}
     for i, block in enumerate(body.h):
-        found |= _norm(f"h.{i}.ln_1", block.ln_1) | _projection(f"h.{i}.attn.c_attn", block.attn.c_attn)
-        found |= _projection(f"h.{i}.attn.c_proj", block.attn.c_proj) | _norm(f"h.{i}.ln_2", block.ln_2)
-        found |= _projection(f"h.{i}.mlp.c_fc", block.mlp.c_fc) | _projection(f"h.{i}.mlp.c_proj", block.mlp.c_proj)
-    return found | _norm("ln_f", body.ln_f)
-
-
-def _norm(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
-    return {f"{path}.weight": layer.gamma, f"{path}.bias": layer.beta}
-
-
-def _projection(path: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
-    return {f"{path}.weight": layer.weight, f"{path}.bias": layer.bias}
+        for name in BLOCK_WEIGHTS:
+            path = name.replace("weight", "gamma").replace("bias", "beta") if _is_norm(name) else name
+            found[f"h.{i}.{name}"] = attrgetter(path)(block)
+    return found | {"ln_f.weight": body.ln_f.gamma, "ln_f.bias": body.ln_f.beta}
 
 
 def model_config(model: TFGPT2LMHeadModel) -> ModelConfig:
@@ -118,11 +111,15 @@ def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] |
     variables = named_variables(model)
     expected = canonical_shapes(model_config(model))
     for name, variable in variables.items():
-        value = weights.read(name) if isinstance(weights, WeightSource) else _item(weights, name)
+        if not isinstance(weights, WeightSource) and name not in weights:
+            raise CheckpointError(
+                f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
+            )
+        value = weights.read(name) if isinstance(weights, WeightSource) else weights[name]
         if value.shape != expected[name]:
             raise CheckpointError(
                 f"The weight {name} has shape {list(value.shape)}; this model has {list(expected[name])}. "
-                "Load it into a model of its own shape."
+                "Load it into a model of that shape."
             )
         variable.assign(value.reshape(variable.shape))
 
@@ -134,39 +131,18 @@ def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
         model: the model.
         name: a canonical name.
     """
-    return _canonical_value(name, named_variables(model)[name])
+    value = named_variables(model)[name].numpy()
+    return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, F]
 
 
-def read_weights(model: TFGPT2LMHeadModel) -> Iterator[tuple[str, np.ndarray]]:
-    """Each weight as (canonical name, float32 array of canonical shape), in canonical order.
-
-    One array exists at a time, unless the caller keeps them.
-    """
-    for name, variable in named_variables(model).items():
-        yield name, _canonical_value(name, variable)
-
-
-def _canonical_value(name: str, variable: tf.Variable) -> np.ndarray:
-    value = variable.numpy()
-    return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, N]
-
-
-def _item(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    if name not in weights:
-        raise CheckpointError(
-            f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
-        )
-    return weights[name]
-
-
-def _make_model(config: ModelConfig, value: Callable[[str], tf.Tensor | np.ndarray]) -> TFGPT2LMHeadModel:
+def _make_model(config: ModelConfig, value: ReadValue) -> TFGPT2LMHeadModel:
     """A model whose variables are made from their values.
 
     Args:
         config: what to build.
-        value: canonical name -> the initial value, of its canonical shape; asked once for each, when its turn comes.
+        value: of a weight; called once for each, when its variable is made.
     """
-    # Which token ends a text is the tokenizer's business; GPT-2 gives it the last id.
+    # Which token ends a text is up to the tokenizer; GPT-2 gives it the last id.
     values = config.to_huggingface(end_of_text=config.n_vocab - 1)
     values.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
     with _float32_policy():
@@ -192,18 +168,19 @@ def _is_norm(name: str) -> bool:
     return name.split(".")[-2].startswith("ln_")
 
 
-def _initializer(value: Callable[[str], Any], name: str) -> Callable[..., tf.Tensor]:
-    """A Keras initializer that gives the weight of a name; a bias gets the leading 1 that Keras wants."""
+def _initializer(value: ReadValue, name: str) -> Callable[..., Tensor]:
+    """A Keras initializer that returns the weight of a name; a bias gets the leading 1 that Keras expects."""
     return lambda shape, dtype=None: tf.reshape(value(name), shape)
 
 
-def _build_projections(parent: keras.layers.Layer, scope: str, value: Callable[[str], Any], path: str) -> None:
-    """Build the projections of an attention or MLP layer; their class offers random numbers only.
+def _build_projections(parent: keras.layers.Layer, scope: str, value: ReadValue, path: str) -> None:
+    """Build the projections of an attention or MLP layer; their class initialises with random numbers only.
 
     Args:
         parent: the layer that holds them.
         scope: its name scope, so that the variables get the names that transformers gives them.
-        value, path: where the values come from, and the canonical name of the parent.
+        value: of a weight by canonical name.
+        path: the canonical name of the parent.
     """
     for layer in (parent.c_fc if hasattr(parent, "c_fc") else parent.c_attn, parent.c_proj):
         weight, bias = (_initializer(value, f"{path}.{layer.name}.{kind}") for kind in ("weight", "bias"))
@@ -226,14 +203,15 @@ def _float32_policy() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What belongs together once a model is in memory.
+    """A model in memory, with its config and tokenizer.
 
     Attributes:
-        model: float32 variables whatever the precision. variables: the same by canonical name.
+        model: its variables are float32 whatever the precision.
+        variables: the same by canonical name.
     """
 
     model: TFGPT2LMHeadModel
-    variables: dict[str, Any]
+    variables: dict[str, Variable]
     config: ModelConfig
     tokenizer: Tokenizer
 
@@ -242,9 +220,9 @@ class LoadedModel:
         """The model of a folder in any layout.
 
         Raises:
-            CheckpointError: the folder holds no usable model, or a tokenizer that is not this model's.
+            CheckpointError: the folder contains no usable model, or a tokenizer that is not this model's.
         """
-        tokenizer = Tokenizer.load(folder)  # first: it is quick, and most often what is missing
+        tokenizer = Tokenizer.load(folder)  # first: it is quick, and what is missing most often
         model = load_model(folder)
         config = model_config(model)
         if tokenizer.end_of_text >= config.n_vocab:
@@ -255,10 +233,10 @@ class LoadedModel:
         return cls(model, named_variables(model), config, tokenizer)
 
     def refill(self, folder: Path) -> None:
-        """Take the weights of another folder with a model of the same shape.
+        """Load the weights of another folder with a model of the same config.
 
         Raises:
-            CheckpointError: it holds none, or one of another shape.
+            CheckpointError: it contains no model, or one of another config.
         """
         with open_checkpoint(folder) as source:
             assign_weights(self.model, source)

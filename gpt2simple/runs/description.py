@@ -118,7 +118,6 @@ SCHEMA = 1
 # From a schema number to the function that makes the next one of it. A change of run.json's fields adds one small named
 # function here, and a test with a run.json of the old kind.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-
 UPGRADES: Mapping[int, Upgrade] = {}
 
 

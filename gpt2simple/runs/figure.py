@@ -19,7 +19,6 @@ from matplotlib.ticker import MaxNLocator
 from gpt2simple.runs.curves import Curves
 
 _TRAIN, _HELD_OUT, _OVERFITTING, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
-
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
 
 
@@ -102,7 +101,7 @@ def _draw_held_out(axes: Any, curves: Curves) -> None:
     )  # fmt: skip
     if curves.trend.has_stopped_falling:
         axes.axvline(best.step, color=_HELD_OUT, linewidth=1, linestyle="--")
-        label = "overfitting: held-out loss no longer falls"
+        label = "overfitting: held-out loss no longer improves"
         axes.axvspan(best.step, steps[-1], color=_OVERFITTING, alpha=0.4, linewidth=0, label=label)
 
 

@@ -17,8 +17,6 @@ from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import BestMark, RunInfo
 
 logger = logging.getLogger(__name__)
-
-
 Which = Literal["best", "latest"]
 
 

@@ -12,17 +12,11 @@ from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
 
 RUN_FILE = "run.json"
-
 MODEL_FILE = WEIGHTS_FILE  # the root and every checkpoint are model folders
-
 OPTIMIZER_FILE = "optimizer.safetensors"
-
 STATE_FILE = "state.json"
-
 MANIFEST_FILE = "manifest.json"
-
 LOCK_FILE = ".lock"
-
 LOCK_OWNER_FILE = ".lock-owner.json"
 
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
@@ -35,18 +29,14 @@ MODEL_SIDE_FILES = (
     "merges.txt",
 )
 
-# What observers write into a run's folder; replacing a run removes them.
-OBSERVERS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
-
-OBSERVERS_FOLDERS = ("samples", "tensorboard")
+# What callbacks write into a run's folder; replacing a run removes them.
+CALLBACKS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+CALLBACKS_FOLDERS = ("samples", "tensorboard")
 
 # A checkpoint that replaces one of the same step is complete under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
-
 _STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
-
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
-
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
 
 

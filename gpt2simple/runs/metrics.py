@@ -19,7 +19,6 @@ from gpt2simple.runs import records
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
-
 CSV_NAME = "metrics.csv"
 
 _KINDS: dict[str, type] = {
@@ -85,7 +84,7 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / CSV_NAME, "".join(map(_csv_line, rows)), durable=False)
 
 
-class MetricsFiles(records.Observer):
+class MetricsFiles(records.TrainingCallback):
     """Writes both files during a run; each line reaches the operating system before the next step begins.
 
     Args:

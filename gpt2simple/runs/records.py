@@ -1,6 +1,6 @@
 """What happens in training, as plain records, and the interface of their receivers.
 
-Knows nothing of TensorFlow, files or terminals. The training loop makes the records; observers (progress lines, metric
+Knows nothing of TensorFlow, files or terminals. The training loop makes the records; callbacks (progress lines, metric
 files, plots) receive them.
 """
 
@@ -25,7 +25,7 @@ def bits_per_byte(nats: float, target_bytes: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What a run is about to do; observers get it before the first step."""
+    """What a run is about to do; callbacks get it before the first step."""
 
     model_name: str
     run_dir: Path
@@ -184,7 +184,7 @@ class EndRecord:
         return {"kind": "end", **asdict(self)}
 
 
-class Observer:
+class TrainingCallback:
     """Receives what happens in a run; every method may be left out.
 
     The calls come from the training thread, in order: start, then steps, epochs, evaluations, samples and checkpoints
@@ -203,6 +203,6 @@ class Observer:
 
     def on_save(self, step: int, path: Path) -> None: ...
 
-    def on_notice(self, text: str) -> None: ...
+    def on_message(self, text: str) -> None: ...
 
     def on_end(self, record: EndRecord) -> None: ...

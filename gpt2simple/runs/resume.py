@@ -44,7 +44,6 @@ CHANGES_THE_COURSE = frozenset(
 )  # fmt: skip
 
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})
-
 _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 
 
@@ -288,11 +287,7 @@ def _why_done(
 
 
 def _continuing_messages(
-    run: RunFolder,
-    step: int,
-    course: Mapping[str, tuple[Any, Any]],
-    recorded: RunDescription,
-    wanted: RunDescription,
+    run: RunFolder, step: int, course: Mapping[str, tuple[Any, Any]], recorded: RunDescription, wanted: RunDescription
 ) -> tuple[str, ...]:
     messages = [f"Continuing {run.path} from step {step}."]
     if course:

@@ -9,11 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.runs.records import Observer, RunPlan, SampleRecord
+from gpt2simple.runs.records import RunPlan, SampleRecord, TrainingCallback
 from gpt2simple.storage.files import atomic_write
 
 FOLDER_NAME = "samples"
-
 INDEX_NAME = "index.json"
 
 
@@ -36,7 +35,7 @@ def file_name(step: int) -> str:
     return f"step-{step:06d}.txt"
 
 
-class SampleFiles(Observer):
+class SampleFiles(TrainingCallback):
     """Writes one text file per sample, and then the index that names it.
 
     Samples of steps that a resumed run is going to repeat are removed first, as their metrics are; files that the
@@ -78,5 +77,5 @@ def _read_index(folder: Path) -> list[dict[str, Any]]:
         listed = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["samples"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []
-    # A name with a folder in it is not one of ours: the index may not lead the observer to delete files elsewhere.
+    # A name with a folder in it is not one of ours: the index may not lead the callback to delete files elsewhere.
     return [e for e in listed if isinstance(e, dict) and e.get("file") == file_name(int(e.get("step", -1)))]

@@ -304,9 +304,9 @@ class RunDirectory(RunFolder):
             return
         for path in layout.step_folders(self.path).values():
             remove_folder(path)
-        for name in (layout.MODEL_FILE, *layout.OBSERVERS_FILES):
+        for name in (layout.MODEL_FILE, *layout.CALLBACKS_FILES):
             (self.path / name).unlink(missing_ok=True)
-        for name in layout.OBSERVERS_FOLDERS:
+        for name in layout.CALLBACKS_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _lock_owner(self) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, setting
+from gpt2simple.settings.fields import check, like, setting
+from gpt2simple.settings.finetune import FinetuneSettings
+from gpt2simple.settings.generate import GenerateSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,16 +16,28 @@ class CompareSettings:
     tokens: int | None = setting(
         None, "Tokens that each model is trained on; None: four passes over the text.", minimum=1
     )
-    batch_size: int = setting(2, "Windows of text per optimizer step.", minimum=1)
-    window: int | None = setting(
-        None, "Tokens of context per window; None: the most that every model reads, up to 256.", minimum=2
+    batch_size: int = like(FinetuneSettings, "batch_size", default=2, help="Windows of text per optimizer step.")
+    window: int | None = like(
+        FinetuneSettings,
+        "window",
+        help="Tokens of context per window; None: the most that every model reads, up to 256.",
     )
-    learning_rate: float = setting(1e-4, "Highest learning rate, the same for each model.", above=0.0)
-    looks: int = setting(10, "Looks at the held-out text in each run.", minimum=4)
-    nsamples: int = setting(3, "Samples of each model, at its best step.", minimum=1)
-    length: int = setting(200, "Tokens per sample.", minimum=1)
-    temperature: float = setting(0.7, "Randomness of the samples: 1 follows the model.", minimum=0.0)
-    seed: int = setting(0, "Makes the comparison repeatable.", minimum=0)
+    learning_rate: float = like(
+        FinetuneSettings, "learning_rate", help="Highest learning rate, the same for each model."
+    )
+    evaluations: int = setting(10, "Evaluations on the held-out text in each run.", minimum=4, formerly="looks")
+    nsamples: int = like(GenerateSettings, "nsamples", default=3, help="Samples of each model, at its best step.")
+    length: int = like(GenerateSettings, "length", help="Tokens per sample.")
+    temperature: float = like(GenerateSettings, "temperature")
+    seed: int = like(FinetuneSettings, "seed", default=0, help="Makes the comparison repeatable.")
 
     def __post_init__(self) -> None:
         check(self)
+        _ = self.samples  # complains of what a single setting cannot say, before a model is trained
+
+    @property
+    def samples(self) -> GenerateSettings:
+        """How each model writes its samples."""
+        return GenerateSettings(
+            nsamples=self.nsamples, length=self.length, temperature=self.temperature, seed=self.seed
+        )

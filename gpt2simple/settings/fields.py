@@ -10,6 +10,7 @@ import difflib
 import functools
 import inspect
 import math
+import operator
 import os
 import types
 import typing
@@ -19,8 +20,14 @@ from typing import Any, TypeVar
 from gpt2simple.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT")
-
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+# The bounds of a setting: name, how a message calls it, what holds within it.
+_BOUNDS = (
+    ("minimum", "at least", operator.ge),
+    ("above", "more than", operator.gt),
+    ("maximum", "at most", operator.le),
+)
 
 # What a message calls a class whose name says too little.
 _IN_WORDS: dict[type, str] = {tuple: "a string or a list of strings"}
@@ -35,6 +42,7 @@ def setting(
     above: float | None = None,
     choices: Iterable[Any] | None = None,
     cli: bool = True,
+    formerly: str | None = None,
 ) -> Any:
     """A dataclass field with its meaning and range.
 
@@ -44,6 +52,7 @@ def setting(
         minimum, maximum: inclusive bounds; ``above``: exclusive lower bound.
         choices: the accepted values (beside ``None`` where that is the default).
         cli: whether the command line offers it.
+        formerly: its name in earlier versions, which is refused with a hint.
     """
     metadata = {
         "help": help,
@@ -52,8 +61,20 @@ def setting(
         "above": above,
         "choices": tuple(choices) if choices is not None else None,
         "cli": cli,
+        "formerly": formerly,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def like(cls: type, name: str, **changes: Any) -> Any:
+    """A dataclass field like a setting of another class: the same meaning and range, and default but for the changes.
+
+    Args:
+        changes: arguments of ``setting`` that differ.
+    """
+    (field,) = [field for field in dataclasses.fields(cls) if field.name == name]
+    arguments: dict[str, Any] = {"default": field.default, **field.metadata, **changes}
+    return setting(**arguments)
 
 
 def only(cls: type, *names: str) -> type:
@@ -75,19 +96,6 @@ def paths_to_text(settings: Any, *names: str) -> None:
             object.__setattr__(settings, name, os.fspath(value))  # frozen: for everybody but itself
 
 
-def problems_of(settings: Any) -> list[str]:
-    """Every field of a settings object that is out of its declared type or range, one sentence each."""
-    hints = typing.get_type_hints(type(settings))
-    found = []
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if value is None and field.default is None:
-            continue
-        if problem := _problem(field, value, hints[field.name]):
-            found.append(problem)
-    return found
-
-
 def is_text(value: Any) -> bool:
     """Whether a value is a string that UTF-8 can hold, as one with half a surrogate pair is not."""
     if not isinstance(value, str):
@@ -107,8 +115,11 @@ def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) ->
         contradictions: gives sentences about fields that contradict each other; asked where each is fine by itself, so
             that it may compare them.
     """
-    found = problems_of(settings) or [*contradictions()]
-    if found:
+    hints = typing.get_type_hints(type(settings))
+    values = [(field, getattr(settings, field.name)) for field in dataclasses.fields(settings)]
+    given = [(field, value) for field, value in values if value is not None or field.default is not None]
+    found = [problem for field, value in given if (problem := _problem(field, value, hints[field.name]))]
+    if found := found or [*contradictions()]:
         raise SettingsError("\n".join(found))
 
 
@@ -127,23 +138,11 @@ def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None
 
 
 def _range_problem(name: str, value: float, rule: Mapping[str, Any]) -> str | None:
-    low, high, above = rule.get("minimum"), rule.get("maximum"), rule.get("above")
-    within = (
-        math.isfinite(value)
-        and (low is None or value >= low)
-        and (high is None or value <= high)
-        and (above is None or value > above)
-    )
-    if within:
+    bounds = [(words, rule[bound], holds) for bound, words, holds in _BOUNDS if rule.get(bound) is not None]
+    if math.isfinite(value) and all(holds(value, limit) for _, limit, holds in bounds):
         return None
-    bounds = []
-    if low is not None:
-        bounds.append(f"at least {low}")
-    if above is not None:
-        bounds.append(f"more than {above}")
-    if high is not None:
-        bounds.append(f"at most {high}")
-    return f"{name} is {value!r}; expected a finite number" + (f", {' and '.join(bounds)}." if bounds else ".")
+    limits = " and ".join(f"{words} {limit}" for words, limit, _ in bounds)
+    return f"{name} is {value!r}; expected a finite number{f', {limits}' if limits else ''}."
 
 
 def plain_types(hint: Any) -> tuple[type, ...]:
@@ -207,13 +206,15 @@ def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], F
         place = len(own) if after is None else names.index(after) + 1
         parameters = [*own[:place], *first, *own[place:], *(p for of_class in others for p in of_class)]
         known = [p.name for p in parameters if p.name != "self"]
+        renamed = {f.metadata["formerly"]: f.name for cls in classes for f in dataclasses.fields(cls)}
         function_name = function.__qualname__.removesuffix(".__init__")
 
         @functools.wraps(function)
         def checked(*arguments: Any, **given: Any) -> Any:
             for name in given:
                 if name not in known:
-                    raise SettingsError(_unknown(name, known, function_name))
+                    near = [renamed[name]] if name in renamed else difflib.get_close_matches(name, known, n=3)
+                    raise SettingsError(_unknown(name, near, function_name))
             return function(*arguments, **given)
 
         checked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -224,8 +225,7 @@ def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], F
     return decorate
 
 
-def _unknown(name: str, known: list[str], function: str) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
+def _unknown(name: str, near: list[str], function: str) -> str:
     hint = f"Did you mean {' or '.join(near)}?" if near else f"help(gpt2simple.{function}) lists them."
     return f"{function}() has no setting named {name!r}. {hint}"
 

@@ -9,7 +9,6 @@ from gpt2simple.settings.fields import check, is_text, setting
 
 # Logits divided or multiplied by more than this leave the range of float32.
 _SMALLEST, _LARGEST = 1e-6, 1e6
-
 _LISTS = ("bad_words", "stop")  # settings that hold several strings, and take one
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from gpt2simple.settings.fields import check, only, paths_to_text, setting
 
 DEFAULT_MODEL = "124M"
-
 DEFAULT_RUN = "run1"
-
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 

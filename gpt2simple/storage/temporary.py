@@ -15,9 +15,7 @@ from pathlib import Path
 
 # A temporary name of another machine (a shared drive) is dead when nothing has touched it for this long.
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
-
 _TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<host>[0-9a-f]{6})-[0-9a-f]{8}")
-
 _in_use: set[str] = set()  # temporary names of this process: its pid alone may be that of a dead one (containers)
 
 

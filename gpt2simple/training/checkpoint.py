@@ -13,7 +13,7 @@ from gpt2simple.errors import StorageError
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.checkpoint import StepCheckpoint
-from gpt2simple.runs.records import Observer
+from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.state import TrainerState
@@ -83,11 +83,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         plan: StepPlan,
         state: TrainerState,
         checkpointer: Checkpointer,
-        observer: Observer,
+        callback: TrainingCallback,
         clock: Callable[[], float],
     ) -> None:
         super().__init__()
-        self._plan, self._state, self._checkpointer, self._observer = plan, state, checkpointer, observer
+        self._plan, self._state, self._checkpointer, self._callback = plan, state, checkpointer, callback
         self._saved_step = state.step
         self._clock = clock
         self._saved_at = clock()
@@ -124,7 +124,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         path = self._checkpointer.save(self._state)
         self._saved_step, self._saved_at = self._state.step, self._clock()
         if path is not None:
-            self._observer.on_save(self._saved_step, path)
+            self._callback.on_save(self._saved_step, path)
 
     def rescue(self, error: BaseException) -> None:
         """Save the last complete step before an error ends the run; raises nothing that could hide the error.
@@ -141,4 +141,4 @@ class CheckpointCallback(keras.callbacks.Callback):
                 f"continues from step {self._saved_step}" if self._saved_step else "has no checkpoint to continue from"
             )
             reason = f"{type(failure).__name__}: {failure}"
-            self._observer.on_notice(f"Step {self._state.step} could not be saved ({reason}); the run {left}.")
+            self._callback.on_message(f"Step {self._state.step} could not be saved ({reason}); the run {left}.")

@@ -2,8 +2,8 @@
 
 Keras's `fit` drives the steps because users' own Keras callbacks and `tf.distribute` expect it. One `fit` handles
 epochs of equal length only and a run needs several, so callbacks are told of one training, whatever the calls of `fit`.
-What is learned is the task's affair, what is saved goes to a `Checkpointer`, what happens goes to an `Observer`; the
-loop knows neither files nor text.
+The task defines what is learned, a `Checkpointer` saves it, a `TrainingCallback` receives what happens. Knows neither
+files nor text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import TrainingError
-from gpt2simple.runs.records import EpochRecord, EvaluationRecord, Observer, SampleRecord, StepRecord
+from gpt2simple.runs.records import EpochRecord, EvaluationRecord, SampleRecord, StepRecord, TrainingCallback
 from gpt2simple.training.checkpoint import CheckpointCallback, Checkpointer
 from gpt2simple.training.data import TrainingData, steps_dataset
 from gpt2simple.training.interrupt import StopRequest, stop_on_signals
@@ -68,13 +68,13 @@ class LoopCallback(keras.callbacks.Callback):
         plan: StepPlan,
         state: TrainerState,
         saver: CheckpointCallback,
-        observer: Observer,
+        callback: TrainingCallback,
         sample: Callable[[int], str] | None,
         request: StopRequest,
     ) -> None:
         super().__init__()
         self._trainer, self._data, self._plan, self._state = trainer, data, plan, state
-        self._saver, self._observer, self._sample, self._request = saver, observer, sample, request
+        self._saver, self._callback, self._sample, self._request = saver, callback, sample, request
         self._reason: str | None = None
         self._held_out_loss = math.nan
         self._skipped_in_a_row = 0
@@ -98,9 +98,9 @@ class LoopCallback(keras.callbacks.Callback):
         self._state.add_step(float(logs["nats"]), float(logs["tokens"]), seconds)
         epoch_loss = self._state.end_epoch() if math.floor(self._epoch) > epochs_before else None
         self._saver.step_is_complete()
-        self._observer.on_step(self._step_record(logs, seconds))
+        self._callback.on_step(self._step_record(logs, seconds))
         if epoch_loss is not None:
-            self._observer.on_epoch(
+            self._callback.on_epoch(
                 EpochRecord(step=self._state.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
             )
         self._do_what_is_due()
@@ -172,7 +172,7 @@ class LoopCallback(keras.callbacks.Callback):
         elif plan.last_step is None and self._state.evaluations_since_best >= plan.patience:
             self._stop("patience")
         if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
-            self._observer.on_sample(SampleRecord(step=step, text=self._sample(step)))
+            self._callback.on_sample(SampleRecord(step=step, text=self._sample(step)))
 
     def _stop(self, reason: str) -> None:
         self._reason = reason
@@ -182,7 +182,7 @@ class LoopCallback(keras.callbacks.Callback):
         started = time.perf_counter()
         figures = self._trainer.evaluate_batches(self._data.held_out)
         self._held_out_loss = figures.loss
-        self._observer.on_evaluation(
+        self._callback.on_evaluation(
             EvaluationRecord(
                 step=self._state.step,
                 epoch=self._epoch,
@@ -200,8 +200,8 @@ def train(
     plan: StepPlan,
     state: TrainerState,
     checkpointer: Checkpointer,
-    observer: Observer,
-    callbacks: Sequence[Any] = (),
+    callback: TrainingCallback,
+    keras_callbacks: Sequence[Any] = (),
     *,
     sample: Callable[[int], str] | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -211,9 +211,9 @@ def train(
     Args:
         trainer: compiled, its variables and optimizer as they were at ``state.step``.
         data, plan: what to train on, how often to do what. state: updated in place.
-        checkpointer, observer: receive checkpoints and records.
-        callbacks: the user's, in tf_keras's form. A Keras epoch lasts from one evaluation to the next, counted from
-            the beginning of the run.
+        checkpointer, callback: receive checkpoints and records.
+        keras_callbacks: the user's, of tf_keras. A Keras epoch lasts from one evaluation to the next, counted from the
+            beginning of the run.
         sample: step -> what the model writes; None: nothing is written.
         clock: monotonic seconds, for the saves between evaluations.
 
@@ -222,13 +222,13 @@ def train(
 
     Raises:
         TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
-        Whatever a callback or an observer raises, as it is. The last complete step has been saved before.
+        Whatever a callback raises, as it is. The last complete step has been saved before.
     """
     with stop_on_signals() as request:
-        saver = CheckpointCallback(plan, state, checkpointer, observer, clock)
-        loop = LoopCallback(trainer, data, plan, state, saver, observer, sample, request)
+        saver = CheckpointCallback(plan, state, checkpointer, callback, clock)
+        loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
         with _memory_errors_in_words(), _rescuing(saver, request):
-            _fit(trainer, data, plan, state, [loop, *callbacks, saver])
+            _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
             saver.save()  # where a callback revoked the request to stop
     return loop.reason
 

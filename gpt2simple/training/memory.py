@@ -12,11 +12,8 @@ from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
-
 _GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
-
 _MARGIN = 0.9  # share of the free memory that a run may plan with
-
 _EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
 
 
@@ -66,7 +63,7 @@ def estimate_memory(
 def choose_gradient_checkpointing(
     config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
-    """Whether to recompute activations, and a remark for the user where memory decides or will not suffice.
+    """Whether to recompute activations, and a message for the user where memory decides or will not suffice.
 
     Args:
         free: bytes available; None: unknown (a GPU), nothing is predicted.
@@ -77,12 +74,10 @@ def choose_gradient_checkpointing(
     gradient_checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
     needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
-        ways = "a smaller batch_size, a shorter window" + (
-            "" if gradient_checkpointing else ", gradient_checkpointing=True"
-        )
+        more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
         return gradient_checkpointing, (
-            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: it may be stopped by "
-            f"the system. Ways to need less: {ways}, or a smaller model_name."
+            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; it may be stopped by "
+            f"the system. To need less: a smaller batch_size, a shorter window{more}, or a smaller model_name."
         )
     if gradient_checkpointing and asked is None:
         return True, (

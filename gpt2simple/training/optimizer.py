@@ -1,7 +1,7 @@
 """Adam, AdamW and SGD over variables by canonical name, in few passes over memory, and the learning rate's schedule.
 
 For 124 M parameters the update is limited by memory. Gradients arrive in the dtype of the matrix products, and XLA does
-the rest in one pass, in place: unscale, clip, decay, moments, weight. The arithmetic, where epsilon is added included,
+the rest in one pass, in place: unscale, clip, decay, moments, weight. The arithmetic, including where epsilon is added,
 is that of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019), with which losses agree step by step.
 """
 
@@ -103,7 +103,6 @@ class LearningRate:
 
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-
 _MOMENTS = {"adamw": ("m", "v"), "adam": ("m", "v"), "sgd": ()}
 
 

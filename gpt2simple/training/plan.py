@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from gpt2simple.settings import FinetuneSettings
 
+HELD_OUT_ROWS = 64  # at most, per evaluation during training; more would cost more time than they tell
 _EVALUATIONS_PER_EPOCH = 4
 _FEWEST_STEPS_BETWEEN_EVALUATIONS = 10
 _MOST_STEPS_BETWEEN_EVALUATIONS = 200
@@ -16,7 +17,6 @@ _MOST_STEPS_BETWEEN_EVALUATIONS = 200
 _TRAINED_PER_EVALUATED = 4
 _STEPS_WITHOUT_HELD_OUT = 100
 _SAMPLE_EVERY = 100
-
 ENDLESS = 1_000_000_000  # steps: more than anybody waits for
 
 

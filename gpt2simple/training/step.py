@@ -1,6 +1,6 @@
-"""The gradients of one optimizer step: of one or more micro-batches, added.
+"""The gradients of one optimizer step, over one or more micro-batches, and the sums of an evaluation.
 
-What the states are trained for is the task's affair. Knows no file and no text.
+What the hidden states are used for is up to the task. Knows no file and no text.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-from gpt2simple.training.task import Task
+from gpt2simple.training.task import Rows, Task
 
 
-class Gradients:
-    """Computes the gradients of a step for one model.
+class ModelStep:
+    """Computes the gradients of a step, and an evaluation, for one model.
 
     Args:
         variables: all of the model's, by canonical name.
@@ -46,7 +46,7 @@ class Gradients:
         self._dropout_rate, self._seed = dropout_rate, seed
         self._gradient_checkpointing = gradient_checkpointing
 
-    def of_step(
+    def gradients(
         self, batches: tuple[Tensor, Tensor, Tensor], step: Tensor, loss_scale: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens`` by name.
@@ -75,6 +75,11 @@ class Gradients:
         )
         return nats, tokens, gradients
 
+    def evaluation_sums(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
+        """The task's sums (K,) over one held-out batch [B, T], without dropout."""
+        states = hidden_states(flat_weights(self._variables), inputs, self._config, self._dtype)  # (N, E)
+        return self._task.evaluation_sums(self._variables, Rows.of(states, targets, loss_mask))
+
     def _of_micro_batch(
         self, inputs: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, position: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -85,21 +90,11 @@ class Gradients:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
             states = hidden_states(
-                weights,
-                inputs,
-                self._config,
-                self._dtype,
-                dropout=key,
-                gradient_checkpointing=self._gradient_checkpointing,
-            )  # (N, E)
-        nats, d_states, of_head = self._task.loss_gradients(
-            self._variables,
-            states,
-            tf.reshape(targets, [-1]),
-            tf.reshape(loss_mask, [-1]),
-            scale,
-            trained=self._trained,
-        )  # (), (N, E)
+                weights, inputs, self._config, self._dtype,
+                dropout=key, gradient_checkpointing=self._gradient_checkpointing,
+            )  # (N, E)  # fmt: skip
+        rows = Rows.of(states, targets, loss_mask)
+        nats, d_states, of_head = self._task.gradients(self._variables, rows, scale, self._trained)  # (), (N, E)
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
@@ -132,8 +127,8 @@ def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
     TensorFlow writes the changed rows to the array itself, which nobody else uses; every other way takes another array
     of this size, when memory is fullest.
     """
-    changed, places = tf.unique(rows)  # (U,), (N,)
-    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), places, tf.size(changed))  # (U, E)
+    changed, indices = tf.unique(rows)  # (U,), (N,)
+    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), indices, tf.size(changed))  # (U, E)
     sums += tf.cast(tf.gather(dense, changed), tf.float32)
     return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))
 

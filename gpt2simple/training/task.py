@@ -23,6 +23,26 @@ from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
 from gpt2simple.runs.records import Figures, LanguageFigures
 
+Variables = Mapping[str, Variable]
+
+
+class Rows(NamedTuple):
+    """The N = B*T rows of a batch, as the head sees them.
+
+    Attributes:
+        states: (N, E), the body's last hidden states.
+        targets: int32 (N,). loss_mask: float32 (N,), 1 where a target counts.
+    """
+
+    states: Tensor
+    targets: Tensor
+    loss_mask: Tensor
+
+    @classmethod
+    def of(cls, states: Tensor, targets: Tensor, loss_mask: Tensor) -> Rows:
+        """From states (N, E) and a batch's targets and loss mask (B, T)."""
+        return cls(states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1]))
+
 
 class HeadGradients(NamedTuple):
     """The loss of a micro-batch and its gradients, as far as the head knows them.
@@ -41,29 +61,18 @@ class HeadGradients(NamedTuple):
 class Task(Protocol):
     """What the training loop, checkpoints and evaluations ask of a task."""
 
-    def loss_gradients(
-        self,
-        variables: Mapping[str, Variable],
-        states: Tensor,
-        targets: Tensor,
-        loss_mask: Tensor,
-        scale: Tensor,
-        *,
-        trained: frozenset[str],
-    ) -> HeadGradients:
+    def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """The summed loss of a micro-batch and the gradients of ``scale`` times it.
 
         Args:
             variables: all weights, body and head, by canonical name.
-            states: (N, E) from the body, N = B*T rows. targets: int32 (N,). loss_mask: float32 (N,).
+            rows: of the micro-batch.
             scale: float32 scalar.
             trained: names of the weights whose gradients are wanted.
         """
 
-    def evaluation_sums(
-        self, variables: Mapping[str, Variable], states: Tensor, targets: Tensor, loss_mask: Tensor
-    ) -> Tensor:
-        """The sums that ``figures`` is made of, for one batch: float32 (K,). Arguments as ``loss_gradients``."""
+    def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
+        """The sums that ``figures`` is made of, for one batch: float32 (K,). Arguments as ``gradients``."""
 
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> Figures:
         """The figures of an evaluation: ``sums`` (K,) over all ``batches``."""
@@ -85,31 +94,20 @@ class LanguageModeling:
     def __init__(self, byte_lengths: np.ndarray) -> None:
         self._byte_lengths = byte_lengths
 
-    def loss_gradients(
-        self,
-        variables: Mapping[str, Variable],
-        states: Tensor,
-        targets: Tensor,
-        loss_mask: Tensor,
-        scale: Tensor,
-        *,
-        trained: frozenset[str],
-    ) -> HeadGradients:
+    def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """Cross-entropy of the next token."""
         embedding = variables["wte.weight"]  # (V, E)
-        matrix = head_matrix(embedding, states.dtype)  # (V, E), in 16 bits padded to whole cache lines
+        matrix = head_matrix(embedding, rows.states.dtype)  # (V, E), in 16 bits padded to whole cache lines
         nats, d_states, d_embedding = loss_gradients(
-            states, matrix, targets, loss_mask, scale,
+            rows.states, matrix, rows.targets, rows.loss_mask, scale,
             vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained,
         )  # fmt: skip
         return HeadGradients(nats, d_states, {} if d_embedding is None else {"wte.weight": d_embedding})
 
-    def evaluation_sums(
-        self, variables: Mapping[str, Variable], states: Tensor, targets: Tensor, loss_mask: Tensor
-    ) -> Tensor:
+    def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
         """The cross-entropy in nats, the head in float32 whatever the precision of the body: float32 (1,)."""
         matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
-        return summed_loss(tf.cast(states, tf.float32), matrix, targets, loss_mask)[None]
+        return summed_loss(tf.cast(rows.states, tf.float32), matrix, rows.targets, rows.loss_mask)[None]
 
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> LanguageFigures:
         """Loss, perplexity and bits per byte."""

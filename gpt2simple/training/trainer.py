@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, TFGPT2LMHeadModel, Variable, keras, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.runs.records import Figures
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
-from gpt2simple.training.step import Gradients
+from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import Task
 
 _FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
-
 _GROWTH_STEPS = 2000
 
 
@@ -28,40 +26,29 @@ class Trainer(keras.Model):
 
     Args:
         language_model: the `TFGPT2LMHeadModel` whose variables change.
-        variables: the trained model's by canonical name. config: the model's.
-        gradients: computes a step's gradients. task: what is learned.
-        dtype: of the products; float16 turns loss scaling on.
+        step: computes the gradients of its weights. task: what is learned.
+        scales_loss: whether gradients may overflow, as in float16.
     """
 
-    def __init__(
-        self,
-        language_model: Any,
-        variables: Mapping[str, Any],
-        config: ModelConfig,
-        gradients: Gradients,
-        task: Task,
-        dtype: Any,
-    ) -> None:
+    def __init__(self, language_model: TFGPT2LMHeadModel, step: ModelStep, task: Task, *, scales_loss: bool) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
-        self._variables_by_name = dict(variables)
-        self._config, self._matmul_dtype = config, dtype
-        self._gradients, self._task = gradients, task
-        scaled = dtype == tf.float16
-        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scaled else 1.0, trainable=False, name="loss_scale")
+        self.scales_loss = scales_loss
+        self._step, self._task = step, task
+        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scales_loss else 1.0, trainable=False, name="loss_scale")
         # 64 bits: TensorFlow places variables of 32-bit integers on the host, where XLA cannot use them on a GPU.
         self.good_steps = tf.Variable(0, trainable=False, name="good_steps", dtype=tf.int64)
-        self.scales_loss = scaled
 
     @property
     def metrics(self) -> list[Any]:
         return []  # the step's own figures are exact; Keras's running means would only blur them
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    @tf.autograph.experimental.do_not_convert  # no Python branches on tensors, and to convert it all takes seconds
+    def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on inputs, targets, loss mask [A, B, T]; its figures, for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
         rate = optimizer.rate_of_next_step()
-        nats, tokens, gradients = self._gradients.of_step(data, optimizer.iterations, self.loss_scale)
+        nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)
         norm, finite = optimizer.step(gradients, self.loss_scale)
         if self.scales_loss:
             self._adjust_loss_scale(finite)
@@ -74,7 +61,7 @@ class Trainer(keras.Model):
             "updated": finite,
         }
 
-    def _adjust_loss_scale(self, finite: Any) -> None:
+    def _adjust_loss_scale(self, finite: Tensor) -> None:
         good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))
         grown = good >= _GROWTH_STEPS
         factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
@@ -97,7 +84,7 @@ class Trainer(keras.Model):
         self.good_steps.assign(values["good_steps"])
         self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits of the language model, for user callbacks that ask the model something."""
         return self.language_model(inputs, training=training).logits
 
@@ -108,23 +95,18 @@ class Trainer(keras.Model):
 
     @cached_property
     def _sums_of_batch(self) -> Any:
-        return tf.function(self._evaluate_batch, reduce_retracing=False, jit_compile=self.jit_compile or None)
-
-    def _evaluate_batch(self, inputs: Any, targets: Any, loss_mask: Any) -> Any:
-        states = hidden_states(flat_weights(self._variables_by_name), inputs, self._config, self._matmul_dtype)
-        return self._task.evaluation_sums(
-            self._variables_by_name, states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1])
-        )
+        options = {"reduce_retracing": False, "jit_compile": self.jit_compile or None, "autograph": False}
+        return tf.function(self._step.evaluation_sums, **options)
 
 
 def build_trainer(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: TFGPT2LMHeadModel,
+    variables: Mapping[str, Variable],
     config: ModelConfig,
     settings: FinetuneSettings,
     task: Task,
     *,
-    dtype: Any,
+    dtype: DType,
     seed: int,
     last_step: int | None,
     gradient_checkpointing: bool,
@@ -140,17 +122,11 @@ def build_trainer(
         compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
-    gradients = Gradients(
-        variables,
-        trained,
-        config,
-        dtype,
-        task,
-        dropout_rate=settings.dropout,
-        seed=seed,
-        gradient_checkpointing=gradient_checkpointing,
-    )
-    trainer = Trainer(model, variables, config, gradients, task, dtype)
+    step = ModelStep(
+        variables, trained, config, dtype, task,
+        dropout_rate=settings.dropout, seed=seed, gradient_checkpointing=gradient_checkpointing,
+    )  # fmt: skip
+    trainer = Trainer(model, step, task, scales_loss=dtype == tf.float16)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},
@@ -163,7 +139,7 @@ def build_trainer(
     return trainer
 
 
-def trained_names(variables: Mapping[str, Any], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
+def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
     """The canonical names of the weights that these settings train.
 
     Raises:

@@ -6,7 +6,7 @@ from gpt2simple.api.finetune import before_start
 from gpt2simple.api.session import Session
 from gpt2simple.data.summary import DataSummary
 from gpt2simple.training.plan import ENDLESS, StepPlan
-from tests.helpers.sessions import QUICK, write_small_model
+from tests.helpers.small_runs import QUICK, write_small_model
 
 TEXT = DataSummary(
     sources=("a.txt",),
@@ -41,11 +41,11 @@ def test_the_text_is_summed_up_with_the_remarks_of_its_split():
 @pytest.mark.parametrize(
     ("last_step", "seconds", "line"),
     [
-        (None, 3.0, "A step takes about 3 s here, a pass over the text about 2 min; the run ends when held-out loss "
-                    "stops falling, often after 2 to 6 passes."),
-        (100, 0.0031, "100 steps are 2.0 passes over the text and take about 310 ms here."),
-        (4000, 3.0, "4000 steps are 80.0 passes over the text and take about 3.3 h here."),
-        (7 + ENDLESS, 0.5, "A step takes about 500 ms here, a pass over the text about 25 s; the run ends when you "
+        (None, 3.0, "A step takes about 3 s here, an epoch about 2 min; the run ends when held-out loss "
+                    "stops improving, often after 2 to 6 epochs."),
+        (100, 0.0031, "100 steps are 2.0 epochs and take about 310 ms here."),
+        (4000, 3.0, "4000 steps are 80.0 epochs and take about 3.3 h here."),
+        (7 + ENDLESS, 0.5, "A step takes about 500 ms here, an epoch about 25 s; the run ends when you "
                            "stop it."),
     ],
 )  # fmt: skip

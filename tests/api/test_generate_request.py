@@ -9,40 +9,51 @@ from typing import Any
 import pytest
 
 import gpt2simple
-from gpt2simple.api.request import asked_for, asked_for_one, prefixes_of
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.errors import SettingsError, StorageError
+from gpt2simple.settings import GenerateSettings
 from gpt2simple.storage import files
-
-
-def no_seed() -> int:
-    return 7
 
 
 @pytest.mark.parametrize(
     ("prefix", "prefixes"),
     [
-        (None, [""]),
-        ("", [""]),
-        ("ab", ["ab"]),
-        (["a", "b"], ["a", "b"]),
-        (("a",), ["a"]),
-        ((text for text in "ab"), ["a", "b"]),
-        ([], []),
+        (None, ("",)),
+        ("", ("",)),
+        ("ab", ("ab",)),
+        (["a", "b"], ("a", "b")),
+        (("a",), ("a",)),
+        ((text for text in "ab"), ("a", "b")),
+        ([], ()),
     ],
 )
-def test_a_prefix_is_one_text_or_several_or_none(prefix: Any, prefixes: list[str]) -> None:
-    assert prefixes_of(prefix) == prefixes
+def test_a_prefix_is_one_text_or_several_or_none(prefix: Any, prefixes: tuple[str, ...]) -> None:
+    request = GenerateRequest.of(prefix, {"nsamples": 3})
+    assert (request.prefixes, request.total) == (prefixes, 3 * len(prefixes))
 
 
 @pytest.mark.parametrize("prefix", [5, b"bytes", [None], ["a", 1], [["a"]], Path("a"), 0.5])
 def test_what_is_no_text_is_refused_with_its_value(prefix: Any) -> None:
     with pytest.raises(SettingsError) as refused:
-        prefixes_of(prefix)
+        GenerateRequest.of(prefix, {})
     assert str(refused.value) == f"prefix is {prefix!r}; expected a string or a list of strings."
 
 
-def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one() -> None:
-    assert [asked_for("", given, no_seed)[1].seed for given in ({}, {"seed": None}, {"seed": 0})] == [7, 7, 0]
+def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+
+    class Generator:
+        def generate(self, prefixes: tuple[str, ...], settings: GenerateSettings) -> list[Any]:
+            assert settings.seed is not None
+            used.append(settings.seed)
+            return []
+
+    with gpt2simple.Session("absent", precision="float32") as session:
+        monkeypatch.setattr(session, "_generator", Generator)
+        monkeypatch.setattr(session, "_next_seed", lambda: 7)
+        for given in ({}, {"seed": None}, {"seed": 0}):
+            session.samples("", **given)
+    assert used == [7, 7, 0]
 
 
 @pytest.mark.parametrize(
@@ -56,10 +67,10 @@ def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one() -> None:
     ],
 )
 def test_a_stream_is_of_one_text(prefix: Any, settings: dict[str, Any], message: str) -> None:
-    assert asked_for_one(None, {}, no_seed)[0] == [""]
-    assert asked_for_one(["a"], {}, no_seed)[0] == ["a"]
+    GenerateRequest.of(None, {}).require_one_text()
+    GenerateRequest.of(["a"], {}).require_one_text()
     with pytest.raises(SettingsError, match=message):
-        asked_for_one(prefix, settings, no_seed)
+        gpt2simple.Session("absent", precision="float32").stream(prefix, **settings)
 
 
 @pytest.fixture

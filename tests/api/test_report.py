@@ -12,7 +12,7 @@ import pytest
 from gpt2simple.api.report import write_report
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.testing import sample_text
-from tests.helpers.report_runs import HEALTHY, OVERTRAINED, make_run
+from tests.helpers.records import HEALTHY, OVERTRAINED, make_run
 
 VOID = {"meta", "link", "br"}
 NEW = "Nothing that this sample says was ever written there before by anybody at all, <script>alert(1)</script> truly."
@@ -108,7 +108,7 @@ def test_the_curves_on_the_page_are_those_of_the_picture(tmp_path, over):
     assert [chart.count("<svg") for chart in charts] == [1, 1], "losses, and the copied share of each sample"
     for label in (
         "over: small &lt;model&gt;", "training, each step", "training, smoothed", "held-out", "steps",
-        "best: step 30, 3.200 nats/token, 1.539 bits/byte", "overfitting: held-out loss no longer falls",
+        "best: step 30, 3.200 nats/token, 1.539 bits/byte", "overfitting: held-out loss no longer improves",
         "loss (nats per token)", "epochs (passes over the text)",
     ):  # fmt: skip
         assert f">{label}</text>" in charts[0]

@@ -19,8 +19,7 @@ from gpt2simple.backend.tensorflow import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.runs.description import RunInfo
-from tests.helpers import sessions as session_case
-from tests.helpers.sessions import QUICK, weights_of
+from tests.helpers.small_runs import QUICK, weights_of, write_small_model, write_text
 from tests.helpers.weight_layouts import random_weights, write_tf1
 
 
@@ -28,10 +27,10 @@ from tests.helpers.weight_layouts import random_weights, write_tf1
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two small models, two texts, and the run "done" of four steps."""
     folder = tmp_path_factory.mktemp("sessions")
-    session_case.write_small_model(folder / "small")
-    session_case.write_small_model(folder / "second", seed=1)
-    session_case.write_text(folder / "text.txt")
-    session_case.write_text(folder / "other.txt", seed=1)
+    write_small_model(folder / "small")
+    write_small_model(folder / "second", seed=1)
+    write_text(folder / "text.txt")
+    write_text(folder / "other.txt", seed=1)
     with open_session(folder, "small", run_name="done") as session:
         session.finetune(folder / "text.txt", steps=4, **text_settings(folder))
     return folder
@@ -113,11 +112,11 @@ def test_another_text_or_model_is_refused_and_the_session_stays_usable(place: Pa
 
 
 def test_a_changed_validation_file_is_refused(place: Path, tmp_path: Path) -> None:
-    own = session_case.write_text(tmp_path / "own.txt", seed=2)
+    own = write_text(tmp_path / "own.txt", seed=2)
     with open_session(place, "small", run_name="own") as session:
         session.finetune(place / "text.txt", steps=2, validation_file=own, **text_settings(place))
         assert session.finetune(place / "text.txt", steps=3).steps == 3
-        session_case.write_text(own, seed=3)
+        write_text(own, seed=3)
         with pytest.raises(RunError, match=r"measured its held-out loss on another text than validation_file now hol"):
             session.finetune(place / "text.txt", steps=4)
 
@@ -143,7 +142,7 @@ def test_the_run_records_what_was_chosen_for_it(
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
-        assert any("GB are free: it may be stopped by the system" in message for message in messages)
+        assert any("GB are free; it may be stopped by the system" in message for message in messages)
     assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
@@ -156,7 +155,12 @@ def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
     """The base model was loaded first (124M, a download, where none was named), and refused the other shape."""
     loaded: list[Path] = []
     load = LoadedModel.load
-    monkeypatch.setattr(LoadedModel, "load", lambda folder: [loaded.append(folder), load(folder)][1])
+
+    def watched_load(folder: Path) -> LoadedModel:
+        loaded.append(folder)
+        return load(folder)
+
+    monkeypatch.setattr(LoadedModel, "load", watched_load)
     monkeypatch.setattr("gpt2simple.api.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
     begun_with = place / "runs" / "done"
     settings = text_settings(place) | {"learning_rate": 1e-30}  # a step that moves no float32 weight
@@ -225,6 +229,48 @@ def test_best_and_latest_are_loaded_and_nothing_else(place: Path) -> None:
         assert session.model_name == "small"
         with pytest.raises(SettingsError, match=r'checkpoint is \'last\'; expected "best" or "latest"\.'):
             session.load("last")
+
+
+def test_weights_that_cannot_be_loaded_leave_the_session_with_those_it_had(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that failed half-way once left half of each in the session's model."""
+    with open_session(place, "small") as session:
+        before = weights_of(session.model)
+        session.run_name = "done"
+
+        def half(self: LoadedModel, folder: Path) -> None:
+            self.model.variables[0].assign(self.model.variables[0] + 1.0)
+            raise CheckpointError("torn")
+
+        monkeypatch.setattr(LoadedModel, "refill", half)
+        with pytest.raises(CheckpointError, match="torn"):
+            session.load()
+        assert weights_of(session.model) == before
+        assert session.model_name == "small"
+
+
+def test_training_that_fails_leaves_the_session_with_the_weights_it_had(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise DataError("broken")
+
+    with open_session(place, "second", run_name="failed") as session:
+        before = weights_of(session.model)
+        monkeypatch.setattr("gpt2simple.api.session.finetune_run", broken)
+        with pytest.raises(DataError, match="broken"):
+            session.finetune(place / "text.txt", restore_from=str(place / "small"), steps=1)
+        assert weights_of(session.model) == before
+        assert session.model_name == "second"
+
+
+def test_a_run_named_before_the_first_use_is_the_one_that_is_loaded(place: Path) -> None:
+    with open_session(place, run_name="absent") as session, open_session(place, run_name="done") as done:
+        session.run_name = "done"
+        assert weights_of(session.model) == weights_of(done.model)
+        session.run_name = "next"  # the run to write, and not what is in memory
+        assert session.evaluate(place / "text.txt", cache_dir=str(place / "cache")).model == "done (small)"
 
 
 def test_a_saved_model_opens_again_and_replaces_nothing(place: Path, tmp_path: Path) -> None:
@@ -302,7 +348,7 @@ def test_an_unknown_precision_is_refused(place: Path) -> None:
 def test_a_tokenizer_larger_than_the_model_is_refused(place: Path, tmp_path: Path) -> None:
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-    folder = session_case.write_small_model(tmp_path / "mixed")
+    folder = write_small_model(tmp_path / "mixed")
     Tokenizer.train(["abab abab cdcd cdcd efef efef"] * 9, 300).save(folder)
     with (
         open_session(place, str(folder)) as session,

@@ -18,11 +18,12 @@ from typing import Any, TextIO
 import pytest
 from click.testing import CliRunner, Result
 
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.cli.group import cli
 from gpt2simple.generation.samples import TextChunk
 from tests.cli.test_commands import environment
-from tests.helpers import sessions as session_case
+from tests.helpers.small_runs import write_small_model
 
 DELIM = "=" * 20 + "\n"
 SMALL = ("generate", "--model-name", "small", "--precision", "float32")
@@ -32,7 +33,7 @@ SMALL = ("generate", "--model-name", "small", "--precision", "float32")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model."""
     folder = tmp_path_factory.mktemp("generate")
-    session_case.write_small_model(folder / "small")
+    write_small_model(folder / "small")
     return folder
 
 
@@ -47,17 +48,17 @@ def run(*words: str) -> Result:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
     """Let Ctrl-C come when some samples are done."""
-    original = Session.pieces
+    original = Session.pieces_of
 
-    def stopped(session: Session, *arguments: Any, **settings: Any) -> Iterator[TextChunk]:
+    def stopped(session: Session, request: GenerateRequest) -> Iterator[TextChunk]:
         done = 0
-        for piece in original(session, *arguments, **settings):
+        for piece in original(session, request):
             yield piece
             done += piece.finish_reason is not None
             if done == samples:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Session, "pieces", stopped)
+    monkeypatch.setattr(Session, "pieces_of", stopped)
 
 
 def test_ctrl_c_leaves_whole_samples_in_the_file_and_says_how_many(place: Path) -> None:
@@ -203,7 +204,7 @@ def test_other_errors_of_the_system_are_one_line_and_debug_shows_the_traceback(m
     def broken(*_: Any, **__: Any) -> None:
         raise OSError(errno.EMFILE, "Too many open files", "some\nfile")
 
-    monkeypatch.setattr(Session, "pieces", broken)
+    monkeypatch.setattr(Session, "pieces_of", broken)
     done = run("--length", "3")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == f"Error: [Errno {errno.EMFILE}] Too many open files: 'some\\nfile'"

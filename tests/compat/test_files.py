@@ -38,7 +38,7 @@ def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "mount" / "My Drive"
 
 
-def test_known_and_own_models_are_looked_for_in_the_old_order_of_arguments(folder: Path) -> None:
+def test_known_and_own_models_are_found_with_the_old_order_of_arguments(folder: Path) -> None:
     assert gpt2.is_gpt2_downloaded("models", "tiny")
     gpt2.download_gpt2("models", "tiny")
     assert not Path("models").exists()  # it is inside the package
@@ -53,7 +53,9 @@ def test_known_and_own_models_are_looked_for_in_the_old_order_of_arguments(folde
         gpt2.download_gpt2("models", "125M")
 
 
-def test_one_file_can_be_fetched_and_an_unreachable_one_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_can_be_downloaded_and_an_unreachable_one_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetch.Fetcher.__init__, "__kwdefaults__", {"sleep": lambda seconds: None})
     with pytest.raises(DownloadError, match=r"http://127\.0\.0\.1:9"):
         gpt2.download_file_with_progress("http://127.0.0.1:9", "here", "124M", "hparams.json")
@@ -106,13 +108,13 @@ def test_a_run_goes_to_the_drive_and_back(mounted: Path, as_folder: bool) -> Non
     run = Path("checkpoint/run1")
     gpt2.copy_checkpoint_to_gdrive(copy_folder=as_folder)
     assert (mounted / ("checkpoint/run1" if as_folder else "checkpoint_run1.tar")).exists()
-    with pytest.raises(RunError, match=r"exists already, and is not replaced"):
+    with pytest.raises(RunError, match=r"exists already and is not replaced"):
         gpt2.copy_checkpoint_from_gdrive(copy_folder=as_folder)
     run.rename("moved")
     gpt2.copy_checkpoint_from_gdrive(copy_folder=as_folder)
     assert (run / "step-000002" / "model.safetensors").read_bytes() == b"weights"
     assert sorted(path.name for path in run.iterdir()) == ["run.json", "step-000002"]  # not the lock
-    with pytest.raises(StorageError, match=r"There is no .*run2.* holds: .*run1.*\. Check the name"):
+    with pytest.raises(StorageError, match=r"There is no .*run2.* contains: .*run1.*\. Check the name"):
         gpt2.copy_checkpoint_from_gdrive("run2", copy_folder=as_folder)
     with pytest.raises(RunError, match=r"There is no run 'run2'"):
         gpt2.copy_checkpoint_to_gdrive("run2", copy_folder=as_folder)
@@ -140,7 +142,7 @@ def test_files_go_to_the_drive_and_back(mounted: Path) -> None:
     Path("script.txt").write_text("two")
     gpt2.copy_file_from_gdrive("script.txt")
     assert Path("script.txt").read_text() == "one"
-    with pytest.raises(StorageError, match=r"There is no .*other\.txt.* holds: script\.txt\. Check the name"):
+    with pytest.raises(StorageError, match=r"There is no .*other\.txt.* contains: script\.txt\. Check the name"):
         gpt2.copy_file_from_gdrive("other.txt")
 
 

@@ -145,7 +145,7 @@ def test_the_held_out_text_says_what_is_natural():
     assert "<mark>" in report._repr_html_()
 
 
-def test_short_samples_and_missing_texts_are_told():
+def test_short_samples_and_missing_texts_are_reported():
     report = TrainingText(["a b c"]).find_copies(["a b c"])
     assert "fewer than 8 words" in report.conclusion()
     assert "nothing was held out" in report.summary()

@@ -48,7 +48,7 @@ def test_perplexity_is_pytorchs(case, scorer):
     protocol = Protocol(case["window"], case["stride"])
     found = measure(scorer, stream(GOLDEN["ids"]), protocol, byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3)
     assert found.total.targets == len(GOLDEN["ids"]) - 1
-    assert found.total.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
+    assert found.total.figures.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
 
 
 @given(st.integers(2, 90), st.integers(1, 40), st.data())
@@ -85,11 +85,11 @@ def test_the_standard_error_is_that_of_a_ratio_over_windows():
         CountingScorer(), stream(ids), Protocol(10, 10), byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3
     )
     means = ids[1:].reshape(4, 10).mean(axis=1)
-    assert found.spread.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(4))
+    assert found.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(4))
     alone = measure(
         CountingScorer(), stream(ids), Protocol(64, 64), byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3
     )
-    assert alone.spread.standard_error is None
+    assert alone.standard_error is None
 
 
 @pytest.mark.parametrize("ids", [[], [256]])

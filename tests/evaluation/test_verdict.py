@@ -78,7 +78,7 @@ def test_healthy_runs_are_not_called_overfitted(held_out, kind):
     assert "memorised" not in verdict.explanation
 
 
-def test_a_run_that_never_got_better_is_told_to_slow_down():
+def test_a_run_that_never_got_better_is_advised_to_slow_down():
     verdict = judge(run_of([3.0, 3.4, 3.9, 4.2], first_look=0), FinetuneSettings(dropout=0.1))
     assert verdict.kind == "learned_nothing"
     assert verdict.advice[0].startswith("Lower the learning rate: learning_rate=3e-05 instead of 0.0001")

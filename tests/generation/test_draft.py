@@ -40,9 +40,12 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, draft: str) -> None:
         self.accepted: list[int] = []
         accept = CachedBatch.accept
-        monkeypatch.setattr(
-            CachedBatch, "accept", lambda batch, count: (self.accepted.append(count), accept(batch, count))[1]
-        )
+
+        def watched_accept(batch: CachedBatch, count: int) -> None:
+            self.accepted.append(count)
+            accept(batch, count)
+
+        monkeypatch.setattr(CachedBatch, "accept", watched_accept)
         monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
         monkeypatch.setattr(generator_module, "draft_of", DRAFTS[draft])
         self._generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())
@@ -79,7 +82,7 @@ def test_texts_are_the_same_with_and_without(
     assert watched.samples(dataclasses.replace(settings, batch_size=4)) == plain
 
 
-def test_a_row_left_alone_in_a_batch_goes_on_with_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_left_alone_in_a_batch_continues_with_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its ring is turned so that it begins with the first slot; lengths are such that it does not by itself."""
     watched = Watched(monkeypatch, "own")
     wide = dataclasses.replace(SMALL_CONFIG, n_ctx=128)

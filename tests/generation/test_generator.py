@@ -359,7 +359,7 @@ def test_a_batch_shrinks_by_halves_over_at_most_four_sizes() -> None:
 def test_a_closed_generator_says_so(model: TFGPT2LMHeadModel, tokenizer: Tokenizer) -> None:
     generator = Generator(named_variables(model), SMALL_CONFIG, tokenizer)
     generator.close()
-    with pytest.raises(SettingsError, match="was closed and holds no weights; make a new one"):
+    with pytest.raises(SettingsError, match="was closed and has no weights; make a new one"):
         generator.stream(["a"], GenerateSettings())
 
 

@@ -77,7 +77,7 @@ def test_a_stop_string_is_found_across_tokens_and_is_not_part_of_the_text(tokens
     assert stream.stopped
 
 
-def test_what_only_looked_like_a_stop_string_is_given_out() -> None:
+def test_what_only_resembled_a_stop_string_is_returned() -> None:
     stream = TextStream(["###"])
     assert stream.add(b"a##") == "a"
     assert stream.add(b"b") == "##b"

@@ -22,10 +22,13 @@ from gpt2simple.gpt2.model import (
     model_config,
     named_variables,
     read_weight,
-    read_weights,
 )
 from gpt2simple.testing import SMALL_CONFIG, small_model
 from tests.helpers.weight_layouts import PARITY_CONFIG, PARITY_IDS, random_weights, write_pytorch
+
+
+def weights_of(model):
+    return {name: read_weight(model, name) for name in named_variables(model)}
 
 
 def without_scope(variables):
@@ -52,8 +55,8 @@ def test_variables_are_named_in_canonical_order_and_counted_once():
 
 
 def test_a_seed_gives_the_same_weights_and_none_gives_others():
-    first, again, other = (dict(read_weights(build_model(SMALL_CONFIG, seed=seed))) for seed in (0, 0, 1))
-    fresh, fresh_again = (dict(read_weights(build_model(SMALL_CONFIG))) for _ in range(2))
+    first, again, other = (weights_of(build_model(SMALL_CONFIG, seed=seed)) for seed in (0, 0, 1))
+    fresh, fresh_again = (weights_of(build_model(SMALL_CONFIG)) for _ in range(2))
     for name in ("wte.weight", "h.1.mlp.c_fc.weight"):
         np.testing.assert_array_equal(first[name], again[name])
         assert not np.array_equal(first[name], other[name])
@@ -64,7 +67,7 @@ def test_a_seed_gives_the_same_weights_and_none_gives_others():
 def test_random_weights_spread_as_gpt2s_do():
     """Standard errors are about 1 % here: each matrix has over 4,000 numbers."""
     config = SMALL_CONFIG.__class__(n_vocab=100, n_ctx=64, n_embd=64, n_head=2, n_layer=8)
-    for name, value in read_weights(build_model(config, seed=0, initializer_range=0.02)):
+    for name, value in weights_of(build_model(config, seed=0, initializer_range=0.02)).items():
         if name.endswith(".bias"):
             assert not value.any()
         elif value.ndim == 1:
@@ -111,9 +114,9 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.testing import small_model
 small_model()  # what a process needs for any model
 before = psutil.Process().memory_info().rss
-shape = ModelConfig(**eval(sys.argv[1]))
-model = build_model(shape, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
-print((psutil.Process().memory_info().rss - before) / (4 * shape.parameters))
+config = ModelConfig(**eval(sys.argv[1]))
+model = build_model(config, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
+print((psutil.Process().memory_info().rss - before) / (4 * config.parameters))
 """
 
 
@@ -146,7 +149,7 @@ def test_assigned_weights_are_read_back_in_canonical_shape():
     model = small_model()
     weights = random_weights()
     assign_weights(model, weights)
-    found = dict(read_weights(model))
+    found = weights_of(model)
     assert list(found) == list(weights)
     for name, value in weights.items():
         np.testing.assert_array_equal(found[name], value)

@@ -1,4 +1,4 @@
-"""A small published model, and a download of it whose messages and waits are recorded. Not a test module."""
+"""A small published model, and a download of it whose messages and waits are recorded."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Download:
     def __call__(self, known: KnownModel | None = None, *, source: str = "huggingface", base_url: str = "") -> Path:
         return download._fetch_model(
             known or small_model(),
-            self.model_dir,
+            self.folder,
             source=source,
             base_url=base_url or self.server.address,
             progress=False,

@@ -35,7 +35,7 @@ def paths_in_the_tree() -> dict[str, str]:
         if cells[0].endswith("/"):
             folders.append((indentation, above + cells[0]))
         for name, words in zip(cells[::2], cells[1::2] or [""], strict=True):
-            assert above + name not in found, f"{above + name} stands twice"
+            assert above + name not in found, f"{above + name} is listed twice"
             found[above + name] = words
     return found
 

@@ -14,7 +14,7 @@ from tests.helpers.training import assert_equal, batch_of, small_trainer, stacke
 
 def step_of(trainer, batches, step=0, loss_scale=1.0):
     """Mean loss and gradients as float32 arrays; not compiled, which would take longer than the test."""
-    of_step = trainer._gradients.of_step
+    of_step = trainer._step.gradients
     nats, tokens, found = of_step(stacked(batches), tf.constant(step), tf.constant(loss_scale))
     return float(nats / tokens), {name: tf.cast(g, tf.float32).numpy() for name, g in found.items()}
 
@@ -109,7 +109,7 @@ def test_a_part_has_the_gradients_that_it_has_in_the_whole():
 def products_in_step(settings):
     trainer, _ = small_trainer(settings)
     example = stacked([batch_of(0)])
-    graph = tf.function(trainer._gradients.of_step).get_concrete_function(example, tf.constant(0), tf.constant(1.0))
+    graph = tf.function(trainer._step.gradients).get_concrete_function(example, tf.constant(0), tf.constant(1.0))
     return sum(operation.type in ("MatMul", "BatchMatMulV2") for operation in graph.graph.get_operations())
 
 

@@ -50,7 +50,8 @@ class LastTokenLabels:
     def _logits(self, variables, states):
         return tf.matmul(tf.cast(states, tf.float32), variables["score.weight"])  # (N, labels)
 
-    def loss_gradients(self, variables, states, targets, loss_mask, scale, *, trained):
+    def gradients(self, variables, rows, scale, trained):
+        states, targets, loss_mask = rows
         with tf.GradientTape() as tape:
             tape.watch(states)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, self._logits(variables, states))
@@ -59,7 +60,8 @@ class LastTokenLabels:
         d_states, d_score = tape.gradient(scaled, [states, variables["score.weight"]])
         return HeadGradients(nats, d_states, {"score.weight": d_score})
 
-    def evaluation_sums(self, variables, states, targets, loss_mask):
+    def evaluation_sums(self, variables, rows):
+        states, targets, loss_mask = rows
         logits = self._logits(variables, states)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         correct = tf.cast(tf.argmax(logits, -1, tf.int32) == targets, tf.float32)

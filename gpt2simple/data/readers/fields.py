@@ -14,7 +14,6 @@ from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
 
 

@@ -22,9 +22,7 @@ from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-
 PREFIX = "tfds:"
-
 _SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
 
 

@@ -1,6 +1,6 @@
 """Several models on the same text: a row for each, a table, a figure and a page.
 
-Knows the numbers of a finished comparison; not how the models were trained.
+Works on the numbers of a finished comparison; `api.compare` trains and measures the models.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class CompareResult:
 
     Attributes:
         rows: in the order the models were named. path: the page. json_path: every number. picture: the figure as PNG.
-        text: the training text, in words. budget: tokens, window and steps, in words.
+        text: description of the training text. budget: tokens, window and steps, a sentence.
         asked: the settings that all models share, as JSON values.
     """
 
@@ -120,13 +120,9 @@ class CompareResult:
             f"{best.measured_step:,}{'' if best.best_step else ', but did so better before training'}."
         )
 
-    def cells(self) -> list[list[str]]:
-        """The table's rows as text, under ``HEADS``."""
-        return [row.cells() for row in self.rows]
-
     def summary(self) -> str:
         """The table and the result in a sentence."""
-        table = [list(HEADS), *self.cells()]
+        table = [list(HEADS), *(row.cells() for row in self.rows)]
         widths = [max(len(line[i]) for line in table) for i in range(len(HEADS))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
         return "\n".join([self.text, self.budget, "", *(line.rstrip() for line in lines), "", self.conclusion(),
@@ -134,26 +130,23 @@ class CompareResult:
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
-        rows = [asdict(row) for row in self.rows]
-        about = {"text": self.text, "budget": self.budget, "asked": dict(self.asked)}
-        return {**about, "best": self.best.model_name, "rows": rows}
+        about = {"text": self.text, "budget": self.budget, "asked": dict(self.asked), "best": self.best.model_name}
+        return {**about, "rows": [asdict(row) for row in self.rows]}
 
     def _repr_html_(self) -> str:
-        table = {"heads": HEADS, "rows": self.cells(), "caption": self.conclusion()}
+        table = {"heads": HEADS, "rows": [row.cells() for row in self.rows], "caption": self.conclusion()}
         return render("tables.html", tables=[table], note="")
 
     def figure(self) -> Figure:
         """Held-out bits per byte of each model by tokens seen."""
-        lines = {
-            f"{row.model_name}: {row.parameters:,} parameters": (
-                [tokens / 1000 for tokens, _ in row.evaluations],
-                [bits for _, bits in row.evaluations],
-            )
-            for row in self.rows
-        }
+        lines = {}
+        for row in self.rows:
+            points = [tokens / 1000 for tokens, _ in row.evaluations], [bits for _, bits in row.evaluations]
+            lines[f"{row.model_name}: {row.parameters:,} parameters"] = points
         return line_figure(lines, x_label="tokens seen (thousands)", y_label="held-out bits per byte")
 
 
 def comparison_page(result: CompareResult, chart: str) -> str:
     """One HTML file that needs neither network nor scripts, with the result's figure as SVG."""
-    return render("comparison.html", title="Models compared", result=result, heads=HEADS, svg=chart)
+    rows = [row.cells() for row in result.rows]
+    return render("comparison.html", title="Models compared", result=result, heads=HEADS, rows=rows, svg=chart)

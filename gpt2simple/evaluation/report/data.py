@@ -1,4 +1,4 @@
-"""The contents of a report on one run, read from its folder: every number that the page shows, and their JSON form."""
+"""The contents of a report on one run, read from its folder: every number on the page, and their JSON form."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gpt2simple.errors import RunError
 from gpt2simple.evaluation.memorisation import MemorisationReport, TrainingText
@@ -29,8 +27,8 @@ class RunReport:
     Attributes:
         name: of its folder. info: its run.json.
         curves: training and held-out loss. verdict: on them.
-        samples: what the model wrote during training. memorisation: of them, in the same order; None where there is no
-            training text or no sample, and then ``missing`` says why.
+        samples: what the model wrote during training. memorisation: of them, in the same order; None if there is no
+            training text or no sample; ``missing`` then says why.
         steps_per_epoch: of the run. tokens, seconds: of training.
     """
 
@@ -46,10 +44,10 @@ class RunReport:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """The run's numbers as JSON values; the training loss thinned out, NaN and infinity as null."""
+        """The run's numbers as JSON values, the training loss thinned out."""
         described = self.info.description
         steps, train, smooth = self.curves.drawn()
-        return {
+        values = {
             "name": self.name,
             "model_name": described.model_name,
             "verdict": self.verdict.to_json(),
@@ -58,8 +56,8 @@ class RunReport:
                 "seconds": self.seconds,
                 "steps_per_epoch": self.steps_per_epoch,
                 "steps": steps.tolist(),
-                "loss": _finite(train),
-                "smoothed_loss": _finite(smooth),
+                "loss": train.tolist(),
+                "smoothed_loss": smooth.tolist(),
             },
             "held_out": [evaluation.to_json() for evaluation in self.curves.held_out],
             "samples": [sample.to_json() for sample in self.samples],
@@ -71,14 +69,20 @@ class RunReport:
             "environment": dict(described.environment),
             "seed": described.seed,
         }
+        return _finite(values)
 
 
-def _finite(values: np.ndarray) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+def _finite(value: Any) -> Any:
+    """A value without NaN and infinity, which JSON does not have: they become null."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:
-    """Why a run has no samples: it was to write none, it ended before the first, or they were deleted."""
+    """Why a run has no samples: sampling was off, it ended before the first one, or they were deleted."""
     every = info.description.settings.sample_every
     if every == 0:
         return "The run wrote no samples (sample_every=0), so memorisation cannot be measured."
@@ -95,7 +99,7 @@ def run_report(run_dir: Path, info: RunInfo, text: TrainingText | None, missing:
     """The report on a run.
 
     Args:
-        info: its run.json. text: what it was trained on, in which its samples' passages are looked up.
+        info: its run.json. text: what it was trained on, which its samples are compared with.
         missing: why ``text`` is None, a sentence.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gpt2simple.evaluation.html import render
@@ -21,7 +21,7 @@ def page(runs: Sequence[RunReport], charts: Iterable[str]) -> str:
 
 
 def _section(run: RunReport, chart: str) -> dict[str, Any]:
-    """What the template shows of a run beside what the run's report says itself."""
+    """What the template shows of a run in addition to its report."""
     described = run.info.description
     data = {**described.data_summary, "tokens seen": run.tokens, "training seconds": round(run.seconds, 1)}
     settings = {**to_json(described.settings), **to_json(described.text_settings), "seed": described.seed}
@@ -30,24 +30,22 @@ def _section(run: RunReport, chart: str) -> dict[str, Any]:
         "run": run,
         "sources": described.data_summary.get("sources", ()),
         "loss": chart,
-        "evaluation_heads": ["Step", "Epoch", *_figure_names(run)],
         "evaluations": _evaluations(run),
         "copied": _copied_chart(run),
         "passages": _passages(run),
-        "facts": [(title, _rows(values)) for title, values in facts.items()],
+        "facts": [
+            (title, [(_title(name), _shown(value)) for name, value in values.items()])
+            for title, values in facts.items()
+        ],
     }
 
 
-def _figure_names(run: RunReport) -> list[str]:
-    figures = run.curves.held_out[0].figures.scalars() if run.curves.held_out else {}
-    return [name.replace("_", " ").capitalize() for name in figures]
-
-
-def _evaluations(run: RunReport) -> list[tuple[str, ...]]:
-    return [
-        (f"{r.step:,}", f"{r.epoch:.2f}", *(f"{value:.4f}" for value in r.figures.scalars().values()))
-        for r in run.curves.held_out
-    ]
+def _evaluations(run: RunReport) -> list[list[str]]:
+    """The table of evaluations, its heads first; empty if there was none."""
+    records = run.curves.held_out
+    heads = [["Step", "Epoch", *map(_title, record.figures.scalars())] for record in records[:1]]
+    values = (map("{:.5g}".format, record.figures.scalars().values()) for record in records)
+    return heads + [[f"{r.step:,}", f"{r.epoch:.2f}", *shown] for r, shown in zip(records, values, strict=True)]
 
 
 def _copied_chart(run: RunReport) -> str:
@@ -76,8 +74,8 @@ def _passages(run: RunReport) -> list[tuple[str, ...]]:
     ]
 
 
-def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _shown(value)) for name, value in values.items()]
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _shown(value: Any) -> str:

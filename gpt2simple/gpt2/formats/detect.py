@@ -19,7 +19,6 @@ _LAYOUTS = (
 )
 
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-
 _NAMES_SHOWN = 8
 
 

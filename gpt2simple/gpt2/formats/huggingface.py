@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
 _HEAD = "lm_head.weight"
-
 _BODY = re.compile(r"(wte|wpe|ln_f|h\.\d+)\..*")
 
 

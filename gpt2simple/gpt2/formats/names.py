@@ -13,15 +13,10 @@ from pathlib import Path
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
-
 INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weights lie in several files
-
 KERAS_FILE = "tf_model.h5"
-
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
-
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
-
 _KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
 
 # Causal masks that PyTorch keeps among the weights; the architecture implies them.

@@ -36,11 +36,8 @@ _DTYPES: dict[str, np.dtype] = {
 
 # For the header: without it transformers takes the tensors for TensorFlow's.
 PYTORCH_METADATA = {"format": "pt"}
-
 _FLOATS = ("F64", "F32", "F16", "BF16")
-
 _LENGTH = struct.Struct("<Q")
-
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
 

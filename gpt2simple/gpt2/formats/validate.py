@@ -13,7 +13,6 @@ from typing import Any
 from gpt2simple.errors import CheckpointError
 
 _LFS_POINTER = b"version https://git-lfs"
-
 _PAGE_STARTS = (b"<!", b"<?", b"<html", b"<error")
 
 

@@ -43,12 +43,7 @@ def holds_openai_model(folder: Path) -> bool:
     ``checkpoint`` and ``model.ckpt.meta`` (the graph of the program that wrote it) are not read.
     """
     return _has(
-        folder,
-        "hparams.json",
-        "encoder.json",
-        "vocab.bpe",
-        "model.ckpt.index",
-        "model.ckpt.data-00000-of-00001",
+        folder, "hparams.json", "encoder.json", "vocab.bpe", "model.ckpt.index", "model.ckpt.data-00000-of-00001"
     )
 
 
@@ -103,13 +98,8 @@ def download_gpt2(
         >>> gpt2simple.download_gpt2("tiny").name
         'tiny'
     """
-    return _fetch_model(
-        resolve(model_name),
-        Path(model_dir),
-        source=source,
-        base_url=base_url,
-        progress=progress,
-    )
+    known = resolve(model_name)
+    return _fetch_model(known, Path(model_dir) / known.name, source=source, base_url=base_url, progress=progress)
 
 
 def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = "models") -> bool:
@@ -126,7 +116,7 @@ def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = 
 
 def _fetch_model(
     known: KnownModel,
-    model_dir: Path,
+    folder: Path,
     *,
     source: str,
     base_url: str | None,
@@ -137,7 +127,6 @@ def _fetch_model(
     downloads = downloads_of(known, source=source, base_url=base_url)
     if known.built_in:
         return _built_in_folder(known)
-    folder = Path(model_dir) / known.name
     has_source = holds_hub_model if source == "huggingface" else holds_openai_model
     if _nothing_to_do(folder, has_source):
         return folder

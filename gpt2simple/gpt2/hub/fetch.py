@@ -27,13 +27,9 @@ from gpt2simple.storage.disk import readable_size, storage_errors
 from gpt2simple.storage.files import atomic_write, move_into_place, sha256_of
 
 logger = logging.getLogger(__name__)
-
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
-
 _LONGEST_WAIT_SECONDS = 120.0
-
 _PAGE_TYPES = ("text/html", "application/xhtml", "application/xml", "text/xml")
-
 _CONNECTION_PREFIX = re.compile(r"^(<[^>]*>|HTTPS?Connection\([^)]*\)): ")  # of no use to a user
 
 
@@ -150,15 +146,10 @@ def _reason(error: BaseException) -> str:
 
 
 _CHUNK_BYTES = 1 << 16  # what is lost at most when a connection drops
-
 _TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of an answer
-
 _ATTEMPTS = 5  # in a row without a new byte
-
 _ATTEMPTS_TO_CONNECT = 3  # without network nobody wants to wait long
-
 _FIRST_WAIT_SECONDS = 1.0  # doubled each time
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -173,12 +164,7 @@ class Fetcher:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        model_name: str,
-        progress: bool,
-        sleep: Callable[[float], None] = time.sleep,
+        self, folder: Path, *, model_name: str, progress: bool, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.folder = folder
         self.model_name = model_name

@@ -65,7 +65,6 @@ _OPENAI_NAMES = (
 )  # fmt: skip
 
 _VOCABULARY = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")
-
 _MERGES = (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5")
 
 # Bytes and sha256 of each published file, those of both sources together; None where the publisher gives no number.
@@ -199,12 +198,7 @@ class Download:
     expected_bytes: int  # as published, or a guess to check the disk with
 
 
-def downloads_of(
-    known: KnownModel,
-    *,
-    source: str = "huggingface",
-    base_url: str | None = None,
-) -> list[Download]:
+def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: str | None = None) -> list[Download]:
     """The files of a model in the order of fetching, weights last; none for a built-in model.
 
     Raises:

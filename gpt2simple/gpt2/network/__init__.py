@@ -1,14 +1,13 @@
 """GPT-2's arithmetic, as pure functions of its weights by canonical name (docs/architecture.md).
 
-Two forward passes stand side by side, because what is fast differs; each part of one names its twin in the other:
+There are two forward passes, each fast at its own task; each part of one names its twin in the other:
 
 * training and scoring, `transformer`: whole windows of a batch, with gradients, dropout and a sliced `loss`;
 * decoding, `cached`: a few new tokens over key/value caches, compiled as a whole by XLA.
 
-Written apart from transformers' layers because training needs three things that those do not have: dropout whose masks
+transformers' layers are not used because training needs three things that they do not have: dropout whose masks
 are a function of (seed, step, layer), a head and loss that never hold the logits of a whole window in float32, and
-products in bfloat16 over float32 variables without touching Keras's global policy. Knows no optimizer, no file and no
-text.
+products in bfloat16 over float32 variables without touching Keras's global policy.
 
 Letters for shapes, in comments on the lines that make tensors: B batch, T time (tokens), N = B*T rows, V vocabulary,
 E width, H heads, D head width, F features of a layer, L layers, S a slice of N or T, A accumulated micro-batches.

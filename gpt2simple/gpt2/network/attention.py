@@ -12,16 +12,14 @@ the softmax's sum left to the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
-from gpt2simple.gpt2.network.xla import run_after, xla_compiled
+from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 # Queries in a block, by the bytes of a number. Of the square at 1,024 tokens 256 compute 63 %, and 128 compute 56 % in
 # twice the calls; each measured some per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
-
 _SITES = 1 << 16  # the blocks of one layer have dropout sites of their own below this
 
 
@@ -34,11 +32,8 @@ def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tens
     """
 
     @tf.custom_gradient
-    def split(qkv: Tensor, bias: Tensor) -> Any:
-        def backward(*upstream: Tensor) -> tuple[Tensor, Tensor]:
-            return _split_heads_backward(*upstream)
-
-        return _split_heads_forward(qkv, bias, batch, heads), backward
+    def split(qkv: Tensor, bias: Tensor) -> WithGradient:
+        return _split_heads_forward(qkv, bias, batch, heads), lambda *upstream: _split_heads_backward(*upstream)
 
     return split(qkv, bias)
 
@@ -60,7 +55,7 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, dropout: Dro
         return apply_dropout(probabilities, dropout, site * _SITES + start)
 
     @tf.custom_gradient
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Any:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> WithGradient:
         outputs: list[Tensor] = []
         for start, end in _blocks(q):
             with tf.control_dependencies(outputs[-1:]):

@@ -1,17 +1,17 @@
 """GPT-2 with key/value caches, as compiled functions: read a prompt, put it in a row, decode one token for every row.
 
 The functions take weights and caches as arguments and are kept in the process by what shapes them, so that a second
-model of the same config compiles nothing. Knows no text, no sampling, and not which rows are in use.
+model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
 
 *The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
-it: a token's position in the text is in its position embedding, so attention does not care where its key lies. Thus one
-update serves all rows however their lengths differ, and a row can be replaced at any time.
+it: a token's position in the text is in its position embedding, so attention does not depend on where its key is.
+Thus one update serves all rows however their lengths differ, and a row can be replaced at any time.
 
 *The arithmetic is that of `transformer`, `attention` and `layers`*, and each part here names its twin there. It is
 written a second time because decoding multiplies a few rows with large matrices, and is compiled as a whole by XLA: the
 matrices are [out, in] and come first, layer norms are folded into them (`decode_weights`), and nothing has a gradient.
-What goes into a product ends in a division: XLA takes that for too costly to be computed anew inside the product for
-each output, which is what it does with sums, multiplications and even reshapes, at half to a tenth of the speed.
+Every input of a product ends in a division: XLA considers that too costly to recompute inside the product for each
+output, which is what it does with sums, multiplications and even reshapes, at half to a tenth of the speed.
 """
 
 from __future__ import annotations
@@ -21,27 +21,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf, xla_dynamic_update_slice
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf, xla_dynamic_update_slice
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, Matrix
 from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled
 
 KeysValues = tuple[Tensor, Tensor]
-
 Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
-
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v), each [N, E], to [N, E]
-
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
-
 _SHORTEST_PROMPT = 16
-
 _SHORTEST_CACHE = 256
+_MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
 
-_MASKED = -1e9  # far below any score, and finite: a row of nothing but masked slots still gives numbers
-
-# How often each function was traced, by its name and shapes: tests hold that nothing is compiled twice.
+# How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
 
 
@@ -54,25 +48,23 @@ def prompt_bucket(tokens: int, n_ctx: int) -> int:
 
 
 def cache_bucket(tokens: int, n_ctx: int) -> int:
-    """The slots of a cache that holds some tokens, and some to spare: a power of two from 256, at most the window's."""
+    """The slots of a cache for some tokens, and some to spare: a power of two from 256, at most the window's."""
     bucket = _SHORTEST_CACHE
     while bucket < tokens + _SPARE_SLOTS:
         bucket *= 2
     return min(bucket, n_ctx + _SPARE_SLOTS)
 
 
-def new_caches(config: ModelConfig, rows: int, slots: int) -> list[tuple[Variable, Variable]]:
+def new_caches(config: ModelConfig, rows: int, slots: int) -> Caches:
     """Empty keys and values of each layer, float32 [B*H, slots, D].
 
-    Three axes, as the products want them: a reshape between update and product makes XLA copy the whole cache.
+    Three axes, as the products take them: a reshape between update and product makes XLA copy the whole cache.
     """
     size = (rows * config.n_head, slots, config.head_width)
     return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(config.n_layer)]
 
 
-def select_rows(
-    caches: Caches, rows: Sequence[int], config: ModelConfig, *, shift: int = 0
-) -> list[tuple[Variable, Variable]]:
+def select_rows(caches: Caches, rows: Sequence[int], config: ModelConfig, *, shift: int = 0) -> Caches:
     """New caches that hold some rows of others, their rings shifted by a number of slots."""
     heads = [row * config.n_head + head for row in rows for head in range(config.n_head)]
 
@@ -205,7 +197,8 @@ def _block(
     qkv = _matmul(x / _deviation(x, config), c_attn) + b_attn  # (N, 3E)
     q, k, v = tf.split(qkv, 3, axis=-1)  # (N, E)
     x += _matmul(attend(q, k, v), attn_proj) + b_attn_proj  # (N, E)
-    inner = _gelu(_matmul(x / _deviation(x, config), c_fc) + b_fc)  # (N, 4E)
+    inner = _matmul(x / _deviation(x, config), c_fc) + b_fc  # (N, 4E)
+    inner /= 1.0 + tf.exp(gelu_exponent(inner))  # twin: `layers.bias_gelu`, which bounds the power for its gradient
     return x + (_matmul(inner, mlp_proj) + b_mlp_proj)
 
 
@@ -236,7 +229,9 @@ def _logits(x: Tensor, weights: DecodeWeights, config: ModelConfig) -> Tensor:
 def _matmul(x: Tensor, matrix: Matrix) -> Tensor:
     """x [N, in] times a matrix [out, in]: float32 [N, out]. Twin: `layers.matmul`."""
     w = matrix.values
-    if x.shape[0] <= _most_vectors(w.dtype):
+    # Up to how many rows are multiplied one by one; measured for GPT-2 124M on two cores.
+    most_vectors = 0 if has_gpu() else 1 if w.dtype == tf.float32 else 8
+    if x.shape[0] <= most_vectors:
         # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
         # a few rows a matrix comes from the cache for all but the first.
         product = tf.stack([tf.linalg.matvec(tf.cast(w, tf.float32), row) for row in tf.unstack(x)])  # (N, out)
@@ -255,18 +250,6 @@ def _matrix_first(w: Tensor, x: Tensor) -> Tensor:
     """
     product = tf.matmul(w, x, transpose_b=True)  # (..., out, N)
     return tf.linalg.matrix_transpose(tf.maximum(product, product.dtype.min))
-
-
-def _most_vectors(dtype: DType) -> int:
-    """Up to how many rows are multiplied one by one; measured for GPT-2 124M on two cores."""
-    if has_gpu():
-        return 0
-    return 1 if dtype == tf.float32 else 8
-
-
-def _gelu(x: Tensor) -> Tensor:
-    """Twin: `layers.bias_gelu`, which bounds the power for its backward pass."""
-    return x / (1.0 + tf.exp(gelu_exponent(x)))
 
 
 def _split_heads(x: Tensor, config: ModelConfig) -> Tensor:

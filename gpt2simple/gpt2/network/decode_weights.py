@@ -1,8 +1,7 @@
 """The copy of a model's weights that decoding uses, and a draft of it for speculative decoding.
 
 Decoding is limited by memory bandwidth, and XLA's products come near that limit where each output reads one contiguous
-row: the matrices are [out, in], and come first in a product (see `cached`). Knows nothing of caches, sampling or
-settings.
+row: the matrices are [out, in], and come first in a product (see `cached`).
 
 The draft is the same model with int8 weights. Reading the weights for one token takes a CPU as long as for several at
 once. So the draft proposes some tokens, each at a third of the time, and the exact weights verify them all in one step.
@@ -23,9 +22,7 @@ from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.transformer import flat_weights
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-
 _INT8_LARGEST = 127.0
-
 _ROWS_AT_A_TIME = 4096  # are quantised: TensorFlow keeps temporary memory on a CPU, 0.3 GB of it for an embedding
 
 
@@ -75,15 +72,9 @@ def decode_weights(variables: Mapping[str, Variable], config: ModelConfig, preci
         folded = [_fold(weights, f"h.{number}.", name) for name in PROJECTIONS]
         matrices.append([to_matrix(weight, precision) for weight, _ in folded])
         biases.append(tf.concat([bias for _, bias in folded], axis=0))  # (9E,)
-    wte = to_matrix(weights["wte.weight"], precision)  # (V, E)
-    return DecodeWeights(
-        wte=wte,
-        head=wte,
-        wpe=_centre(weights["wpe.weight"]),
-        biases=tf.stack(biases),
-        final_norm=tf.stack([weights["ln_f.weight"], weights["ln_f.bias"]]),
-        matrices=matrices,
-    )
+    wte, wpe = to_matrix(weights["wte.weight"], precision), _centre(weights["wpe.weight"])  # (V, E), (n_ctx, E)
+    norm = tf.stack([weights["ln_f.weight"], weights["ln_f.bias"]])  # (2, E)
+    return DecodeWeights(wte=wte, head=wte, wpe=wpe, biases=tf.stack(biases), final_norm=norm, matrices=matrices)
 
 
 def _fold(weights: Mapping[str, Tensor], layer: str, name: str) -> tuple[Tensor, Tensor]:
@@ -123,9 +114,7 @@ def _to_int8(rows: Tensor) -> Matrix:
 
 
 DRAFT_TOKENS = 7  # proposed at a time: with the one that is certain, eight rows, which fill XLA's products
-
 _DRAFT_PRECISION = "int8"
-
 _SMALLEST_EMBEDDING = 1 << 23  # numbers from which decoding waits for memory, not for the host
 
 
@@ -137,8 +126,8 @@ def draft_pays(weights: DecodeWeights) -> bool:
     """
     if weights.wte.values.dtype != tf.float32 or has_gpu():
         return False
-    embedding = _size(weights.wte)
-    layers = sum(_size(matrix) for layer in weights.matrices for matrix in layer)
+    embedding = int(weights.wte.values.shape.num_elements())
+    layers = sum(int(matrix.values.shape.num_elements()) for layer in weights.matrices for matrix in layer)
     # A float32 number has four bytes, one of the draft's one; decoding shares only the embedding with the model.
     return embedding >= _SMALLEST_EMBEDDING and layers + embedding <= 4 * embedding
 
@@ -147,7 +136,3 @@ def draft_of(weights: DecodeWeights) -> DecodeWeights:
     """The draft of float32 weights, which shares with them all but matrices and head."""
     matrices = [[to_matrix(matrix.values, _DRAFT_PRECISION) for matrix in layer] for layer in weights.matrices]
     return weights._replace(head=to_matrix(weights.head.values, _DRAFT_PRECISION), matrices=matrices)
-
-
-def _size(matrix: Matrix) -> int:
-    return int(matrix.values.shape.num_elements())

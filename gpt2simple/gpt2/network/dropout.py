@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from gpt2simple.backend.tensorflow import Tensor, tf
 
 _LEVELS = 1 << 16  # masks are drawn with 16 bits an element: half the random numbers of 32, rates exact to 1/65536
-
 _SEEDS = 1 << 31  # seeds that differ by a multiple of it share their masks: seed and site fill one int64
 
 

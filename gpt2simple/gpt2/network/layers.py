@@ -1,19 +1,17 @@
-"""The parts of a block that are not attention: layer norm, linear maps, GELU; with gradients written by hand.
+"""The parts of a block that are not attention: layer norm, linear maps, GELU; with hand-written gradients.
 
-Arithmetic other than matrix products is float32 whatever the dtype of the products. Decoding has forms of its own, in
-`cached`, which share what is said to be shared here.
+Arithmetic other than matrix products is float32 whatever the dtype of the products. `cached` has forms of its own for
+decoding; both share `gelu_exponent`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, tf
-from gpt2simple.gpt2.network.xla import run_after, xla_compiled
+from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
-
 _GELU_CUBIC = 0.044715
 
 
@@ -34,13 +32,9 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
     """
 
     @tf.custom_gradient
-    def norm(x: Tensor, scale: Tensor, offset: Tensor) -> Any:
+    def norm(x: Tensor, scale: Tensor, offset: Tensor) -> WithGradient:
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
-
-        def backward(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return _layer_norm_backward(x, scale, means, deviations, upstream)
-
-        return y, backward
+        return y, lambda upstream: _layer_norm_backward(x, scale, means, deviations, upstream)
 
     return norm(x, scale, offset)
 
@@ -100,7 +94,7 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
         return tf.matmul(x, weight)
 
     @tf.custom_gradient
-    def multiply(x: Tensor, weight: Tensor) -> Any:
+    def multiply(x: Tensor, weight: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
             (again,) = run_after(upstream, [weight])
             d_x = tf.matmul(upstream, _round(again, tf.zeros([], x.dtype)), transpose_b=True)  # (N, in)
@@ -118,13 +112,9 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
 
 
 @tf.custom_gradient
-def add_bias(x: Tensor, bias: Tensor) -> Any:
+def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
     """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _add_bias_backward(upstream, tf.zeros([], x.dtype))
-
-    return _add_bias_forward(x, bias), backward
+    return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
 
 
 @xla_compiled
@@ -138,7 +128,7 @@ def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @tf.custom_gradient
-def bias_gelu(x: Tensor, bias: Tensor) -> Any:
+def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
     """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of x + bias.
 
     Args:
@@ -147,11 +137,7 @@ def bias_gelu(x: Tensor, bias: Tensor) -> Any:
 
     The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
     """
-
-    def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return _bias_gelu_backward(x, bias, upstream)
-
-    return _bias_gelu_forward(x, bias), backward
+    return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
 
 
 @xla_compiled

@@ -2,8 +2,8 @@
 
 1,024 rows of 50,257 logits are 206 MB in float32, and a plain graph holds several copies. Here a slice of rows goes
 from states to loss and to the gradients of both factors at once (the idea of Liger Kernel's fused linear cross-entropy;
-Hsu et al., 2024), so that no logits outlive their slice. The caller hands the gradient of the states to the tape of the
-blocks.
+Hsu et al., 2024), so that no logits outlive their slice. The caller passes the gradient of the states to the tape
+of the blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.gpt2.network.xla import xla_compiled
 
 SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
-
 LOSS_ROWS = 128  # of a slice that the gradient is computed for at a time; 32 to 256 measured equal
-
 _COMMON_TOKENS = 1024
-
 _ALIGNED = 128  # rows: products with 50,304 columns take 10 % less time than with 50,257
 
 
@@ -29,8 +26,8 @@ class LossGradients(NamedTuple):
     Attributes:
         nats: float32 scalar, summed over the rows and not scaled.
         states: gradient of ``scale * nats`` for the states, [N, E] in their dtype.
-        embedding: the same for the matrix, [V, E] with its padding, or None where it was not requested: as the product
-            returned it where there is one slice, else the float32 sum.
+        embedding: the same for the matrix, [V, E] with its padding, or None if it was not requested: as the product
+            returned it if there is one slice, else the float32 sum.
     """
 
     nats: Tensor
@@ -75,7 +72,7 @@ def map_logits(function: Callable[..., Any], states: Tensor, matrix: Tensor, *by
     """
     results: list[Any] = []
     for rows in _slices(states, matrix):
-        # One slice at a time: else the executor computes, and holds, all of them at once.
+        # One slice at a time: else the executor computes, and keeps, all of them at once.
         with tf.control_dependencies(tf.nest.flatten(results[-1:])):
             part = tf.identity(states[rows])  # (S, E)
         results.append(function(logits(part, matrix), *(array[rows] for array in by_row)))
@@ -102,15 +99,9 @@ def summed_loss(
 
 
 def loss_gradients(
-    states: Tensor,
-    matrix: Tensor,
-    targets: Tensor,
-    loss_mask: Tensor,
-    scale: Tensor,
-    *,
-    vocabulary: int | None = None,
-    with_embedding: bool = True,
-) -> LossGradients:
+    states: Tensor, matrix: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, *,
+    vocabulary: int | None = None, with_embedding: bool = True,
+) -> LossGradients:  # fmt: skip
     """The cross-entropy and its gradients.
 
     Args:
@@ -160,13 +151,13 @@ def _loss_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """The summed loss of a slice's logits [S, V] and its gradient for them, ``LOSS_ROWS`` at a time.
 
-    XLA holds the exponentials of all rows that it is given, in float32: of the whole slice they would be 206 MB.
+    XLA keeps the exponentials of all rows passed to it in float32: of the whole slice they would be 206 MB.
     """
     nats, parts = tf.zeros([]), []
     for start in range(0, scores.shape[0], LOSS_ROWS):
         rows = slice(start, min(start + LOSS_ROWS, scores.shape[0]))
         with tf.control_dependencies([nats]):
-            part = tf.identity(scores[rows])  # (LOSS_ROWS, V)
+            part = tf.identity(scores[rows])  # (at most LOSS_ROWS, V)
         part_nats, d_part = _rows_loss_and_gradient(part, targets[rows], loss_mask[rows], scale, vocabulary)
         nats += part_nats
         parts.append(d_part)

@@ -36,14 +36,9 @@ def is_matrix(name: str) -> bool:
 
 
 def hidden_states(
-    weights: Mapping[str, Tensor],
-    tokens: Tensor,
-    config: ModelConfig,
-    dtype: DType = tf.float32,
-    *,
-    dropout: DropoutKey | None = None,
-    gradient_checkpointing: bool = False,
-) -> Tensor:
+    weights: Mapping[str, Tensor], tokens: Tensor, config: ModelConfig, dtype: DType = tf.float32, *,
+    dropout: DropoutKey | None = None, gradient_checkpointing: bool = False,
+) -> Tensor:  # fmt: skip
     """The states that the head turns into logits, after the final norm.
 
     Args:
@@ -73,14 +68,9 @@ def hidden_states(
 
 
 def _block(
-    x: Tensor,
-    layer: tuple[Tensor, ...],
-    config: ModelConfig,
-    dtype: DType,
-    batch: int,
-    dropout: DropoutKey | None,
-    site: int,
-) -> Tensor:
+    x: Tensor, layer: tuple[Tensor, ...], config: ModelConfig, dtype: DType, batch: int,
+    dropout: DropoutKey | None, site: int,
+) -> Tensor:  # fmt: skip
     """One pre-norm transformer block (Radford et al., 2019) on x, float32 [N, E]. Twin: `cached._block`."""
     w = dict(zip(BLOCK_WEIGHTS, layer, strict=True))
     epsilon = config.layer_norm_epsilon

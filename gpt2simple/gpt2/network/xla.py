@@ -4,7 +4,7 @@ On a CPU the matrix products run fastest in oneDNN, outside XLA, while element-w
 only the latter are compiled, each for itself, within the surrounding graph. On a GPU the whole step is compiled and
 these functions are simply inlined.
 
-Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency holds it back.
+Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency delays it.
 XLA, which compiles the whole step on a GPU, drops control dependencies and computes equal expressions once: a block
 that is recomputed to save memory would be kept in memory instead. An optimization barrier keeps the two apart.
 """
@@ -14,15 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import (
-    Tensor,
-    Variable,
-    call_concrete,
-    in_xla,
-    quiet_stderr,
-    tf,
-    xla_optimization_barrier,
-)
+from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
+
+WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
 
 def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,9 +41,9 @@ def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     """
 
     @tf.custom_gradient
-    def run(*inputs: Tensor) -> Any:
+    def run(*inputs: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> list[Tensor]:
-            # Not before the gradient is due: else every block would be recomputed at once, and all of them held.
+            # Not before the gradient is due: else all blocks would be recomputed at once and kept in memory.
             again = run_after(upstream, inputs)
             with tf.GradientTape() as tape:
                 tape.watch(again)
@@ -99,4 +93,4 @@ class Compiled:
 
 
 def _flat(arguments: Any) -> list[Any]:
-    return [x.handle if isinstance(x, Variable) else x for x in tf.nest.flatten(arguments)]
+    return [x.handle if isinstance(x, tf.Variable) else x for x in tf.nest.flatten(arguments)]

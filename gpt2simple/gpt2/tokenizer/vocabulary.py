@@ -28,7 +28,6 @@ def _symbols() -> tuple[str, ...]:
 
 
 SYMBOLS = _symbols()  # by byte value
-
 _BYTE_OF = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
 
 

@@ -1,4 +1,4 @@
-"""The observers of a run as one observer, in which a failing member never costs the user the run.
+"""The callbacks of a run as one callback, in which a failing member never costs the user the run.
 
 Knows the standard members and their order; nothing of what they do.
 """
@@ -10,16 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+from gpt2simple.runs import records
 from gpt2simple.runs.metrics import MetricsFiles
-from gpt2simple.runs.records import (
-    EndRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Observer,
-    RunPlan,
-    SampleRecord,
-    StepRecord,
-)
 from gpt2simple.runs.samples import SampleFiles
 from gpt2simple.training.callbacks.plot import LossPlot
 from gpt2simple.training.callbacks.progress import Progress
@@ -28,45 +20,45 @@ from gpt2simple.training.callbacks.tensorboard import TensorBoardEvents
 logger = logging.getLogger(__name__)
 
 
-class ObserverGroup(Observer):
-    """Passes every call on to its members, in order; a member that raises is reported once and left out from then on.
+class CallbackGroup(records.TrainingCallback):
+    """Calls its members in order; a member that raises is reported once and not called again.
 
-    Only ``Exception`` is held back: Ctrl-C and ``SystemExit`` go through.
+    Only ``Exception`` is caught: Ctrl-C and ``SystemExit`` propagate.
 
     Args:
-        observers: the members; the order matters where one reads what another writes (metric files come first).
+        callbacks: the members; the order matters where one reads what another writes (metric files come first).
     """
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._members = list(observers)
+    def __init__(self, callbacks: Iterable[records.TrainingCallback]) -> None:
+        self._members = list(callbacks)
 
     @property
-    def members(self) -> tuple[Observer, ...]:
+    def members(self) -> tuple[records.TrainingCallback, ...]:
         """The members still called."""
         return tuple(self._members)
 
-    def on_start(self, plan: RunPlan) -> None:
+    def on_start(self, plan: records.RunPlan) -> None:
         self._call("on_start", plan)
 
-    def on_step(self, record: StepRecord) -> None:
+    def on_step(self, record: records.StepRecord) -> None:
         self._call("on_step", record)
 
-    def on_epoch(self, record: EpochRecord) -> None:
+    def on_epoch(self, record: records.EpochRecord) -> None:
         self._call("on_epoch", record)
 
-    def on_evaluation(self, record: EvaluationRecord) -> None:
+    def on_evaluation(self, record: records.EvaluationRecord) -> None:
         self._call("on_evaluation", record)
 
-    def on_sample(self, record: SampleRecord) -> None:
+    def on_sample(self, record: records.SampleRecord) -> None:
         self._call("on_sample", record)
 
     def on_save(self, step: int, path: Path) -> None:
         self._call("on_save", step, path)
 
-    def on_notice(self, text: str) -> None:
-        self._call("on_notice", text)
+    def on_message(self, text: str) -> None:
+        self._call("on_message", text)
 
-    def on_end(self, record: EndRecord) -> None:
+    def on_end(self, record: records.EndRecord) -> None:
         self._call("on_end", record)
 
     def _call(self, method: str, *arguments: Any) -> None:
@@ -77,15 +69,15 @@ class ObserverGroup(Observer):
                 self._members.remove(member)
                 logger.info(
                     f"{type(member).__name__} failed in {method} ({type(error).__name__}: {error}); "
-                    "training goes on without it."
+                    "training continues without it."
                 )
 
 
-def standard_observers(run_dir: Path, *, stream: TextIO | None = None) -> list[Observer]:
+def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[records.TrainingCallback]:
     """Metric files, samples, picture, TensorBoard events and progress for the run in ``run_dir``.
 
     The metric files come first: when a run is resumed they drop what the others must not read. Progress comes last, so
-    that what it announces is on the disk.
+    that what it reports is already on disk.
 
     Args:
         run_dir: the run's folder.

@@ -15,7 +15,6 @@ from gpt2simple.backend.tensorflow import keras, loaded_keras3
 from gpt2simple.errors import SettingsError
 
 _MOMENTS = tuple(f"on_{mode}_{edge}" for mode in ("train", "test", "predict") for edge in ("begin", "end"))
-
 _BATCH_MOMENTS = tuple(f"on_{mode}_batch_{edge}" for mode in ("train", "test", "predict") for edge in ("begin", "end"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpt2simple.runs import metrics
 from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.figure import loss_figure, to_png
-from gpt2simple.runs.records import EndRecord, EvaluationRecord, Observer, RunPlan, StepRecord
+from gpt2simple.runs.records import EndRecord, EvaluationRecord, RunPlan, StepRecord, TrainingCallback
 from gpt2simple.storage.files import atomic_write
 
 FILE_NAME = "loss.png"
@@ -18,7 +18,7 @@ FILE_NAME = "loss.png"
 _LARGEST_SHARE_OF_TIME = 0.02
 
 
-class LossPlot(Observer):
+class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
     Skips a drawing that would bring the time spent on them above 2 % of the run's; never the last.

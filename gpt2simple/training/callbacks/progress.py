@@ -12,38 +12,33 @@ from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
-from gpt2simple.runs import metrics, samples
+from gpt2simple.runs import metrics, records, samples
 from gpt2simple.runs.curves import HeldOutTrend
-from gpt2simple.runs.records import (
-    EndRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Observer,
-    RunPlan,
-    SampleRecord,
-    StepRecord,
-)
 
 _SAMPLE_LINES = 8
-
 _SAMPLE_CHARACTERS = 500
 
 
-def start_line(plan: RunPlan) -> str:
+def start_line(plan: records.RunPlan) -> str:
     """Which steps the run is about to take."""
     run = f"{plan.run_dir.name} ({plan.model_name})"
     if plan.last_step is None:
-        return f"{run}: from step {plan.first_step + 1:,} until held-out loss stops falling"
+        return f"{run}: from step {plan.first_step + 1:,} until held-out loss stops improving"
     epochs = plan.last_step / plan.steps_per_epoch
     return f"{run}: steps {plan.first_step + 1:,} to {plan.last_step:,} ({epochs:,.1f} epochs)"
 
 
-def step_line(record: StepRecord, plan: RunPlan, held_out: EvaluationRecord | None, seconds_left: float | None) -> str:
+def step_line(
+    record: records.StepRecord,
+    plan: records.RunPlan,
+    held_out: records.EvaluationRecord | None,
+    seconds_left: float | None,
+) -> str:
     """A step in one line.
 
     Args:
-        held_out: the latest look at the held-out text, if any.
-        seconds_left: None where it is not known.
+        held_out: the latest evaluation, if any.
+        seconds_left: None: unknown.
     """
     of = f"/{plan.last_step}" if plan.last_step is not None else ""
     known = "" if held_out is None else f"  held-out {held_out.loss:.3f}"
@@ -54,14 +49,14 @@ def step_line(record: StepRecord, plan: RunPlan, held_out: EvaluationRecord | No
     )
 
 
-def bar_note(record: StepRecord, held_out: EvaluationRecord | None) -> str:
+def bar_note(record: records.StepRecord, held_out: records.EvaluationRecord | None) -> str:
     """The same beside a bar, short enough for a terminal of 80 columns."""
     known = "" if held_out is None else f" held-out {held_out.loss:.2f}"
     return f"loss {record.loss:.2f} smoothed {record.smoothed_loss:.2f}{known} {record.tokens_per_second:,.0f} tokens/s"
 
 
-def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
-    """A look at the held-out text, beside the best one. ``trend`` has taken the record into account."""
+def evaluation_line(record: records.EvaluationRecord, trend: HeldOutTrend) -> str:
+    """An evaluation, beside the best one. ``trend`` includes the record."""
     if trend.best is None or trend.best.step == record.step:
         standing = "the best so far"
     else:
@@ -69,29 +64,29 @@ def evaluation_line(record: EvaluationRecord, trend: HeldOutTrend) -> str:
     return f"step {record.step}: held-out loss {record.figures.text()} ({standing})"
 
 
-def stopped_falling_line(best: EvaluationRecord, plan: RunPlan) -> str:
-    """For a run that goes to its end: where it stopped learning and began to memorise."""
+def stopped_improving_line(best: records.EvaluationRecord, plan: records.RunPlan) -> str:
+    """For a run that continues to its last step: where it stopped improving."""
     if best.step == 0:  # nothing was learned at all, and there is no checkpoint of before the first step
         return (
-            f"Held-out loss has not fallen below that of the model before training ({best.loss:.3f}): the text is "
-            "learned by heart, or the learning_rate is too high."
+            f"Held-out loss has not improved on that of the model before training ({best.loss:.3f}): the model is "
+            "memorising the text, or the learning_rate is too high."
         )
     return (
-        f"Held-out loss has not fallen since step {best.step} ({best.loss:.3f}): from there on the model learns the "
-        f"text by heart. Training goes on to step {plan.last_step}, as asked; step {best.step} is kept as the best."
+        f"Held-out loss has not improved since step {best.step} ({best.loss:.3f}): since then the model has been "
+        f"memorising the text. Training continues to step {plan.last_step}; step {best.step} is kept as the best."
     )
 
 
-def epoch_line(record: EpochRecord) -> str:
-    """The mean loss of a pass over the text."""
+def epoch_line(record: records.EpochRecord) -> str:
+    """The mean training loss of an epoch."""
     return f"epoch {record.epoch} ended at step {record.step}: mean training loss {record.train_loss:.3f} nats/token"
 
 
-def sample_lines(record: SampleRecord, file: str) -> str:
+def sample_lines(record: records.SampleRecord, file: str) -> str:
     """What the model wrote, cut to a few lines.
 
     Args:
-        file: where the whole sample stands, from the run's folder.
+        file: that holds the whole sample, relative to the run's folder.
     """
     text = _without_controls(record.text.strip())
     shown = "\n".join(text[:_SAMPLE_CHARACTERS].splitlines()[:_SAMPLE_LINES])
@@ -99,40 +94,39 @@ def sample_lines(record: SampleRecord, file: str) -> str:
     return f"--- sample at step {record.step} ---\n{shown}{more}\n---"
 
 
-def end_line(record: EndRecord, trend: HeldOutTrend) -> str:
-    """How the run ended, and how to go on where it did not end by itself."""
+def end_line(record: records.EndRecord, trend: HeldOutTrend) -> str:
+    """How the run ended, and how to continue it if it was stopped."""
     best = f" Best held-out loss: {trend.best.loss:.3f} at step {trend.best.step}." if trend.best else ""
-    told = {
+    line = {
         "finished": f"Finished at step {record.step}.{best}",
-        "patience": f"Stopped at step {record.step}: held-out loss no longer falls.{best}",
+        "patience": f"Stopped at step {record.step}: held-out loss no longer improves.{best}",
         "callback": f"Stopped by a callback at step {record.step}.{best}",
         "interrupted": f"Interrupted after step {record.step}.{best}",
         "failed": f"Training failed after step {record.step}.{best}",
     }.get(record.reason, f"Ended at step {record.step} ({record.reason}).{best}")
     by_plan = record.reason in ("finished", "patience", "callback")
-    return told if by_plan or not record.resume_hint else f"{told} {record.resume_hint}"
+    return line if by_plan or not record.resume_hint else f"{line} {record.resume_hint}"
 
 
 def _without_controls(text: str) -> str:
-    """The text without what a terminal would obey: a model can write escape sequences too."""
+    """The text without control characters: a model may write escape sequences, which a terminal would obey."""
     return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)
 
 
 _BAR_WITH_END = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
-
 _BAR_WITHOUT_END = "step {n_fmt} {elapsed}{postfix}"
 
 
-class Progress(Observer):
-    """Shows a run as it goes.
+class Progress(records.TrainingCallback):
+    """Shows the progress of a run.
 
     In a terminal or notebook, a bar with loss, smoothed loss, held-out loss, tokens/s and time left. Elsewhere a line
-    every ``print_every`` steps (`RunPlan`). Held-out losses, samples and notices are lines in both.
+    every ``print_every`` steps (`RunPlan`). Evaluations, samples and messages are lines in both.
 
     Args:
         stream: where it is shown; None: standard error, as it is when the run starts.
         bar: True shows a bar, False lines; None: a bar where the stream is a terminal or a notebook.
-        clock: seconds that only grow, for the time left.
+        clock: monotonic time in seconds, for the time left.
     """
 
     def __init__(
@@ -141,13 +135,13 @@ class Progress(Observer):
         self._given_stream = stream
         self._wants_bar = bar
         self._clock = clock
-        self._plan: RunPlan | None = None
+        self._plan: records.RunPlan | None = None
         self._bar: Any = None
         self._trend = HeldOutTrend()
-        self._said_stopped_falling = False
+        self._said_stopped_improving = False
         self._first_step_done: tuple[int, float] | None = None  # step and time: the first step compiles and is slow
 
-    def on_start(self, plan: RunPlan) -> None:
+    def on_start(self, plan: records.RunPlan) -> None:
         self._plan = plan
         earlier = metrics.read(plan.run_dir).evaluations if plan.first_step else []
         self._trend = HeldOutTrend(record for record in earlier if record.step <= plan.first_step)
@@ -162,7 +156,7 @@ class Progress(Observer):
                 dynamic_ncols=True,
             )
 
-    def on_step(self, record: StepRecord) -> None:
+    def on_step(self, record: records.StepRecord) -> None:
         assert self._plan is not None, "a step before the start"
         if self._bar is not None:
             self._bar.set_postfix_str(bar_note(record, self._trend.latest), refresh=False)
@@ -172,35 +166,35 @@ class Progress(Observer):
         if record.step % self._plan.print_every == 0 or record.step == self._plan.last_step:
             self._say(step_line(record, self._plan, self._trend.latest, seconds_left))
 
-    def on_epoch(self, record: EpochRecord) -> None:
+    def on_epoch(self, record: records.EpochRecord) -> None:
         self._say(epoch_line(record))
 
-    def on_evaluation(self, record: EvaluationRecord) -> None:
+    def on_evaluation(self, record: records.EvaluationRecord) -> None:
         self._trend.add(record)
         self._say(evaluation_line(record, self._trend))
-        self._say_once_that_it_stopped_falling(record.step)
+        self._say_once_that_it_stopped_improving(record.step)
 
-    def on_sample(self, record: SampleRecord) -> None:
+    def on_sample(self, record: records.SampleRecord) -> None:
         self._say(sample_lines(record, f"{samples.FOLDER_NAME}/{samples.file_name(record.step)}"))
 
-    def on_notice(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         self._say(text)
 
-    def on_end(self, record: EndRecord) -> None:
+    def on_end(self, record: records.EndRecord) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
         self._say(end_line(record, self._trend))
 
-    def _say_once_that_it_stopped_falling(self, step: int) -> None:
-        """A run that stops by patience says so at its end; only one that goes on needs the remark."""
+    def _say_once_that_it_stopped_improving(self, step: int) -> None:
+        """Only a run that continues needs the line; one that stops by patience says so at its end."""
         plan, best = self._plan, self._trend.best
         goes_on = plan is not None and plan.last_step is not None and step < plan.last_step
         if plan is None or best is None or not goes_on or not self._trend.has_stopped_falling:
             return
-        if not self._said_stopped_falling:
-            self._said_stopped_falling = True
-            self._say(stopped_falling_line(best, plan))
+        if not self._said_stopped_improving:
+            self._said_stopped_improving = True
+            self._say(stopped_improving_line(best, plan))
 
     @property
     def _stream(self) -> TextIO | None:
@@ -213,7 +207,7 @@ class Progress(Observer):
         return (self._given_stream is None and _in_notebook()) or bool(isatty and isatty())
 
     def _seconds_left(self, step: int) -> float | None:
-        """From the mean pace since the first step, looks at the held-out text and saving included."""
+        """From the mean speed since the first step, evaluations and saving included."""
         now = self._clock()
         if self._first_step_done is None:
             self._first_step_done = (step, now)

@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.runs.records import (
-    EndRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Observer,
-    RunPlan,
-    SampleRecord,
-    StepRecord,
-)
+from gpt2simple.runs import records
 
 FOLDER_NAME = "tensorboard"
 
 
-class TensorBoardEvents(Observer):
+class TensorBoardEvents(records.TrainingCallback):
     """Writes the curves as scalars and the samples as text. Each session of a run adds a file.
 
     The training curves get a point every ``print_every`` steps (`RunPlan`): a point of every step would cost a
@@ -37,11 +29,11 @@ class TensorBoardEvents(Observer):
         self._writer: Any = None
         self._steps_between = 1
 
-    def on_start(self, plan: RunPlan) -> None:
+    def on_start(self, plan: records.RunPlan) -> None:
         self._steps_between = plan.print_every
         self._writer = tf.summary.create_file_writer(str(self._folder))
 
-    def on_step(self, record: StepRecord) -> None:
+    def on_step(self, record: records.StepRecord) -> None:
         if record.step % self._steps_between:
             return
         self._scalars(
@@ -55,21 +47,21 @@ class TensorBoardEvents(Observer):
             },
         )
 
-    def on_epoch(self, record: EpochRecord) -> None:
+    def on_epoch(self, record: records.EpochRecord) -> None:
         self._scalars(record.step, {"train/epoch_loss": record.train_loss})
 
-    def on_evaluation(self, record: EvaluationRecord) -> None:
+    def on_evaluation(self, record: records.EvaluationRecord) -> None:
         values = {f"held_out/{name}": value for name, value in record.figures.best().items()}
         self._scalars(record.step, values)
         self._writer.flush()
 
-    def on_sample(self, record: SampleRecord) -> None:
+    def on_sample(self, record: records.SampleRecord) -> None:
         # TensorBoard reads text as Markdown; indented by four it is shown as it is.
         shown = "\n".join(f"    {line}" for line in record.text.splitlines())
         with self._writer.as_default(step=record.step):
             tf.summary.text("sample", shown)
 
-    def on_end(self, record: EndRecord) -> None:
+    def on_end(self, record: records.EndRecord) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -131,7 +131,7 @@ download._fetch_model(small_model(), Path(sys.argv[2]), source="huggingface", ba
 
 
 def start_child(download: Download) -> subprocess.Popen[str]:
-    arguments = [download.server.address, str(download.model_dir), str(ROOT)]
+    arguments = [download.server.address, str(download.folder), str(ROOT)]
     return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True)
 
 

@@ -99,7 +99,7 @@ def test_a_product_in_16_bits_rounds_the_weight_and_keeps_its_gradient_small():
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
-def test_parts_give_the_dtype_that_is_asked_for(dtype):
+def test_parts_return_the_requested_dtype(dtype):
     normed = layer_norm(tf.constant(X), tf.ones([8]), tf.constant(BIAS), 1e-5, dtype)
     mapped = matmul(normed, tf.eye(8))
     assert normed.dtype == mapped.dtype == bias_gelu(mapped, tf.constant(BIAS)).dtype == dtype

@@ -1,4 +1,4 @@
-"""A group of observers: everyone is called, and nobody can stop the run."""
+"""A group of callbacks: everyone is called, and nobody can stop the run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from gpt2simple.runs.records import EndRecord, Observer, SampleRecord
-from gpt2simple.training.callbacks.base import ObserverGroup
+from gpt2simple.runs.records import EndRecord, SampleRecord, TrainingCallback
+from gpt2simple.training.callbacks.base import CallbackGroup
 
 SAMPLE = SampleRecord(step=3, text="to be")
 END = EndRecord(step=3, reason="finished", best_step=None, resume_hint="")
 
 
-class Remembering(Observer):
+class Remembering(TrainingCallback):
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
@@ -24,7 +24,7 @@ class Remembering(Observer):
         return lambda *arguments: self.calls.append((name, arguments))
 
 
-class Failing(Observer):
+class Failing(TrainingCallback):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
@@ -34,8 +34,8 @@ class Failing(Observer):
 
 def test_every_method_of_an_observer_reaches_every_member_with_its_arguments(messages: list[str]) -> None:
     members = [Remembering(), Remembering()]
-    group = ObserverGroup(members)
-    methods = [name for name in vars(Observer) if name.startswith("on_")]
+    group = CallbackGroup(members)
+    methods = [name for name in vars(TrainingCallback) if name.startswith("on_")]
     for name in methods:
         arguments = (7, Path("step-7")) if name == "on_save" else (name,)
         getattr(group, name)(*arguments)
@@ -48,12 +48,12 @@ def test_every_method_of_an_observer_reaches_every_member_with_its_arguments(mes
 
 def test_a_failing_member_is_reported_once_and_left_out_while_the_others_go_on(messages: list[str]) -> None:
     witness = Remembering()
-    group = ObserverGroup([Failing(OSError(28, "No space left on device")), witness])
+    group = CallbackGroup([Failing(OSError(28, "No space left on device")), witness])
     group.on_sample(SAMPLE)
     group.on_sample(SAMPLE)
     group.on_end(END)
     assert messages == [
-        "Failing failed in on_sample (OSError: [Errno 28] No space left on device); training goes on without it."
+        "Failing failed in on_sample (OSError: [Errno 28] No space left on device); training continues without it."
     ]
     assert [name for name, _ in witness.calls] == ["on_sample", "on_sample", "on_end"]
     assert group.members == (witness,)
@@ -61,7 +61,7 @@ def test_a_failing_member_is_reported_once_and_left_out_while_the_others_go_on(m
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
 def test_an_interruption_goes_through(error: BaseException, messages: list[str]) -> None:
-    group = ObserverGroup([Failing(error)])
+    group = CallbackGroup([Failing(error)])
     with pytest.raises(type(error)):
         group.on_sample(SAMPLE)
     assert messages == []

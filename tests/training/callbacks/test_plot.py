@@ -39,13 +39,13 @@ def labels(figure: Figure) -> list[str]:
 
 
 def watch(run_dir: Path, steps: list, evaluations: list, **kwargs: object) -> LossPlot:
-    observer = LossPlot(run_dir, **kwargs)
-    observer.on_start(plan(run_dir, last_step=600))
+    callback = LossPlot(run_dir, **kwargs)
+    callback.on_start(plan(run_dir, last_step=600))
     for record in steps:
-        observer.on_step(record)
+        callback.on_step(record)
     for record in evaluations:
-        observer.on_evaluation(record)
-    return observer
+        callback.on_evaluation(record)
+    return callback
 
 
 def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting_begins(
@@ -58,7 +58,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
         "training, smoothed",
         "held-out",
         "best: step 200, 2.726 nats/token, 0.983 bits/byte",
-        "overfitting: held-out loss no longer falls",
+        "overfitting: held-out loss no longer improves",
     ]
     axes = drawn[-1].axes[0]
     assert axes.get_title() == "my$run$: tiny"
@@ -71,7 +71,7 @@ def test_an_overfitted_run_shows_both_curves_the_best_step_and_where_overfitting
 def test_a_healthy_run_has_no_such_zone(tmp_path: Path, drawn: list[Figure]) -> None:
     evaluations = [evaluation(n, 4 - n / 100, is_best=True) for n in (10, 20, 30)]
     watch(tmp_path, [step(n) for n in range(1, 31)], evaluations).on_end(end(30))
-    assert "overfitting: held-out loss no longer falls" not in labels(drawn[-1])
+    assert "overfitting: held-out loss no longer improves" not in labels(drawn[-1])
     assert not drawn[-1].axes[0].patches
 
 
@@ -92,10 +92,10 @@ def test_a_resumed_run_shows_what_went_before(tmp_path: Path, drawn: list[Figure
     for number in range(1, 31):
         files.on_step(step(number))
     files.on_evaluation(evaluation(20, 3.0, is_best=True))
-    observer = LossPlot(tmp_path)
-    observer.on_start(plan(tmp_path, first_step=20))
-    observer.on_step(step(21))
-    observer.on_end(end(21))
+    callback = LossPlot(tmp_path)
+    callback.on_start(plan(tmp_path, first_step=20))
+    callback.on_step(step(21))
+    callback.on_end(end(21))
     raw, _, held_out, _ = drawn[-1].axes[0].lines
     assert list(raw.get_xdata()) == list(range(1, 22))
     assert list(held_out.get_xdata()) == [20]
@@ -105,15 +105,15 @@ def test_the_picture_is_drawn_as_the_run_goes_but_takes_at_most_a_fiftieth_of_th
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     ticks = iter([0.0, 0.0, 1.0, 30.0, 50.9, 51.1, 51.1, 52.0, 52.0, 53.0])  # each picture takes a second or less
-    observer = watch(tmp_path, [step(1)], [], clock=lambda: next(ticks))
-    observer.on_evaluation(evaluation(1, 3.0, is_best=True))
+    callback = watch(tmp_path, [step(1)], [], clock=lambda: next(ticks))
+    callback.on_evaluation(evaluation(1, 3.0, is_best=True))
     assert len(drawn) == 1
-    observer.on_save(2, tmp_path / "step-2")  # at 30: too early
-    observer.on_evaluation(evaluation(2, 3.0, is_best=False))  # at 50.9: too early
+    callback.on_save(2, tmp_path / "step-2")  # at 30: too early
+    callback.on_evaluation(evaluation(2, 3.0, is_best=False))  # at 50.9: too early
     assert len(drawn) == 1
-    observer.on_save(3, tmp_path / "step-3")  # at 51.1
+    callback.on_save(3, tmp_path / "step-3")  # at 51.1
     assert len(drawn) == 2
-    observer.on_end(end(3))
+    callback.on_end(end(3))
     assert len(drawn) == 3
 
 

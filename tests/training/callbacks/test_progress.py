@@ -61,7 +61,7 @@ def test_a_run_without_a_known_end_says_until_when_and_promises_no_time(tmp_path
     progress.on_step(step(1))
     progress.on_step(step(2))
     first, _, last = stream.getvalue().splitlines()
-    assert first.endswith("(tiny): from step 1 until held-out loss stops falling")
+    assert first.endswith("(tiny): from step 1 until held-out loss stops improving")
     assert last == "step 2  epoch 0.05  loss 3.500  smoothed 3.500  512 tokens/s"
 
 
@@ -82,7 +82,7 @@ def test_a_look_at_the_held_out_text_is_told_beside_the_best_one(tmp_path: Path)
 
 
 def told_of_overfitting(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("Held-out loss has not fallen")]
+    return [line for line in text.splitlines() if line.startswith("Held-out loss has not improved")]
 
 
 def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling
     for record in evaluations:
         progress.on_evaluation(record)
     assert told_of_overfitting(stream.getvalue()) == [
-        "Held-out loss has not fallen since step 200 (2.726): from there on the model learns the text by heart. "
-        "Training goes on to step 600, as asked; step 200 is kept as the best."
+        "Held-out loss has not improved since step 200 (2.726): since then the model has been memorising the text. "
+        "Training continues to step 600; step 200 is kept as the best."
     ]
 
 
@@ -103,8 +103,8 @@ def test_a_run_that_never_beats_the_model_it_started_from_is_told_so(tmp_path: P
     for number in range(4):
         progress.on_evaluation(evaluation(number, 3.0 + number, is_best=number == 0))
     assert stream.getvalue().splitlines()[-1] == (
-        "Held-out loss has not fallen below that of the model before training (3.000): the text is learned by heart, "
-        "or the learning_rate is too high."
+        "Held-out loss has not improved on that of the model before training (3.000): the model is memorising the "
+        "text, or the learning_rate is too high."
     )
 
 
@@ -146,7 +146,7 @@ def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> N
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
     progress = Progress(stream)
-    progress.on_notice("na\u00efve")
+    progress.on_message("na\u00efve")
     assert raw.getvalue() == b"na?ve\n"
 
 
@@ -154,7 +154,7 @@ def test_a_console_that_lacks_a_letter_gets_a_question_mark(tmp_path: Path) -> N
     ("reason", "expected"),
     [
         ("finished", "Finished at step 9. Best held-out loss: 3.000 at step 5."),
-        ("patience", "Stopped at step 9: held-out loss no longer falls. Best held-out loss: 3.000 at step 5."),
+        ("patience", "Stopped at step 9: held-out loss no longer improves. Best held-out loss: 3.000 at step 5."),
         ("callback", "Stopped by a callback at step 9. Best held-out loss: 3.000 at step 5."),
         (
             "interrupted",
@@ -183,7 +183,7 @@ def test_a_terminal_gets_a_bar_with_the_same_numbers_and_lines_between(tmp_path:
     progress = started(stream, plan(tmp_path, first_step=40, last_step=last_step))
     progress.on_evaluation(evaluation(40, 3.9, is_best=True))
     progress.on_step(step(41, loss=3.5, smoothed=3.6))
-    progress.on_notice("a notice")
+    progress.on_message("a notice")
     progress.on_end(end(41))
     shown = re.split(r"[\r\n]", stream.getvalue())
     bars = [line for line in shown if "smoothed 3.60" in line]

@@ -1,4 +1,4 @@
-"""The observers of every run, together."""
+"""The callbacks of every run, together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from gpt2simple.runs import metrics
-from gpt2simple.training.callbacks.base import ObserverGroup, standard_observers
+from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from tests.helpers.records import end, evaluation, overfitted_run, plan, sample, step
 
 
@@ -18,7 +18,7 @@ def test_a_run_resumed_after_a_kill_leaves_a_folder_as_if_it_had_never_stopped(
     steps, evaluations = overfitted_run(100, every=20)
 
     def watch(run_dir: Path, first_step: int, last_step: int) -> None:
-        group = ObserverGroup(standard_observers(run_dir, stream=io.StringIO()))
+        group = CallbackGroup(standard_callbacks(run_dir, stream=io.StringIO()))
         group.on_start(plan(run_dir, first_step=first_step))
         for record in steps[first_step:last_step]:
             group.on_step(record)
@@ -46,7 +46,7 @@ def test_a_run_resumed_after_a_kill_leaves_a_folder_as_if_it_had_never_stopped(
 
 def test_a_run_goes_on_when_its_folder_cannot_be_written(tmp_path: Path, messages: list[str]) -> None:
     (tmp_path / "run1").write_text("a file where the folder should be", encoding="utf-8")
-    group = ObserverGroup(standard_observers(tmp_path / "run1", stream=io.StringIO()))
+    group = CallbackGroup(standard_callbacks(tmp_path / "run1", stream=io.StringIO()))
     group.on_start(plan(tmp_path / "run1"))
     group.on_step(step(1))
     group.on_evaluation(evaluation(1, 3.0, is_best=True))
