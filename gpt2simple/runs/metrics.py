@@ -58,15 +58,7 @@ def read(run_dir: Path) -> Metrics:
     for line in _lines(run_dir):
         if (record := _record(line, run_dir)) is not None:
             by_kind[line["kind"]][_step_of(line)] = record
-    in_order = {kind: [found[step] for step in sorted(found)] for kind, found in by_kind.items()}
-    return Metrics(
-        starts=in_order["start"],
-        steps=in_order["step"],
-        epochs=in_order["epoch"],
-        evaluations=in_order["evaluation"],
-        samples=in_order["sample"],
-        ends=in_order["end"],
-    )
+    return Metrics(**{f"{kind}s": [found[step] for step in sorted(found)] for kind, found in by_kind.items()})
 
 
 def truncate(run_dir: Path, step: int) -> None:
