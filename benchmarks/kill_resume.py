@@ -27,7 +27,7 @@ from typing import Any
 
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.metrics import read as read_metrics
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
@@ -139,7 +139,7 @@ def _latest_step(folder: Path) -> int:
 
 def _latest(folder: Path) -> StepCheckpoint | None:
     """The newest checkpoint; the benchmark ends where a kill has damaged it."""
-    latest = next(reversed(RunDirectory(folder).checkpoints()), None)
+    latest = next(reversed(RunWriter(folder).checkpoints()), None)
     if latest is not None:
         latest.verify()
     return latest

@@ -25,7 +25,7 @@ from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
 from gpt2simple.training.data import TrainingData
@@ -141,7 +141,7 @@ class _Run:
 
     request: Request
     loaded: LoadedModel
-    folder: RunDirectory
+    folder: RunWriter
     text: PreparedText
     windows: TrainingWindows
     data: TrainingData
@@ -206,7 +206,7 @@ class _Run:
 def finetune_run(
     request: Request,
     loaded: LoadedModel,
-    folder: RunDirectory,
+    folder: RunWriter,
     callback: TrainingCallback,
     sample: Callable[[int], str],
     progress: ProgressBar,
@@ -264,7 +264,7 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
 
 
 def _prepare(
-    request: Request, loaded: LoadedModel, folder: RunDirectory, progress: ProgressBar
+    request: Request, loaded: LoadedModel, folder: RunWriter, progress: ProgressBar
 ) -> tuple[_Run, str | None]:
     """The run on its text, encoded, split and cut into windows, and a message about memory.
 
@@ -332,7 +332,7 @@ def _log(messages: Iterable[str]) -> None:
         logger.info(message)
 
 
-def _load_best(folder: RunDirectory, loaded: LoadedModel) -> None:
+def _load_best(folder: RunWriter, loaded: LoadedModel) -> None:
     best = folder.best(weights_only=True)
     if best is not None:
         loaded.refill(best.path)

@@ -18,7 +18,7 @@ from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_c
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import begins_with, continues, with_recorded
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
 
@@ -46,7 +46,7 @@ class Request:
 
 
 def complete_request(
-    run: RunDirectory,
+    run: RunWriter,
     dataset: Any,
     finetune: Mapping[str, Any],
     text: Mapping[str, Any],

@@ -35,7 +35,7 @@ from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
-from gpt2simple.runs.writer import RunDirectory, locked_run
+from gpt2simple.runs.writer import RunWriter, locked_run
 from gpt2simple.settings import (
     EvaluateSettings,
     FinetuneSettings,
@@ -154,7 +154,7 @@ class Session:
                 self._log_once(f"Training in {request.precision}, as this run was begun.")
             return self._train(run, request)
 
-    def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
+    def _train(self, run: RunWriter, request: Request) -> FinetuneResult:
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
@@ -172,7 +172,7 @@ class Session:
         """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
         return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
 
-    def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
+    def _load_for_training(self, run: RunWriter, request: Request) -> LoadedModel:
         """A model of the right size; where the run begins anew, with the weights that it begins with."""
         name, begins_with = request.model_name, request.weights_from
         goes_on = continues(run, request.settings.restore_from) and name == run.info.description.model_name

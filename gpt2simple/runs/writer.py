@@ -87,7 +87,7 @@ def _is_torn(path: Path, record: FileRecord) -> bool:
     return False
 
 
-class RunDirectory(RunFolder):
+class RunWriter(RunFolder):
     """A run folder that is written: every method here but ``lock`` is called while ``lock()`` is held."""
 
     def __init__(self, path: Path) -> None:
@@ -336,7 +336,7 @@ class RunDirectory(RunFolder):
 
 
 @contextlib.contextmanager
-def locked_run(path: Path) -> Iterator[RunDirectory]:
+def locked_run(path: Path) -> Iterator[RunWriter]:
     """The run of a folder, locked and repaired during the block.
 
     A folder that is new, and in which the block began no run (the text could not be read, say), is removed.
@@ -346,7 +346,7 @@ def locked_run(path: Path) -> Iterator[RunDirectory]:
     """
     is_new = not path.exists()
     make_folder(path)
-    run = RunDirectory(path)
+    run = RunWriter(path)
     try:
         with run.lock():
             if run.exists:

@@ -14,7 +14,7 @@ from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.records import TrainingCallback
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.state import TrainerState
 from gpt2simple.training.task import Task
@@ -35,7 +35,7 @@ class RunCheckpointer:
         task: says what is saved. keep: checkpoints, the best and the latest among them.
     """
 
-    def __init__(self, run: RunDirectory, loaded: LoadedModel, trainer: Trainer, task: Task, *, keep: int) -> None:
+    def __init__(self, run: RunWriter, loaded: LoadedModel, trainer: Trainer, task: Task, *, keep: int) -> None:
         self._run, self._loaded, self._trainer, self._task, self._keep = run, loaded, trainer, task, keep
 
     def save(self, state: TrainerState) -> Path:

@@ -12,7 +12,7 @@ from gpt2simple.api.request import Request, complete_request
 from gpt2simple.backend.precision import Precision
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
 from gpt2simple.gpt2.hub.registry import resolve
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import SessionSettings
 from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.run_folders import begin
@@ -27,7 +27,7 @@ def request(
     **settings: Any,
 ) -> Request:  # fmt: skip
     return complete_request(
-        RunDirectory(run), "text.txt", settings, {}, [],
+        RunWriter(run), "text.txt", settings, {}, [],
         session=SessionSettings(model_name=model_name, model_dir=run.parent / "models"),
         precision=Precision(precision, precision, "", named=keeps_precision), next_seed=lambda: 11,
     )  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, TextSettings
 
 MODEL_FILES = {
@@ -48,9 +48,9 @@ def description(**changes: Any) -> RunDescription:
     return RunDescription(**{**fields, **{k: v for k, v in changes.items() if k not in names}})
 
 
-def begin(folder: Path, *steps: int, best: int | None = None) -> RunDirectory:
+def begin(folder: Path, *steps: int, best: int | None = None) -> RunWriter:
     """A run with checkpoints at these steps, the root published; not locked."""
-    run = RunDirectory(folder)
+    run = RunWriter(folder)
     with run.lock():
         run.create(description(), MODEL_FILES)
         for step in steps:
@@ -63,7 +63,7 @@ def tensor_of(name: str, array: np.ndarray) -> Tensor:
     return Tensor(name, array.shape, DTYPES[array.dtype.name], lambda: array)
 
 
-def save(run: RunDirectory, step: int, *, is_best: bool = False, width: int = 64) -> Path:
+def save(run: RunWriter, step: int, *, is_best: bool = False, width: int = 64) -> Path:
     """Save a checkpoint whose every value is its step, and bring the root up to date."""
     values = np.full((width, width), step, np.float32)
     path = run.save(
@@ -87,7 +87,7 @@ def require_consistent(checkpoint: StepCheckpoint) -> None:
 
 def require_repairable(folder: Path) -> None:
     """A repair leaves no leftovers, a run.json that fits, and the best checkpoint's weights in the root."""
-    run = RunDirectory(folder)
+    run = RunWriter(folder)
     with run.lock():
         run.repair()
     best, latest = run.best(), run.latest()
@@ -164,7 +164,7 @@ class _WatchedFile:
 
 def save_until_killed(folder: Path) -> None:
     """Continue the run from its latest checkpoint, or begin it; after each save print its step."""
-    run = RunDirectory(folder)
+    run = RunWriter(folder)
     with run.lock():
         run.repair()
         latest = run.latest()

@@ -11,7 +11,7 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, read_weight
 from gpt2simple.runs.metrics import read as read_metrics
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 
 ONE_LAYER = replace(SMALL_CONFIG, n_layer=1)  # a run spends its time on tracing layers
@@ -50,7 +50,7 @@ def weights_of(model: TFGPT2LMHeadModel) -> bytes:
 
 def last_state(run_dir: Path) -> dict[str, Any]:
     """Everything that a straight and a resumed run must agree on: bytes by name, figures, the losses of all steps."""
-    latest = RunDirectory(run_dir).latest()
+    latest = RunWriter(run_dir).latest()
     assert latest is not None
     tensors = {f"weight {name}": values.tobytes() for name, values in latest.weights()}
     tensors |= {f"moment {name}": values.tobytes() for name, values in latest.optimizer()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpt2simple.errors import RunError
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from tests.helpers.run_folders import MODEL_FILES, begin, require_repairable, save
 
 
@@ -51,7 +51,7 @@ def test_a_torn_checkpoint_is_skipped_aloud_and_the_one_before_is_used(
 ) -> None:
     begin(tmp_path / "run1", 3, 6)
     (cut_twice if (tear, name) == (cut, "manifest.json") else tear)(tmp_path / "run1" / "step-000006" / name)
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     latest = run.latest()
     assert latest is not None
     assert latest.step == 3
@@ -66,13 +66,13 @@ def test_a_manifest_of_another_step_is_damage(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     (tmp_path / "run1" / "step-000003").rename(tmp_path / "run1" / "step-000004")
     with pytest.raises(RunError, match=r"manifest\.json is not this checkpoint's"):
-        RunDirectory(tmp_path / "run1").checkpoints()[0].verify()
+        RunWriter(tmp_path / "run1").checkpoints()[0].verify()
 
 
 def test_generating_looks_at_the_weights_alone(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3, 6)
     cut(tmp_path / "run1" / "step-000006" / "optimizer.safetensors")
-    assert RunDirectory(tmp_path / "run1").model_folder("latest").name == "step-000006"
+    assert RunWriter(tmp_path / "run1").model_folder("latest").name == "step-000006"
 
 
 def test_a_run_with_every_checkpoint_damaged_is_an_error_that_names_the_ways_on(
@@ -81,7 +81,7 @@ def test_a_run_with_every_checkpoint_damaged_is_an_error_that_names_the_ways_on(
     begin(tmp_path / "run1", 3, 6)
     for step in ("step-000003", "step-000006"):
         remove(tmp_path / "run1" / step / "manifest.json")
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.repair()  # sets nothing aside: the next start would take the run for an empty one
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_repair_sets_damaged_checkpoints_aside_and_publishes_what_is_whole(tmp_p
     begin(tmp_path / "run1", 3, 6, 9, best=6)
     flip_a_bit(tmp_path / "run1" / "step-000006" / "model.safetensors")  # the root's file too, where it is a link
     cut(tmp_path / "run1" / "step-000009" / "state.json")
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.repair()
     assert [checkpoint.step for checkpoint in run.checkpoints()] == [3]
@@ -158,7 +158,7 @@ def test_the_roots_files_are_made_again(
 def test_a_torn_run_json_is_read_from_a_checkpoint_aloud(tmp_path: Path, messages: list[str]) -> None:
     begin(tmp_path / "run1", 3)
     cut_twice(tmp_path / "run1" / "run.json")
-    assert RunDirectory(tmp_path / "run1").info.description.model_name == "tiny"
+    assert RunWriter(tmp_path / "run1").info.description.model_name == "tiny"
     assert "run.json cannot be read" in messages[0]
     assert messages[0].endswith("For now, the copy in step-000003 is used.")
 
@@ -167,13 +167,13 @@ def test_a_run_json_that_no_checkpoint_has_is_an_error(tmp_path: Path) -> None:
     begin(tmp_path / "run1")
     (tmp_path / "run1" / "run.json").write_text("{}")
     with pytest.raises(RunError, match=r"run\.json cannot be read \(KeyError: 'schema'\).*under another run_name\."):
-        _ = RunDirectory(tmp_path / "run1").info
+        _ = RunWriter(tmp_path / "run1").info
 
 
 def test_a_config_that_the_user_edited_stays(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     (tmp_path / "run1" / "config.json").write_text("{}")
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.repair()
     assert (tmp_path / "run1" / "config.json").read_text() == "{}"

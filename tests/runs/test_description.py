@@ -10,18 +10,18 @@ import pytest
 
 from gpt2simple.errors import RunError
 from gpt2simple.runs.description import SCHEMA, UPGRADES, RunInfo, upgraded
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import TextSettings
 from tests.helpers.run_folders import begin, description
 
 
 def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
     wanted = description(steps=30, dropout=0.1, text_settings=TextSettings(column="body", validation_split=0.2))
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.create(wanted, {})
-    assert RunDirectory(tmp_path / "run1").info == run.info
-    assert RunDirectory(tmp_path / "run1").info.description == wanted
+    assert RunWriter(tmp_path / "run1").info == run.info
+    assert RunWriter(tmp_path / "run1").info.description == wanted
 
 
 def test_a_file_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:

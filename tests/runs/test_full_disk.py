@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpt2simple.errors import StorageError
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, save
 
 
@@ -38,7 +38,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint_at_every_possible_write(
     met: set[str] = set()
     for operation in itertools.count(1):
         folder = shutil.copytree(tmp_path / "begun", tmp_path / f"run{operation}")
-        run = RunDirectory(folder)
+        run = RunWriter(folder)
         refused: list[str] = []
         problem: StorageError | None = None
         with run.lock(), disk_operations(full_from(operation, refused)):
@@ -51,7 +51,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint_at_every_possible_write(
             assert problem.errno == errno.ENOSPC
         met.update(refused)
         messages.clear()
-        latest = RunDirectory(folder).latest()
+        latest = RunWriter(folder).latest()
         assert messages == []
         assert latest is not None
         assert latest.step == 9 if problem is None and not same_step else latest.step >= 6
@@ -96,4 +96,4 @@ def test_the_end_of_training_on_a_full_disk_hides_no_other_error(tmp_path: Path)
     with run.lock(), disk_operations(full_from(1, refused)):
         run.mark_ended("failed")
     assert refused
-    assert RunDirectory(tmp_path / "run1").info.ended is None
+    assert RunWriter(tmp_path / "run1").info.ended is None

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import gpt2simple
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from tests.helpers import run_folders
 from tests.helpers.run_folders import begin, disk_operations, require_consistent, require_repairable, save
 
@@ -44,11 +44,11 @@ def test_a_run_survives_being_killed_at_random_instants(tmp_path: Path, messages
         assert first, errors.decode()
         saved = int((first + rest).split(b"\n")[-2])  # the last whole line
 
-        latest = RunDirectory(folder).latest()
+        latest = RunWriter(folder).latest()
         assert latest is not None
         assert latest.step >= saved
         require_consistent(latest)
-        best = RunDirectory(folder).best()
+        best = RunWriter(folder).best()
         assert best is not None
         assert latest.step < run_folders.BEST_EVERY or best.step % run_folders.BEST_EVERY == 0
         require_consistent(best)
@@ -71,7 +71,7 @@ def test_a_run_survives_a_kill_at_every_disk_operation(tmp_path: Path, what: str
             (folder / "step-000009" / "state.json").write_bytes(b"")
         if not _killed_at(kill_at, functools.partial(_do, what, folder)):
             break
-        found = RunDirectory(folder).latest()
+        found = RunWriter(folder).latest()
         if what == "overwrite" and found is None:
             continue  # the old run is gone, the new one has not saved yet
         assert found is not None
@@ -82,7 +82,7 @@ def test_a_run_survives_a_kill_at_every_disk_operation(tmp_path: Path, what: str
 
 
 def _do(what: str, folder: Path) -> None:
-    run = RunDirectory(folder)
+    run = RunWriter(folder)
     with run.lock():
         if what == "save":
             save(run, 12)

@@ -10,7 +10,7 @@ import pytest
 
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.runs.resume import CHANGES_THE_COURSE, FREE, Start, continues, decide_start, with_recorded
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, TextSettings
 from tests.helpers.run_folders import MODEL_FILES, begin, description, save
 from tests.runs.test_layout import legacy_run
@@ -19,12 +19,12 @@ ANOTHER = r"another run_name for a run of its own, or restore_from=\"fresh\" wit
 
 
 def decide(folder: Path, total_steps: int | None = 100, **wanted: Any) -> Start:
-    return decide_start(RunDirectory(folder), description(**wanted), total_steps=total_steps)
+    return decide_start(RunWriter(folder), description(**wanted), total_steps=total_steps)
 
 
 def test_a_new_run_starts_fresh(tmp_path: Path) -> None:
     assert decide(tmp_path / "run1") == Start(kind="fresh")
-    assert not continues(RunDirectory(tmp_path / "run1"), "latest")
+    assert not continues(RunWriter(tmp_path / "run1"), "latest")
 
 
 def test_a_run_without_a_checkpoint_starts_fresh(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_text_in_the_validation_file_is_refused(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.create(description(validation_fingerprint="held-out-1"), MODEL_FILES)
         save(run, 3)
@@ -143,9 +143,9 @@ def test_settings_that_the_saved_state_depends_on_are_refused(tmp_path: Path) ->
 def test_the_seed_that_was_drawn_is_the_runs_seed(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)  # seed 7, drawn: the settings say None
     same, other = (description(settings=FinetuneSettings(seed=seed)) for seed in (7, 8))
-    assert decide_start(RunDirectory(tmp_path / "run1"), same, total_steps=9).kind == "continue"
+    assert decide_start(RunWriter(tmp_path / "run1"), same, total_steps=9).kind == "continue"
     with pytest.raises(RunError, match=r"was started with seed=7, and this call gives seed=8"):
-        decide_start(RunDirectory(tmp_path / "run1"), other, total_steps=9)
+        decide_start(RunWriter(tmp_path / "run1"), other, total_steps=9)
 
 
 def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
 
 def test_more_steps_change_the_course_of_a_falling_rate_only(tmp_path: Path) -> None:
     for schedule in ("constant", "linear"):
-        run = RunDirectory(tmp_path / schedule)
+        run = RunWriter(tmp_path / schedule)
         with run.lock():
             run.create(description(schedule=schedule, steps=10), {})
             save(run, 3)
@@ -184,7 +184,7 @@ def test_what_an_older_run_did_not_record_is_no_difference(tmp_path: Path) -> No
     chosen = {"gpt2simple": "1.0.0", "precision": "float32", "gradient_checkpointing": "on", "intra_op_threads": "2"}
     start = decide(tmp_path / "run1", environment=chosen)
     assert (start.kind, start.messages) == ("continue", (f"Continuing {tmp_path / 'run1'} from step 3.",))
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.describe(description(environment=chosen), 3, {})
     start = decide(tmp_path / "run1", environment={**chosen, "gradient_checkpointing": "off", "intra_op_threads": "8"})
@@ -195,7 +195,7 @@ def test_what_an_older_run_did_not_record_is_no_difference(tmp_path: Path) -> No
 
 
 def test_a_setting_that_is_changed_is_not_told_a_second_time_as_the_environment(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with run.lock():
         run.create(description(environment={"gradient_checkpointing": "off"}), MODEL_FILES)
         save(run, 3)

@@ -14,7 +14,7 @@ import pytest
 import gpt2simple
 from gpt2simple.errors import RunError, RunLockedError
 from gpt2simple.runs.description import BestMark
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings
 from tests.helpers.run_folders import (
     MODEL_FILES,
@@ -28,7 +28,7 @@ from tests.helpers.run_folders import (
 from tests.runs.test_layout import legacy_run
 
 
-def steps_of(run: RunDirectory) -> list[int]:
+def steps_of(run: RunWriter) -> list[int]:
     return [checkpoint.step for checkpoint in run.checkpoints()]
 
 
@@ -169,10 +169,10 @@ def test_the_end_and_changed_settings_are_recorded(tmp_path: Path) -> None:
     run = begin(tmp_path / "run1", 3)
     with run.lock():
         run.mark_ended("interrupted")
-        assert RunDirectory(tmp_path / "run1").info.ended == "interrupted"
+        assert RunWriter(tmp_path / "run1").info.ended == "interrupted"
         run.describe(description(learning_rate=5e-5), 3, {"learning_rate": (1e-4, 5e-5)})
         run.describe(description(learning_rate=5e-5), 3, {})
-    info = RunDirectory(tmp_path / "run1").info
+    info = RunWriter(tmp_path / "run1").info
     assert info.ended is None
     assert info.description.settings == FinetuneSettings(learning_rate=5e-5)
     assert info.changes == ({"step": 3, "settings": {"learning_rate": [1e-4, 5e-5]}},)
@@ -205,7 +205,7 @@ def test_overwriting_removes_what_the_old_run_wrote_and_nothing_else(tmp_path: P
 def test_a_model_of_other_origin_is_not_overwritten_unless_told_to(tmp_path: Path) -> None:
     (tmp_path / "run1").mkdir()
     (tmp_path / "run1" / "model.safetensors").write_text("precious")
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     with (
         run.lock(),
         pytest.raises(RunError, match=r"run1 holds files that no run .* wrote: model\.safetensors\. Choose another"),
@@ -227,7 +227,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_pa
 def test_the_files_of_gpt_2_simple_are_never_touched(tmp_path: Path, messages: list[str]) -> None:
     folder = legacy_run(tmp_path / "run1", 10, pointer="model-10")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-    run = RunDirectory(folder)
+    run = RunWriter(folder)
     assert (run.exists, run.legacy_step) == (False, 10)
     assert run.model_folder("best") == folder
     run = begin(folder, 13, 16, best=13)
@@ -254,7 +254,7 @@ def test_a_run_is_written_under_its_lock_only(tmp_path: Path) -> None:
 def test_a_second_session_of_one_process_is_refused(tmp_path: Path) -> None:
     run = begin(tmp_path / "run1", 3)
     message = r"run1 is being trained by another session of this process\. Wait until it has ended or stop it"
-    with run.lock(), pytest.raises(RunLockedError, match=message), RunDirectory(tmp_path / "run1").lock():
+    with run.lock(), pytest.raises(RunLockedError, match=message), RunWriter(tmp_path / "run1").lock():
         pass
     with run.lock():  # and once more, after it was given back
         run.repair()
@@ -263,8 +263,8 @@ def test_a_second_session_of_one_process_is_refused(tmp_path: Path) -> None:
 def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     program = (
-        "import sys; from pathlib import Path; from gpt2simple.runs.writer import RunDirectory\n"
-        "with RunDirectory(Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()\n"
+        "import sys; from pathlib import Path; from gpt2simple.runs.writer import RunWriter\n"
+        "with RunWriter(Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "run1")],
@@ -275,7 +275,7 @@ def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> N
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    run = RunDirectory(tmp_path / "run1")
+    run = RunWriter(tmp_path / "run1")
     message = rf"run1 is being trained by another process \(number {other.pid} on .*, since 20.*\)\. Wait until"
     with pytest.raises(RunLockedError, match=message), run.lock():
         pass
@@ -305,7 +305,7 @@ def test_run_json_explains_the_run(tmp_path: Path) -> None:
 
 
 def test_what_another_session_wrote_is_seen_once_the_lock_is_held(tmp_path: Path) -> None:
-    run, other = begin(tmp_path / "run1", 3), RunDirectory(tmp_path / "run1")
+    run, other = begin(tmp_path / "run1", 3), RunWriter(tmp_path / "run1")
     assert run.info.best is None
     with other.lock():
         save(other, 6, is_best=True)

@@ -11,7 +11,7 @@ import pytest
 from gpt2simple.api.session import Session
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunInfo
-from gpt2simple.runs.writer import RunDirectory
+from gpt2simple.runs.writer import RunWriter
 from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import differing, last_state, write_small_model, write_text
 from tests.helpers.training import InterruptIn
@@ -105,7 +105,7 @@ def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place,
     callback = InterruptIn(1) if moment == "in the last step" else None
     name = f"last-{moment.replace(' ', '-')}"
     if moment == "at the end":
-        monkeypatch.setattr(RunDirectory, "mark_ended", pressing_ctrl_c(RunDirectory.mark_ended))
+        monkeypatch.setattr(RunWriter, "mark_ended", pressing_ctrl_c(RunWriter.mark_ended))
     elif moment == "while the best weights are loaded":
         monkeypatch.setattr(LoadedModel, "refill", pressing_ctrl_c(LoadedModel.refill))
     with open_session(place, name, "float32") as session:

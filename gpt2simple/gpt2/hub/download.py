@@ -33,12 +33,8 @@ def holds_model(folder: Path) -> bool:
 
 def holds_hub_model(folder: Path) -> bool:
     """Whether a folder has config.json, a vocabulary and weights (one file, shards with their index, or HDF5)."""
-    return _has(folder, "config.json") and _has_vocabulary(folder) and _has_hub_weights(folder)
-
-
-def _has_vocabulary(folder: Path) -> bool:
-    """Whether a folder has vocab.json with merges.txt, or tokenizer.json."""
-    return _has(folder, "tokenizer.json") or _has(folder, "vocab.json", "merges.txt")
+    vocabulary = _has(folder, "tokenizer.json") or _has(folder, "vocab.json", "merges.txt")
+    return vocabulary and _has(folder, "config.json") and _has_hub_weights(folder)
 
 
 def holds_openai_model(folder: Path) -> bool:
