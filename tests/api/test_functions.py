@@ -29,9 +29,8 @@ from gpt2simple.settings import (
     TextSettings,
 )
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
-from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.paths import ROOT
-from tests.helpers.small_runs import QUICK, write_small_model, write_text
+from tests.helpers.small_runs import ONE_LAYER, QUICK, write_small_model, write_text
 
 FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
 HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model.safetensors")
@@ -62,7 +61,7 @@ def hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     known = KnownModel(
         name="124M",
-        config=SMALL_CONFIG,
+        config=ONE_LAYER,
         hub_repo="org/small",
         hub_revision="c0ffee",
         hub_files=files,

@@ -47,7 +47,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_session_says_once_what_it_computes_in_and_does_so(
     place: Path, monkeypatch: pytest.MonkeyPatch, asked: str, said: str, messages: list[str]
 ) -> None:
-    """int8 was once passed over: the line named the precision of training alone."""
+    """int8 was once passed over: the line named the precision of training alone.
+
+    Which precision the generator is made with is what counts here; it then computes in float32, compiled once for all.
+    """
     from gpt2simple.generation import generator
     from gpt2simple.gpt2.network import decode_weights
 
@@ -56,7 +59,7 @@ def test_a_session_says_once_what_it_computes_in_and_does_so(
 
     def watched(variables: Any, config: ModelConfig, precision: str) -> Any:
         used.append(precision)
-        return original(variables, config, precision)
+        return original(variables, config, "float32")
 
     monkeypatch.setattr(generator, "decode_weights", watched)
     with Session(str(place / "small"), precision=asked) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -69,7 +70,6 @@ def test_a_dataset_without_text_is_explained(tmp_path: Path, elements: Any, mess
 
 
 BUILDER = """
-import sys
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -87,9 +87,6 @@ class TinyTales(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, count):
         for i in range(count):
             yield i, {"title": f"Tale {i}", "text": f"The {self.builder_config.name} tale {i} of {count}.", "stars": i}
-
-for config in ("short", "long"):
-    TinyTales(config=config, data_dir=sys.argv[1]).download_and_prepare()
 """
 
 READER = """
@@ -119,12 +116,14 @@ print(json.dumps(found))
 def read_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process without the builder's code reads from the files that the builder prepared."""
     folder = tmp_path_factory.mktemp("tfds")
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "tiny_tales.py").write_text(BUILDER, encoding="utf-8")  # a builder must come from a file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder / "scripts"))
+        builder = importlib.import_module("tiny_tales").TinyTales
+    for config in ("short", "long"):
+        builder(config=config, data_dir=str(folder)).download_and_prepare()
     environment = {**os.environ, "TFDS_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
-    scripts = folder / "scripts"
-    scripts.mkdir()
-    (scripts / "tiny_tales.py").write_text(BUILDER, encoding="utf-8")  # a builder must come from a file
-    build = [sys.executable, str(scripts / "tiny_tales.py"), str(folder)]
-    subprocess.run(build, check=True, env=environment, capture_output=True)
     command = [sys.executable, "-c", READER, str(folder / "cache")]
     done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,4 @@
-"""Run folders for tests: descriptions, small tensors whose values tell their step, and faults at every disk operation.
-
-As a program it saves checkpoints in a loop until it is killed: ``python run_folders.py FOLDER``.
-"""
+"""Run folders for tests: descriptions, small tensors whose values tell their step, and faults at disk operations."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,6 @@ MODEL_FILES = {
     "tokenizer.json": b'{"version": "1.0"}\n',
     "merges.txt": b"#version: 0.2\na b\n",
 }
-BEST_EVERY = 3  # in the loop, every third checkpoint is a best one
 DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 
 
@@ -160,25 +155,3 @@ class _WatchedFile:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def save_until_killed(folder: Path) -> None:
-    """Continue the run from its latest checkpoint, or begin it; after each save print its step."""
-    run = RunWriter(folder)
-    with run.lock():
-        run.repair()
-        latest = run.latest()
-        if latest is None:
-            run.create(description(), MODEL_FILES)
-        else:
-            run.rewind(latest.step)
-        step = latest.step if latest else 0
-        while True:
-            step += 1
-            save(run, step, is_best=step % BEST_EVERY == 0, width=256)
-            run.prune(2)
-            print(step, flush=True)
-
-
-if __name__ == "__main__":
-    save_until_killed(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The programs in examples/ and in the README run, on the built-in model and few steps."""
+"""The programs in examples/ run on the built-in model, and those in the README on a smaller one, few steps long."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.small_runs import write_small_model
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCRIPT = ROOT / "examples" / "script.txt"
@@ -65,34 +66,42 @@ def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path)
 
 
 def as_trial(program: str) -> str:
-    """A program of the README on the built-in model, with two steps where it trains longer."""
-    program = program.replace('"124M"', '"tiny"').replace("length=200", "length=8")
+    """A program of the README on the model in the place of 124M, with two steps where it trains longer."""
+    program = program.replace('"tiny"', '"124M"').replace("length=200", "length=8")
     program = re.sub(r"steps=\d+", "steps=2", program)
-    program = re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
-    program = re.sub(r'finetune\("script.txt"(?!.*model_name=)', r'finetune("script.txt", model_name="tiny"', program)
-    return program.replace('session.finetune("script.txt", model_name="tiny"', 'session.finetune("script.txt"')
+    return re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
 
 
-def run_readme(folder: Path, *, old_style: bool) -> str:
-    """What the README's programs print together: those for gpt-2-simple's users, or all others."""
-    (folder / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the README's programs run: with a text, and a model of one layer in the place of 124M."""
+    (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
+    write_small_model(tmp_path / "models" / "124M")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def run_readme(*, old_style: bool) -> None:
+    """Run the README's programs one after the other: those for gpt-2-simple's users, or all others."""
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
     assert len(chosen) == (1 if old_style else 4)
-    (folder / "programs.py").write_text("import gpt2simple\n" + "\n".join(chosen), encoding="utf-8")
-    return run(folder, "programs.py")
+    exec("import gpt2simple\n" + "\n".join(chosen), {})
 
 
-def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
-    shown = run_readme(tmp_path, old_style=False)
+def test_the_programs_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_readme(old_style=False)
+    shown = capsys.readouterr().out
     assert "checkpoint/play finished at step 2" in shown.replace(os.sep, "/")
     assert shown.count("AGNES\n") >= 3
     assert "bits/byte" in shown
-    assert (tmp_path / "log.csv").is_file()
+    assert (folder / "log.csv").is_file()
 
 
-def test_the_old_program_runs_with_its_import_line_changed(tmp_path: Path) -> None:
-    shown = run_readme(tmp_path, old_style=True)
+def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_readme(old_style=True)
+    shown = capsys.readouterr().out
     assert re.search(r"^\[2 \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d$", shown, re.MULTILINE)
 
 
