@@ -1,6 +1,6 @@
-"""Where generated text goes: printed in the order of the samples as soon as possible; to new files only whole.
+"""Generated text on its way to the screen or a file: samples in order, each as soon as possible; to files only whole.
 
-Knows no session, and prints nothing by itself: the caller passes what to write with.
+Knows no session, and prints nothing by itself: the caller passes a function that writes.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ SAMPLE_DELIM = "=" * 20 + "\n"
 
 
 class Turns:
-    """Holds back the pieces of a sample until all samples before it are done."""
+    """A buffer that puts samples in order: holds back the pieces of a sample until all samples before it are done."""
 
     def __init__(self) -> None:
-        self._turn = 0  # the first sample that is not done: its pieces are given out at once
-        self._held: dict[int, deque[TextChunk]] = {}  # by sample, in the order in which they came
+        self._turn = 0  # the first sample that is not done: its pieces pass at once
+        self._held: dict[int, deque[TextChunk]] = {}  # by sample, in order of arrival
 
     def add(self, piece: TextChunk) -> None:
-        """Take the next piece of any sample."""
+        """Add the next piece of any sample."""
         self._held.setdefault(piece.sample, deque()).append(piece)
 
     def ready(self) -> Iterator[TextChunk]:
-        """The pieces whose turn it is; one that is not asked for is still held."""
+        """The pieces that may pass now; those not taken from the iterator stay in the buffer."""
         while pieces := self._held.get(self._turn):
             piece = pieces.popleft()
             yield piece
-            if piece.finish_reason is not None:  # not before: whoever is stopped over this piece is still at its sample
+            if piece.finish_reason is not None:  # afterwards: an interruption here still belongs to this sample
                 del self._held[self._turn]
                 self._turn += 1
 
     def finished_later(self) -> list[list[TextChunk]]:
-        """The pieces of each sample that is done and has to wait for one that is not; for when no more will come."""
+        """The pieces of each finished sample that waits for an unfinished one; for use when no more will come."""
         later = [pieces for number, pieces in sorted(self._held.items()) if number > self._turn]
         return [list(pieces) for pieces in later if pieces[-1].finish_reason is not None]
 
 
 def require_delim(delim: Any) -> None:
-    """Raise SettingsError where what is to stand between samples is no text."""
+    """Raise SettingsError if the delimiter is not a valid string."""
     if not is_text(delim):
         raise SettingsError(f"sample_delim is {delim!r}; expected a string of valid Unicode.")
 
 
 def new_file(path: str | Path) -> GrowingFile:
-    """A file for samples under a name that the user chose.
+    """A new file for samples under a name that the user chose.
 
     Raises:
-        SettingsError: something has that name, or it is none. StorageError: the file cannot be made.
+        SettingsError: the name exists or is not valid. StorageError: the file cannot be created.
     """
     try:
         if not str(path):
             raise ValueError
         return GrowingFile(Path(path))
-    except (TypeError, ValueError):  # what pathlib and the system say of what is no name
+    except (TypeError, ValueError):  # from pathlib or the system, for an invalid name
         raise SettingsError(f"destination_path is {path!r}; expected the name of a file.") from None
     except FileExistsError:
         raise SettingsError(
@@ -73,10 +73,10 @@ def new_file(path: str | Path) -> GrowingFile:
 
 
 def new_file_in(folder: Path) -> GrowingFile:
-    """A file for samples in a folder, under a name that says when and that no file has, in any process.
+    """A new file for samples in a folder, named after the time; no two processes get the same.
 
     Raises:
-        StorageError: the file cannot be made.
+        StorageError: the file cannot be created.
     """
     path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
     while True:
@@ -85,32 +85,31 @@ def new_file_in(folder: Path) -> GrowingFile:
 
 
 def show(pieces: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:
-    """Write samples in their order, the first unfinished one while it grows.
+    """Write samples in order, the first unfinished one while it is generated.
 
     Args:
-        pieces: those of `total` samples.
-        delim: stands behind each sample where there are several.
-        write: puts text out at once.
+        pieces: of `total` samples.
+        delim: written after each sample if there are several.
+        write: writes text at once.
     """
     out = _Outflow(total, delim, write, live=True)
     try:
         out.run(pieces)
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         raise
     except BaseException as error:
         if total > 1:
             cut = f"; number {out.cut} is cut short." if out.cut else "."
             logger.info(f"Stopped with {out.finished} of {total} samples finished{cut}")
-        elif not isinstance(error, OSError):  # which says by itself that the text could not be written
+        elif not isinstance(error, OSError):  # which already says that the text could not be written
             logger.info("Stopped: the text is cut short.")
         raise
 
 
 def save(pieces: Iterable[TextChunk], total: int, delim: str, file: GrowingFile) -> None:
-    """Write samples to a file in their order, each as soon as it and those before it are finished; none by half.
+    """Write samples to a file in order, each as soon as it and those before it are finished; only whole samples.
 
-    The arguments are those of ``show``. Where this is stopped, finished samples that waited for an unfinished one are
-    written too.
+    Arguments as for ``show``. If interrupted, finished samples that waited for an unfinished one are written too.
     """
     try:
         _Outflow(total, delim, file.append, live=False).run(pieces)
@@ -121,10 +120,10 @@ def save(pieces: Iterable[TextChunk], total: int, delim: str, file: GrowingFile)
 
 
 class _Outflow:
-    """Samples on their way out.
+    """Writes samples in order.
 
     Attributes:
-        finished: samples that are out whole. cut: number, from 1, of the sample that is out by half and stays so.
+        finished: number of whole samples written. cut: number, from 1, of the sample that stays half-written.
     """
 
     def __init__(self, total: int, delim: str, write: Callable[[str], None], *, live: bool) -> None:
@@ -132,19 +131,19 @@ class _Outflow:
         self._live = live
         self._end = "\n" + (delim if total > 1 else "")
         self._turns = Turns()
-        self._waiting = ""  # text of the sample whose turn it is, where only whole ones are written
-        self._begun = False  # whether a sample is out by half
+        self._waiting = ""  # text of the current sample, if only whole ones are written
+        self._begun = False  # whether a sample is half-written
         self.finished = 0
         self.cut: int | None = None
 
     def run(self, pieces: Iterable[TextChunk]) -> None:
-        """Write all; where this is stopped, what is finished is written before the error goes on."""
+        """Write all samples; if interrupted, finished ones are written before the error is raised again."""
         try:
             for piece in pieces:
                 self._turns.add(piece)
                 for ready in self._turns.ready():
                     self._put(ready)
-        except OSError:  # what is written to takes no more
+        except OSError:  # nothing more can be written
             raise
         except BaseException:
             with contextlib.suppress(OSError):
