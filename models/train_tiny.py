@@ -18,7 +18,7 @@ from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
-SHAPE = ModelConfig(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
+CONFIG = ModelConfig(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
 SEED = 1
 SETTINGS = {
     "batch_size": 8,  # x 512 tokens
@@ -50,16 +50,16 @@ def main() -> None:
         print(result.summary())
         model, tokenizer = session.model, session.tokenizer
         target = arguments.output / "tiny"
-        write_model_folder(target, SHAPE, lambda name: read_weight(model, name), tokenizer, dtype="F16")
+        write_model_folder(target, CONFIG, lambda name: read_weight(model, name), tokenizer, dtype="F16")
         print(f"The best step, in 16 bits: {target}")
 
 
 def write_start(texts: Path, folder: Path) -> None:
     """A tokenizer of the texts and a model with random weights, as a folder to fine-tune from."""
     documents = [path.read_text(encoding="utf-8") for path in sorted(texts.glob("*.txt"))]
-    tokenizer = Tokenizer.train(documents, SHAPE.n_vocab)
-    model = build_model(SHAPE, seed=SEED)
-    write_model_folder(folder, SHAPE, lambda name: read_weight(model, name), tokenizer)
+    tokenizer = Tokenizer.train(documents, CONFIG.n_vocab)
+    model = build_model(CONFIG, seed=SEED)
+    write_model_folder(folder, CONFIG, lambda name: read_weight(model, name), tokenizer)
 
 
 if __name__ == "__main__":

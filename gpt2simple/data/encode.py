@@ -43,11 +43,7 @@ def no_progress(done: int, total: int | None) -> None:
 
 
 def encode_corpus(
-    dataset: Any,
-    tokenizer: Tokenizer,
-    settings: TextSettings | None = None,
-    *,
-    progress: Progress = no_progress,
+    dataset: Any, tokenizer: Tokenizer, settings: TextSettings | None = None, *, progress: Progress = no_progress
 ) -> Corpus:
     """The encoded text of a dataset.
 

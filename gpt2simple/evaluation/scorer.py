@@ -39,7 +39,7 @@ class Scorer:
     def __init__(self, variables: Mapping[str, Variable], config: ModelConfig, precision: str = "float32") -> None:
         self._variables, self._config = dict(variables), config
         self._dtype = tf.as_dtype(precision)
-        self._compiled = tf.function(self._score, reduce_retracing=False)
+        self._compiled = tf.function(self._score, reduce_retracing=False, autograph=False)
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32."""

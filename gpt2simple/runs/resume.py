@@ -287,11 +287,7 @@ def _why_done(
 
 
 def _continuing_messages(
-    run: RunFolder,
-    step: int,
-    course: Mapping[str, tuple[Any, Any]],
-    recorded: RunDescription,
-    wanted: RunDescription,
+    run: RunFolder, step: int, course: Mapping[str, tuple[Any, Any]], recorded: RunDescription, wanted: RunDescription
 ) -> tuple[str, ...]:
     messages = [f"Continuing {run.path} from step {step}."]
     if course:

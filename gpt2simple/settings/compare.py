@@ -20,9 +20,7 @@ class CompareSettings:
         "window",
         help="Context length in tokens; None: the longest that every model supports, up to 256.",
     )
-    learning_rate: float = like(
-        FinetuneSettings, "learning_rate", help="Highest learning rate, the same for each model."
-    )
+    learning_rate: float = like(FinetuneSettings, "learning_rate", help="Peak learning rate, the same for each model.")
     evaluations: int = setting(10, "Evaluations on the held-out text in each run.", minimum=4, formerly="looks")
     nsamples: int = like(GenerateSettings, "nsamples", default=3, help="Samples per model, generated at its best step.")
     length: int = like(GenerateSettings, "length", help="Length of these samples in tokens.")

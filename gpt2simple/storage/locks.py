@@ -18,10 +18,7 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(
-    path: Path,
-    busy_message: str,
-    error: type[Gpt2SimpleError] = RunLockedError,
-    wait_seconds: float = 0.0,
+    path: Path, busy_message: str, error: type[Gpt2SimpleError] = RunLockedError, wait_seconds: float = 0.0
 ) -> Iterator[None]:
     """Hold the lock file ``path`` during the block, against other processes and other holders in this one.
 

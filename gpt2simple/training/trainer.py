@@ -43,6 +43,7 @@ class Trainer(keras.Model):
     def metrics(self) -> list[Any]:
         return []  # the step's own figures are exact; Keras's running means would only blur them
 
+    @tf.autograph.experimental.do_not_convert  # no Python branches on tensors, and to convert it all takes seconds
     def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on inputs, targets, loss mask [A, B, T]; its figures, for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
@@ -94,7 +95,8 @@ class Trainer(keras.Model):
 
     @cached_property
     def _sums_of_batch(self) -> Any:
-        return tf.function(self._step.evaluation_sums, reduce_retracing=False, jit_compile=self.jit_compile or None)
+        options = {"reduce_retracing": False, "jit_compile": self.jit_compile or None, "autograph": False}
+        return tf.function(self._step.evaluation_sums, **options)
 
 
 def build_trainer(

@@ -6,7 +6,7 @@ from gpt2simple.api.finetune import before_start
 from gpt2simple.api.session import Session
 from gpt2simple.data.summary import DataSummary
 from gpt2simple.training.plan import ENDLESS, StepPlan
-from tests.helpers.sessions import QUICK, write_small_model
+from tests.helpers.small_runs import QUICK, write_small_model
 
 TEXT = DataSummary(
     sources=("a.txt",),

@@ -15,7 +15,7 @@ from gpt2simple.backend.tensorflow import keras
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
 from gpt2simple.runs.figure import to_svg
-from tests.helpers import sessions as session_case
+from tests.helpers.small_runs import write_small_model, write_text
 
 QUICK = {
     "tokens": 1024, "window": 16, "evaluations": 4, "nsamples": 2, "length": 12, "learning_rate": 1e-2,
@@ -26,9 +26,9 @@ QUICK = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
-    session_case.write_small_model(folder / "models" / "one")
-    session_case.write_small_model(folder / "models" / "two")
-    session_case.write_text(folder / "text.txt")
+    write_small_model(folder / "models" / "one")
+    write_small_model(folder / "models" / "two")
+    write_text(folder / "text.txt")
     return folder
 
 
@@ -115,8 +115,13 @@ def test_what_is_done_is_not_done_again_and_comes_out_equal(result, monkeypatch)
 def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result, monkeypatch):
     (place / "checkpoint" / "compare" / "compare-two.json").unlink()
     done = []
-    usual = compare._measured
-    monkeypatch.setattr(compare, "_measured", lambda *given: done.append(given[0]) or usual(*given))
+    measured = compare._measured
+
+    def watched(model, *arguments):
+        done.append(model)
+        return measured(model, *arguments)
+
+    monkeypatch.setattr(compare, "_measured", watched)
     again = gpt2simple.compare("text.txt", ["one", "two"], **QUICK)
     assert done == ["two"]
     assert again.rows[1].bits_per_byte == pytest.approx(result.rows[1].bits_per_byte, rel=1e-6)
@@ -158,7 +163,7 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
         r"=8: .*Use the same text and settings to continue it, or another name than 'compare'",
     ):
         gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "evaluations": 8})
-    session_case.write_text(place / "other.txt", seed=1)
+    write_text(place / "other.txt", seed=1)
     with pytest.raises(
         RunError, match=r"started with tokens=1024, and this call gives tokens=512; and with another text:"
     ):

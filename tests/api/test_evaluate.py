@@ -10,17 +10,16 @@ import gpt2simple
 from gpt2simple.errors import DataError, RunError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.runs.description import RunInfo
-from tests.helpers import sessions as session_case
-from tests.helpers.sessions import QUICK
+from tests.helpers.small_runs import QUICK, write_small_model, write_text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model, two texts, and runs that held out three tenths and a text of their own."""
     folder = tmp_path_factory.mktemp("evaluating")
-    session_case.write_small_model(folder / "small")
-    session_case.write_text(folder / "text.txt")
-    session_case.write_text(folder / "other.txt", seed=1)
+    write_small_model(folder / "small")
+    write_text(folder / "text.txt")
+    write_text(folder / "other.txt", seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("GPT2SIMPLE_CACHE", str(folder / "cache"))

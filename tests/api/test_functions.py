@@ -30,8 +30,8 @@ from gpt2simple.settings import (
 )
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
 from gpt2simple.testing import SMALL_CONFIG
-from tests.helpers import sessions as session_case
 from tests.helpers.paths import ROOT
+from tests.helpers.small_runs import QUICK, write_small_model, write_text
 
 FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
 HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model.safetensors")
@@ -41,8 +41,8 @@ HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model, as a hub would serve it too, and a text."""
     folder = tmp_path_factory.mktemp("api")
-    session_case.write_small_model(folder / "hub" / "org" / "small" / "resolve" / "c0ffee")
-    session_case.write_text(folder / "text.txt")
+    write_small_model(folder / "hub" / "org" / "small" / "resolve" / "c0ffee")
+    write_text(folder / "text.txt")
     return folder
 
 
@@ -142,7 +142,7 @@ def test_examples_of_the_documentation_run(name: str, tmp_path: Path, monkeypatc
 def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
     hub: None, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = gpt2simple.finetune("text.txt", steps=4, **session_case.QUICK)
+    result = gpt2simple.finetune("text.txt", steps=4, **QUICK)
     assert (result.run_dir, result.steps) == (Path("checkpoint/run1"), 4)
     assert (place / "models" / "124M" / "model.safetensors").exists()
     told = capsys.readouterr().err

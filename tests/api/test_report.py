@@ -12,7 +12,7 @@ import pytest
 from gpt2simple.api.report import write_report
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.testing import sample_text
-from tests.helpers.report_runs import HEALTHY, OVERTRAINED, make_run
+from tests.helpers.records import HEALTHY, OVERTRAINED, make_run
 
 VOID = {"meta", "link", "br"}
 NEW = "Nothing that this sample says was ever written there before by anybody at all, <script>alert(1)</script> truly."

@@ -16,7 +16,7 @@ from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import SessionSettings
 from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.run_folders import begin
-from tests.helpers.sessions import write_small_model
+from tests.helpers.small_runs import write_small_model
 from tests.helpers.weight_layouts import random_weights, write_pytorch
 
 pytestmark = pytest.mark.usefixtures("no_unread_messages")

@@ -19,8 +19,7 @@ from gpt2simple.backend.tensorflow import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.runs.description import RunInfo
-from tests.helpers import sessions as session_case
-from tests.helpers.sessions import QUICK, weights_of
+from tests.helpers.small_runs import QUICK, weights_of, write_small_model, write_text
 from tests.helpers.weight_layouts import random_weights, write_tf1
 
 
@@ -28,10 +27,10 @@ from tests.helpers.weight_layouts import random_weights, write_tf1
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two small models, two texts, and the run "done" of four steps."""
     folder = tmp_path_factory.mktemp("sessions")
-    session_case.write_small_model(folder / "small")
-    session_case.write_small_model(folder / "second", seed=1)
-    session_case.write_text(folder / "text.txt")
-    session_case.write_text(folder / "other.txt", seed=1)
+    write_small_model(folder / "small")
+    write_small_model(folder / "second", seed=1)
+    write_text(folder / "text.txt")
+    write_text(folder / "other.txt", seed=1)
     with open_session(folder, "small", run_name="done") as session:
         session.finetune(folder / "text.txt", steps=4, **text_settings(folder))
     return folder
@@ -113,11 +112,11 @@ def test_another_text_or_model_is_refused_and_the_session_stays_usable(place: Pa
 
 
 def test_a_changed_validation_file_is_refused(place: Path, tmp_path: Path) -> None:
-    own = session_case.write_text(tmp_path / "own.txt", seed=2)
+    own = write_text(tmp_path / "own.txt", seed=2)
     with open_session(place, "small", run_name="own") as session:
         session.finetune(place / "text.txt", steps=2, validation_file=own, **text_settings(place))
         assert session.finetune(place / "text.txt", steps=3).steps == 3
-        session_case.write_text(own, seed=3)
+        write_text(own, seed=3)
         with pytest.raises(RunError, match=r"measured its held-out loss on another text than validation_file now hol"):
             session.finetune(place / "text.txt", steps=4)
 
@@ -156,7 +155,12 @@ def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
     """The base model was loaded first (124M, a download, where none was named), and refused the other shape."""
     loaded: list[Path] = []
     load = LoadedModel.load
-    monkeypatch.setattr(LoadedModel, "load", lambda folder: [loaded.append(folder), load(folder)][1])
+
+    def watched_load(folder: Path) -> LoadedModel:
+        loaded.append(folder)
+        return load(folder)
+
+    monkeypatch.setattr(LoadedModel, "load", watched_load)
     monkeypatch.setattr("gpt2simple.api.session.model_folder", lambda *_: pytest.fail("looked for the base model"))
     begun_with = place / "runs" / "done"
     settings = text_settings(place) | {"learning_rate": 1e-30}  # a step that moves no float32 weight
@@ -344,7 +348,7 @@ def test_an_unknown_precision_is_refused(place: Path) -> None:
 def test_a_tokenizer_larger_than_the_model_is_refused(place: Path, tmp_path: Path) -> None:
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-    folder = session_case.write_small_model(tmp_path / "mixed")
+    folder = write_small_model(tmp_path / "mixed")
     Tokenizer.train(["abab abab cdcd cdcd efef efef"] * 9, 300).save(folder)
     with (
         open_session(place, str(folder)) as session,

@@ -15,7 +15,7 @@ from gpt2simple.backend import devices, precision
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import BackendError
 from gpt2simple.training.trainer import Trainer
-from tests.helpers import sessions as session_case
+from tests.helpers.small_runs import QUICK, write_small_model, write_text
 
 H200 = {"device_name": "NVIDIA H200", "compute_capability": (9, 0)}
 T4 = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
@@ -159,11 +159,16 @@ def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: pytest.fail("asked for the machine's memory"))
     trainers: list[Trainer] = []
     fit = Trainer.fit
-    monkeypatch.setattr(Trainer, "fit", lambda trainer, *a, **o: [trainers.append(trainer), fit(trainer, *a, **o)][1])
-    session_case.write_small_model(tmp_path / "small")
+
+    def watched_fit(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
+        trainers.append(trainer)
+        return fit(trainer, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "fit", watched_fit)
+    write_small_model(tmp_path / "small")
     with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path) as session:
-        text = session_case.write_text(tmp_path / "text.txt")
-        result = session.finetune(text, steps=2, cache_dir=str(tmp_path / "cache"), **session_case.QUICK)
+        text = write_text(tmp_path / "text.txt")
+        result = session.finetune(text, steps=2, cache_dir=str(tmp_path / "cache"), **QUICK)
     assert messages[0] == (
         "Computing on Tesla T4, in float16: a GPU of compute capability 7.5 has float16 units; the loss is scaled."
     )

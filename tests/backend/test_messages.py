@@ -10,7 +10,8 @@ import pytest
 
 from gpt2simple.api.session import Session
 from gpt2simple.backend import precision
-from tests.helpers import sessions as session_case
+from gpt2simple.gpt2.config import ModelConfig
+from tests.helpers.small_runs import QUICK, write_small_model, write_text
 
 UNITS = ("bfloat16", "this processor has bfloat16 units (avx512_bf16)")
 
@@ -24,8 +25,8 @@ def _a_processor_with_units_for_16_bits(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("precision")
-    session_case.write_small_model(folder / "small")
-    session_case.write_text(folder / "text.txt")
+    write_small_model(folder / "small")
+    write_text(folder / "text.txt")
     return folder
 
 
@@ -53,9 +54,9 @@ def test_a_session_says_once_what_it_computes_in_and_does_so(
     used: list[str] = []
     original = decode_weights.decode_weights
 
-    def watched(variables: Any, shape: Any, precision: str) -> Any:
+    def watched(variables: Any, config: ModelConfig, precision: str) -> Any:
         used.append(precision)
-        return original(variables, shape, precision)
+        return original(variables, config, precision)
 
     monkeypatch.setattr(generator, "decode_weights", watched)
     with Session(str(place / "small"), precision=asked) as session:
@@ -77,7 +78,7 @@ def test_measuring_in_another_precision_is_said_once(place: Path, asked: str, me
 
 
 def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place: Path, messages: list[str]) -> None:
-    settings: dict[str, Any] = session_case.QUICK | {"cache_dir": str(place / "cache")}
+    settings: dict[str, Any] = QUICK | {"cache_dir": str(place / "cache")}
     with Session(str(place / "small"), precision="float32", checkpoint_dir=place / "runs") as session:
         session.finetune(place / "text.txt", steps=2, **settings)
     messages.clear()

@@ -10,7 +10,7 @@ from gpt2simple.api.session import Session
 from gpt2simple.backend import precision, speed
 from gpt2simple.backend.precision import precision_for_capability, precision_for_processor, read_flags
 from gpt2simple.backend.speed import best_in_turns
-from tests.helpers import sessions as session_case
+from tests.helpers.small_runs import QUICK, write_small_model, write_text
 
 # The beginnings of what Linux says on two kinds of processor.
 ZEN_4 = """processor\t: 0
@@ -160,14 +160,14 @@ def test_the_session_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch,
 def test_a_run_that_goes_on_in_another_precision_than_the_session_chose_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
-    session_case.write_small_model(tmp_path / "small")
-    text = session_case.write_text(tmp_path / "text.txt")
+    write_small_model(tmp_path / "small")
+    text = write_text(tmp_path / "text.txt")
     monkeypatch.setattr(precision, "found_gpus", list)
     monkeypatch.setattr(precision, "uses_onednn", lambda: True)
     for steps, flags in ((1, {"avx2"}), (2, {"avx512_bf16"})):
         assert not any("was begun in" in remark for remark in messages)
         monkeypatch.setattr(precision, "read_flags", lambda flags=flags: frozenset(flags))
         with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path, run_name="run1") as session:
-            session.finetune(text, steps=steps, cache_dir=str(tmp_path / "cache"), **session_case.QUICK)
+            session.finetune(text, steps=steps, cache_dir=str(tmp_path / "cache"), **QUICK)
     expected = "The run was begun in float32 and goes on in it; precision='bfloat16', said by name, would change that."
     assert expected in messages

@@ -20,23 +20,11 @@ from gpt2simple import __version__
 from gpt2simple.cli.group import cli
 from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
-from tests.helpers import sessions as session_case
+from tests.helpers import small_runs
 from tests.helpers.paths import ROOT
+from tests.helpers.small_runs import as_options, write_small_model, write_text
 
-QUICK = [
-    "--learning-rate",
-    "1e-2",
-    "--batch-size",
-    "2",
-    "--eval-every",
-    "4",
-    "--sample-every",
-    "0",
-    "--seed",
-    "5",
-    "--precision",
-    "float32",
-]
+QUICK = as_options({**small_runs.QUICK, "precision": "float32"})
 NOISE = ("I0000", "W0000", "E0000", "oneDNN", "cpu_feature_guard", "XLA", "Warning", "WARNING", "absl", "tensorflow/")
 
 
@@ -44,8 +32,8 @@ NOISE = ("I0000", "W0000", "E0000", "oneDNN", "cpu_feature_guard", "XLA", "Warni
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model and a text."""
     folder = tmp_path_factory.mktemp("cli")
-    session_case.write_small_model(folder / "small")
-    session_case.write_text(folder / "text.txt")
+    write_small_model(folder / "small")
+    write_text(folder / "text.txt")
     return folder
 
 
@@ -238,21 +226,62 @@ def test_options_left_out_are_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-def test_the_real_commands_finetune_and_generate_without_noise(place: Path) -> None:
-    words = ["text.txt", "--model-name", "small", "--run_name", "real", "--steps", "4", *QUICK]
-    trained = python(place, "-m", "gpt2simple", "finetune", *words, "--json")
-    assert trained.returncode == 0, trained.stderr
-    result = json.loads(trained.stdout)
-    assert (result["steps"], result["reason"], result["run_dir"]) == (4, "finished", "checkpoint/real")
-    written = python(
-        place, "-m", "gpt2simple", "generate", "--run-name", "real", "--prefix", "The ", "--length", "6", "--seed", "1"
-    )
+@dataclasses.dataclass
+class RealRun:
+    """The real command, stopped by Ctrl-C after three steps, and given again with two steps more than it had made."""
+
+    stopped_with: int
+    said: str
+    saved_step: int
+    resumed: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def real_run(place: Path) -> RealRun:
+    words = ["-m", "gpt2simple", "finetune", "text.txt", "--model-name", "small", "--run_name", "real", *QUICK]
+    forever = ["--print-every", "1", "--steps", "100000", "--eval-every", "50000"]
+    with subprocess.Popen(
+        [sys.executable, *words, *forever], cwd=place, env=environment(place), stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stderr is not None
+        said = ""
+        for line in child.stderr:
+            said += line
+            if line.startswith("step 3/"):
+                child.send_signal(signal.SIGINT)
+                break
+        said += child.stderr.read()
+        stopped_with = child.wait(60)
+    saved_step = json.loads((place / "checkpoint" / "real" / "run.json").read_text())["latest_step"]
+    resumed = python(place, *words, "--steps", str(saved_step + 2), "--json")
+    return RealRun(stopped_with, said, saved_step, resumed)
+
+
+def noise_in(shown: str) -> list[str]:
+    assert "Computing on" in shown
+    return [line for line in shown.splitlines() if any(noise in line for noise in NOISE)]
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(real_run: RealRun) -> None:
+    assert real_run.stopped_with == 130, real_run.said
+    assert real_run.saved_step >= 3
+    assert real_run.resumed.returncode == 0, real_run.resumed.stderr
+    assert f"Continuing checkpoint/real from step {real_run.saved_step}." in real_run.resumed.stderr
+    result = json.loads(real_run.resumed.stdout)
+    expected = (real_run.saved_step + 2, "finished", "checkpoint/real")
+    assert (result["steps"], result["reason"], result["run_dir"]) == expected
+
+
+def test_the_real_commands_make_no_noise(place: Path, real_run: RealRun) -> None:
+    words = ["generate", "--run-name", "real", "--prefix", "The ", "--length", "6", "--seed", "1"]
+    written = python(place, "-m", "gpt2simple", *words)
     assert written.returncode == 0, written.stderr
     assert written.stdout.startswith("The ")
-    for shown in (trained.stderr, written.stderr):
-        assert "Computing on" in shown
-        assert [line for line in shown.splitlines() if any(noise in line for noise in NOISE)] == []
+    assert [noise_in(shown) for shown in (real_run.said, real_run.resumed.stderr, written.stderr)] == [[], [], []]
 
+
+def test_texts_of_a_run_go_to_standard_output_and_into_files(real_run: RealRun) -> None:
     words = ["generate", "--run-name", "real", "--length", "4"]
     as_json = run(*words, "--nsamples", "2", "--prefix", "-", "--json", text="A b")
     samples = json.loads(as_json.stdout)["samples"]
@@ -267,55 +296,23 @@ def test_the_real_commands_finetune_and_generate_without_noise(place: Path) -> N
     again = run(*words, "--destination-path", "one.txt")
     assert again.exit_code == 2
     assert "Error: one.txt exists, and is not overwritten." in again.stderr
+
+
+def test_info_shows_runs_versions_and_models(real_run: RealRun) -> None:
     info = json.loads(run("info", "--json").stdout)
-    assert [(r["name"], r["step"], r["model_name"]) for r in info["runs"]] == [("real", 4, "small")]
+    step = real_run.saved_step + 2
+    assert ("real", step, "small") in [(r["name"], r["step"], r["model_name"]) for r in info["runs"]]
     assert {"gpt2simple", "tensorflow"} <= set(info["versions"])
     assert {model["name"]: model["is_downloaded"] for model in info["models"]}["124M"] is False
-    assert "real: step 4" in run("info").stdout
-
-
-def test_ctrl_c_saves_and_the_same_command_goes_on(place: Path) -> None:
-    words = ["finetune", "text.txt", "--model-name", "small", "--run-name", "cut", *QUICK, "--print-every", "1"]
-    command = [sys.executable, "-m", "gpt2simple", *words, "--steps", "100000", "--eval-every", "50000"]
-    with subprocess.Popen(
-        command, cwd=place, env=environment(place), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stderr is not None
-        for line in child.stderr:
-            if line.startswith("step 3/"):
-                child.send_signal(signal.SIGINT)
-                break
-        rest = child.stderr.read()
-        assert child.wait(60) == 130, rest
-    run_file = json.loads((place / "checkpoint" / "cut" / "run.json").read_text())
-    step = run_file["latest_step"]
-    assert step >= 3
-    resumed = run(*words, "--steps", str(step + 2), "--json")
-    assert resumed.exit_code == 0, resumed.stderr
-    assert f"Continuing checkpoint/cut from step {step}." in resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == step + 2
+    assert f"real: step {step}" in run("info").stdout
 
 
 def test_encode_and_tokenizer_make_what_finetune_takes(place: Path) -> None:
     encoded = run("encode", "text.txt", "--model-name", "small", "--model-dir", ".", "--out-path", "text.npz", "--json")
     assert encoded.exit_code == 0, encoded.stderr
     assert json.loads(encoded.stdout)["documents"] == 1
-    words = [
-        "--vocab-size",
-        "300",
-        "--n-layer",
-        "1",
-        "--n-head",
-        "2",
-        "--n-embd",
-        "16",
-        "--n-ctx",
-        "32",
-        "--folder",
-        "models/own",
-        "--json",
-    ]
-    made = run("tokenizer", "text.txt", "--folder", "models/own", *words)
+    sizes = as_options({"vocab_size": 300, "n_layer": 1, "n_head": 2, "n_embd": 16, "n_ctx": 32})
+    made = run("tokenizer", "text.txt", "--folder", "models/own", *sizes, "--json")
     assert json.loads(made.stdout)["vocab_size"] == 300
     plain = run("tokenizer", "text.txt", "--vocab-size", "300", "--folder", "alone")
     assert plain.stdout == "alone: a tokenizer of 300 tokens.\n"

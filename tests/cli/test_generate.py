@@ -23,7 +23,7 @@ from gpt2simple.api.session import Session
 from gpt2simple.cli.group import cli
 from gpt2simple.generation.samples import TextChunk
 from tests.cli.test_commands import environment
-from tests.helpers import sessions as session_case
+from tests.helpers.small_runs import write_small_model
 
 DELIM = "=" * 20 + "\n"
 SMALL = ("generate", "--model-name", "small", "--precision", "float32")
@@ -33,7 +33,7 @@ SMALL = ("generate", "--model-name", "small", "--precision", "float32")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model."""
     folder = tmp_path_factory.mktemp("generate")
-    session_case.write_small_model(folder / "small")
+    write_small_model(folder / "small")
     return folder
 
 

@@ -7,15 +7,15 @@ from click.testing import CliRunner
 
 from gpt2simple.api import functions
 from gpt2simple.cli.group import cli
-from tests.helpers import sessions as session_case
-from tests.helpers.report_runs import OVERTRAINED, make_run
+from tests.helpers.records import OVERTRAINED, make_run
+from tests.helpers.small_runs import write_small_model, write_text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    session_case.write_small_model(folder / "small")
-    session_case.write_text(folder / "text.txt")
+    write_small_model(folder / "small")
+    write_text(folder / "text.txt")
     make_run(folder / "checkpoint" / "over", folder / "text.txt", OVERTRAINED, ["a sample"])
     return folder
 
@@ -42,9 +42,7 @@ def test_evaluate_prints_figures_or_json():
 
 
 def test_evaluate_shows_the_first_documents_or_all_as_json(place):
-    lines = [
-        json.dumps({"text": session_case.write_text(place / "one.txt", seed=n).read_text()[:60]}) for n in range(23)
-    ]
+    lines = [json.dumps({"text": write_text(place / "one.txt", seed=n).read_text()[:60]}) for n in range(23)]
     (place / "many.jsonl").write_text("\n".join(lines) + "\n")
     words = ["evaluate", "many.jsonl", "--model-name", "small", "--per-document"]
     told = shown(*words)
@@ -96,7 +94,11 @@ def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeyp
         def summary(self):
             return "the table"
 
-    monkeypatch.setattr(functions, "compare", lambda *names, **options: asked.append((names, options)) or Result())
+    def compare(*names, **options):
+        asked.append((names, options))
+        return Result()
+
+    monkeypatch.setattr(functions, "compare", compare)
     words = ["compare", "text.txt", "--model-name", "small", "--model-name", "tiny", "--tokens", "99", "--name", "n"]
     words += ["--precision", "float32", "--threads", "2"]
     assert shown(*words) == "the table\n"

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,6 @@ from gpt2simple.compat.callbacks import PrintedLines
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.train import _beginning
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -27,7 +27,7 @@ from tests.helpers import compat as compat_case
 from tests.helpers.compat import LOSS_LINE
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
 from tests.helpers.paths import ROOT
-from tests.helpers.weight_layouts import random_weights, write_tf1
+from tests.helpers.weight_layouts import CONFIG_124M, random_weights, write_tf1
 
 GOLDEN = GOLDEN_FOLDER / "gpt2_simple_signatures.json"
 REQUIRED = "(required)"
@@ -117,9 +117,8 @@ def test_a_notebooks_program_runs_on_a_model_of_124m(tmp_path: Path) -> None:
     vocabulary = os.environ.get("GPT2SIMPLE_TEST_DATA")
     if not vocabulary:
         pytest.skip("GPT2SIMPLE_TEST_DATA is not set: it holds GPT-2's vocabulary")
-    config = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
     folder = tmp_path / "models" / "124M"
-    write_tf1(folder, {name: 0.2 * value for name, value in random_weights(config).items()}, config)
+    write_tf1(folder, {name: 0.2 * value for name, value in random_weights(CONFIG_124M).items()}, CONFIG_124M)
     for name in ("encoder.json", "vocab.bpe"):
         (folder / name).write_bytes((Path(vocabulary) / "gpt2-vocabulary" / name).read_bytes())
     (tmp_path / "script.txt").write_text("To be, or not to be, that is the question.\n" * 20, encoding="ascii")
@@ -167,7 +166,7 @@ def test_endless_training_ends_with_ctrl_c_and_saves(notebook: Path, tmp_path: P
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("[3 |"):
-                process.send_signal(2)  # Ctrl-C
+                process.send_signal(signal.SIGINT)
                 break
         rest = process.stdout.read()
     assert process.returncode == 0
@@ -254,13 +253,18 @@ def test_length_and_prefix_together_fit_the_window(notebook: Path, capsys: pytes
     gpt2.load_gpt2(sess, model_name="small")
     assert capsys.readouterr().out == f"Loading pretrained model {Path('models/small')}\n"
     engine = sess.engine
-    lengths = []
-    original = engine.generate
-    engine.generate = lambda prefix, **settings: lengths.append(settings) or original(prefix, **settings)  # type: ignore
+    used: list[dict[str, Any]] = []
+    generate = engine.generate
+
+    def watched(prefix: str, **settings: Any) -> Any:
+        used.append(settings)
+        return generate(prefix, **settings)
+
+    engine.generate = watched  # type: ignore[method-assign]
     gpt2.generate(sess, model_name="small", return_as_list=True)
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=30, top_k=40, top_p=0.9, return_as_list=True)
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=3, top_k=40, return_as_list=True)
-    assert [(s["length"], s["top_k"]) for s in lengths] == [(31, 0), (11, 0), (3, 40)]
+    assert [(s["length"], s["top_k"]) for s in used] == [(31, 0), (11, 0), (3, 40)]
     assert "length is 30; 11 tokens are generated, so that a text has 31 with its prefix." in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"prefix has 31 tokens, and a text has at most 31 .* Shorten the prefix"):
         gpt2.generate(sess, model_name="small", prefix="x" * 31)

@@ -12,18 +12,18 @@ from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, named_variables, read_weight
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from tests.helpers.paths import REFERENCE
+from tests.helpers.weight_layouts import CONFIG_124M
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
 SCRIPT = REFERENCE / "pytorch_perplexity.py"
 SHAPES = {
     "small": (SMALL_CONFIG, 500),
-    "124M": (ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12), 1600),
+    "124M": (CONFIG_124M, 1600),
 }
 
 
@@ -33,20 +33,20 @@ def test_perplexity_is_that_of_plain_pytorch(name, tmp_path):
     python = os.environ.get("GPT2SIMPLE_REFERENCE_PYTHON")
     if not python:
         pytest.skip("GPT2SIMPLE_REFERENCE_PYTHON is not set")
-    shape, length = SHAPES[name]
-    model = build_model(shape, seed=3, initializer_range=0.05)
-    write_model_folder(tmp_path / "model", shape, lambda weight: read_weight(model, weight), byte_tokenizer())
-    ids = np.random.RandomState(4).randint(0, shape.n_vocab, length)
+    config, length = SHAPES[name]
+    model = build_model(config, seed=3, initializer_range=0.05)
+    write_model_folder(tmp_path / "model", config, lambda weight: read_weight(model, weight), byte_tokenizer())
+    ids = np.random.RandomState(4).randint(0, config.n_vocab, length)
     np.save(tmp_path / "ids.npy", ids)
-    cases = [(shape.n_ctx, shape.n_ctx), (shape.n_ctx, shape.n_ctx // 2)]
+    cases = [(config.n_ctx, config.n_ctx), (config.n_ctx, config.n_ctx // 2)]
     command = [python, SCRIPT, tmp_path / "model", tmp_path / "ids.npy", *(f"{w}:{s}" for w, s in cases)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     theirs = json.loads(done.stdout.splitlines()[-1])
-    scorer = Scorer(named_variables(model), shape)
+    scorer = Scorer(named_variables(model), config)
     for (window, stride), loss in zip(cases, theirs, strict=True):
         found = measure(
             scorer, TokenSet(ids, [(0, length)]), Protocol(window, stride),
-            byte_lengths=np.ones(shape.n_vocab, np.int64), end_of_text=shape.n_vocab - 1, batch_size=1,
+            byte_lengths=np.ones(config.n_vocab, np.int64), end_of_text=config.n_vocab - 1, batch_size=1,
         )  # fmt: skip
         assert found.total.figures.perplexity == pytest.approx(math.exp(loss), rel=1e-4)

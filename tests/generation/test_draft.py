@@ -40,9 +40,12 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, draft: str) -> None:
         self.accepted: list[int] = []
         accept = CachedBatch.accept
-        monkeypatch.setattr(
-            CachedBatch, "accept", lambda batch, count: (self.accepted.append(count), accept(batch, count))[1]
-        )
+
+        def watched_accept(batch: CachedBatch, count: int) -> None:
+            self.accepted.append(count)
+            accept(batch, count)
+
+        monkeypatch.setattr(CachedBatch, "accept", watched_accept)
         monkeypatch.setattr(generator_module, "draft_pays", lambda _: True)
         monkeypatch.setattr(generator_module, "draft_of", DRAFTS[draft])
         self._generator = Generator(VARIABLES, SMALL_CONFIG, byte_tokenizer())

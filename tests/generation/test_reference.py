@@ -20,23 +20,21 @@ from gpt2simple.generation.sampling import (
     forbid_repeated_ngrams,
 )
 from gpt2simple.generation.text import BadWords
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables, read_weight
 from gpt2simple.settings import GenerateSettings
 from tests.helpers.paths import REFERENCE
-from tests.helpers.weight_layouts import write_pytorch
+from tests.helpers.weight_layouts import CONFIG_124M, write_pytorch
 
 pytestmark = pytest.mark.reference
 
 SCRIPTS = REFERENCE
-SHAPE = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 PROMPT = [15496, 11, 995, 0]
 
 
 class IdTokenizer:
     """A tokenizer whose texts are ids in words, and whose end of text is drawn by no model."""
 
-    vocab_size = SHAPE.n_vocab
+    vocab_size = CONFIG_124M.n_vocab
     end_of_text = -1
 
     def encode(self, text: str) -> list[int]:
@@ -60,12 +58,12 @@ def run(script: str, *arguments: object) -> str:
 @pytest.mark.timeout(1200)
 def test_greedy_ids_of_a_model_of_124m_are_pytorchs_for_200_tokens(tmp_path: Path) -> None:
     """Weights spread over 0.1: with the usual 0.02 a random model repeats a handful of tokens and proves nothing."""
-    model = build_model(SHAPE, seed=0, initializer_range=0.1)
-    write_pytorch(tmp_path, {name: read_weight(model, name) for name in named_variables(model)}, SHAPE)
+    model = build_model(CONFIG_124M, seed=0, initializer_range=0.1)
+    write_pytorch(tmp_path, {name: read_weight(model, name) for name in named_variables(model)}, CONFIG_124M)
     theirs = [int(token) for token in run("pytorch_generation.py", tmp_path, 200, *PROMPT).strip("[]\n").split(",")]
     assert len(theirs) == 200
     assert len(set(theirs)) >= 50
-    generator = Generator(named_variables(model), SHAPE, IdTokenizer())  # type: ignore[arg-type]
+    generator = Generator(named_variables(model), CONFIG_124M, IdTokenizer())  # type: ignore[arg-type]
     for batch_size in (1, 2):
         settings = GenerateSettings(temperature=0.0, length=200, nsamples=batch_size, batch_size=batch_size)
         for sample in generator.generate([" ".join(map(str, PROMPT))], settings):

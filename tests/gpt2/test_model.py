@@ -114,9 +114,9 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.testing import small_model
 small_model()  # what a process needs for any model
 before = psutil.Process().memory_info().rss
-shape = ModelConfig(**eval(sys.argv[1]))
-model = build_model(shape, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
-print((psutil.Process().memory_info().rss - before) / (4 * shape.parameters))
+config = ModelConfig(**eval(sys.argv[1]))
+model = build_model(config, seed=0) if sys.argv[2] == "random" else load_model(Path(sys.argv[2]))
+print((psutil.Process().memory_info().rss - before) / (4 * config.parameters))
 """
 
 

@@ -1,4 +1,4 @@
-"""A folder as a notebook of gpt-2-simple's would have it, with a small model. Not a test module."""
+"""A folder as a notebook of gpt-2-simple's would have it, with a small model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpt2simple import testing
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
-from tests.helpers.sessions import write_small_model, write_text
+from tests.helpers.small_runs import write_small_model, write_text
 
 GOLDEN_RUN = GOLDEN_FOLDER / "gpt2-simple-run"
 LOSS_LINE = r"\[(\d+) \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d"

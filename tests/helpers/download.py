@@ -1,4 +1,4 @@
-"""A small published model, and a download of it whose messages and waits are recorded. Not a test module."""
+"""A small published model, and a download of it whose messages and waits are recorded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A real HTTP server on 127.0.0.1 that serves files from memory and commits one fault after another on request.
 
-Not a test module: the fixture ``server`` starts it.
+The fixture ``server`` starts it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,23 @@
-"""Records of an invented run, for the tests of whoever watches one."""
+"""Records of an invented run, and a run's folder, but for the weights, with curves and samples of known answers."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
+from gpt2simple.data.encode import encode_corpus
+from gpt2simple.runs import samples
+from gpt2simple.runs.description import RunDescription, RunInfo
+from gpt2simple.runs.metrics import MetricsFiles
 from gpt2simple.runs.records import EndRecord, EvaluationRecord, LanguageFigures, RunPlan, SampleRecord, StepRecord
+from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
+
+# Losses on held-out text in nats per token, at every tenth step.
+OVERTRAINED = [4.0, 3.5, 3.2, 3.4, 3.8, 4.4]
+HEALTHY = [4.0, 3.5, 3.2, 3.0, 2.9, 2.85]
 
 
 def plan(run_dir: Path, *, first_step: int = 0, last_step: int | None = 100, print_every: int = 10) -> RunPlan:
@@ -49,3 +61,39 @@ def overfitted_run(n_steps: int = 600, every: int = 50) -> tuple[list[StepRecord
             evaluations.append(evaluation(number, held_out, is_best=held_out < best, train_loss=mean))
             best = min(best, held_out)
     return steps, evaluations
+
+
+def make_run(folder: Path, text: Path, held_out: list[float], written: list[str], **settings: Any) -> Path:
+    """The folder of a run on a text.
+
+    Args:
+        held_out: losses at every tenth step. written: samples, one every ten steps. settings: of the run.
+    """
+    folder.mkdir(parents=True)
+    tokenizer = byte_tokenizer()
+    tokenizer.save(folder)
+    (folder / "config.json").write_text(json.dumps(SMALL_CONFIG.to_huggingface(256)))
+    of_text = TextSettings(cache_dir=str(folder.parent / "cache"))
+    corpus = encode_corpus(str(text), tokenizer, of_text)
+    description = RunDescription(
+        model_name="small <model>",
+        settings=FinetuneSettings(**settings),
+        text_settings=of_text,
+        data_fingerprint=corpus.fingerprint,
+        data_summary={"sources": [str(text)], "documents": 1, "tokens": corpus.tokens},
+        tokenizer_fingerprint=tokenizer.fingerprint,
+        seed=1,
+        environment={"tensorflow": "2"},
+    )
+    RunInfo(description=description, model_files={}, created="now", updated="now").write(folder)
+    metrics, sample_files = MetricsFiles(folder), samples.SampleFiles(folder)
+    metrics.on_start(plan(folder, last_step=None))
+    for number in range(1, 10 * len(held_out) + 1):
+        metrics.on_step(step(number, 5.0 - 0.05 * number, smoothed=5.0))
+        if number % 10 == 0:
+            before = held_out[: number // 10]
+            metrics.on_evaluation(evaluation(number, before[-1], is_best=before[-1] == min(before), train_loss=5.0))
+    metrics.on_end(end(10 * len(held_out)))
+    for number, text_of_sample in enumerate(written, start=1):
+        sample_files.on_sample(sample(10 * number, text_of_sample))
+    return folder

@@ -1,13 +1,19 @@
-"""A small model in training, without files: what the tests of the training engine share."""
+"""A small model in training, in memory: a trainer, work for it, and a run of the loop that keeps what it made."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.settings import FinetuneSettings
@@ -16,45 +22,50 @@ from gpt2simple.training.data import TrainingData
 from gpt2simple.training.loop import train
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.state import TrainerState
-from gpt2simple.training.task import LanguageModeling
-from gpt2simple.training.trainer import build_trainer
+from gpt2simple.training.task import LanguageModeling, Task
+from gpt2simple.training.trainer import Trainer, build_trainer
+from tests.helpers.small_runs import ONE_LAYER
 
 TIME = 16
 TASK = LanguageModeling(np.ones(SMALL_CONFIG.n_vocab, np.int64))  # each token spells one byte
 
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+Arrays = dict[str, np.ndarray]
+
 
 def small_trainer(
-    settings=None,
+    settings: FinetuneSettings | None = None,
     *,
-    task=TASK,
-    dtype=tf.float32,
-    seed=1,
-    last_step=None,
-    gradient_checkpointing=False,
-    compile_whole_step=False,
-):
+    config: ModelConfig = SMALL_CONFIG,
+    task: Task = TASK,
+    dtype: Any = tf.float32,
+    seed: int = 1,
+    last_step: int | None = None,
+    gradient_checkpointing: bool = False,
+    compile_whole_step: bool = False,
+) -> tuple[Trainer, dict[str, Any]]:
     """A compiled trainer of a random small model, and the model's variables by name."""
-    model = build_model(SMALL_CONFIG, seed=0, initializer_range=0.1)
+    model = build_model(config, seed=0, initializer_range=0.1)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, SMALL_CONFIG, settings or FinetuneSettings(), task, dtype=dtype, seed=seed,
+        model, variables, config, settings or FinetuneSettings(), task, dtype=dtype, seed=seed,
         last_step=last_step, gradient_checkpointing=gradient_checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables
 
 
-def values_of(variables):
+def values_of(variables: Mapping[str, Any]) -> Arrays:
     return {name: variable.numpy().copy() for name, variable in variables.items()}
 
 
-def assert_equal(ours, theirs):
+def assert_equal(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Arrays by name, bit for bit."""
     assert sorted(ours) == sorted(theirs)
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
-def batch_of(number, rows=2, time=TIME):
+def batch_of(number: int, rows: int = 2, time: int = TIME) -> Batch:
     """Inputs, targets, loss mask (B, T) of a text that repeats: something that can be learned."""
     text = np.resize(np.arange(40, 60), 400)
     starts = np.random.default_rng(number).integers(0, 300, rows)
@@ -62,12 +73,12 @@ def batch_of(number, rows=2, time=TIME):
     return windows[:, :-1], windows[:, 1:], np.ones((rows, time), np.float32)
 
 
-def stacked(batches):
+def stacked(batches: Sequence[Batch]) -> tuple[Any, ...]:
     """Micro-batches as one step's tensors [A, B, T]."""
     return tuple(tf.constant(np.stack(arrays)) for arrays in zip(*batches, strict=True))
 
 
-def data_of(**changes):
+def data_of(**changes: Any) -> TrainingData:
     parts = {
         "micro_batch": batch_of,
         "epoch_at": lambda micro_batches: micro_batches / 5,
@@ -77,7 +88,7 @@ def data_of(**changes):
     return TrainingData(**{**parts, **changes})
 
 
-def plan_of(**changes):
+def plan_of(**changes: Any) -> StepPlan:
     parts = {
         "last_step": None, "eval_every": 5, "save_every": None, "sample_every": 0, "patience": 3,
         "steps_per_epoch": 5.0,
@@ -89,13 +100,12 @@ def plan_of(**changes):
 class KeptSteps:
     """A checkpointer that holds in memory what a checkpoint would."""
 
-    trainer: object
-    variables: dict
-    steps: list = field(default_factory=list)
-    best_steps: list = field(default_factory=list)
-    weights: dict = field(default_factory=dict)  # of the last save
+    variables: Mapping[str, Any]
+    steps: list[int] = field(default_factory=list)
+    best_steps: list[int | None] = field(default_factory=list)
+    weights: Arrays = field(default_factory=dict)  # of the last save
 
-    def save(self, state):
+    def save(self, state: TrainerState) -> None:
         self.steps.append(state.step)
         self.best_steps.append(state.best_step)
         self.weights = values_of(self.variables)
@@ -105,18 +115,18 @@ class KeptSteps:
 class Seen(TrainingCallback):
     """Every record, in order."""
 
-    records: list = field(default_factory=list)
-    notices: list = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
-    def on_message(self, text):
+    def on_message(self, text: str) -> None:
         self.notices.append(text)
 
-    def on_step(self, record):
+    def on_step(self, record: Any) -> None:
         self.records.append(record)
 
     on_epoch = on_evaluation = on_sample = on_step
 
-    def of(self, kind):
+    def of(self, kind: str) -> list[Any]:
         return [record for record in self.records if type(record).__name__ == kind]
 
 
@@ -132,14 +142,21 @@ class Outcome:
 
 
 def run_small(
-    plan, data=None, settings=None, *, callbacks=(), trainer=None, expect=None, step=0, clock=time.monotonic,
-    sample=None,
-    **trainer_options,
-):  # fmt: skip
-    """Train a small model by the loop itself, from a step on; with ``expect`` (pytest.raises) the run has to fail."""
-    trainer, variables = trainer or small_trainer(settings, last_step=plan.last_step, **trainer_options)
-    state, keeper, seen = TrainerState(step=step), KeptSteps(trainer, variables), Seen()
-    arguments = (trainer, data or data_of(), plan, state, keeper, seen, callbacks)
+    plan: StepPlan,
+    data: TrainingData | None = None,
+    settings: FinetuneSettings | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    trainer: tuple[Trainer, dict[str, Any]] | None = None,
+    expect: contextlib.AbstractContextManager[Any] | None = None,
+    step: int = 0,
+    sample: Callable[[int], str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Train a model of one layer by the loop itself, from a step on; with ``expect`` (pytest.raises) it has to fail."""
+    made, variables = trainer or small_trainer(settings, config=ONE_LAYER, last_step=plan.last_step)
+    state, keeper, seen = TrainerState(step=step), KeptSteps(variables), Seen()
+    arguments = (made, data or data_of(), plan, state, keeper, seen, callbacks)
     if expect is not None:
         with expect as caught:
             train(*arguments, sample=sample, clock=clock)
@@ -150,11 +167,11 @@ def run_small(
 class InterruptIn(keras.callbacks.Callback):
     """Presses Ctrl-C as a step of the session (from 0) begins."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__()
         self.left = number
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.left -= 1
         if self.left == -1:
             os.kill(os.getpid(), signal.SIGINT)

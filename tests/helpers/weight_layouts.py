@@ -14,7 +14,9 @@ import numpy as np
 
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes
+from gpt2simple.gpt2.hub.registry import resolve
 
+CONFIG_124M = resolve("124M").config
 PARITY_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 PARITY_IDS = np.random.RandomState(1).randint(0, 257, (2, 14))
 

@@ -9,22 +9,21 @@ import numpy as np
 import pytest
 
 import gpt2simple
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import LoadedModel, build_model, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.metrics import read as read_metrics
 from tests.helpers.paths import REFERENCE
+from tests.helpers.weight_layouts import CONFIG_124M
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-SHAPE = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 SCRIPTS = REFERENCE
 
 
 def write_random_model(folder, tokenizer):
-    model = build_model(SHAPE, seed=0)
-    write_model_folder(folder, SHAPE, lambda name: read_weight(model, name), tokenizer)
+    model = build_model(CONFIG_124M, seed=0)
+    write_model_folder(folder, CONFIG_124M, lambda name: read_weight(model, name), tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def finished(tmp_path_factory):
 def test_the_loss_falls_in_20_steps(finished):
     _, result = finished
     recorded = read_metrics(result.run_dir)
-    assert recorded.steps[0].loss == pytest.approx(np.log(SHAPE.n_vocab), abs=0.3)
+    assert recorded.steps[0].loss == pytest.approx(np.log(CONFIG_124M.n_vocab), abs=0.3)
     assert recorded.steps[-1].loss < recorded.steps[0].loss - 2.0
     assert [look.step for look in recorded.evaluations] == [0, 10, 20]
     assert recorded.evaluations[-1].loss < recorded.evaluations[0].loss - 2.0
@@ -73,7 +72,7 @@ def test_transformers_opens_the_run_and_computes_the_same(finished, tmp_path, va
     if not interpreter:
         pytest.skip(f"{variable} is not set")
     _, result = finished
-    ids = np.random.default_rng(0).integers(0, SHAPE.n_vocab, (2, 40))
+    ids = np.random.default_rng(0).integers(0, CONFIG_124M.n_vocab, (2, 40))
     np.save(tmp_path / "ids.npy", ids)
     command = [interpreter, SCRIPTS / "pytorch_logits.py", result.run_dir, tmp_path / "ids.npy", tmp_path / "l.npz"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ import tf_keras
 import gpt2simple
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.metrics import read as read_metrics
-from tests.helpers.training_runs import write_model, write_text
+from tests.helpers.small_runs import write_small_model, write_text
 
 STEPS_BETWEEN_LOOKS = 2
 
@@ -15,7 +15,7 @@ STEPS_BETWEEN_LOOKS = 2
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     folder = tmp_path_factory.mktemp("callbacks")
-    write_model(folder / "model")
+    write_small_model(folder / "model")
     write_text(folder / "text.txt")
     with gpt2simple.start_session(
         str(folder / "model"), checkpoint_dir=folder / "checkpoint", precision="float32", seed=1

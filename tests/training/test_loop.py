@@ -12,6 +12,7 @@ from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.data import steps_dataset
+from tests.helpers.small_runs import ONE_LAYER
 from tests.helpers.training import (
     InterruptIn,
     KeptSteps,
@@ -174,8 +175,10 @@ def test_ctrl_c_after_the_last_step_too(moment):
 
 
 def test_a_callback_may_stop_the_run():
-    stop = AtStep(3, lambda model: setattr(model, "stop_training", True))
-    outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[stop])
+    def stop(model):
+        model.stop_training = True
+
+    outcome = run_small(plan_of(last_step=20, eval_every=10), callbacks=[AtStep(3, stop)])
     assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("callback", 3, [3])
 
 
@@ -185,7 +188,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
         return inputs, targets, weights * np.float32(np.nan) if number == 3 else weights
 
     good = {}
-    trainer, variables = small_trainer(FAST)
+    trainer, variables = small_trainer(FAST, config=ONE_LAYER)
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
         r"Step 4 gave a loss of nan and a gradient of length nan: not finite\. That step was not taken; step 3 is "
@@ -209,7 +212,7 @@ def test_a_learning_rate_far_too_high_ends_in_that_message():
 
 
 def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
-    trainer, variables = small_trainer()
+    trainer, variables = small_trainer(config=ONE_LAYER)
 
     def fail(*arguments, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -248,7 +251,7 @@ class RaiseIn(keras.callbacks.Callback):
     ],
 )
 def test_what_a_callback_raises_goes_through_unchanged_and_the_last_complete_step_is_saved(method, call, saved):
-    trainer, variables = small_trainer(FAST)
+    trainer, variables = small_trainer(FAST, config=ONE_LAYER)
     callback = RaiseIn(method, call)
     outcome = run_small(
         plan_of(last_step=20), trainer=(trainer, variables), callbacks=[callback], expect=pytest.raises(BugError)
@@ -270,7 +273,7 @@ def test_what_an_observer_or_the_sampling_raises_saves_too():
 
 def test_an_error_within_a_step_saves_nothing_of_it(monkeypatch):
     """Some weights may be new and others old then."""
-    trainer, variables = small_trainer(FAST)
+    trainer, variables = small_trainer(FAST, config=ONE_LAYER)
 
     def fail(data):
         variables["wte.weight"].assign(variables["wte.weight"] * 2)
@@ -412,5 +415,6 @@ def test_keras_does_not_complain_that_looks_take_longer_than_steps(caplog):
 
 def test_held_out_text_is_measured_in_float32_in_any_precision():
     """The head alone in 16 bits would cost digits that decide which step is best."""
-    losses = [small_trainer(dtype=dtype)[0].evaluate_batches([batch_of(0)]).loss for dtype in (tf.float32, tf.bfloat16)]
+    trainers = [small_trainer(config=ONE_LAYER, dtype=dtype)[0] for dtype in (tf.float32, tf.bfloat16)]
+    losses = [trainer.evaluate_batches([batch_of(0)]).loss for trainer in trainers]
     assert losses[1] == pytest.approx(losses[0], rel=5e-3)

@@ -8,13 +8,14 @@ import pytest
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.settings import FinetuneSettings
+from tests.helpers.small_runs import ONE_LAYER
 from tests.helpers.training import assert_equal, batch_of, plan_of, run_small, small_trainer, stacked, values_of
 
 
 @pytest.fixture(scope="module")
 def half():
     """A trainer in float16, its variables, its compiled step and a batch."""
-    trainer, variables = small_trainer(FinetuneSettings(learning_rate=1e-3), dtype=tf.float16)
+    trainer, variables = small_trainer(FinetuneSettings(learning_rate=1e-3), config=ONE_LAYER, dtype=tf.float16)
     return trainer, variables, tf.function(trainer.train_step), stacked([batch_of(0)])
 
 
@@ -61,7 +62,7 @@ def test_the_scale_stays_within_its_bounds(half):
 def test_the_first_step_takes_a_scale_of_32768_and_gradients_near_those_of_float32():
     figures = {}
     for dtype in (tf.float16, tf.float32):
-        trainer, _ = small_trainer(dtype=dtype)
+        trainer, _ = small_trainer(config=ONE_LAYER, dtype=dtype)
         assert float(trainer.loss_scale) == (2.0**15 if dtype == tf.float16 else 1.0)
         figures[dtype] = trainer.train_step(stacked([batch_of(0)]))
     half, full = figures[tf.float16], figures[tf.float32]
@@ -77,7 +78,7 @@ def test_counters_come_back(half):
 
 
 def test_the_loop_passes_over_an_overflow_and_gives_up_after_50_in_a_row(monkeypatch):
-    trainer, variables = small_trainer(dtype=tf.float16)
+    trainer, variables = small_trainer(config=ONE_LAYER, dtype=tf.float16)
     trainer.loss_scale.assign(2.0**24)
     outcome = run_small(plan_of(last_step=12), trainer=(trainer, variables))
     assert outcome.reason == "finished"

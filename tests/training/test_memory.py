@@ -3,18 +3,17 @@
 import pytest
 
 from gpt2simple.backend.memory import free_memory
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_memory, estimate_seconds_per_step
+from tests.helpers.weight_layouts import CONFIG_124M
 
-SHAPE_124M = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 PARAMETERS = 124_439_808
 GB = 1e9
 
 
 def estimate(settings=None, window=1024, dtype_bytes=4, gradient_checkpointing=False):
     return estimate_memory(
-        SHAPE_124M, settings or FinetuneSettings(), window, dtype_bytes, gradient_checkpointing=gradient_checkpointing
+        CONFIG_124M, settings or FinetuneSettings(), window, dtype_bytes, gradient_checkpointing=gradient_checkpointing
     )
 
 
@@ -52,7 +51,7 @@ def test_a_step_of_124m_is_of_the_measured_size():
 
 
 def choose(free, **settings):
-    return choose_gradient_checkpointing(SHAPE_124M, FinetuneSettings(**settings), 1024, 4, free)
+    return choose_gradient_checkpointing(CONFIG_124M, FinetuneSettings(**settings), 1024, 4, free)
 
 
 def test_with_enough_memory_nothing_is_recomputed_or_said():
@@ -90,7 +89,7 @@ def test_free_memory_is_a_number_of_bytes():
 def test_seconds_follow_from_operations_and_speed():
     """6 operations a token and weight; attention adds half of its square. 1,024 tokens of 124M: 0.82 TFLOP."""
     settings = FinetuneSettings()
-    seconds = estimate_seconds_per_step(SHAPE_124M, settings, 1024, 1e12)
+    seconds = estimate_seconds_per_step(CONFIG_124M, settings, 1024, 1e12)
     assert seconds == pytest.approx(0.82 / 0.65, rel=0.02)
-    twice = estimate_seconds_per_step(SHAPE_124M, FinetuneSettings(accumulate_gradients=2), 1024, 1e12)
+    twice = estimate_seconds_per_step(CONFIG_124M, FinetuneSettings(accumulate_gradients=2), 1024, 1e12)
     assert twice == pytest.approx(2 * seconds)

@@ -9,20 +9,23 @@ import pytest
 
 import gpt2simple
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.task import LanguageModeling
 from gpt2simple.training.trainer import build_trainer
-from tests.helpers.paths import REFERENCE
-from tests.helpers.training_runs import BYTE_SHAPE, SCRIPT, write_model
+from tests.helpers.paths import EXAMPLES, REFERENCE
+from tests.helpers.small_runs import write_small_model
 
 PYTORCH_CURVE = REFERENCE / "pytorch_curve.py"
 TINY = Path(gpt2simple.__file__).parent / "gpt2" / "tiny"
+SCRIPT = EXAMPLES / "script.txt"
+BYTE_CONFIG = ModelConfig(n_vocab=257, n_ctx=64, n_embd=64, n_head=4, n_layer=4)  # spells within a minute
 STEPS, BATCH_SIZE, RATE, DECAY = 200, 4, 1e-4, 0.01
 
 
 def random_folder(folder):
-    return Path(write_model(folder, BYTE_SHAPE))
+    return write_small_model(folder, config=BYTE_CONFIG)
 
 
 def tiny_folder(folder):
@@ -71,7 +74,7 @@ def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
 
 @pytest.mark.slow
 def test_bfloat16_reaches_the_held_out_loss_of_float32(tmp_path):
-    model, losses = write_model(tmp_path / "model", BYTE_SHAPE), {}
+    model, losses = str(write_small_model(tmp_path / "model", config=BYTE_CONFIG)), {}
     for precision in ("float32", "bfloat16"):
         result = gpt2simple.finetune(
             SCRIPT, model_name=model, run_name=precision, checkpoint_dir=tmp_path, precision=precision, seed=1,

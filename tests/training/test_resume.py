@@ -1,5 +1,6 @@
 """A run that is stopped and goes on equals the straight one bit for bit, with dropout."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.writer import RunDirectory
 from tests.helpers.paths import ROOT
+from tests.helpers.small_runs import differing, last_state, write_small_model, write_text
 from tests.helpers.training import InterruptIn
-from tests.helpers.training_runs import differing, last_state, write_model, write_text
 
 SETTINGS = {
     "steps": 6,
@@ -34,7 +35,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
-    write_model(folder / "model")
+    write_small_model(folder / "model")
     write_text(folder / "text.txt")
     return folder
 
@@ -55,11 +56,21 @@ def state(place, run_name):
     return last_state(place / "checkpoint" / run_name)
 
 
-@pytest.mark.parametrize(("precision", "stops"), [("float32", (1, 2, 5)), ("bfloat16", (3,))])
-def test_stopped_by_ctrl_c_and_resumed(place, precision, stops):
-    straight, stopped = f"straight-{precision}", f"stopped-{precision}"
-    assert finetune(place, straight, precision).reason == "finished"
-    done = 0
+@pytest.fixture(scope="module")
+def straight(place):
+    """What a run without a stop leaves, by precision."""
+
+    @functools.cache
+    def state_of(precision):
+        assert finetune(place, f"straight-{precision}", precision).reason == "finished"
+        return state(place, f"straight-{precision}")
+
+    return state_of
+
+
+@pytest.mark.parametrize(("precision", "stops"), [("float32", (1, 5)), ("bfloat16", (3,))])
+def test_stopped_by_ctrl_c_and_resumed(place, straight, precision, stops):
+    stopped, done = f"stopped-{precision}", 0
     with open_session(place, stopped, precision) as session:
         for stop in stops:
             result = finetune(place, stopped, precision, session=session, callbacks=InterruptIn(stop - done - 1))
@@ -68,23 +79,35 @@ def test_stopped_by_ctrl_c_and_resumed(place, precision, stops):
         assert state(place, stopped)["step"] == done
     result = finetune(place, stopped, precision)  # in another session
     assert (result.reason, result.steps) == ("finished", 6)
-    assert len(state(place, straight)["recorded"]) == 6
-    assert differing(state(place, stopped), state(place, straight)) == []
+    assert len(straight(precision)["recorded"]) == 6
+    assert differing(state(place, stopped), straight(precision)) == []
+
+
+def test_the_comparison_would_notice_another_seed(place, straight):
+    finetune(place, "other", "float32", seed=7)
+    assert len(differing(state(place, "other"), straight("float32"))) > 28
+
+
+def pressing_ctrl_c(function):
+    """The function, with Ctrl-C pressed as it begins."""
+
+    @functools.wraps(function)
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return function(*arguments)
+
+    return interrupted
 
 
 @pytest.mark.parametrize("moment", ["in the last step", "at the end", "while the best weights are loaded"])
 def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place, monkeypatch, moment):
     """After the loop, Ctrl-C broke off what was left to do: no mark of why it ended, no model in the session."""
-
-    def press(usual):
-        return lambda *arguments: [os.kill(os.getpid(), signal.SIGINT), usual(*arguments)][1]
-
     callback = InterruptIn(1) if moment == "in the last step" else None
     name = f"last-{moment.replace(' ', '-')}"
     if moment == "at the end":
-        monkeypatch.setattr(RunDirectory, "mark_ended", press(RunDirectory.mark_ended))
+        monkeypatch.setattr(RunDirectory, "mark_ended", pressing_ctrl_c(RunDirectory.mark_ended))
     elif moment == "while the best weights are loaded":
-        monkeypatch.setattr(LoadedModel, "refill", press(LoadedModel.refill))
+        monkeypatch.setattr(LoadedModel, "refill", pressing_ctrl_c(LoadedModel.refill))
     with open_session(place, name, "float32") as session:
         try:
             result = finetune(place, name, "float32", session=session, callbacks=callback, steps=2)
@@ -99,11 +122,6 @@ def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place,
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_comparison_would_notice_another_seed(place):
-    finetune(place, "other", "float32", seed=7)
-    assert len(differing(state(place, "other"), state(place, "straight-float32"))) > 28
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_resumed_in_fresh_processes(place, precision):
@@ -116,8 +134,8 @@ from tests.training import test_resume as this
 interrupt = this.InterruptIn(int(sys.argv[2])) if len(sys.argv) > 2 else None
 this.finetune(Path({str(place)!r}), sys.argv[1], {precision!r}, callbacks=interrupt)
 """
-    straight, stopped = f"straight-process-{precision}", f"stopped-process-{precision}"
-    for arguments in ([straight], [stopped, "0"], [stopped, "2"], [stopped]):
+    whole, stopped = f"straight-process-{precision}", f"stopped-process-{precision}"
+    for arguments in ([whole], [stopped, "0"], [stopped, "2"], [stopped]):
         subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True)
-    assert state(place, straight)["step"] == 6
-    assert differing(state(place, stopped), state(place, straight)) == []
+    assert state(place, whole)["step"] == 6
+    assert differing(state(place, stopped), state(place, whole)) == []

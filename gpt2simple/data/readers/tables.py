@@ -62,13 +62,7 @@ def _document(row: list[str], names: list[str], chooser: TextChooser, name: str,
     return TextPart(chooser.text(record, f"line {line}"))
 
 
-def _has_header(
-    name: str,
-    first: list[str],
-    second: list[str] | None,
-    given: bool | None,
-    needs_names: bool,
-) -> bool:
+def _has_header(name: str, first: list[str], second: list[str] | None, given: bool | None, needs_names: bool) -> bool:
     """Whether the first row names the columns: as given, as the chosen columns need it, or as it appears.
 
     It appears so when all its cells are different short names, and one of them is a usual one ("text") or the second

@@ -47,12 +47,7 @@ def holds_openai_model(folder: Path) -> bool:
     ``checkpoint`` and ``model.ckpt.meta`` (the graph of the program that wrote it) are not read.
     """
     return _has(
-        folder,
-        "hparams.json",
-        "encoder.json",
-        "vocab.bpe",
-        "model.ckpt.index",
-        "model.ckpt.data-00000-of-00001",
+        folder, "hparams.json", "encoder.json", "vocab.bpe", "model.ckpt.index", "model.ckpt.data-00000-of-00001"
     )
 
 
@@ -108,13 +103,7 @@ def download_gpt2(
         'tiny'
     """
     known = resolve(model_name)
-    return _fetch_model(
-        known,
-        Path(model_dir) / known.name,
-        source=source,
-        base_url=base_url,
-        progress=progress,
-    )
+    return _fetch_model(known, Path(model_dir) / known.name, source=source, base_url=base_url, progress=progress)
 
 
 def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = "models") -> bool:

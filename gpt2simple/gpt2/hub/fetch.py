@@ -164,12 +164,7 @@ class Fetcher:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        model_name: str,
-        progress: bool,
-        sleep: Callable[[float], None] = time.sleep,
+        self, folder: Path, *, model_name: str, progress: bool, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.folder = folder
         self.model_name = model_name

@@ -198,12 +198,7 @@ class Download:
     expected_bytes: int  # as published, or a guess to check the disk with
 
 
-def downloads_of(
-    known: KnownModel,
-    *,
-    source: str = "huggingface",
-    base_url: str | None = None,
-) -> list[Download]:
+def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: str | None = None) -> list[Download]:
     """The files of a model in the order of fetching, weights last; none for a built-in model.
 
     Raises:

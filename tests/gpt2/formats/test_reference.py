@@ -7,13 +7,19 @@ import subprocess
 import numpy as np
 import pytest
 
-from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, load_model, named_variables, read_weight
 from gpt2simple.testing import byte_tokenizer
 from tests.helpers.paths import REFERENCE
-from tests.helpers.weight_layouts import PARITY_CONFIG, PARITY_IDS, random_weights, write_pytorch, write_tf1
+from tests.helpers.weight_layouts import (
+    CONFIG_124M,
+    PARITY_CONFIG,
+    PARITY_IDS,
+    random_weights,
+    write_pytorch,
+    write_tf1,
+)
 
 pytestmark = pytest.mark.reference
 
@@ -55,11 +61,10 @@ def test_plain_transformers_opens_what_we_write(tmp_path, dtype):
 def model_of_124m(tmp_path_factory):
     """A folder with random weights in two layouts, ids, and PyTorch's logits for them in float32 and float64."""
     root = tmp_path_factory.mktemp("124M")
-    config = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
-    model = build_model(config, seed=0, initializer_range=0.1)
+    model = build_model(CONFIG_124M, seed=0, initializer_range=0.1)
     weights = {name: read_weight(model, name) for name in named_variables(model)}
-    write_pytorch(root / "safetensors", weights, config)
-    write_tf1(root / "tf1", weights, config)
+    write_pytorch(root / "safetensors", weights, CONFIG_124M)
+    write_tf1(root / "tf1", weights, CONFIG_124M)
     ids = np.random.RandomState(0).randint(0, 50257, (1, 512))
     theirs, exact, _ = pytorch_logits(root / "safetensors", ids, root)
     return root, ids, theirs, exact

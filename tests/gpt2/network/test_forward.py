@@ -5,7 +5,7 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.testing import SMALL_CONFIG
-from tests.helpers.network import LONG_SHAPE, dropout_key, model_of, our_logits, our_states, random_tokens
+from tests.helpers.network import LONG_CONFIG, dropout_key, model_of, our_logits, our_states, random_tokens
 
 TOLERANCE = 1e-4
 
@@ -16,10 +16,10 @@ TOLERANCE = 1e-4
         (SMALL_CONFIG, 1, 1),
         (SMALL_CONFIG, 1, 32),
         (SMALL_CONFIG, 3, 31),
-        (LONG_SHAPE, 1, 127),
-        (LONG_SHAPE, 1, 256),
-        (LONG_SHAPE, 1, 129),
-        (LONG_SHAPE, 3, 600),
+        (LONG_CONFIG, 1, 127),
+        (LONG_CONFIG, 1, 256),
+        (LONG_CONFIG, 1, 129),
+        (LONG_CONFIG, 3, 600),
     ],
 )
 def test_logits_equal_those_of_transformers(shape, batch, time):
@@ -34,8 +34,8 @@ def test_bfloat16_stays_close_to_float32():
     0.2 % x sqrt(27) = 1 % of the logits' spread; twice that is the bound.
     """
     tokens = random_tokens(3, 600)
-    exact = our_logits(model_of(LONG_SHAPE), tokens, LONG_SHAPE)
-    near = our_logits(model_of(LONG_SHAPE), tokens, LONG_SHAPE, tf.bfloat16)
+    exact = our_logits(model_of(LONG_CONFIG), tokens, LONG_CONFIG)
+    near = our_logits(model_of(LONG_CONFIG), tokens, LONG_CONFIG, tf.bfloat16)
     exact -= exact.mean(axis=-1, keepdims=True)  # in 16 bits logits are known up to a constant per row
     near -= near.mean(axis=-1, keepdims=True)
     error = np.sqrt(np.mean((near - exact) ** 2)) / exact.std()
@@ -47,7 +47,7 @@ def test_a_later_token_changes_no_earlier_state(changed):
     tokens = random_tokens(1, 600)
     other = tokens.copy()
     other[0, changed] = (tokens[0, changed] + 1) % 257
-    before, after = (our_states(model_of(LONG_SHAPE), t, LONG_SHAPE).numpy() for t in (tokens, other))
+    before, after = (our_states(model_of(LONG_CONFIG), t, LONG_CONFIG).numpy() for t in (tokens, other))
     np.testing.assert_array_equal(before[:changed], after[:changed])
     assert np.abs(before[changed] - after[changed]).max() > 1e-3
     assert np.abs(before[-1] - after[-1]).max() > 1e-6, "the last position does not see the changed one"
@@ -82,7 +82,7 @@ def test_dropout_applies_at_each_of_its_sites():
     real = dropout.dropout_mask
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dropout, "dropout_mask", record)
-        our_states(model_of(LONG_SHAPE), random_tokens(1, 600), LONG_SHAPE, dropout=dropout_key())
-    blocks, layers = 5, LONG_SHAPE.n_layer  # 600 = 4 x 128 + 88
+        our_states(model_of(LONG_CONFIG), random_tokens(1, 600), LONG_CONFIG, dropout=dropout_key())
+    blocks, layers = 5, LONG_CONFIG.n_layer  # 600 = 4 x 128 + 88
     assert len(sites) == 1 + layers * (blocks + 2)
     assert len(set(sites)) == len(sites), "two dropouts share a mask"

@@ -13,7 +13,7 @@ from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import (
-    LONG_SHAPE,
+    LONG_CONFIG,
     dropout_key,
     largest_relative_difference,
     model_of,
@@ -43,10 +43,10 @@ def batch_of(batch, time):
     return random_tokens(batch, time, 1), random_tokens(batch, time, 2), loss_mask
 
 
-@pytest.mark.parametrize(("shape", "batch", "time"), [(SMALL_CONFIG, 3, 31), (LONG_SHAPE, 1, 600)])
-def test_every_gradient_equals_plain_automatic_differentiation(shape, batch, time):
-    model, data = model_of(shape), batch_of(batch, time)
-    loss, ours = our_loss_and_gradients(model, shape, data)
+@pytest.mark.parametrize(("config", "batch", "time"), [(SMALL_CONFIG, 3, 31), (LONG_CONFIG, 1, 600)])
+def test_every_gradient_equals_plain_automatic_differentiation(config, batch, time):
+    model, data = model_of(config), batch_of(batch, time)
+    loss, ours = our_loss_and_gradients(model, config, data)
     plain, theirs = plain_loss_and_gradients(model, *data)
     assert loss == pytest.approx(plain, abs=1e-5)
     assert largest_relative_difference(ours, theirs) < 1e-4
@@ -58,9 +58,9 @@ def test_bfloat16_gradients_point_the_same_way():
     The keys' bias has no gradient but noise (softmax ignores a shift of all scores of a row), a third of its tensor:
     hence 0.99 there. A wrong term or factor would cost far more.
     """
-    model, data = model_of(LONG_SHAPE), batch_of(1, 600)
-    loss, exact = our_loss_and_gradients(model, LONG_SHAPE, data)
-    near_loss, near = our_loss_and_gradients(model, LONG_SHAPE, data, dtype=tf.bfloat16)
+    model, data = model_of(LONG_CONFIG), batch_of(1, 600)
+    loss, exact = our_loss_and_gradients(model, LONG_CONFIG, data)
+    near_loss, near = our_loss_and_gradients(model, LONG_CONFIG, data, dtype=tf.bfloat16)
     assert near_loss == pytest.approx(loss, rel=2e-3)
     for name, gradient in exact.items():
         cosine = np.vdot(gradient, near[name]) / np.linalg.norm(gradient) / np.linalg.norm(near[name])
@@ -82,7 +82,12 @@ def test_gradient_checkpointing_runs_each_block_a_second_time(monkeypatch):
 
     calls = []
     real = transformer._block
-    monkeypatch.setattr(transformer, "_block", lambda *arguments: calls.append(1) or real(*arguments))
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(transformer, "_block", counted)
     our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31))
     assert len(calls) == SMALL_CONFIG.n_layer
     our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31), gradient_checkpointing=True)
