@@ -1,7 +1,7 @@
-"""Several models fine-tuned on the same text, one after the other, and measured alike; what is done is not done again.
+"""Several models fine-tuned on the same text, one after the other, and evaluated alike; finished ones are not repeated.
 
-The text is parted once, with the first model's tokenizer, into two files that all models read: the split is the same
-whatever their vocabularies. Knows no arithmetic of training.
+The text is split once, with the first model's tokenizer, into two files that all models read: the split is the same for
+all vocabularies. Knows no arithmetic of training.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
-_PASSES = 4  # over the text, where no budget is given
+_EPOCHS = 4  # if no token budget is given
 _LONGEST_WINDOW = 256
 
-# What a comparison keeps of its texts is a digest, which tells people nothing.
+# Of its texts a comparison records only digests, which mean nothing to people.
 _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What every model is given."""
+    """What is the same for all models."""
 
-    folder: Path  # of the comparison; its name is the beginning of the runs' names
-    train_tokens: int  # as the first model's tokenizer counts
+    folder: Path  # of the comparison; the runs' names begin with its name
+    train_tokens: int  # counted by the first model's tokenizer
     window: int
     steps: int
     settings: CompareSettings
-    place: SessionSettings  # where models and runs lie, and how to compute
+    place: SessionSettings  # folders of models and runs, and how to compute
     cache_dir: str | None  # of encoded texts
-    asked: dict[str, Any]  # what must be the same for the comparison to go on, as JSON values
+    asked: dict[str, Any]  # must not change when the comparison is continued; JSON values
 
     @property
     def train(self) -> Path:
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def held_out(self) -> Path:
-        """The text that they are measured on."""
+        """The text that they are evaluated on."""
         return self.folder / "held-out.jsonl"
 
     @cached_property
@@ -84,16 +84,16 @@ def compare_models(
     name: str,
     place: SessionSettings,
 ) -> CompareResult:
-    """The models side by side. Called again with the same text and settings, it goes on where it stopped.
+    """Compare models. Called again with the same text and settings, it continues where it stopped.
 
     Args:
-        dataset: as for fine-tuning. name: of the comparison: its folder, and the beginning of its runs' names.
-        place: where models and runs lie, and how to compute.
+        dataset: as for fine-tuning. name: of the comparison's folder; the runs' names begin with it.
+        place: folders of models and runs, and how to compute.
 
     Raises:
-        SettingsError: fewer than two models, one named twice, or a window that one of them cannot read.
-        DataError: nothing can be held out. RunError: another text or other settings were compared under that name.
-        KeyboardInterrupt: a model's training was interrupted; called again, it goes on from there.
+        SettingsError: fewer than two models, one named twice, or a window that is too long for one of them.
+        DataError: nothing can be held out. RunError: a comparison of that name has another text or other settings.
+        KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
     names = [canonical_name(model) for model in model_names]
     if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
@@ -127,17 +127,17 @@ def _prepared(
         raise SettingsError(f"window is {window}; one of the models reads at most {shortest}. Give up to {shortest}.")
     tokenizer = Tokenizer.load(first)
     prepared = prepare_text(dataset, text, tokenizer, window, n_ctx=shortest)
-    parts, validation = prepared.split, prepared.validation
+    corpus, validation, parts = prepared.corpus, prepared.validation, prepared.split
     if parts.held_out is None:
         raise DataError(f"Models are compared by held-out text, and there is none. {prepared.no_held_out_reason}")
-    budget = settings.tokens or _PASSES * parts.train.tokens
+    budget = settings.tokens or _EPOCHS * parts.train.tokens
     asked = {
         **to_json(settings),
         "tokens": budget,
         "window": window,
         "validation_split": text.validation_split,
         "precision": place.precision,
-        "text": prepared.corpus.fingerprint,
+        "text": corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
     comparison = Comparison(
@@ -160,7 +160,7 @@ def _prepared(
 
 
 def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
-    """Record what is asked of a comparison that begins; raise RunError where it began with something else."""
+    """Record the settings and text of a new comparison; raise RunError if an existing one has others."""
     path = folder / "compare.json"
     if not path.is_file():
         atomic_write(path, json.dumps({"asked": asked}, indent=1) + "\n")
@@ -172,8 +172,8 @@ def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
         differences = [f"{listed(before, told)}, and this call gives {listed(asked, told)}"] if told else []
         differences += [_TEXTS[name] for name in changed if name in _TEXTS]
         raise RunError(
-            f"The comparison {folder} was begun with {'; and with '.join(differences)}: its figures would not be "
-            f"those of this call. Ask for the same to go on with it, or give another name than {folder.name!r}."
+            f"The comparison {folder} was started with {'; and with '.join(differences)}: the results could not be "
+            f"compared. Use the same text and settings to continue it, or another name than {folder.name!r}."
         )
 
 
@@ -182,7 +182,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
-    """The figures of a model: read, where an earlier call has made them; else made, and kept."""
+    """The results of a model, read if an earlier call has saved them."""
     kept = comparison.folder / f"{comparison.run_name(model)}.json"
     key = {
         "settings": to_json(comparison.settings),
@@ -193,7 +193,7 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
     if kept.is_file():
         values = json.loads(kept.read_text(encoding="utf-8"))
         if values["key"] == key:
-            logger.info(f"{model}: done before, figures taken from {kept}.")
+            logger.info(f"{model}: finished before; results read from {kept}.")
             return CompareRow.from_json(values["row"])
     logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
     row = _measured(model, config, comparison)
@@ -211,8 +211,8 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
             eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
         )  # fmt: skip
-        if result.reason == "interrupted":  # the run is kept, and half-trained: it has no row yet
-            logger.info(f"Interrupted at step {result.steps} of {model}. The same call goes on from there.")
+        if result.reason == "interrupted":  # half-trained: the run is kept, but has no results yet
+            logger.info(f"Interrupted at step {result.steps} of {model}. The same call continues from there.")
             raise KeyboardInterrupt
         measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
         texts = [sample.text for sample in session.samples_of(GenerateRequest(("",), wanted.samples))]
@@ -255,7 +255,7 @@ def _written(rows: list[CompareRow], comparison: Comparison) -> CompareResult:
     tokens = comparison.steps * comparison.window * settings.batch_size
     result = CompareResult(
         rows=tuple(rows),
-        text=f"Learned: {comparison.train_tokens:,} tokens as {rows[0].model_name} counts them, the same text for all.",
+        text=f"Training text: {comparison.train_tokens:,} tokens of {rows[0].model_name}, the same text for all.",
         budget=f"Each model: {comparison.steps:,} steps of {settings.batch_size} windows of "
         f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {settings.learning_rate:g}.",
         path=folder / "compare.html",

@@ -1,4 +1,4 @@
-"""Standard output and standard error: messages, a bar while a text is read, and results.
+"""Standard output and standard error: results, messages, and a progress bar while a text is read.
 
 A result is written whole and at once, or fails with one clear error. Knows nothing of what is written.
 """
@@ -19,7 +19,7 @@ _SECONDS_BEFORE_A_BAR = 1.0
 
 
 class _StderrHandler(logging.Handler):
-    """Messages on stderr as it is at that moment, above a running progress bar rather than into it."""
+    """Writes messages to the current sys.stderr, above a running progress bar rather than into it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
@@ -39,9 +39,9 @@ def show_messages() -> None:
 
 @contextlib.contextmanager
 def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to call with bytes read and all bytes (None: unknown); in a terminal it moves a bar on stderr.
+    """A function to call with bytes read and total bytes (None: unknown); in a terminal it shows a bar on stderr.
 
-    What takes less than a second shows none.
+    The bar appears only if reading takes longer than a second.
     """
     from tqdm import tqdm
 
@@ -64,20 +64,20 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 class StandardOutput:
-    """Writes text to standard output, as it is at that moment; what its encoding lacks as codes such as \\u20ac."""
+    """Writes text to the current sys.stdout; characters missing in its encoding become codes such as \\u20ac."""
 
     def __init__(self) -> None:
         self._codes_explained = False
 
     def __call__(self, text: str) -> None:
-        """Write some text and wait until the system has taken it.
+        """Write and flush some text.
 
         Raises:
-            StorageError: it is closed, or goes to a disk that takes no more. BrokenPipeError: nobody reads any more.
+            StorageError: it is closed, or its disk cannot be written. BrokenPipeError: the reader has closed the pipe.
         """
         # None where whoever started this process closed it; files that stand in for it may lack `closed`.
         if sys.stdout is None or getattr(sys.stdout, "closed", False):
-            raise StorageError("Cannot write standard output: it is closed. Open it, or have the text put into a file.")
+            raise StorageError("Cannot write standard output: it is closed. Open it, or write to a file instead.")
         with storage_errors(Path("standard output")):
             try:
                 sys.stdout.write(text)
@@ -89,7 +89,7 @@ class StandardOutput:
         if not self._codes_explained:
             self._codes_explained = True
             logger.info(
-                f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes "
-                "such as \\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
+                f"Standard output is encoded in {encoding}, which lacks some characters of the text: they are shown as "
+                "codes such as \\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
             )
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,4 +1,4 @@
-"""What there is: versions, device and precision, the known models and which are here, the runs and how far they are.
+"""Versions, device and precision, the known models and whether they are downloaded, the runs and their progress.
 
 Reads only; downloads nothing and opens no weights.
 """
@@ -34,7 +34,7 @@ class RunEntry:
     """A run.
 
     Attributes:
-        model_name, step, best_step, ended: None where the run does not say (gpt-2-simple's do not).
+        model_name, step, best_step, ended: None if the run does not record them, as gpt-2-simple's do not.
         problem: why it cannot be read; None: it can.
     """
 
@@ -62,21 +62,21 @@ class Overview:
         return asdict(self)
 
     def summary(self) -> str:
-        """The overview for people."""
+        """The overview as text."""
         lines = [
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             f"Device: {self.device}",
             f"Precision: {self.precision} ({self.precision_reason})",
             "Models:",
             *(f"  {model.name:6} {_state(model)}" for model in self.models),
-            "Runs:" if self.runs else "Runs: none here yet",
+            "Runs:" if self.runs else "Runs: none yet",
             *(f"  {run.name}: {_progress(run)}" for run in self.runs),
         ]
         return "\n".join(lines)
 
 
 def get_info(settings: SessionSettings) -> Overview:
-    """An overview of this installation, and of the models and runs in the folders that the settings name."""
+    """An overview of this installation, and of the models and runs in the folders of the settings."""
     checkpoint_dir = Path(settings.checkpoint_dir)
     device = devices.start(None)
     precision = choose_precision("auto")
@@ -117,7 +117,9 @@ def _run(path: Path) -> RunEntry:
 def _state(model: ModelEntry) -> str:
     if model.parameters is None:
         return "built in" if model.is_downloaded else "missing from this installation"
-    return f"{model.parameters / 1e6:,.0f} million parameters, {'here' if model.is_downloaded else 'not downloaded'}"
+    return (
+        f"{model.parameters / 1e6:,.0f} million parameters, {'downloaded' if model.is_downloaded else 'not downloaded'}"
+    )
 
 
 def _progress(run: RunEntry) -> str:

@@ -1,6 +1,6 @@
-"""Where generated text goes: printed in the order of the samples as soon as possible; to new files only whole.
+"""Generated text on its way to the screen or a file: samples in order, each as soon as possible; to files only whole.
 
-Knows no session, and prints nothing by itself: the caller passes what to write with.
+Knows no session, and prints nothing by itself: the caller passes a function that writes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class InOrder:
         while chunks := self._held.get(self._current):
             chunk = chunks.popleft()
             yield chunk
-            if (
-                chunk.finish_reason is not None
-            ):  # only now: an interruption while it is written still concerns its sample
+            if chunk.finish_reason is not None:  # afterwards: an interruption here still belongs to this sample
                 del self._held[self._current]
                 self._current += 1
 

@@ -1,7 +1,4 @@
-"""What a call asks for: fine-tuning settings completed by those of the run it continues, and generation settings.
-
-Everything here is checked before anything is loaded.
-"""
+"""The request of a call, checked before anything is loaded: for fine-tuning, completed by the run that it continues."""
 
 from __future__ import annotations
 
@@ -28,10 +25,10 @@ if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a call asks for, its settings completed by the run's where it continues one.
+    """A fine-tuning call, its settings completed by those of the run that it continues.
 
     Attributes:
-        weights_from: the folder of the model that a new run begins with; None: the one that ``model_name`` names.
+        weights_from: folder of the model that a new run starts from; None: the model of that name.
     """
 
     dataset: Any
@@ -56,18 +53,18 @@ def complete_request(
     precision: Precision,
     next_seed: Callable[[], int],
 ) -> Request:
-    """The request that a call makes of a run.
+    """The request of a fine-tuning call.
 
     Args:
         run: the run's folder, which need not hold a run yet.
         finetune, text: the settings that the user gave by name; the others are the run's, or the defaults.
-        session: whose model begins a new run; None: the run's, that of the folder which ``restore_from`` names, or the
-            default.
-        precision: the session's; the run's replaces it, unless the user asked for it by name.
-        next_seed: draws a seed for a new run that was given none.
+        session: names the model and its folder; without a name it is the run's model, that of the folder in
+            ``restore_from``, or the default.
+        precision: the session's; a run keeps its own unless the user named one.
+        next_seed: returns a seed for a new run without one.
 
     Raises:
-        RunError: ``restore_from`` does not fit what is there. SettingsError: its model is not the one named.
+        RunError: ``restore_from`` does not fit the run's folder. SettingsError: its model is not the named one.
         CheckpointError: it holds none.
     """
     if continues(run, finetune.get("restore_from", "latest")):
@@ -103,7 +100,7 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     """The name under which a run records the model of a folder: as given, as recorded there, its size, or the folder.
 
     Raises:
-        SettingsError: a model of another shape was named. CheckpointError: the folder holds none.
+        SettingsError: a model of another size was named. CheckpointError: the folder holds none.
     """
     config, model_name = folder_config(folder), session.model_name
     if model_name is None:
@@ -111,9 +108,8 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     named = model_config_of(model_name, Path(session.model_dir))
     if named != config:
         raise SettingsError(
-            f"{folder}, which the run is to begin with, holds a model of {_in_words(config)}; model_name is "
-            f"{model_name!r}, a model of {_in_words(named)}. Leave model_name out, or name the model that the folder "
-            "comes from."
+            f"The run would start from {folder}, a model of {_in_words(config)}, but model_name is {model_name!r}, a "
+            f"model of {_in_words(named)}. Leave model_name out, or name the model that the folder comes from."
         )
     return model_name
 
@@ -132,20 +128,20 @@ def _in_words(config: ModelConfig) -> str:
 
 
 def _stays_in(used: str, chosen: str) -> str:
-    return f"The run was begun in {used} and goes on in it; precision={chosen!r}, said by name, would change that."
+    return f"This run started in {used} and continues in {used}; pass precision={chosen!r} to change it."
 
 
 def new_seed() -> int:
-    """A seed for whoever gave none."""
+    """A random seed."""
     return secrets.randbelow(2**31)
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What a call of generation asks for.
+    """A generation call.
 
     Attributes:
-        prefixes: what the texts start with. settings: for each prefix; where it has no seed, the session draws one.
+        prefixes: the texts to start from. settings: for each prefix; if the seed is None, the session draws one.
     """
 
     prefixes: tuple[str, ...]
@@ -156,17 +152,16 @@ class GenerateRequest:
         """The request of a call.
 
         Args:
-            prefix: one or several; None is an empty one. given: the settings by name; those of other classes are left
-                out.
-            texts_alone: whether the call returns texts without their log-probabilities.
+            prefix: one or several; None: "". given: settings by name; those of other classes are ignored.
+            texts_alone: whether the call returns plain texts, without log-probabilities.
 
         Raises:
-            SettingsError: the prefix is no text, or a setting is out of range or has no effect.
+            SettingsError: a prefix is not a string, or a setting is out of range.
         """
         if texts_alone and given.get("logprobs"):
             raise SettingsError(
-                "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
-                "log-probabilities of its tokens, and so does gpt2simple generate --json."
+                "logprobs is True, but this call returns plain texts. session.samples(...) returns log-probabilities "
+                "too, as does gpt2simple generate --json."
             )
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
@@ -176,22 +171,22 @@ class GenerateRequest:
 
     @property
     def total(self) -> int:
-        """How many samples these are."""
+        """The number of samples."""
         return len(self.prefixes) * self.settings.nsamples
 
     def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:
-        """The settings, with a new seed where the call gave none."""
+        """The settings, with a new seed if the call gave none."""
         return self.settings if self.settings.seed is not None else replace(self.settings, seed=new_seed())
 
     def number(self, n: int) -> GenerateRequest:
-        """The request for the n-th of several files, from 0: with the next seed, for they would all be equal."""
+        """The request for file n (from 0): a given seed grows by n, so that no two files are equal."""
         seed = self.settings.seed
         return self if seed is None else replace(self, settings=replace(self.settings, seed=seed + n))
 
     def require_one_text(self) -> None:
-        """Raise SettingsError where several texts are asked for."""
+        """Raise SettingsError unless the request is for one text."""
         nsamples = self.settings.nsamples
         if nsamples != 1:
-            raise SettingsError(f"nsamples is {nsamples}; stream() writes one text. Use generate(nsamples={nsamples}).")
+            raise SettingsError(f"nsamples is {nsamples}; stream() generates one. Use generate(nsamples={nsamples}).")
         if self.total != 1:
-            raise SettingsError(f"prefix holds {self.total} texts; stream() writes one text. Use pieces(prefix).")
+            raise SettingsError(f"prefix holds {self.total} texts; stream() generates one. Use pieces(prefix).")

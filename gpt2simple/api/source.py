@@ -1,4 +1,4 @@
-"""Where the weights of a session come from: a model itself, or a run."""
+"""Where the weights of a session come from: a base model or a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CHECKPOINTS = ("best", "latest")
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A model that no run has fine-tuned.
+    """A model that is not fine-tuned.
 
     Attributes:
-        model_name: a known size in its one spelling, or the name or path of a folder.
+        model_name: canonical name of a known model, or the name or path of a folder.
     """
 
     model_name: str
@@ -26,11 +26,10 @@ class Run:
 
     Attributes:
         name: of the run. checkpoint: "best" or "latest".
-        model_name: the model that the run was started from, or is to start from where there is no such run yet; None:
-            unknown.
+        model_name: the base model of the run, or of the run to come if there is none of that name; None: unknown.
 
     Raises:
-        SettingsError: there is no such checkpoint.
+        SettingsError: ``checkpoint`` is neither.
     """
 
     name: str
@@ -46,7 +45,7 @@ Source = BaseModel | Run
 
 
 def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str | None) -> None:
-    """Raise SettingsError where a call names two things whose weights are to be loaded."""
+    """Raise SettingsError if a call names both a model and a run whose weights it would load."""
     if run_name is not None and model_name is not None:
         raise SettingsError(
             f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."

@@ -1,7 +1,7 @@
-"""Command-line options made from the settings, so that each setting is an option by construction.
+"""Command-line options made from the settings: each setting is an option.
 
-Names, defaults, help, choices and types are the settings' own. Only what the user gave is passed on, so that a run that
-is continued keeps its own values for the rest. The prefix of ``generate`` may also come from a file or standard input.
+Names, defaults, help, choices and types are those of the settings. Only options that the user typed are passed on, so
+that a continued run keeps its own values for the rest. The prefix of ``generate`` may come from a file or stdin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 class IntegerOrText(click.ParamType):
-    """A whole number where the value is one, else the text itself."""
+    """An integer if the value is one, else the text itself."""
 
     name = "integer|text"
 
@@ -37,7 +37,7 @@ class IntegerOrText(click.ParamType):
 
 
 def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
-    """Give a command an option for each setting of these classes; its ``settings`` are those that the user typed."""
+    """Add an option for each setting of these classes; the command gets those that the user typed as ``settings``."""
     fields = [pair for cls in classes for pair in _fields(cls)]
 
     def decorate(command: CommandT) -> CommandT:
@@ -64,7 +64,7 @@ def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
     flag = f"--{field.name.replace('_', '-')}"
-    kinds = set(plain_types(hint)) - {Path}  # which is typed as a text
+    kinds = set(plain_types(hint)) - {Path}  # typed as text
     text = field.metadata["help"] + ("" if field.default in (None, ()) else f" [default: {_shown(field.default)}]")
     if kinds == {bool}:
         return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
@@ -88,22 +88,25 @@ def _shown(default: Any) -> str:
     return str(default)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 checkpoint_option = click.option(
-    "--checkpoint", type=click.Choice(CHECKPOINTS), default="best", help="Which weights of the run."
+    "--checkpoint",
+    type=click.Choice(CHECKPOINTS),
+    default="best",
+    help="Weights of the run: best (lowest held-out loss) or latest. [default: best]",
 )
 
 
 def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
-    """The prefix that the options give, a list where there are several.
+    """The prefix from the options, a list if there are several.
 
     Args:
-        typed: the values of ``--prefix``; ``-`` is read from standard input.
-        path: that of ``--prefix-file``; ``-`` likewise.
+        typed: the values of ``--prefix``; ``-`` means standard input.
+        path: the value of ``--prefix-file``; ``-`` means standard input.
 
     Raises:
-        UsageError: it cannot be read, or standard input is asked for twice.
+        UsageError: it cannot be read, or standard input is named twice.
     """
     if path is not None:
         name = f"--prefix-file {path}"
@@ -115,25 +118,25 @@ def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
 
 
 def _standard_input() -> bytes:
-    if sys.stdin is None:  # closed by whoever started this process
+    if sys.stdin is None:  # closed by the parent process
         raise OSError("standard input is closed")
     return sys.stdin.buffer.read()
 
 
 def _read(name: str, read: Callable[[], bytes]) -> str:
     try:
-        return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: a byte-order mark is no part of a text
+        return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: without a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{name} cannot be read ({error}); expected a text in UTF-8.") from None
 
 
 def _without_last_line_end(text: str) -> str:
-    """Editors and ``echo`` end a text with a line end that nobody typed; a model would go on in a new line."""
+    """Without the line end that editors and ``echo`` add; the model would continue on a new line."""
     return re.sub(r"\r?\n\Z", "", text)
 
 
 def as_dataset(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
-    """The words of a command line as a dataset: names in any case, so that a misspelt one is an error and no text."""
+    """Command-line words as a dataset: always names, so that a misspelt one is an error and not a text."""
     from gpt2simple.data.files import Names
 
     return names[0] if len(names) == 1 else Names(names)

@@ -13,31 +13,27 @@ from gpt2simple.settings.generate import GenerateSettings
 class CompareSettings:
     """How models are compared."""
 
-    tokens: int | None = setting(
-        None, "Tokens that each model is trained on; None: four passes over the text.", minimum=1
-    )
-    batch_size: int = like(FinetuneSettings, "batch_size", default=2, help="Windows of text per optimizer step.")
+    tokens: int | None = setting(None, "Training tokens per model; None: four passes over the text.", minimum=1)
+    batch_size: int = like(FinetuneSettings, "batch_size", default=2, help="Windows per optimizer step.")
     window: int | None = like(
         FinetuneSettings,
         "window",
-        help="Tokens of context per window; None: the most that every model reads, up to 256.",
+        help="Context length in tokens; None: the longest that every model supports, up to 256.",
     )
-    learning_rate: float = like(
-        FinetuneSettings, "learning_rate", help="Highest learning rate, the same for each model."
-    )
+    learning_rate: float = like(FinetuneSettings, "learning_rate", help="Peak learning rate, the same for each model.")
     evaluations: int = setting(10, "Evaluations on the held-out text in each run.", minimum=4, formerly="looks")
-    nsamples: int = like(GenerateSettings, "nsamples", default=3, help="Samples of each model, at its best step.")
-    length: int = like(GenerateSettings, "length", help="Tokens per sample.")
+    nsamples: int = like(GenerateSettings, "nsamples", default=3, help="Samples per model, generated at its best step.")
+    length: int = like(GenerateSettings, "length", help="Length of these samples in tokens.")
     temperature: float = like(GenerateSettings, "temperature")
-    seed: int = like(FinetuneSettings, "seed", default=0, help="Makes the comparison repeatable.")
+    seed: int = like(FinetuneSettings, "seed", default=0, help="Random seed of each run and its samples.")
 
     def __post_init__(self) -> None:
         check(self)
-        _ = self.samples  # complains of what a single setting cannot say, before a model is trained
+        _ = self.samples  # raises before a model is trained with settings that contradict each other
 
     @property
     def samples(self) -> GenerateSettings:
-        """How each model writes its samples."""
+        """How the samples of each model are generated."""
         return GenerateSettings(
             nsamples=self.nsamples, length=self.length, temperature=self.temperature, seed=self.seed
         )

@@ -22,14 +22,14 @@ from gpt2simple.errors import SettingsError
 SettingsT = TypeVar("SettingsT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-# The bounds of a setting: name, how a message calls it, what holds within it.
+# The bounds of a setting: name, words for messages, and the comparison with the value.
 _BOUNDS = (
     ("minimum", "at least", operator.ge),
     ("above", "more than", operator.gt),
     ("maximum", "at most", operator.le),
 )
 
-# What a message calls a class whose name says too little.
+# Words for messages, of types whose names say too little.
 _IN_WORDS: dict[type, str] = {tuple: "a string or a list of strings"}
 
 
@@ -244,6 +244,6 @@ def to_json(settings: Any) -> dict[str, Any]:
 
 
 def from_json(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
-    """The settings object that ``to_json`` wrote; names that this version does not know are left out."""
+    """The settings object that ``to_json`` wrote; names unknown to this version are left out."""
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})

@@ -1,4 +1,4 @@
-"""How a model is fine-tuned: length, step size, memory, checkpoints."""
+"""How a model is fine-tuned: length, learning rate, memory, checkpoints."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ class FinetuneSettings:
     """How the model is fine-tuned."""
 
     steps: int | None = setting(
-        None, "Optimizer steps of the run in total; None (and no epochs): until held-out loss stops falling.", minimum=1
-    )
-    epochs: float | None = setting(None, "Passes over the text, instead of steps.", above=0.0)
-    batch_size: int = setting(1, "Windows of text per micro-batch.", minimum=1)
-    accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
-    window: int | None = setting(None, "Tokens of context per window; None: the model's longest.", minimum=2)
-    learning_rate: float = setting(1e-4, "Highest learning rate.", above=0.0)
-    schedule: str = setting(
-        "constant", "Course of the learning rate after the warm-up.", choices=("constant", "linear", "cosine")
-    )
-    warmup_steps: int = setting(10, "Steps over which the learning rate rises from 0.", minimum=0)
-    optimizer: str = setting("adamw", "Optimizer.", choices=("adamw", "adam", "sgd"))
-    weight_decay: float = setting(0.01, "Decay of weight matrices per unit of learning rate (adamw only).", minimum=0.0)
-    clip_norm: float = setting(1.0, "Longest gradient, as a Euclidean norm; 0: not clipped.", minimum=0.0)
-    dropout: float = setting(0.0, "Share of activations dropped while training.", minimum=0.0, maximum=0.9)
-    only_train_transformer_layers: bool = setting(False, "Leave the token and position embeddings as they are.")
-    train_last_n_layers: int | None = setting(None, "Train only the last n layers and the final norm.", minimum=1)
-    gradient_checkpointing: bool | None = setting(
-        None, "Recompute activations to save memory, for about a third more time; None: where memory is short."
-    )
-    seed: int | None = setting(None, "Makes the run repeatable; None draws one and records it.", minimum=0)
-    eval_every: int | str | None = setting(
-        None, 'Steps between looks at the held-out text, or "epoch"; None chooses.', minimum=1
-    )
-    early_stopping_patience: int = setting(
-        3, "Looks without a lower held-out loss before the run stops (only with neither steps nor epochs).", minimum=1
-    )
-    save_every: int | None = setting(
         None,
-        "Steps between checkpoints; None: whenever held-out loss is at its lowest, and every ten minutes.",
+        "Optimizer steps of the whole run; without steps or epochs, training ends when held-out loss stops falling.",
         minimum=1,
     )
-    max_checkpoints: int = setting(2, "Resumable checkpoints kept, the best and the latest among them.", minimum=1)
-    sample_every: int | None = setting(
-        None, "Steps between samples of what the model writes; None chooses; 0: none.", minimum=0
+    epochs: float | None = setting(None, "Passes over the training text; instead of steps.", above=0.0)
+    batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
+    accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
+    window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
+    learning_rate: float = setting(1e-4, "Peak learning rate.", above=0.0)
+    schedule: str = setting(
+        "constant", "Learning rate schedule after the warm-up.", choices=("constant", "linear", "cosine")
     )
-    sample_length: int = setting(100, "Tokens per such sample.", minimum=1)
-    print_every: int = setting(10, "Steps between lines where no progress bar can be shown.", minimum=1)
-    restore_from: str = setting("latest", 'Where the run starts: "latest", "best", "fresh", or the path of a model.')
-    overwrite: bool = setting(False, 'With restore_from="fresh": replace a run that exists.')
+    warmup_steps: int = setting(10, "Steps over which the learning rate rises linearly from 0.", minimum=0)
+    optimizer: str = setting("adamw", "Optimizer.", choices=("adamw", "adam", "sgd"))
+    weight_decay: float = setting(0.01, "Weight decay of AdamW; biases and layer norms are left out.", minimum=0.0)
+    clip_norm: float = setting(1.0, "Largest global gradient norm (L2); 0: no clipping.", minimum=0.0)
+    dropout: float = setting(0.0, "Dropout rate during training.", minimum=0.0, maximum=0.9)
+    only_train_transformer_layers: bool = setting(False, "Freeze the token and position embeddings.")
+    train_last_n_layers: int | None = setting(None, "Train only the last n layers and the final layer norm.", minimum=1)
+    gradient_checkpointing: bool | None = setting(
+        None,
+        "Recompute activations in the backward pass: less memory, about a third more time; None: if memory is short.",
+    )
+    seed: int | None = setting(None, "Random seed of the run; None: a new one, which the run records.", minimum=0)
+    eval_every: int | str | None = setting(
+        None, 'Steps between evaluations on the held-out text, or "epoch"; None: chosen for you.', minimum=1
+    )
+    early_stopping_patience: int = setting(
+        3,
+        "Evaluations without improvement before training stops; used when neither steps nor epochs is given.",
+        minimum=1,
+    )
+    save_every: int | None = setting(
+        None, "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.", minimum=1
+    )
+    max_checkpoints: int = setting(2, "Checkpoints to keep, the best and the latest among them.", minimum=1)
+    sample_every: int | None = setting(
+        None, "Steps between generated samples; None: chosen for you; 0: no samples.", minimum=0
+    )
+    sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
+    print_every: int = setting(10, "Steps between progress lines where no progress bar is shown.", minimum=1)
+    restore_from: str = setting(
+        "latest", 'What the run starts from: "latest", "best", "fresh", or the folder of a model.'
+    )
+    overwrite: bool = setting(False, 'With restore_from="fresh": replace an existing run.')
 
     def __post_init__(self) -> None:
         check(self, self._contradictions)

@@ -16,34 +16,40 @@ _LISTS = ("bad_words", "stop")  # settings that hold several strings, and take o
 class GenerateSettings:
     """How text is generated."""
 
-    length: int = setting(200, "Most new tokens to write, per sample (the prefix is not counted).", minimum=1)
-    min_length: int = setting(0, "Fewest new tokens before a sample may end.", minimum=0)
+    length: int = setting(200, "Maximum number of new tokens per sample; the prefix is not counted.", minimum=1)
+    min_length: int = setting(0, "Minimum number of new tokens before a sample may end.", minimum=0)
     temperature: float = setting(
-        0.7, "Randomness: 0 always takes the likeliest token, 1 follows it.", minimum=0.0, maximum=_LARGEST
+        0.7,
+        "Sampling temperature: 0 takes the most likely token, 1 samples from the model's own distribution.",
+        minimum=0.0,
+        maximum=_LARGEST,
     )
-    top_k: int = setting(0, "Draw only among this many likeliest tokens; 0: among all.", minimum=0)
+    top_k: int = setting(0, "Sample from this many most likely tokens; 0: from all.", minimum=0)
     top_p: float = setting(
         0.0,
-        "Draw only among the likeliest tokens that share this probability; 0 or 1: among all.",
+        "Sample from the most likely tokens that together have this probability; 0 or 1: from all.",
         minimum=0.0,
         maximum=1.0,
     )
     min_p: float = setting(
-        0.0, "Leave out tokens less likely than this share of the likeliest one; 0: none.", minimum=0.0, maximum=1.0
+        0.0,
+        "Exclude tokens below this fraction of the highest probability; 0: none.",
+        minimum=0.0,
+        maximum=1.0,
     )
     repetition_penalty: float = setting(
-        1.0, "Above 1 makes tokens that already stand less likely.", minimum=_SMALLEST, maximum=_LARGEST
+        1.0, "Above 1: tokens already in the text become less likely.", minimum=_SMALLEST, maximum=_LARGEST
     )
-    no_repeat_ngram_size: int = setting(0, "No sequence of this many tokens stands twice; 0: no such rule.", minimum=0)
-    bad_words: tuple[str, ...] = setting((), "A word or phrase that is never written, or several.")
-    stop: tuple[str, ...] = setting((), "A string that ends a sample and is not part of it, or several.")
-    truncate: str | None = setting(None, "Cut a sample at the first occurrence of this string behind the prefix.")
-    include_prefix: bool = setting(True, "Whether a sample starts with the prefix.")
-    nsamples: int = setting(1, "Number of samples.", minimum=1)
-    batch_size: int | None = setting(None, "Samples written at the same time; None chooses.", minimum=1)
-    seed: int | None = setting(None, "Makes the draws repeatable; None draws anew each time.", minimum=0)
+    no_repeat_ngram_size: int = setting(0, "No n-gram of this size is repeated; 0: off.", minimum=0)
+    bad_words: tuple[str, ...] = setting((), "A word or phrase that is never generated, or several.")
+    stop: tuple[str, ...] = setting((), "A string that ends a sample and is left out of it, or several.")
+    truncate: str | None = setting(None, "Cut each sample at the first occurrence of this string after the prefix.")
+    include_prefix: bool = setting(True, "Whether samples begin with the prefix.")
+    nsamples: int = setting(1, "Samples per prefix.", minimum=1)
+    batch_size: int | None = setting(None, "Samples generated in parallel; None: chosen for you.", minimum=1)
+    seed: int | None = setting(None, "Random seed; None: a new one for each call.", minimum=0)
     logprobs: bool = setting(
-        False, "Also give the log-probability (nats) of each token, in samples(), pieces() and --json."
+        False, "Also return the log-probability (nats) of each token, in samples(), pieces() and --json."
     )
 
     def __post_init__(self) -> None:

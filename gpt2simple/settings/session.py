@@ -18,16 +18,23 @@ class SessionSettings:
 
     model_name: str | None = setting(
         None,
-        f"Model: 124M, 355M, 774M, 1558M, tiny, or a folder that holds a GPT-2; None: the run's, else {DEFAULT_MODEL}.",
+        f"Model: 124M, 355M, 774M, 1558M, tiny, or the folder of a GPT-2; None: the run's model, else {DEFAULT_MODEL}.",
     )
     run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
     model_dir: str | Path = setting("models", "Folder of downloaded models.")  # noqa: RUF009 - a field
     checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.")  # noqa: RUF009 - a field
-    precision: str = setting("auto", "Precision of matrix products; int8 is for generating only.", choices=PRECISIONS)
-    seed: int | None = setting(
-        None, "Makes repeatable what the session draws; None: other draws each time.", minimum=0, cli=False
+    precision: str = setting(
+        "auto",
+        "Precision of matrix products; auto: what suits the device; int8: for generation only.",
+        choices=PRECISIONS,
     )
-    threads: int | None = setting(None, "CPU threads, set once per process; None: all cores.", minimum=1)
+    seed: int | None = setting(
+        None,
+        "Random seed of the session, for calls that give none; None: a new one for each call.",
+        minimum=0,
+        cli=False,
+    )
+    threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1)
 
     def __post_init__(self) -> None:
         paths_to_text(self, "model_name", "model_dir", "checkpoint_dir")

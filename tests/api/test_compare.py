@@ -146,7 +146,7 @@ def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(place, result, mon
         )
         with pytest.raises(KeyboardInterrupt):
             gpt2simple.compare("text.txt", ["one", "two"], **asked)
-    assert "Interrupted at step 6 of one. The same call goes on from there." in capsys.readouterr().err
+    assert "Interrupted at step 6 of one. The same call continues from there." in capsys.readouterr().err
     assert not (place / "checkpoint/stopped/stopped-one.json").exists()
     assert not (place / "checkpoint/stopped-two").exists()
     again = gpt2simple.compare("text.txt", ["one", "two"], **asked)
@@ -159,13 +159,13 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
     with pytest.raises(
         RunError,
-        match=r"was begun with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluations="
-        r"8: .*Ask for the same to go on with it, or give another name than 'compare'",
+        match=r"was started with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluations"
+        r"=8: .*Use the same text and settings to continue it, or another name than 'compare'",
     ):
         gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "evaluations": 8})
     write_text(place / "other.txt", seed=1)
     with pytest.raises(
-        RunError, match=r"begun with tokens=1024, and this call gives tokens=512; and with another text:"
+        RunError, match=r"started with tokens=1024, and this call gives tokens=512; and with another text:"
     ):
         gpt2simple.compare("other.txt", ["one", "two"], **{**QUICK, "tokens": 512})
     assert {path: path.read_bytes() for path in result.path.parent.iterdir()} == before

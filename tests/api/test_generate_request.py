@@ -59,11 +59,11 @@ def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("prefix", "settings", "message"),
     [
-        ("", {"nsamples": 2}, r"^nsamples is 2; stream\(\) writes one text\. Use generate\(nsamples=2\)\.$"),
-        (["a", "b"], {}, r"^prefix holds 2 texts; stream\(\) writes one text\. Use pieces\(prefix\)\.$"),
-        ([], {}, r"^prefix holds 0 texts; stream\(\) writes one text\."),
+        ("", {"nsamples": 2}, r"^nsamples is 2; stream\(\) generates one\. Use generate\(nsamples=2\)\.$"),
+        (["a", "b"], {}, r"^prefix holds 2 texts; stream\(\) generates one\. Use pieces\(prefix\)\.$"),
+        ([], {}, r"^prefix holds 0 texts; stream\(\) generates one\."),
         (5, {}, r"^prefix is 5; expected a string or a list of strings\.$"),
-        ("", {"logprobs": True}, r"^logprobs is True, and this call gives texts alone\."),
+        ("", {"logprobs": True}, r"^logprobs is True, but this call returns plain texts\."),
     ],
 )
 def test_a_stream_is_of_one_text(prefix: Any, settings: dict[str, Any], message: str) -> None:
