@@ -159,8 +159,8 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
     with pytest.raises(
         RunError,
-        match=r"was started with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluations"
-        r"=8: .*Use the same text and settings to continue it, or another name than 'compare'",
+        match=r"was started with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, "
+        r"evaluations=8: .*Use the same text and settings to continue it, or another name than 'compare'",
     ):
         gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "evaluations": 8})
     write_text(place / "other.txt", seed=1)
