@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
+from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.documents import TextPart, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
@@ -60,7 +60,9 @@ def encode_corpus(
     check_encoding(settings.encoding)
     source = open_source(dataset, tokenizer, settings)
     cache = TextCache(cache_folder(settings))
-    keyed = _Keyed(source, cache, _salt(tokenizer, settings))
+    # Everything beside the source that decides what the encoded text is.
+    reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
+    keyed = _Keyed(source, cache, json.dumps([_RULES, tokenizer.fingerprint, *reading]))
     if corpus := keyed.find_quickly() or keyed.find_surely():
         return corpus
     if (lock := keyed.lock_path()) is None:
@@ -81,15 +83,14 @@ class _Keyed:
         self._quick = self._salted(source.quick_key())
 
     def lock_path(self) -> Path | None:
-        """The lock of whoever encodes this content; None where the content is not known before."""
+        """The lock of the process that encodes this content; None where the content is not known before."""
         return self._cache.lock_path(self._sure) if self._sure else None
 
     def find_quickly(self) -> Corpus | None:
         return self._find(self._quick)
 
     def find_surely(self) -> Corpus | None:
-        corpus = self._find(self._sure)
-        if corpus is not None:
+        if corpus := self._find(self._sure):
             self.remember(corpus)
         return corpus
 
@@ -108,12 +109,6 @@ class _Keyed:
         return hashlib.sha256(f"{key} {self._salt}".encode()).hexdigest() if key else None
 
 
-def _salt(tokenizer: Tokenizer, settings: TextSettings) -> str:
-    """Everything beside the source that decides what the encoded text is."""
-    reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
-    return json.dumps([_RULES, tokenizer.fingerprint, *reading])
-
-
 def _encode(
     source: Source, cache: TextCache, tokenizer: Tokenizer, settings: TextSettings, progress: Progress
 ) -> Corpus:
@@ -124,12 +119,13 @@ def _encode(
     with cache.writer(
         vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
     ) as writer:
-        for _ in _encoded(documents(source.parts()), tokenizer, writer):
+        for encoded in _encoded(documents(source.parts()), tokenizer):
+            for ids, utf8, characters, ends in encoded:
+                writer.add(ids, utf8, characters, ends=ends)
             progress(source.bytes_read(), total)
         if not writer.documents:
-            raise DataError(
-                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to train on."
-            )
+            names = ", ".join(source.names)
+            raise DataError(f"{names} holds no text, or nothing but white space. Give a text to train on.")
         fingerprint = writer.finish()
     corpus = cache.open(fingerprint, source.names, source.files)
     assert corpus is not None, fingerprint
@@ -143,8 +139,8 @@ class _Encoded(NamedTuple):
     ends: bool
 
 
-def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
-    """Encode parts on all cores and write them in their order; yields after each task."""
+def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_Encoded]]:
+    """The parts in their order, encoded on all cores, some at a time."""
     # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
@@ -153,11 +149,9 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter
             for task in _tasks(parts):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
-                    _write(waiting.popleft().result(), writer)
-                    yield
+                    yield waiting.popleft().result()
             while waiting:
-                _write(waiting.popleft().result(), writer)
-                yield
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
@@ -179,8 +173,3 @@ def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
 
 def _work(tokenizer: Tokenizer, task: list[TextPart]) -> list[_Encoded]:
     return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
-
-
-def _write(encoded: list[_Encoded], writer: TextWriter) -> None:
-    for ids, utf8, characters, ends in encoded:
-        writer.add(ids, utf8, characters, ends=ends)

@@ -16,7 +16,7 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -93,7 +93,10 @@ def _matches(pattern: str) -> bool:
 
 _HEAD_BYTES = 4096
 _LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
+_COMPRESSED: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
+    b"\x1f\x8b": (".gz", gzip.open),
+    b"\xfd7zXZ\0": (".xz", lzma.open),
+}
 
 # How a file begins that is worth opening though its first bytes are no text.
 _KNOWN_BINARIES = (ZIP, *_COMPRESSED, *(kind.magic for kind in FILE_TYPES if kind.magic))
@@ -174,13 +177,10 @@ def members(path: Path, meter: Meter) -> Iterator[Member]:
 def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
     head = _head(stream)
     kind = file_type(name, head)
-    compression = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
-    if compression == "gzip":
-        with gzip.GzipFile(fileobj=stream) as inner:
-            yield from _members(shown, name.removesuffix(".gz"), io.BufferedReader(inner))
-    elif compression == "xz":
-        with lzma.LZMAFile(stream) as inner:
-            yield from _members(shown, name.removesuffix(".xz"), io.BufferedReader(inner))
+    if compression := next((known for magic, known in _COMPRESSED.items() if head.startswith(magic)), None):
+        suffix, unpacked = compression
+        with unpacked(stream) as inner:
+            yield from _members(shown, name.removesuffix(suffix), io.BufferedReader(inner))
     elif head.startswith(ZIP) and not kind.zipped:
         yield from _in_archive(shown, stream)
     elif what := next((what for magic, what in _NO_TEXT.items() if head.startswith(magic)), None):

@@ -157,11 +157,10 @@ class _Catalogue(Source):
         self._text = CatalogueText(name, settings)
         super().__init__(name, self._text.parts)
 
-    def quick_key(self) -> str:
-        return self._text.content_key()
-
     def content_key(self) -> str:
         return self._text.content_key()
+
+    quick_key = content_key
 
 
 class _Several(Source):

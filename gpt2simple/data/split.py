@@ -49,16 +49,13 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
         return Split(train=corpus.whole(), held_out=None)
     share = settings.validation_split * corpus.tokens
     held_out = _whole_documents(corpus, share)
-    parts = _by_document(corpus, held_out) if held_out.any() else _by_tail(corpus, share)
+    parts = (_chosen(corpus, ~held_out), _chosen(corpus, held_out)) if held_out.any() else _by_tail(corpus, share)
     if parts is None:
         return _nothing_held_out(corpus, "every document occurs in it several times")
     fewest = min(window, _FEWEST_TARGETS)
     if parts[1].targets < fewest:
-        return _nothing_held_out(
-            corpus,
-            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that "
-            "would say something",
-        )
+        part = f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens"
+        return _nothing_held_out(corpus, f"{part}, fewer than the {fewest} that would say something")
     return Split(train=parts[0], held_out=parts[1])
 
 
@@ -85,10 +82,6 @@ def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
         if total >= share:
             break
     return taken[group_of]
-
-
-def _by_document(corpus: Corpus, held_out: np.ndarray) -> tuple[TokenSet, TokenSet]:
-    return _chosen(corpus, ~held_out), _chosen(corpus, held_out)
 
 
 def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:

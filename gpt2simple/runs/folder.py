@@ -79,9 +79,8 @@ class RunFolder:
                 'restore_from="fresh" with overwrite=True, or another run_name.'
             )
             if (self.path / layout.MODEL_FILE).is_file():
-                message += (
-                    f" If the root's model is whole, restore_from={str(self.path)!r} with another run_name uses it."
-                )
+                root = repr(str(self.path))
+                message += f" If the root's model is whole, restore_from={root} with another run_name uses it."
             raise RunError(message)
         return found
 

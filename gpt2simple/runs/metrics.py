@@ -58,15 +58,8 @@ def read(run_dir: Path) -> Metrics:
     for line in _lines(run_dir):
         if (record := _record(line, run_dir)) is not None:
             by_kind[line["kind"]][_step_of(line)] = record
-    in_order = {kind: [found[step] for step in sorted(found)] for kind, found in by_kind.items()}
-    return Metrics(
-        starts=in_order["start"],
-        steps=in_order["step"],
-        epochs=in_order["epoch"],
-        evaluations=in_order["evaluation"],
-        samples=in_order["sample"],
-        ends=in_order["end"],
-    )
+    # The fields of Metrics are the plurals of the kinds.
+    return Metrics(**{f"{kind}s": [found[step] for step in sorted(found)] for kind, found in by_kind.items()})
 
 
 def truncate(run_dir: Path, step: int) -> None:
@@ -79,9 +72,9 @@ def truncate(run_dir: Path, step: int) -> None:
         StorageError: the files cannot be written; the old ones are then still there.
     """
     kept = [line for line in _lines(run_dir) if _stays(line, step)]
-    text = "".join(_dump(line) for line in kept)
-    atomic_write(run_dir / JSONL_NAME, text, durable=False)
-    atomic_write(run_dir / CSV_NAME, _table(kept), durable=False)
+    atomic_write(run_dir / JSONL_NAME, "".join(map(_dump, kept)), durable=False)
+    rows = [_COLUMNS, *filter(None, map(_row, kept))]
+    atomic_write(run_dir / CSV_NAME, "".join(map(_csv_line, rows)), durable=False)
 
 
 class MetricsFiles(records.TrainingCallback):
@@ -168,11 +161,6 @@ def _stays(line: dict[str, Any], step: int) -> bool:
     if line["kind"] == "start":
         return _step_of(line) < step  # the session that starts at `step` now records its own
     return 0 < step >= _step_of(line)
-
-
-def _table(lines: Iterable[dict[str, Any]]) -> str:
-    rows = (row for line in lines if (row := _row(line)))
-    return _csv_line(_COLUMNS) + "".join(_csv_line(row) for row in rows)
 
 
 def _row(line: dict[str, Any]) -> list[Any] | None:

@@ -119,11 +119,8 @@ class LanguageFigures:
 
 def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
     """The figures of an evaluation in metrics.jsonl; None where the values are those of no known figures."""
-    for kind in (LanguageFigures,):
-        names = [field.name for field in fields(kind)]
-        if all(name in values for name in names):
-            return kind(**{name: values[name] for name in names})
-    return None
+    names = [field.name for field in fields(LanguageFigures)]
+    return LanguageFigures(**{n: values[n] for n in names}) if all(n in values for n in names) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,16 +221,10 @@ def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: st
             url=f"{base}/{place}/{file.name}",
             identity=f"{source}/{place}/{file.name}",
             mirror_variable=variable,
-            expected_bytes=_expected_bytes(file, known, is_last=file is files[-1]),
+            expected_bytes=file.n_bytes or (known.weight_bytes if file is files[-1] else _SMALL_FILE_BYTES),
         )
         for file in files
     ]
-
-
-def _expected_bytes(file: PublishedFile, known: KnownModel, *, is_last: bool) -> int:
-    if file.n_bytes is not None:
-        return file.n_bytes
-    return known.weight_bytes if is_last else _SMALL_FILE_BYTES
 
 
 def _require_web_address(base: str, name: str) -> None:
