@@ -56,12 +56,10 @@ class TextCache:
     """The cache in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._texts = folder / "texts"
-        self._keys = folder / "keys"
-        self._locks = folder / "locks"
+        self._texts, self._keys, self._locks = folder / "texts", folder / "keys", folder / "locks"
 
     def lock_path(self, key: str) -> Path:
-        """The lock file of whoever encodes the source with this key."""
+        """The lock file of the process that encodes the source with this key."""
         return self._locks / f"{key[:32]}.lock"
 
     def find(self, key: str, names: tuple[str, ...], files: int) -> Corpus | None:
@@ -170,10 +168,7 @@ class TextWriter:
             "end_of_text": self._end_of_text,
         }
         atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n", durable=False)
-        self._give_name(self._texts / fingerprint[:32], fingerprint)
-        return fingerprint
-
-    def _give_name(self, target: Path, fingerprint: str) -> None:
+        target = self._texts / fingerprint[:32]
         if target.exists() and _open(target, fingerprint) is None:
             remove_folder(target)
         if not target.exists():
@@ -182,6 +177,7 @@ class TextWriter:
             except StorageError:
                 if _open(target, fingerprint) is None:  # else another process was first, with the same text
                     raise
+        return fingerprint
 
     def close(self) -> None:
         """Let go of the file; without ``finish`` the text is dropped."""

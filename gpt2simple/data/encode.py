@@ -13,8 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +29,8 @@ from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.locks import wait_for_lock
 
+# Called now and then with the bytes of the source read so far, and all of them where that is known.
 Progress = Callable[[int, int | None], None]
-
-"""Called now and then with the bytes of the source read so far, and all of them where that is known."""
-
 _TASK_CHARACTERS = 1 << 17
 _RULES = 1  # counted up when the same source would give another text
 
@@ -62,51 +59,28 @@ def encode_corpus(
     cache = TextCache(cache_folder(settings))
     # Everything beside the source that decides what the encoded text is.
     reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
-    keyed = _Keyed(source, cache, json.dumps([_RULES, tokenizer.fingerprint, *reading]))
-    if corpus := keyed.find_quickly() or keyed.find_surely():
+    salt = json.dumps([_RULES, tokenizer.fingerprint, *reading])
+    find = partial(cache.find, names=source.names, files=source.files)
+    quick = _salted(source.quick_key(), salt)
+    if quick and (corpus := find(quick)):
         return corpus
-    if (lock := keyed.lock_path()) is None:
+    certain = _salted(source.content_key(), salt)
+    if certain is None:
         return _encode(source, cache, tokenizer, settings, progress)
-    with wait_for_lock(lock, f"{source.names[0]} is being encoded by another process."):
-        corpus = keyed.find_surely()  # another process may have been faster
-        if corpus is None:
-            corpus = _encode(source, cache, tokenizer, settings, progress)
-            keyed.remember(corpus)
-        return corpus
+    corpus = find(certain)
+    if corpus is None:
+        with wait_for_lock(cache.lock_path(certain), f"{source.names[0]} is being encoded by another process."):
+            corpus = find(certain)  # another process may have been faster
+            if corpus is None:
+                corpus = _encode(source, cache, tokenizer, settings, progress)
+                cache.remember(certain, corpus.fingerprint)
+    if quick:
+        cache.remember(quick, corpus.fingerprint)
+    return corpus
 
 
-class _Keyed:
-    """A source's two keys in a cache."""
-
-    def __init__(self, source: Source, cache: TextCache, salt: str) -> None:
-        self._source, self._cache, self._salt = source, cache, salt
-        self._quick = self._salted(source.quick_key())
-
-    def lock_path(self) -> Path | None:
-        """The lock of the process that encodes this content; None where the content is not known before."""
-        return self._cache.lock_path(self._sure) if self._sure else None
-
-    def find_quickly(self) -> Corpus | None:
-        return self._find(self._quick)
-
-    def find_surely(self) -> Corpus | None:
-        if corpus := self._find(self._sure):
-            self.remember(corpus)
-        return corpus
-
-    @cached_property
-    def _sure(self) -> str | None:
-        return self._salted(self._source.content_key())
-
-    def remember(self, corpus: Corpus) -> None:
-        for key in filter(None, (self._quick, self._sure)):
-            self._cache.remember(key, corpus.fingerprint)
-
-    def _find(self, key: str | None) -> Corpus | None:
-        return self._cache.find(key, self._source.names, self._source.files) if key else None
-
-    def _salted(self, key: str | None) -> str | None:
-        return hashlib.sha256(f"{key} {self._salt}".encode()).hexdigest() if key else None
+def _salted(key: str | None, salt: str) -> str | None:
+    return hashlib.sha256(f"{key} {salt}".encode()).hexdigest() if key else None
 
 
 def _encode(

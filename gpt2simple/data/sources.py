@@ -189,9 +189,8 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            raise DataError(
-                f"Text {number} of the dataset is a {type(value).__name__} ({str(value)[:40]!r}); expected a string."
-            )
+            found = f"{type(value).__name__} ({str(value)[:40]!r})"
+            raise DataError(f"Text {number} of the dataset is a {found}; expected a string.")
         yield TextPart(value)
 
 

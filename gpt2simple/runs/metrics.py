@@ -134,7 +134,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    """One line of JSON. A number that is not finite becomes null: JSON has no word for it."""
+    """One line of JSON. A number that is not finite becomes null: JSON has no such numbers."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
     return json.dumps(finite, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -246,7 +246,7 @@ def _why_done(
         if step < total_steps:
             return None
         return (
-            f"{run.path} is done: it has {step} steps, and {total_steps} were asked for (steps count the run's total). "
+            f"{run.path} is done: it has {step} steps, and {total_steps} were requested (steps count the run's total). "
             f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {others}"
         )
     patience = info.description.settings.early_stopping_patience
@@ -266,7 +266,7 @@ def _continuing_messages(
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
         messages.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
-    # What a run's file does not say, an older version did not record yet.
+    # What a run's file lacks, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)

@@ -198,7 +198,7 @@ class RunDirectory(RunFolder):
     def rewind(self, step: int) -> None:
         """Go back to the checkpoint of ``step``: later ones are removed, with a message, and the root follows.
 
-        Called after ``repair`` by whoever continues a run; going back to the newest changes nothing but run.json.
+        Called after ``repair`` when a run is continued; going back to the newest changes nothing but run.json.
         Observers take back their own records of later steps.
         """
         self._require_lock()

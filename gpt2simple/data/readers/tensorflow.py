@@ -95,11 +95,10 @@ class CatalogueText:
         except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
             examples, reason = 0, str(error).strip().partition("\n")[0]
         if not examples:
-            first = available[0]
+            first = f"{PREFIX}{dataset_name}:{available[0]}"
             raise DataError(
                 f"{self._name} names the split {chosen!r} ({reason}); the dataset has {', '.join(available)}. "
-                f"Name one of them: {PREFIX}{dataset_name}:{first}, or a part of it: "
-                f"{PREFIX}{dataset_name}:{first}[:50%]"
+                f"Name one of them: {first}, or a part of it: {first}[:50%]"
             )
         return chosen
 

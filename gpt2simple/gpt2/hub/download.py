@@ -132,7 +132,7 @@ def _fetch_model(
         return folder
     make_folder(folder)
     with wait_for_lock(folder / ".download.lock", f"Another process is downloading into {folder}."):
-        if _nothing_to_do(folder, has_source):  # whoever held the lock did it
+        if _nothing_to_do(folder, has_source):  # the process that held the lock did it
             return folder
         remove_leftovers(folder)
         missing = [download for download in downloads if not _is_there(folder, download)]

@@ -50,7 +50,7 @@ class UnreachableError(TransientError):
 
 
 def connection_fault(error: requests.RequestException, url: str) -> Exception:
-    """What to raise when a request got no response: TransientError, or DownloadError where trying again is pointless."""
+    """What to raise when a request got no response: a DownloadError where trying again is pointless."""
     if isinstance(error, requests.exceptions.SSLError):
         return DownloadError(
             f"The certificate of {url} could not be verified ({_reason(error)}). Check this machine's clock; behind a "
@@ -116,12 +116,11 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
     """
     kept_note = f"{readable_size(kept)} are kept: the same call continues from there." if kept else ""
     if isinstance(fault, UnreachableError):
-        ways = (
+        return DownloadError(
             f"There is no connection to {download.url} ({fault}). Either name a mirror in the environment variable "
             f"{download.mirror_variable}, or put these files into {folder} by hand: {', '.join(names)}, or use the "
-            f'built-in model, which needs no network: model_name="tiny". {kept_note}'
+            f'built-in model, which needs no network: model_name="tiny". {kept_note}'.rstrip()
         )
-        return DownloadError(ways.rstrip())
     return DownloadError(f"{download.url} could not be fetched whole: {fault}. {kept_note or 'Try again later.'}")
 
 
@@ -138,7 +137,7 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause: urllib3 wraps its errors several times, and the last one says what happened."""
+    """The innermost cause: urllib3 wraps its errors several times, and the last one describes what happened."""
     inner: BaseException = error
     while inner.args and isinstance(getattr(inner.args[0], "reason", inner.args[0]), BaseException):
         inner = getattr(inner.args[0], "reason", inner.args[0])
