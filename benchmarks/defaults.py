@@ -138,7 +138,7 @@ class Bench:
             "settings": case.settings,
             "seed": seed,
             "held_out_bits_per_byte": result.best_bits_per_byte,
-            "end_bits_per_byte": at_end.figures.bits_per_byte,
+            "end_bits_per_byte": at_end.bits_per_byte,
             "best_step": result.best_step,
             "steps": result.steps,
             "reason": result.reason,

@@ -24,12 +24,8 @@ class Gpu:
 
 def found_gpus() -> list[Gpu]:
     """All GPUs that TensorFlow sees, the one that it computes on first."""
-    return [_described(device) for device in tf.config.list_physical_devices("GPU")]
-
-
-def _described(device: object) -> Gpu:
-    details = tf.config.experimental.get_device_details(device)
-    return Gpu(details.get("device_name", "GPU"), details.get("compute_capability"))
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [Gpu(found.get("device_name", "GPU"), found.get("compute_capability")) for found in details]
 
 
 def has_gpu() -> bool:

@@ -42,11 +42,10 @@ class Precision:
     """A precision for training, generating and measuring, and why it was chosen.
 
     Attributes:
-        training: dtype name of the matrix products. generating: the same where it was asked for by name, or "int8";
-            else float32 on a CPU. measuring: the same where it was asked for by name, else float32, in which published
-            figures are.
+        training: dtype name of the matrix products. generating: the same where the user chose it, or "int8"; else
+            float32 on a CPU. measuring: the same where the user chose it, else float32, in which published figures are.
         reason: of the choice for training, one clause for the user.
-        named: whether the user asked for that of training by name.
+        named: whether the user chose that of training.
     """
 
     training: str
@@ -65,7 +64,7 @@ class Precision:
             return f"in {self.training}: {self.reason}"
         writing = f"in {self.generating} where text is written"
         if self.generating == "int8":
-            writing = "with int8 weights where text is written, as asked for,"
+            writing = "with int8 weights where text is written, as requested,"
         return f"{writing} and in {self.training} where a model is trained: {self.reason}"
 
 
@@ -76,7 +75,7 @@ def choose_precision(requested: str) -> Precision:
         requested: "auto", "float32", "bfloat16", "float16", or "int8" (for generating; training is then as "auto").
     """
     if requested not in ("auto", "int8"):
-        return Precision(requested, requested, "as asked for", named=True)
+        return Precision(requested, requested, "as requested", named=True)
     gpus = found_gpus()
     chosen, reason = precision_for_capability(gpus[0].capability) if gpus else _for_this_processor()
     # On a CPU float32 is exact, faster than 16 bits for several texts, and for one, by its draft, not much slower.
@@ -87,7 +86,7 @@ def choose_precision(requested: str) -> Precision:
 def precision_for_capability(capability: tuple[int, int] | None) -> tuple[str, str]:
     """The precision for a GPU of this CUDA compute capability, and why."""
     if capability is None:
-        return "float32", "the GPU does not say what it can do"
+        return "float32", "the GPU does not report its capability"
     label = f"a GPU of compute capability {capability[0]}.{capability[1]}"
     if capability >= (8, 0):
         return "bfloat16", f"{label} has bfloat16 units"

@@ -66,13 +66,6 @@ def _only_errors_logged() -> Iterator[None]:
         os.environ.pop(_LOG_LEVEL, None)
 
 
-def _missing(error: ImportError) -> BackendError:
-    return BackendError(
-        f"{error.name or 'TensorFlow'} could not be imported ({error}). "
-        "Run `pip install --upgrade gpt2simple`, which installs versions that fit together."
-    )
-
-
 with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     try:
@@ -84,7 +77,10 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
-        raise _missing(error) from error
+        raise BackendError(
+            f"{error.name or 'TensorFlow'} could not be imported ({error}). "
+            "Run `pip install --upgrade gpt2simple`, which installs versions that fit together."
+        ) from error
 
 
 def library_versions() -> dict[str, str]:
@@ -104,7 +100,7 @@ def uses_onednn() -> bool:
 
 
 def loaded_keras3() -> ModuleType | None:
-    """Keras 3 if this process has imported it (who passes one of its callbacks has), else None.
+    """Keras 3 if this process has imported it (as has anyone who passes one of its callbacks), else None.
 
     It is not imported here: that would lengthen every start for something few use.
     """
@@ -112,21 +108,9 @@ def loaded_keras3() -> ModuleType | None:
 
 
 __all__ = [
-    "DType",
-    "GPT2Config",
-    "TFGPT2LMHeadModel",
-    "Tensor",
-    "Variable",
-    "in_xla",
-    "keras",
-    "library_versions",
-    "loaded_keras3",
-    "quiet_stderr",
-    "tf",
-    "uses_onednn",
-    "xla_dynamic_update_slice",
-    "xla_optimization_barrier",
-]
+    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "in_xla", "keras", "library_versions",
+    "loaded_keras3", "quiet_stderr", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+]  # fmt: skip
 
 
 def call_concrete(function: Any, tensors: Sequence[Any]) -> Any:

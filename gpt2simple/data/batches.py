@@ -14,9 +14,8 @@ import numpy as np
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError
 
+# inputs int32 [B, T], targets int32 [B, T], loss_mask float32 [B, T]: 1 where a target counts, 0 in padding
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-"""inputs int32 [B, T], targets int32 [B, T], loss_mask float32 [B, T]: 1 where a target counts, 0 in padding."""
 
 
 class TrainingWindows:
@@ -36,9 +35,7 @@ class TrainingWindows:
         """
         if not tokens.targets:
             raise DataError("The text has fewer than two tokens, so there is nothing to train on. Give a longer text.")
-        self._tokens = tokens
-        self._seed = seed
-        self._asked = window
+        self._tokens, self._seed, self._wanted_window = tokens, seed, window
         self.window = min(window, tokens.targets)
         self.batch_size = batch_size
         self.tokens_per_epoch = tokens.targets
@@ -48,9 +45,9 @@ class TrainingWindows:
     @property
     def message(self) -> str | None:
         """A message for the user where the window had to shrink."""
-        if self.window == self._asked:
+        if self.window == self._wanted_window:
             return None
-        return f"The text is shorter than a window of {self._asked} tokens; windows of {self.window} are used."
+        return f"The text is shorter than a window of {self._wanted_window} tokens; windows of {self.window} are used."
 
     def batch(self, index: int) -> Batch:
         """The micro-batch of this number, counted from 0; always the same for the same number."""
@@ -99,15 +96,11 @@ def evaluation_batches(
     taken = count if at_most is None else min(at_most, count)
     for number in range(taken):
         first = number * count // taken * batch_size
-        yield _evaluation_batch(tokens, window, batch_size, starts[first : first + batch_size])
-
-
-def _evaluation_batch(tokens: TokenSet, window: int, batch_size: int, starts: range) -> Batch:
-    batch = _empty_batch(batch_size, window)
-    for row, start in enumerate(starts):
-        count = min(window, tokens.targets - start)
-        _fill(tokens, start, count, (batch[0][row], batch[1][row], batch[2][row]), 0)
-    return batch
+        inputs, targets, loss_mask = _empty_batch(batch_size, window)
+        for row, start in enumerate(starts[first : first + batch_size]):
+            length = min(window, tokens.targets - start)
+            _fill(tokens, start, length, (inputs[row], targets[row], loss_mask[row]), 0)
+        yield inputs, targets, loss_mask
 
 
 def _empty_batch(batch_size: int, window: int) -> Batch:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.data.corpus import Corpus
-from gpt2simple.errors import DataError, StorageError
+from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import make_folder, storage_errors
 from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
@@ -56,12 +56,10 @@ class TextCache:
     """The cache in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._texts = folder / "texts"
-        self._keys = folder / "keys"
-        self._locks = folder / "locks"
+        self._texts, self._keys, self._locks = folder / "texts", folder / "keys", folder / "locks"
 
     def lock_path(self, key: str) -> Path:
-        """The lock file of whoever encodes the source with this key."""
+        """The lock file of the process that encodes the source with this key."""
         return self._locks / f"{key[:32]}.lock"
 
     def find(self, key: str, names: tuple[str, ...], files: int) -> Corpus | None:
@@ -82,11 +80,7 @@ class TextCache:
 
     def open(self, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus | None:
         """The text with this fingerprint; None where it is missing or damaged."""
-        folder = self._texts / fingerprint[:32]
-        try:
-            return _open(folder, fingerprint, names, files)
-        except _DAMAGED:
-            return None
+        return _open(self._texts / fingerprint[:32], fingerprint, names, files)
 
     @contextmanager
     def writer(self, *, vocab_size: int, end_of_text: int, seed: str) -> Iterator[TextWriter]:
@@ -174,18 +168,16 @@ class TextWriter:
             "end_of_text": self._end_of_text,
         }
         atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n", durable=False)
-        self._give_name(self._texts / fingerprint[:32], fingerprint)
-        return fingerprint
-
-    def _give_name(self, target: Path, fingerprint: str) -> None:
-        if target.exists() and not _is_whole(target, fingerprint):
+        target = self._texts / fingerprint[:32]
+        if target.exists() and _open(target, fingerprint) is None:
             remove_folder(target)
         if not target.exists():
             try:
                 rename_folder(self._folder, target)
             except StorageError:
-                if not _is_whole(target, fingerprint):  # else another process was first, with the same text
+                if _open(target, fingerprint) is None:  # else another process was first, with the same text
                     raise
+        return fingerprint
 
     def close(self) -> None:
         """Let go of the file; without ``finish`` the text is dropped."""
@@ -197,31 +189,24 @@ class TextWriter:
         self._tokens += len(data) // self._dtype.itemsize
 
 
-def _is_whole(folder: Path, fingerprint: str) -> bool:
+def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
-        _open(folder, fingerprint, (), 0)
+        about: dict[str, Any] = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+        rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)
+        dtype = np.dtype(about["dtype"])
+        found = (about["schema"], about["fingerprint"], (folder / "ids.bin").stat().st_size, rows.shape)
+        if found != (_SCHEMA, fingerprint, about["tokens"] * dtype.itemsize, (3, about["documents"])):
+            return None
+        return Corpus(
+            ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),
+            end_of_text=int(about["end_of_text"]),
+            document_starts=rows[0].view(np.int64),
+            document_bytes=rows[1].view(np.int64),
+            document_digests=rows[2],
+            characters=int(about["characters"]),
+            files=files,
+            sources=names,
+            fingerprint=fingerprint,
+        )
     except _DAMAGED:
-        return False
-    return True
-
-
-def _open(folder: Path, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus:
-    about: dict[str, Any] = json.loads((folder / "text.json").read_text(encoding="utf-8"))
-    rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)
-    dtype = np.dtype(about["dtype"])
-    complete = (folder / "ids.bin").stat().st_size == about["tokens"] * dtype.itemsize
-    if about["schema"] != _SCHEMA or about["fingerprint"] != fingerprint or not complete:
-        raise DataError(f"{folder} holds a damaged text. Remove the folder.")
-    if rows.shape != (3, about["documents"]):
-        raise DataError(f"{folder} holds a damaged list of documents. Remove the folder.")
-    return Corpus(
-        ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),
-        end_of_text=int(about["end_of_text"]),
-        document_starts=rows[0].view(np.int64),
-        document_bytes=rows[1].view(np.int64),
-        document_digests=rows[2],
-        characters=int(about["characters"]),
-        files=files,
-        sources=names,
-        fingerprint=fingerprint,
-    )
+        return None

@@ -6,7 +6,7 @@
 3. A document of nothing but white space is left out.
 
 Long documents are cut into parts that are encoded one by one with the same result. GPT-2's tokenizer first splits text
-into words, and no word reaches across these places:
+into words, and no word spans these places:
 
 * before white space that follows something else: only the first character of a word may be a space;
 * between a letter or digit and a full stop, comma and such: words are of one kind. (Not before an apostrophe, which

@@ -13,13 +13,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpt2simple.data.cache import TextCache, TextWriter, cache_folder
+from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.documents import TextPart, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
@@ -30,10 +29,8 @@ from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.locks import wait_for_lock
 
+# Called now and then with the bytes of the source read so far, and all of them where that is known.
 Progress = Callable[[int, int | None], None]
-
-"""Called now and then with the bytes of the source read so far, and all of them where that is known."""
-
 _TASK_CHARACTERS = 1 << 17
 _RULES = 1  # counted up when the same source would give another text
 
@@ -60,58 +57,30 @@ def encode_corpus(
     check_encoding(settings.encoding)
     source = open_source(dataset, tokenizer, settings)
     cache = TextCache(cache_folder(settings))
-    keyed = _Keyed(source, cache, _salt(tokenizer, settings))
-    if corpus := keyed.find_quickly() or keyed.find_surely():
-        return corpus
-    if (lock := keyed.lock_path()) is None:
-        return _encode(source, cache, tokenizer, settings, progress)
-    with wait_for_lock(lock, f"{source.names[0]} is being encoded by another process."):
-        corpus = keyed.find_surely()  # another process may have been faster
-        if corpus is None:
-            corpus = _encode(source, cache, tokenizer, settings, progress)
-            keyed.remember(corpus)
-        return corpus
-
-
-class _Keyed:
-    """A source's two keys in a cache."""
-
-    def __init__(self, source: Source, cache: TextCache, salt: str) -> None:
-        self._source, self._cache, self._salt = source, cache, salt
-        self._quick = self._salted(source.quick_key())
-
-    def lock_path(self) -> Path | None:
-        """The lock of whoever encodes this content; None where the content is not known before."""
-        return self._cache.lock_path(self._sure) if self._sure else None
-
-    def find_quickly(self) -> Corpus | None:
-        return self._find(self._quick)
-
-    def find_surely(self) -> Corpus | None:
-        corpus = self._find(self._sure)
-        if corpus is not None:
-            self.remember(corpus)
-        return corpus
-
-    @cached_property
-    def _sure(self) -> str | None:
-        return self._salted(self._source.content_key())
-
-    def remember(self, corpus: Corpus) -> None:
-        for key in filter(None, (self._quick, self._sure)):
-            self._cache.remember(key, corpus.fingerprint)
-
-    def _find(self, key: str | None) -> Corpus | None:
-        return self._cache.find(key, self._source.names, self._source.files) if key else None
-
-    def _salted(self, key: str | None) -> str | None:
-        return hashlib.sha256(f"{key} {self._salt}".encode()).hexdigest() if key else None
-
-
-def _salt(tokenizer: Tokenizer, settings: TextSettings) -> str:
-    """Everything beside the source that decides what the encoded text is."""
+    # Everything beside the source that decides what the encoded text is.
     reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
-    return json.dumps([_RULES, tokenizer.fingerprint, *reading])
+    salt = json.dumps([_RULES, tokenizer.fingerprint, *reading])
+    find = partial(cache.find, names=source.names, files=source.files)
+    quick = _salted(source.quick_key(), salt)
+    if quick and (corpus := find(quick)):
+        return corpus
+    certain = _salted(source.content_key(), salt)
+    if certain is None:
+        return _encode(source, cache, tokenizer, settings, progress)
+    corpus = find(certain)
+    if corpus is None:
+        with wait_for_lock(cache.lock_path(certain), f"{source.names[0]} is being encoded by another process."):
+            corpus = find(certain)  # another process may have been faster
+            if corpus is None:
+                corpus = _encode(source, cache, tokenizer, settings, progress)
+                cache.remember(certain, corpus.fingerprint)
+    if quick:
+        cache.remember(quick, corpus.fingerprint)
+    return corpus
+
+
+def _salted(key: str | None, salt: str) -> str | None:
+    return hashlib.sha256(f"{key} {salt}".encode()).hexdigest() if key else None
 
 
 def _encode(
@@ -124,12 +93,13 @@ def _encode(
     with cache.writer(
         vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
     ) as writer:
-        for _ in _encoded(documents(source.parts()), tokenizer, writer):
+        for encoded in _encoded(documents(source.parts()), tokenizer):
+            for ids, utf8, characters, ends in encoded:
+                writer.add(ids, utf8, characters, ends=ends)
             progress(source.bytes_read(), total)
         if not writer.documents:
-            raise DataError(
-                f"{', '.join(source.names)} holds no text, or nothing but white space. Give a text to train on."
-            )
+            names = ", ".join(source.names)
+            raise DataError(f"{names} holds no text, or nothing but white space. Give a text to train on.")
         fingerprint = writer.finish()
     corpus = cache.open(fingerprint, source.names, source.files)
     assert corpus is not None, fingerprint
@@ -143,8 +113,8 @@ class _Encoded(NamedTuple):
     ends: bool
 
 
-def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter) -> Iterator[None]:
-    """Encode parts on all cores and write them in their order; yields after each task."""
+def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_Encoded]]:
+    """The parts in their order, encoded on all cores, some at a time."""
     # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
@@ -153,11 +123,9 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer, writer: TextWriter
             for task in _tasks(parts):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
-                    _write(waiting.popleft().result(), writer)
-                    yield
+                    yield waiting.popleft().result()
             while waiting:
-                _write(waiting.popleft().result(), writer)
-                yield
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
@@ -179,8 +147,3 @@ def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
 
 def _work(tokenizer: Tokenizer, task: list[TextPart]) -> list[_Encoded]:
     return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
-
-
-def _write(encoded: list[_Encoded], writer: TextWriter) -> None:
-    for ids, utf8, characters, ends in encoded:
-        writer.add(ids, utf8, characters, ends=ends)

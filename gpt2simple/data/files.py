@@ -49,10 +49,8 @@ def are_names(entries: list[Any] | tuple[Any, ...]) -> bool:
     if all(likely):
         return True  # a misspelt name must not become a text
     if any(known):
-        odd = entries[likely.index(False)]
-        raise DataError(
-            f"The list names files, but {str(odd)[:60]!r} is none. Give names of files that exist, or texts only."
-        )
+        odd = repr(str(entries[likely.index(False)])[:60])
+        raise DataError(f"The list names files, but {odd} is none. Give names of files that exist, or texts only.")
     return False
 
 
@@ -130,7 +128,7 @@ class Member:
 
 
 def find_files(name: str | Path) -> list[Path]:
-    """The files that a name stands for: itself, all text files of a folder and its folders, or a pattern's matches.
+    """The files that a name means: itself, all text files of a folder and its folders, or a pattern's matches.
 
     In a folder, hidden files and files that are not text are skipped.
 
@@ -288,7 +286,7 @@ def clear_errors(shown: str) -> Iterator[None]:
         yield
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{shown} is damaged or incomplete ({error}). Copy or download it again.") from error
-    except RuntimeError as error:  # zipfile's way to say it
+    except RuntimeError as error:  # how zipfile reports it
         if "password" not in str(error) and "encrypted" not in str(error):
             raise
         raise DataError(f"{shown} is protected by a password. Unpack it first.") from error

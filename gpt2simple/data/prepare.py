@@ -19,9 +19,8 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 
+# From a title to a context in which a function of bytes read and all bytes shows how far the text is encoded.
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-
-"""From a title to a context in which a function of bytes read and all bytes shows how far the text is encoded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

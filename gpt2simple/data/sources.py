@@ -157,11 +157,10 @@ class _Catalogue(Source):
         self._text = CatalogueText(name, settings)
         super().__init__(name, self._text.parts)
 
-    def quick_key(self) -> str:
-        return self._text.content_key()
-
     def content_key(self) -> str:
         return self._text.content_key()
+
+    quick_key = content_key
 
 
 class _Several(Source):
@@ -190,9 +189,8 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            raise DataError(
-                f"Text {number} of the dataset is a {type(value).__name__} ({str(value)[:40]!r}); expected a string."
-            )
+            found = f"{type(value).__name__} ({str(value)[:40]!r})"
+            raise DataError(f"Text {number} of the dataset is a {found}; expected a string.")
         yield TextPart(value)
 
 

@@ -15,10 +15,9 @@ from gpt2simple.data.corpus import Corpus, TokenSet
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
-# Whole documents may make the held-out part this much larger than asked for.
-_TOLERANCE = 1.2
+_TOLERANCE = 1.2  # whole documents may make the held-out part this many times as large as validation_split
 
-# Fewer say little. They need not fill a window: a tenth of a 10 kB text is 300 tokens, and shows overfitting.
+# Fewer are too noisy. They need not fill a window: a tenth of a 10 kB text is 300 tokens, and shows overfitting.
 _FEWEST_TARGETS = 128
 
 
@@ -36,7 +35,7 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
 
     Args:
         window: tokens of context in training. A held-out part needs as many tokens, or 128 where the window is longer;
-            a smaller one says little, and is not made.
+            a smaller one would be too noisy, and is not made.
         validation: the user's own text to hold out (``validation_file``); the whole corpus is then trained on, except
             for documents that are also in that text.
 
@@ -49,19 +48,13 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
         return Split(train=corpus.whole(), held_out=None)
     share = settings.validation_split * corpus.tokens
     held_out = _whole_documents(corpus, share)
-    if held_out.any():
-        parts: tuple[TokenSet, TokenSet] | None = _chosen(corpus, ~held_out), _chosen(corpus, held_out)
-    else:
-        parts = _by_tail(corpus, share)
+    parts = (_chosen(corpus, ~held_out), _chosen(corpus, held_out)) if held_out.any() else _by_tail(corpus, share)
     if parts is None:
         return _nothing_held_out(corpus, "every document occurs in it several times")
     fewest = min(window, _FEWEST_TARGETS)
     if parts[1].targets < fewest:
-        return _nothing_held_out(
-            corpus,
-            f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens, fewer than the {fewest} that "
-            "would say something",
-        )
+        part = f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens"
+        return _nothing_held_out(corpus, f"{part}, fewer than the {fewest} needed for a meaningful figure")
     return Split(train=parts[0], held_out=parts[1])
 
 

@@ -67,12 +67,8 @@ class DataSummary:
         """The summary as JSON values, as run.json has it, where the messages are called notices."""
         values = asdict(self)
         values["notices"] = list(values.pop("messages"))
-        derived = {
-            "tokens_per_parameter": self.tokens_per_parameter,
-            "held_out_share": self.held_out_share,
-            "warning": self.warning,
-        }
-        return {**values, "sources": list(self.sources), **derived}
+        derived = ("tokens_per_parameter", "held_out_share", "warning")
+        return {**values, "sources": list(self.sources), **{name: getattr(self, name) for name in derived}}
 
 
 def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:

@@ -20,7 +20,7 @@ _PART_CHARACTERS = 1 << 17
 def read_texts(
     dataset: Any, settings: TextSettings | None = None, *, progress: Callable[[int, int | None], None] | None = None
 ) -> Iterator[str]:
-    """The text of all documents in order, long ones in parts that no word reaches across, in bounded memory.
+    """The text of all documents in order, long ones in parts that no word spans, in bounded memory.
 
     Args:
         progress: called with bytes read and all bytes (None: unknown) after each part.

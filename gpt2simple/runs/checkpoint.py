@@ -79,10 +79,8 @@ class StepCheckpoint:
             RunError: it is not; the message says what is wrong and what to do.
         """
         if damage := self.damage():
-            raise RunError(
-                f"{self.path} is damaged: {damage}. "
-                "Use another checkpoint of the run, or put its files back from a copy."
-            )
+            advice = "Use another checkpoint of the run, or put its files back from a copy."
+            raise RunError(f"{self.path} is damaged: {damage}. {advice}")
 
 
 def write_checkpoint(

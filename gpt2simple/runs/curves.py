@@ -51,11 +51,8 @@ class HeldOutTrend:
         return self.evaluations_since_best >= min(patience, EVALUATIONS_WITHOUT_GAIN)
 
 
-# More points than a picture has columns cost time and show nothing.
-_POINTS_DRAWN = 2000
-
-# Share of the steps that a point of the smooth curve is the mean of.
-_SMOOTHED_SHARE = 0.05
+_POINTS_DRAWN = 2000  # more points than a picture has columns cost time and show nothing
+_SMOOTHED_SHARE = 0.05  # share of the steps that a point of the smooth curve is the mean of
 
 
 @dataclass

@@ -132,9 +132,7 @@ class RunDescription:
     data_summary: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_fingerprint: str
     seed: int
-    environment: Mapping[str, str] = field(
-        default_factory=dict
-    )  # versions, and what was chosen: precision, threads ...
+    environment: Mapping[str, str] = field(default_factory=dict)  # versions, and the precision, threads ... chosen
     validation_fingerprint: str | None = None  # of validation_file's text; None without one, or from before it was kept
 
 
@@ -157,12 +155,15 @@ class RunInfo:
 
     def to_json(self) -> dict[str, Any]:
         d = self.description
+        data: dict[str, Any] = {"fingerprint": d.data_fingerprint, "summary": dict(d.data_summary)}
+        if d.validation_fingerprint is not None:
+            data["validation_fingerprint"] = d.validation_fingerprint
         return {
             "schema": SCHEMA,
             "model_name": d.model_name,
             "settings": to_json(d.settings),
             "text_settings": to_json(d.text_settings),
-            "data": {"fingerprint": d.data_fingerprint, "summary": dict(d.data_summary), **_validation(d)},
+            "data": data,
             "tokenizer_fingerprint": d.tokenizer_fingerprint,
             "seed": d.seed,
             "environment": dict(d.environment),
@@ -248,11 +249,6 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
         values = {**upgrades[schema](values), "schema": schema + 1}
         schema += 1
     return values
-
-
-def _validation(description: RunDescription) -> dict[str, str]:
-    kept = description.validation_fingerprint
-    return {} if kept is None else {"validation_fingerprint": kept}
 
 
 def plain_number(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A run folder as anybody may read it: its checkpoints, the best, the latest, and what run.json says.
+"""A run folder, open to every reader: its checkpoints, the best, the latest, and what run.json says.
 
 Writes nothing and needs no lock. Knows files and steps; not what the tensors mean.
 """
@@ -53,8 +53,7 @@ class RunFolder:
         Raises:
             RunError: it cannot be read and no checkpoint has a copy.
         """
-        if self._info is None:
-            self._info = self._read_info()
+        self._info = self._info or self._read_info()
         return self._info
 
     def checkpoints(self) -> list[StepCheckpoint]:
@@ -79,9 +78,8 @@ class RunFolder:
                 'restore_from="fresh" with overwrite=True, or another run_name.'
             )
             if (self.path / layout.MODEL_FILE).is_file():
-                message += (
-                    f" If the root's model is whole, restore_from={str(self.path)!r} with another run_name uses it."
-                )
+                root = repr(str(self.path))
+                message += f" If the root's model is whole, restore_from={root} with another run_name uses it."
             raise RunError(message)
         return found
 
@@ -91,15 +89,11 @@ class RunFolder:
         Where the best is damaged or gone, the one that was best before replaces it, else the latest, with a
         message. Arguments and errors as ``latest``.
         """
-        tried: set[int] = set()
-        for mark, found in self._best_first():
-            if mark.step in tried:
-                continue
-            tried.add(mark.step)
+        for step, found in {mark.step: found for mark, found in self._best_first()}.items():
             damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
             if found is not None and damage is None:
                 return found
-            logger.info(f"The best checkpoint of {self.path}, step {mark.step}, cannot be used: {damage}.")
+            logger.info(f"The best checkpoint of {self.path}, step {step}, cannot be used: {damage}.")
         return self.latest(weights_only=weights_only)
 
     def best_mark(self) -> BestMark | None:

@@ -21,13 +21,8 @@ LOCK_OWNER_FILE = ".lock-owner.json"
 
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
 MODEL_SIDE_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-)
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+)  # fmt: skip
 
 # What callbacks write into a run's folder; replacing a run removes them.
 CALLBACKS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
@@ -78,9 +73,8 @@ def existing_run_path(checkpoint_dir: Path, run_name: str) -> Path:
     runs = list_runs(checkpoint_dir)
     there = f"The runs there: {', '.join(runs)}." if runs else "There are no runs there yet."
     raise RunError(
-        f"There is no run {run_name!r} in {checkpoint_dir}. {there} "
-        f'Train one with gpt2simple.finetune("script.txt", run_name={run_name!r}), or name another run_name or '
-        "checkpoint_dir."
+        f'There is no run {run_name!r} in {checkpoint_dir}. {there} Train one with gpt2simple.finetune("script.txt", '
+        f"run_name={run_name!r}), or name another run_name or checkpoint_dir."
     )
 
 
@@ -97,11 +91,6 @@ def step_folders(run: Path) -> dict[int, Path]:
         if match and path.is_dir():
             found[int(match[1])] = path
     return dict(sorted(found.items()))
-
-
-def unfinished_replacements(run: Path) -> list[Path]:
-    """Whole checkpoints that have not yet taken the place of what they replace."""
-    return [path for path in step_folders(run).values() if path.name.endswith(REPLACEMENT_SUFFIX)]
 
 
 def legacy_step(folder: Path) -> int | None:

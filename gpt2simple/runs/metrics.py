@@ -58,6 +58,7 @@ def read(run_dir: Path) -> Metrics:
     for line in _lines(run_dir):
         if (record := _record(line, run_dir)) is not None:
             by_kind[line["kind"]][_step_of(line)] = record
+    # The fields of Metrics are the plurals of the kinds.
     return Metrics(**{f"{kind}s": [found[step] for step in sorted(found)] for kind, found in by_kind.items()})
 
 
@@ -133,7 +134,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    """One line of JSON. A number that is not finite becomes null: JSON has no word for it."""
+    """One line of JSON. A number that is not finite becomes null: JSON has no such numbers."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
     return json.dumps(finite, ensure_ascii=False, allow_nan=False) + "\n"
 

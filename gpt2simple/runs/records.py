@@ -119,11 +119,8 @@ class LanguageFigures:
 
 def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
     """The figures of an evaluation in metrics.jsonl; None where the values are those of no known figures."""
-    for kind in (LanguageFigures,):
-        names = [field.name for field in fields(kind)]
-        if all(name in values for name in names):
-            return kind(**{name: values[name] for name in names})
-    return None
+    names = [field.name for field in fields(LanguageFigures)]
+    return LanguageFigures(**{n: values[n] for n in names}) if all(n in values for n in names) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,17 +189,10 @@ class TrainingCallback:
     """
 
     def on_start(self, plan: RunPlan) -> None: ...
-
     def on_step(self, record: StepRecord) -> None: ...
-
     def on_epoch(self, record: EpochRecord) -> None: ...
-
     def on_evaluation(self, record: EvaluationRecord) -> None: ...
-
     def on_sample(self, record: SampleRecord) -> None: ...
-
     def on_save(self, step: int, path: Path) -> None: ...
-
     def on_message(self, text: str) -> None: ...
-
     def on_end(self, record: EndRecord) -> None: ...

@@ -30,18 +30,14 @@ from gpt2simple.settings import FinetuneSettings, from_json, to_json
 
 SettingsT = TypeVar("SettingsT")
 
-FREE = frozenset(
-    {
-        "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
-        "sample_length", "print_every", "restore_from", "overwrite",
-    }
-)  # fmt: skip
+FREE = frozenset({
+    "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
+    "sample_length", "print_every", "restore_from", "overwrite",
+})  # fmt: skip
 
-CHANGES_THE_COURSE = frozenset(
-    {
-        "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
-    }
-)  # fmt: skip
+CHANGES_THE_COURSE = frozenset({
+    "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
+})  # fmt: skip
 
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})
 _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
@@ -79,51 +75,50 @@ def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescrip
         wanted: what the call asks for.
 
     Raises:
-        RunError: another model, tokenizer or text, or a setting that cannot change half-way; the ways on are named.
+        RunError: another model, tokenizer or text, or a setting that cannot change half-way; the message lists what
+            to do instead.
     """
-    _require_same_model(path, recorded, wanted)
-    _require_same_text(path, recorded, wanted)
-    _require_changeable(path, _changed_settings(recorded, wanted.settings))
+    if difference := _difference(recorded, wanted):
+        problem, needed = difference
+        raise RunError(f"{path} {problem}. {_advice(needed)}")
+    changes = _changed_settings(recorded, wanted.settings)
+    fixed = [name for name in changes if name not in FREE | CHANGES_THE_COURSE]
+    if fixed:
+        before, after = (listed({name: pair[i] for name, pair in changes.items()}, fixed) for i in (0, 1))
+        raise RunError(
+            f"{path} was started with {before}, and this call gives {after}: its saved position and optimizer state do "
+            f"not fit that. {_advice(before)} With another run_name, restore_from={str(path)!r} starts from what this "
+            "run has learned."
+        )
 
 
 def changes_of_course(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
     """The settings that differ and change the course of training from here on: name to (before, now)."""
+    relevant = CHANGES_THE_COURSE | (set() if wanted.settings.schedule == "constant" else {"steps", "epochs"})
     changed = _changed_settings(recorded, wanted.settings)
-    return {name: pair for name, pair in changed.items() if _changes_the_course(name, wanted.settings)}
+    return {name: pair for name, pair in changed.items() if name in relevant}
 
 
-def _require_same_model(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
+def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, str] | None:
+    """How the model or text of a call differs from the run's, and what the call would need; None: it does not."""
     if recorded.model_name != wanted.model_name:
-        raise RunError(
-            f"{path} is a run of the model {recorded.model_name}, and this call names {wanted.model_name}. "
-            + _ways_on(f"model_name={recorded.model_name!r} to continue it")
-        )
+        problem = f"is a run of the model {recorded.model_name}, and this call names {wanted.model_name}"
+        return problem, f"model_name={recorded.model_name!r}"
     if recorded.tokenizer_fingerprint != wanted.tokenizer_fingerprint:
-        raise RunError(
-            f"{path} was trained with another tokenizer than this model's: its token ids mean other text. "
-            + _ways_on("the model and tokenizer it began with to continue it")
-        )
-
-
-def _require_same_text(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
+        problem = "was trained with another tokenizer than this model's: its token ids mean other text"
+        return problem, "the model and tokenizer it began with"
     before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
     changed = [n for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT]
     if changed:
-        raise RunError(
-            f"{path} reads its text with {listed(before, changed)}, and this call with {listed(after, changed)}: "
-            "other text would be trained on or held out. " + _ways_on(f"{listed(before, changed)} to continue it")
-        )
+        problem = f"reads its text with {listed(before, changed)}, and this call with {listed(after, changed)}"
+        return f"{problem}: other text would be trained on or held out", listed(before, changed)
     if recorded.data_fingerprint != wanted.data_fingerprint:
-        raise RunError(
-            f"{path} was trained on another text than this call names (or the text has changed since). "
-            + _ways_on("the text it began with to continue it")
-        )
-    held_out = recorded.validation_fingerprint
-    if held_out is not None and held_out != wanted.validation_fingerprint:
-        raise RunError(
-            f"{path} measured its held-out loss on another text than validation_file now holds, so its best loss could "
-            "not be compared. " + _ways_on("the validation_file it began with to continue it")
-        )
+        problem = "was trained on another text than this call names (or the text has changed since)"
+        return problem, "the text it began with"
+    if recorded.validation_fingerprint not in (None, wanted.validation_fingerprint):
+        problem = "measured its held-out loss on another text than validation_file now holds, so its best loss could "
+        return f"{problem}not be compared", "the validation_file it began with"
+    return None
 
 
 def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dict[str, tuple[Any, Any]]:
@@ -132,28 +127,9 @@ def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dic
     return {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _NOT_INHERITED}
 
 
-def _require_changeable(path: Path, changes: Mapping[str, tuple[Any, Any]]) -> None:
-    fixed = [name for name in changes if name not in FREE | CHANGES_THE_COURSE]
-    if fixed:
-        before = {name: pair[0] for name, pair in changes.items()}
-        after = {name: pair[1] for name, pair in changes.items()}
-        raise RunError(
-            f"{path} was started with {listed(before, fixed)}, and this call gives {listed(after, fixed)}: its "
-            "saved position and optimizer state do not fit that. "
-            + _ways_on(f"{listed(before, fixed)} to continue it")
-            + f" With another run_name, restore_from={str(path)!r} starts from what this run has learned."
-        )
-
-
-def _changes_the_course(name: str, settings: FinetuneSettings) -> bool:
-    return name in CHANGES_THE_COURSE or (name in ("steps", "epochs") and settings.schedule != "constant")
-
-
-def _ways_on(same: str) -> str:
-    return (
-        f"Give {same}, or another run_name for a run of its own, "
-        'or restore_from="fresh" with overwrite=True to replace this run.'
-    )
+def _advice(same: str) -> str:
+    own = "another run_name for a run of its own"
+    return f'Give {same} to continue it, or {own}, or restore_from="fresh" with overwrite=True to replace this run.'
 
 
 def listed(values: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -208,11 +184,8 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
         return Start(kind="fresh", weights_from=folder)
     legacy = run.legacy_step
     assert legacy is not None, folder
-    message = (
-        f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; "
-        "its files stay as they are, ours go beside them."
-    )
-    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(message,))
+    message = f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; its files stay as they are, "
+    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(f"{message}ours go beside them.",))
 
 
 def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
@@ -237,10 +210,9 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
             "would replace it. Add overwrite=True to do so, leave restore_from out to continue it, "
             "or choose another run_name."
         )
-    return None if restore_from == "fresh" else _model_folder(run, Path(restore_from))
-
-
-def _model_folder(run: RunFolder, path: Path) -> Path:
+    if restore_from == "fresh":
+        return None
+    path = Path(restore_from)
     if not path.is_dir():
         raise RunError(
             f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", or the path of a model folder, '
@@ -269,20 +241,20 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
 def _why_done(
     run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: FinetuneSettings
 ) -> str | None:
-    ways = 'or restore_from="fresh" with overwrite=True to start over, or another run_name.'
+    others = 'or restore_from="fresh" with overwrite=True to start over, or another run_name.'
     if total_steps is not None:
         if step < total_steps:
             return None
         return (
-            f"{run.path} is done: it has {step} steps, and {total_steps} were asked for (steps count the run's total). "
-            f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {ways}"
+            f"{run.path} is done: it has {step} steps, and {total_steps} were requested (steps count the run's total). "
+            f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {others}"
         )
     patience = info.description.settings.early_stopping_patience
     if info.ended != "patience" or settings.early_stopping_patience > patience or settings.restore_from == "best":
         return None
     return (
         f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to continue anyway, "
-        f"such as steps={2 * step}, or a larger early_stopping_patience than {patience}, {ways}"
+        f"such as steps={2 * step}, or a larger early_stopping_patience than {patience}, {others}"
     )
 
 
@@ -294,7 +266,7 @@ def _continuing_messages(
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
         messages.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
     before, after = recorded.environment, wanted.environment
-    # What a run's file does not say, an older version did not record yet.
+    # What a run's file lacks, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)

@@ -1,8 +1,7 @@
 """Writing a run folder: locked, checkpoints added without ever losing another, the root kept equal to one of them.
 
 Every change is one rename, so a process that is killed at any instant leaves a run that can be continued. The root is
-the model folder that other tools open. Knows files and steps; not what the tensors mean or how training
-goes.
+the model folder that other tools open. Knows files and steps; not what the tensors mean or how training proceeds.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, MODEL_FILE
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.files import atomic_folder, atomic_write, free_name, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
@@ -32,19 +30,14 @@ from gpt2simple.storage.temporary import remove_leftovers
 logger = logging.getLogger(__name__)
 
 
-def publish_weights(run: Path, checkpoint: StepCheckpoint) -> None:
-    """Make the root's weights those of a checkpoint, in one step: a second name of the same file where the disk can."""
-    link_or_copy(checkpoint.path / MODEL_FILE, run / MODEL_FILE)
-
-
 def has_weights_of(run: Path, checkpoint: StepCheckpoint) -> bool:
     """Whether the root's weights are, byte for byte, those of a checkpoint."""
-    root = run / MODEL_FILE
+    root = run / layout.MODEL_FILE
     if not root.is_file():
         return False
-    if root.samefile(checkpoint.path / MODEL_FILE):
+    if root.samefile(checkpoint.path / layout.MODEL_FILE):
         return True
-    return Manifest.read(checkpoint.path).files[MODEL_FILE].damage(root) is None
+    return Manifest.read(checkpoint.path).files[layout.MODEL_FILE].damage(root) is None
 
 
 def restore_side_files(run: Path, checkpoint: StepCheckpoint, written: Mapping[str, FileRecord]) -> list[str]:
@@ -102,12 +95,9 @@ class RunWriter(RunFolder):
         Raises:
             RunLockedError: another one is writing it; the message names it where it left its name.
         """
-        message = (
-            f"{self.path} is being trained by {self._lock_owner()}. Wait until it has ended or stop it, "
-            "or choose another run_name."
-        )
+        advice = "Wait until it has ended or stop it, or choose another run_name."
         owner = self.path / layout.LOCK_OWNER_FILE
-        with locked(self.path / layout.LOCK_FILE, message):
+        with locked(self.path / layout.LOCK_FILE, f"{self.path} is being trained by {self._lock_owner()}. {advice}"):
             who = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             atomic_write(owner, json.dumps(who) + "\n", durable=False)
             self._lock_held = True
@@ -191,9 +181,8 @@ class RunWriter(RunFolder):
             StorageError: the disk is full or cannot be written; the root is then as it was.
         """
         self._require_lock()
-        checkpoint = self._unverified_best()
-        if checkpoint is not None:
-            publish_weights(self.path, checkpoint)
+        if checkpoint := self._unverified_best():
+            self._publish(checkpoint)
 
     def prune(self, keep: int) -> None:
         """Remove the oldest checkpoints until ``keep`` are left; the best and the latest always stay."""
@@ -209,7 +198,7 @@ class RunWriter(RunFolder):
     def rewind(self, step: int) -> None:
         """Go back to the checkpoint of ``step``: later ones are removed, with a message, and the root follows.
 
-        Called after ``repair`` by whoever continues a run; going back to the newest changes nothing but run.json.
+        Called after ``repair`` when a run is continued; going back to the newest changes nothing but run.json.
         Observers take back their own records of later steps.
         """
         self._require_lock()
@@ -265,13 +254,20 @@ class RunWriter(RunFolder):
             self._write_info(self.info.changed(latest_step=newest.step, best=newest.best))
         restored = restore_side_files(self.path, newest, self.info.model_files)
         if best is not None and not has_weights_of(self.path, best):
-            publish_weights(self.path, best)
+            self._publish(best)
             restored.append(layout.MODEL_FILE)
         if restored:
             logger.info(f"Restored from the checkpoints of {self.path}: {', '.join(restored)}.")
 
+    def _publish(self, checkpoint: StepCheckpoint) -> None:
+        # A second name of the same file where the disk can, else a copy.
+        link_or_copy(checkpoint.path / layout.MODEL_FILE, self.path / layout.MODEL_FILE)
+
     def _finish_replacements(self) -> None:
-        for whole in layout.unfinished_replacements(self.path):
+        """Give whole checkpoints that were to replace another one its name."""
+        for whole in layout.step_folders(self.path).values():
+            if not whole.name.endswith(layout.REPLACEMENT_SUFFIX):
+                continue
             target = whole.with_name(whole.name.removesuffix(layout.REPLACEMENT_SUFFIX))
             remove_folder(target)
             rename_folder(whole, target)
@@ -353,12 +349,8 @@ def locked_run(path: Path) -> Iterator[RunWriter]:
                 run.repair()
             yield run
     finally:
-        if is_new and not run.exists:
-            _discard_empty(path)
-
-
-def _discard_empty(path: Path) -> None:
-    if all(entry.name in (LOCK_FILE, LOCK_OWNER_FILE) for entry in path.iterdir()):
-        with contextlib.suppress(OSError):  # Windows, or another process that has just started here
-            (path / LOCK_FILE).unlink(missing_ok=True)
-            path.rmdir()
+        ours = (layout.LOCK_FILE, layout.LOCK_OWNER_FILE)
+        if is_new and not run.exists and all(entry.name in ours for entry in path.iterdir()):
+            with contextlib.suppress(OSError):  # Windows, or another process that has just started here
+                (path / layout.LOCK_FILE).unlink(missing_ok=True)
+                path.rmdir()

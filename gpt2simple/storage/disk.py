@@ -77,9 +77,8 @@ def make_folder(path: Path) -> Path:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
-            raise StorageError(
-                f"Cannot write into {path}: it is a file, where a folder is needed. Choose another folder."
-            ) from error
+            problem = f"Cannot write into {path}: it is a file, where a folder is needed."
+            raise StorageError(f"{problem} Choose another folder.") from error
     return path
 
 

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from gpt2simple.errors import StorageError
@@ -82,9 +81,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             if durable:
                 _sync(file.fileno())
-        _rename(temporary, path)
-        if durable:
-            _sync_folder(path.parent)
+        _rename(temporary, path, durable=durable)
 
 
 def atomic_write(path: Path, data: bytes | str, *, durable: bool = True) -> None:
@@ -113,7 +110,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync_folder(Path(folder))
         _require_absent(path)
         _rename(temporary, path)
-        _sync_folder(path.parent)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -131,7 +127,6 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
             _sync_file(temporary)
         _rename(temporary, target)
-        _sync_folder(target.parent)
 
 
 def remove_folder(path: Path) -> None:
@@ -143,7 +138,7 @@ def remove_folder(path: Path) -> None:
     if not path.exists():
         return
     with storage_errors(path), temporary_name(path.parent) as temporary:
-        _rename(path, temporary)
+        _rename(path, temporary, durable=False)
 
 
 def rename_folder(path: Path, target: Path) -> None:
@@ -155,7 +150,6 @@ def rename_folder(path: Path, target: Path) -> None:
     _require_absent(target)
     with storage_errors(target):
         _rename(path, target)
-        _sync_folder(target.parent)
 
 
 def move_into_place(source: Path, target: Path) -> None:
@@ -167,7 +161,6 @@ def move_into_place(source: Path, target: Path) -> None:
     with storage_errors(target):
         _sync_file(source)
         _rename(source, target)
-        _sync_folder(target.parent)
 
 
 def free_name(path: Path, separator: str = "-") -> Path:
@@ -186,17 +179,18 @@ def _require_absent(path: Path) -> None:
         raise StorageError(f"{path} exists already and is not replaced. Choose another name, or remove it first.")
 
 
-def _rename(temporary: Path, target: Path) -> None:
+def _rename(source: Path, target: Path, *, durable: bool = True) -> None:
     deadline = time.monotonic() + _RENAME_PATIENCE_SECONDS
     while True:
         try:
-            os.replace(temporary, target)
+            os.replace(source, target)
+            break
         except PermissionError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.05)
-        else:
-            return
+    if durable:
+        _sync_folder(target.parent)
 
 
 def _sync_file(path: Path) -> None:
@@ -223,7 +217,7 @@ def _sync(descriptor: int) -> None:
 
 
 class GrowingFile:
-    """A text file in UTF-8 that is made here and now, under a name that nothing had. Use it with ``with``.
+    """A new text file in UTF-8, under a name that nothing had. Use it with ``with``.
 
     A part is in the file when ``append`` returns; one that cannot be written whole is taken back. A file that was given
     none is removed in the end.
@@ -253,7 +247,9 @@ class GrowingFile:
         data = text.encode("utf-8")
         with storage_errors(self.path):
             try:
-                self._write(data)
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[self._file.write(rest) :]  # a disk that is nearly full takes a part, then reports it
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._file.truncate(self._bytes)
@@ -262,17 +258,10 @@ class GrowingFile:
         self.parts += 1
         self._bytes += len(data)
 
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]  # a disk that is nearly full takes a part, then says so
-
     def __enter__(self) -> GrowingFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
         if not self.parts:
             with contextlib.suppress(OSError):

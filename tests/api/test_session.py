@@ -94,7 +94,7 @@ def test_a_run_goes_on_to_more_steps_and_says_when_there_is_nothing_to_do(place:
         longer = weights_of(session.model)
         done = session.finetune(place / "text.txt", steps=6)
         assert (done.reason, done.steps) == ("done", 6)
-        assert any("is done: it has 6 steps, and 6 were asked for" in message for message in messages)
+        assert any("is done: it has 6 steps, and 6 were requested" in message for message in messages)
         assert weights_of(session.model) == longer
 
 

@@ -81,7 +81,7 @@ def test_a_gpu_compiles_the_whole_step_and_a_cpu_its_parts(tell_gpus: TellGpus) 
         ([H200], "bfloat16", "a GPU of compute capability 9.0 has bfloat16 units"),
         ([T4, H200], "float16", "a GPU of compute capability 7.5 has float16 units; the loss is scaled"),
         ([P100], "float32", "a GPU of compute capability 6.0 has no units for 16 bits"),
-        ([{}], "float32", "the GPU does not say what it can do"),
+        ([{}], "float32", "the GPU does not report its capability"),
     ],
 )
 def test_the_first_gpu_decides_the_precision(

@@ -34,12 +34,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("asked", "said"),
     [
         ("auto", f"in float32 where text is written and in bfloat16 where a model is trained: {UNITS[1]}"),
-        ("float32", "in float32: as asked for"),
-        ("bfloat16", "in bfloat16: as asked for"),
-        ("float16", "in float16: as asked for"),
+        ("float32", "in float32: as requested"),
+        ("bfloat16", "in bfloat16: as requested"),
+        ("float16", "in float16: as requested"),
         (
             "int8",
-            f"with int8 weights where text is written, as asked for, and in bfloat16 where a model is trained: "
+            f"with int8 weights where text is written, as requested, and in bfloat16 where a model is trained: "
             f"{UNITS[1]}",
         ),
     ],

@@ -124,7 +124,7 @@ def test_a_product_is_really_computed_and_its_rate_plausible() -> None:
         ((7, 5), "float16", "a GPU of compute capability 7.5 has float16 units; the loss is scaled"),
         ((7, 0), "float16", "a GPU of compute capability 7.0 has float16 units; the loss is scaled"),
         ((6, 1), "float32", "a GPU of compute capability 6.1 has no units for 16 bits"),
-        (None, "float32", "the GPU does not say what it can do"),
+        (None, "float32", "the GPU does not report its capability"),
     ],
 )
 def test_a_gpus_capability_decides(capability: tuple[int, int] | None, chosen: str, reason: str) -> None:
@@ -136,7 +136,7 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
     monkeypatch.setattr(precision, "read_flags", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(precision, "uses_onednn", lambda: True)
     for name in ("float32", "bfloat16", "float16"):
-        assert precision.choose_precision(name) == precision.Precision(name, name, "as asked for", named=True)
+        assert precision.choose_precision(name) == precision.Precision(name, name, "as requested", named=True)
     of_processor = "this processor has bfloat16 units (amx_bf16)"
     assert precision.choose_precision("auto") == precision.Precision("bfloat16", "float32", of_processor)
     assert precision.choose_precision("int8") == precision.Precision("bfloat16", "int8", of_processor)

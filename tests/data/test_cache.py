@@ -306,12 +306,13 @@ from gpt2simple.settings.text import TextSettings
 from gpt2simple.testing import byte_tokenizer
 
 module._TASK_CHARACTERS = 200
-write, delay = module._write, float(sys.argv[3])
+encoded, delay = module._encoded, float(sys.argv[3])
 def slow(*arguments):
-    write(*arguments)
-    print("written", flush=True)
-    time.sleep(delay)
-module._write = slow
+    for task in encoded(*arguments):
+        yield task
+        print("written", flush=True)
+        time.sleep(delay)
+module._encoded = slow
 corpus = module.encode_corpus(sys.argv[1], byte_tokenizer(), TextSettings(cache_dir=sys.argv[2]))
 print("done", corpus.fingerprint, corpus.tokens, flush=True)
 """

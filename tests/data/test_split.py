@@ -120,7 +120,7 @@ def test_too_small_a_text_holds_nothing_out_and_says_why() -> None:
     assert parted.held_out is None
     (message,) = parted.messages
     assert message.startswith(
-        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 that would say something."
+        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 needed for a meaningful figure."
     )
     assert "validation_file" in message
 

@@ -50,7 +50,7 @@ def test_a_run_that_is_long_enough_is_done_and_the_ways_on_are_named(tmp_path: P
     start = decide(tmp_path / "run1", total_steps)
     assert (start.kind, start.step) == ("done", 6)
     assert start.messages == (
-        f"{tmp_path / 'run1'} is done: it has 6 steps, and {total_steps} were asked for (steps count the run's total). "
+        f"{tmp_path / 'run1'} is done: it has 6 steps, and {total_steps} were requested (steps count the run's total). "
         'Give more steps to continue, such as steps=106, or restore_from="fresh" with overwrite=True to start over, '
         "or another run_name.",
     )

@@ -1,4 +1,4 @@
-"""Which field of a record is the text: a named column, a template of several, or the one that is evidently meant.
+"""Which field of a record is the text: a named column, a template of several, or the obvious one.
 
 Serves tables, JSON objects and dataset features alike; knows none of their files.
 """
@@ -29,7 +29,7 @@ class TextChooser:
 
     @property
     def needs_names(self) -> bool:
-        """Whether the user spoke of columns by name."""
+        """Whether the settings refer to columns by their names."""
         by_name = [self._column] if self._column is not None else [field for _, field in self._template or () if field]
         return any(isinstance(field, str) and not field.isdecimal() for field in by_name)
 
@@ -93,8 +93,7 @@ class TextChooser:
         if len(names) == 1:
             return names[0]
         texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
-        usual = [name for name in names if name.lower() in USUAL_NAMES]
-        usual.sort(key=lambda name: USUAL_NAMES.index(name.lower()))
+        usual = [name for usual_name in USUAL_NAMES for name in names if name.lower() == usual_name]
         chosen = usual[0] if usual else texts[0] if len(texts) == 1 else None
         if chosen is None:
             raise DataError(
@@ -133,7 +132,7 @@ def _as_text(value: Any) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"A record holds bytes that are not UTF-8 ({error}). Decode them before, and hand over strings."
+            f"A record holds bytes that are not UTF-8 ({error}). Decode them first, and pass strings."
         ) from error
 
 

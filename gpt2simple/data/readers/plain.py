@@ -98,6 +98,6 @@ def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str
 def _without_order(name: str, error: UnicodeError, encoding: str) -> DataError:
     wide = "utf-32" if "32" in encoding else "utf-16"
     return DataError(
-        f"{name} is not {encoding} ({error}). A text without a byte-order mark does not say which byte of a character "
-        f"comes first, so say it: encoding='{wide}-le' (--encoding {wide}-le), as Windows writes, or '{wide}-be'."
+        f"{name} is not {encoding} ({error}). A text without a byte-order mark does not show which byte of a character "
+        f"comes first, so name it: encoding='{wide}-le' (--encoding {wide}-le), as Windows writes, or '{wide}-be'."
     )

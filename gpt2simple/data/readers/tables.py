@@ -6,6 +6,7 @@ Knows the quoting rules (through Python's csv module) and how to recognise a hea
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -33,18 +34,15 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
     lines = (line.replace("\r\n", "\n") for line in decoded_lines(name, stream, settings.encoding))
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        first = next((row for row in rows if row), None)
-        if first is None:
+        filled = filter(None, rows)
+        if (first := next(filled, None)) is None:
             return
-        second = next((row for row in rows if row), None)
+        second = next(filled, None)
         header = _has_header(name, first, second, settings.header, chooser.needs_names)
         names = first if header else [str(number) for number in range(len(first))]
         chooser.needed(names)  # a wrong column is an error even where no row follows
-        for row in ([] if header else [first]) + ([second] if second else []):
+        for row in itertools.chain([] if header else [first], [second] if second else [], filled):
             yield _document(row, names, chooser, name, rows.line_num)
-        for row in rows:
-            if row:
-                yield _document(row, names, chooser, name, rows.line_num)
     except csv.Error as error:
         raise DataError(
             f"{name}, line {rows.line_num}: this is no valid row ({error}). "
@@ -76,10 +74,8 @@ def _has_header(name: str, first: list[str], second: list[str] | None, given: bo
     differ = second is not None and not _are_names(second)
     names_columns = _are_names(first) and len(set(first)) == len(first) and (usual or differ)
     shown = ", ".join(repr(cell[:30]) for cell in first[:5])
-    if names_columns:
-        logger.info(f"{name}: the first row ({shown}) is taken as column names; header=False reads it as text.")
-    else:
-        logger.info(f"{name}: the first row ({shown}) is taken as text; header=True reads it as column names.")
+    taken, other = ("column names", "text") if names_columns else ("text", "column names")
+    logger.info(f"{name}: the first row ({shown}) is taken as {taken}; header={not names_columns} reads it as {other}.")
     return names_columns
 
 

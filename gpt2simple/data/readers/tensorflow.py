@@ -95,11 +95,10 @@ class CatalogueText:
         except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
             examples, reason = 0, str(error).strip().partition("\n")[0]
         if not examples:
-            first = available[0]
+            first = f"{PREFIX}{dataset_name}:{available[0]}"
             raise DataError(
                 f"{self._name} names the split {chosen!r} ({reason}); the dataset has {', '.join(available)}. "
-                f"Name one of them: {PREFIX}{dataset_name}:{first}, or a part of it: "
-                f"{PREFIX}{dataset_name}:{first}[:50%]"
+                f"Name one of them: {first}, or a part of it: {first}[:50%]"
             )
         return chosen
 
@@ -111,7 +110,8 @@ def _documents(element: Any, chooser: TextChooser, place: str) -> Iterator[TextP
         yield TextPart(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place))
         return
     for row in range(len(next(iter(arrays.values())))):
-        yield TextPart(chooser.text(record | {name: _row(value, row) for name, value in arrays.items()}, place))
+        values = {name: v[row].tolist() if v.ndim > 1 else v[row] for name, v in arrays.items()}
+        yield TextPart(chooser.text(record | values, place))
 
 
 def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
@@ -119,10 +119,6 @@ def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bo
     texts = {name for name, value in record.items() if _is_text(value)}
     # Lists of unequal length are for the chooser to refuse.
     return texts <= arrays.keys() and len({len(value) for value in arrays.values()}) == 1
-
-
-def _row(values: np.ndarray, row: int) -> Any:
-    return values[row].tolist() if values.ndim > 1 else values[row]
 
 
 def _as_record(element: Any, place: str) -> dict[str, Any]:

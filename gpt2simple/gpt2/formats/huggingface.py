@@ -17,14 +17,8 @@ import numpy as np
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.formats.names import (
-    INDEX_FILE,
-    WEIGHTS_FILE,
-    canonical_shapes,
-    from_keras,
-    from_pytorch,
-    to_pytorch,
-)
+from gpt2simple.gpt2.formats import names
+from gpt2simple.gpt2.formats.names import INDEX_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.gpt2.formats.validate import read_json_object
@@ -72,11 +66,11 @@ class SafetensorsSource(WeightSource):
         stored = [(file, name) for file in self._files for name in file.tensors]
         keras = any("/" in name for _, name in stored)  # a slash occurs in no PyTorch name and in every Keras one
         for file, stored_name in stored:
-            name = from_keras(stored_name) if keras else from_pytorch(stored_name)
+            name = names.from_keras(stored_name) if keras else names.from_pytorch(stored_name)
             if name is not None:
                 self._places[name] = (file, stored_name)
-        kind = "TensorFlow" if keras else "PyTorch"
-        return f"{kind} safetensors" + (f" in {len(self._files)} files" if len(self._files) > 1 else "")
+        shards = f" in {len(self._files)} files" if len(self._files) > 1 else ""
+        return f"{'TensorFlow' if keras else 'PyTorch'} safetensors{shards}"
 
     def _check(self) -> None:
         shapes = {name: file.tensors[stored].shape for name, (file, stored) in self._places.items()}
@@ -159,8 +153,8 @@ def weight_tensors(config: ModelConfig, read: Callable[[str], np.ndarray], *, dt
         dtype: how the weights are stored: F32, F16 or BF16.
     """
     return [
-        Tensor(to_pytorch(name), dims, dtype, lambda name=name: read(name))  # type: ignore[misc]
-        for name, dims in canonical_shapes(config).items()
+        Tensor(names.to_pytorch(name), dims, dtype, lambda name=name: read(name))  # type: ignore[misc]
+        for name, dims in names.canonical_shapes(config).items()
     ]
 
 

@@ -34,9 +34,8 @@ class KerasH5Source(WeightSource):
             raise _damaged(path, error) from error
         try:
             self._places = _find_places(self._file)
-            self._require_complete(
-                {name: self._file[place].shape for name, place in self._places.items()}, "config.json"
-            )
+            shapes = {name: self._file[place].shape for name, place in self._places.items()}
+            self._require_complete(shapes, "config.json")
         except BaseException:
             self.close()
             raise

@@ -18,12 +18,10 @@ KERAS_FILE = "tf_model.h5"
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 _KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
+_LAYER = re.compile(r"h(?:_\._)?(\d+)")  # h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
 
 # Causal masks that PyTorch keeps among the weights; the architecture implies them.
 _MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
-
-# h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
-_LAYER = re.compile(r"h(?:_\._)?(\d+)")
 
 
 def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -65,9 +64,7 @@ class WeightSource(ABC):
     """
 
     def __init__(self, folder: Path, layout: str, config: ModelConfig) -> None:
-        self.folder = folder
-        self.layout = layout
-        self.config = config
+        self.folder, self.layout, self.config = folder, layout, config
         self._expected = canonical_shapes(config)
 
     def names(self) -> tuple[str, ...]:
@@ -91,9 +88,7 @@ class WeightSource(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @abstractmethod

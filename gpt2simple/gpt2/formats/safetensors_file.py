@@ -33,9 +33,7 @@ _DTYPES: dict[str, np.dtype] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
-
-# For the header: without it transformers takes the tensors for TensorFlow's.
-PYTORCH_METADATA = {"format": "pt"}
+PYTORCH_METADATA = {"format": "pt"}  # for the header: without it transformers takes the tensors for TensorFlow's
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LENGTH = struct.Struct("<Q")
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library

@@ -40,7 +40,11 @@ class OpenAISource(WeightSource):
         stored = self._reader.get_variable_to_shape_map()
         self._places = {from_tf1(name): name for name in stored}
         self._require_complete({name: tuple(stored[place]) for name, place in self._places.items()}, "hparams.json")
-        _require_size(data_files, 4 * config.parameters)
+        least, found = 4 * config.parameters, sum(path.stat().st_size for path in data_files)
+        if found < least:  # before a minute is spent on reading them
+            raise CheckpointError(
+                f"{data_files[0]} is cut short: {found:,} bytes of at least {least:,}. Copy or download it again."
+            )
 
     def _stored(self, name: str) -> np.ndarray:
         try:
@@ -69,9 +73,8 @@ def latest_prefix(folder: Path) -> str:
         return max(present, key=_step)
     if latest not in present:
         raise CheckpointError(
-            f"{folder / 'checkpoint'} names {latest or 'no checkpoint'}, whose .index file is not here; "
-            f"here are: {', '.join(present) or 'none'}. Copy the missing files, or delete checkpoint to use the "
-            "highest step."
+            f"{folder / 'checkpoint'} names {latest or 'no checkpoint'}, whose .index file is not here; here are: "
+            f"{', '.join(present) or 'none'}. Copy the missing files, or delete checkpoint to use the highest step."
         )
     return latest
 
@@ -94,12 +97,3 @@ def _require_files(prefix: Path) -> list[Path]:
     for path in wanted:
         require_data(path)
     return wanted
-
-
-def _require_size(data_files: list[Path], least: int) -> None:
-    """Refuse data files that hold fewer bytes than the weights take, before a minute is spent on reading them."""
-    found = sum(path.stat().st_size for path in data_files)
-    if found < least:
-        raise CheckpointError(
-            f"{data_files[0]} is cut short: {found:,} bytes of at least {least:,}. Copy or download it again."
-        )

@@ -33,8 +33,8 @@ def holds_model(folder: Path) -> bool:
 
 def holds_hub_model(folder: Path) -> bool:
     """Whether a folder has config.json, a vocabulary and weights (one file, shards with their index, or HDF5)."""
-    vocabulary = _has(folder, "tokenizer.json") or _has(folder, "vocab.json", "merges.txt")
-    return vocabulary and _has(folder, "config.json") and _has_hub_weights(folder)
+    has_vocabulary = _has(folder, "tokenizer.json") or _has(folder, "vocab.json", "merges.txt")
+    return has_vocabulary and _has(folder, "config.json") and _has_hub_weights(folder)
 
 
 def holds_openai_model(folder: Path) -> bool:
@@ -132,22 +132,19 @@ def _fetch_model(
         return folder
     make_folder(folder)
     with wait_for_lock(folder / ".download.lock", f"Another process is downloading into {folder}."):
-        if _nothing_to_do(folder, has_source):  # whoever held the lock did it
+        if _nothing_to_do(folder, has_source):  # the process that held the lock did it
             return folder
         remove_leftovers(folder)
         missing = [download for download in downloads if not _is_there(folder, download)]
-        require_space(folder, _bytes_to_come(folder, missing), f"Downloading {known.name}")
+        partials = [partial_path(folder, download) for download in missing]
+        there = sum(path.stat().st_size for path in partials if path.exists())
+        to_come = max(sum(download.expected_bytes for download in missing) - there, 0)
+        require_space(folder, to_come, f"Downloading {known.name}")
         fetcher = Fetcher(folder, model_name=known.name, progress=progress, sleep=sleep)
         for download in missing:
             fetcher.fetch(download, all_names=[d.file.name for d in downloads])
         discard_partials(folder)
     return folder
-
-
-def _bytes_to_come(folder: Path, missing: list[Download]) -> int:
-    partials = [partial_path(folder, download) for download in missing]
-    there = sum(path.stat().st_size for path in partials if path.exists())
-    return max(sum(download.expected_bytes for download in missing) - there, 0)
 
 
 def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool]) -> bool:

@@ -50,7 +50,7 @@ class UnreachableError(TransientError):
 
 
 def connection_fault(error: requests.RequestException, url: str) -> Exception:
-    """What to raise when a request got no response: a TransientError, or a DownloadError where trying again is vain."""
+    """What to raise when a request got no response: a DownloadError where trying again is pointless."""
     if isinstance(error, requests.exceptions.SSLError):
         return DownloadError(
             f"The certificate of {url} could not be verified ({_reason(error)}). Check this machine's clock; behind a "
@@ -108,7 +108,7 @@ def wrong_digest(download: Download, expected: str, found: str) -> DownloadError
 
 
 def gave_up(fault: TransientError, download: Download, *, folder: Path, names: list[str], kept: int) -> DownloadError:
-    """The last word after all attempts.
+    """The error after all attempts.
 
     Args:
         names: the files that make the folder complete by hand.
@@ -116,12 +116,11 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
     """
     kept_note = f"{readable_size(kept)} are kept: the same call continues from there." if kept else ""
     if isinstance(fault, UnreachableError):
-        ways = (
+        return DownloadError(
             f"There is no connection to {download.url} ({fault}). Either name a mirror in the environment variable "
             f"{download.mirror_variable}, or put these files into {folder} by hand: {', '.join(names)}, or use the "
-            f'built-in model, which needs no network: model_name="tiny". {kept_note}'
+            f'built-in model, which needs no network: model_name="tiny". {kept_note}'.rstrip()
         )
-        return DownloadError(ways.rstrip())
     return DownloadError(f"{download.url} could not be fetched whole: {fault}. {kept_note or 'Try again later.'}")
 
 
@@ -131,14 +130,14 @@ def _retry_after(response: requests.Response) -> float | None:
     if value.isdigit():
         return min(float(value), _LONGEST_WAIT_SECONDS)
     try:
-        moment = email.utils.parsedate_to_datetime(value).timestamp()
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except (TypeError, ValueError):
         return None
-    return min(max(moment - time.time(), 0.0), _LONGEST_WAIT_SECONDS)
+    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause: urllib3 wraps its errors several times, and the last one says what happened."""
+    """The innermost cause: urllib3 wraps its errors several times, and the last one describes what happened."""
     inner: BaseException = error
     while inner.args and isinstance(getattr(inner.args[0], "reason", inner.args[0]), BaseException):
         inner = getattr(inner.args[0], "reason", inner.args[0])
@@ -166,10 +165,8 @@ class Fetcher:
     def __init__(
         self, folder: Path, *, model_name: str, progress: bool, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self.folder = folder
-        self.model_name = model_name
-        self._progress = progress
-        self._sleep = sleep
+        self.folder, self.model_name = folder, model_name
+        self._progress, self._sleep = progress, sleep
         self._session = requests.Session()
 
     def fetch(self, download: Download, *, all_names: list[str]) -> None:
@@ -189,9 +186,9 @@ class Fetcher:
             try:
                 return self._attempt(download, partial)
             except TransientError as fault:
-                attempt = 0 if _size(partial) > furthest else attempt + 1
-                furthest = max(furthest, _size(partial))
                 kept = _size(partial)
+                attempt = 0 if kept > furthest else attempt + 1
+                furthest = max(furthest, kept)
                 offline = isinstance(fault, UnreachableError) and not kept
                 if attempt >= (_ATTEMPTS_TO_CONNECT if offline else _ATTEMPTS):
                     raise gave_up(fault, download, folder=self.folder, names=all_names, kept=kept) from fault
@@ -234,7 +231,8 @@ class Fetcher:
 
     def _receive(self, response: requests.Response, download: Download, partial: Path, start: int) -> None:
         """Append the body to the partial file, or write it from byte 0."""
-        if response.status_code == 206 and _first_byte(response) != start:
+        sent = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if response.status_code == 206 and (sent is None or int(sent[1]) != start):
             _discard(partial)
             raise TransientError("the server sent another part than the requested one", wait_seconds=0.0)
         chunks = response.iter_content(_CHUNK_BYTES)
@@ -290,12 +288,11 @@ def _verify(download: Download, partial: Path, digest: str | None, *, resumed: b
     found_bytes, published = _size(partial), download.file.n_bytes
     if published is not None and found_bytes < published:
         raise TransientError("the connection dropped")
-    problem = None
     if published is not None and found_bytes > published:
         problem = wrong_size(download, found_bytes)
     elif digest is not None and (found := sha256_of(partial)) != digest:
         problem = wrong_digest(download, digest, found)
-    if problem is None:
+    else:
         return
     _discard(partial)
     if resumed:  # two halves of different files: worth one try from the start
@@ -305,14 +302,8 @@ def _verify(download: Download, partial: Path, digest: str | None, *, resumed: b
 
 def _resumable_bytes(download: Download, partial: Path) -> int:
     """How much of the partial file can be kept: without a digest, only what an ETag ties to the server's file."""
-    have = _size(partial)
     tied = download.file.sha256 is not None or _saved_etag(partial) is not None
-    return have if tied else 0
-
-
-def _first_byte(response: requests.Response) -> int | None:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
+    return _size(partial) if tied else 0
 
 
 def _total_bytes(response: requests.Response, start: int) -> int | None:

@@ -1,6 +1,6 @@
 """The known models: names, configs, and their published files with addresses, byte counts and digests. Data only.
 
-Knows nothing of how files are fetched. Where no byte count or digest was ever published the entry says None rather than
+Knows nothing of how files are fetched. Where no byte count or digest was ever published the entry is None rather than
 a number that somebody measured on an unverified copy; the download then relies on what the server itself states.
 """
 
@@ -57,9 +57,7 @@ _HUB_NAMES = (
     "config.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
     "model.safetensors",
 )  # fmt: skip
-
 _OPENAI_WEIGHTS = "model.ckpt.data-00000-of-00001"
-
 _OPENAI_NAMES = (
     "checkpoint", "encoder.json", "vocab.bpe", "hparams.json", "model.ckpt.meta", "model.ckpt.index", _OPENAI_WEIGHTS,
 )  # fmt: skip
@@ -182,9 +180,7 @@ _BASES = {
     "huggingface": ("HF_ENDPOINT", "https://huggingface.co"),
     "openai": ("GPT2SIMPLE_OPENAI_URL", "https://openaipublic.blob.core.windows.net/gpt-2/models"),
 }
-
-# Space set aside for a small file whose length was not published.
-_SMALL_FILE_BYTES = 1_500_000
+_SMALL_FILE_BYTES = 1_500_000  # set aside for a small file whose length was not published
 
 
 @dataclass(frozen=True, kw_only=True)

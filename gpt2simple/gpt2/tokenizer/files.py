@@ -69,11 +69,8 @@ def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[s
         found.append("add_prefix_space")
     if content.get("normalizer"):
         found.append("a normalizer")
-    found += [
-        option
-        for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
-        if model.get(option)
-    ]
+    options = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+    found += [option for option in options if model.get(option)]
     if found:
         raise CheckpointError(
             f"{path} uses {', '.join(found)}; GPT-2's tokenizer is a byte-level BPE without it. "
@@ -96,9 +93,8 @@ def _assemble(
     ids: dict[bytes, int] = {}
     for symbols, index in vocab.items():
         if not isinstance(index, int):
-            raise CheckpointError(
-                f"{path} gives {symbols!r} the id {index!r}; expected a number. Copy or download it again."
-            )
+            problem = f"{path} gives {symbols!r} the id {index!r}; expected a number."
+            raise CheckpointError(f"{problem} Copy or download it again.")
         token = to_bytes(symbols)
         if token is None or symbols == name or symbols in special:
             special[symbols] = index
@@ -135,8 +131,7 @@ def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | 
     Raises:
         StorageError: the folder cannot be written.
     """
-    by_id = sorted(vocabulary.ids.items(), key=lambda item: item[1])
-    vocab = {to_symbols(token): index for token, index in by_id}
+    vocab = {to_symbols(token): index for token, index in vocabulary.ids.items()}
     vocab[vocabulary.end_of_text_name] = vocabulary.end_of_text
     vocab = dict(sorted(vocab.items(), key=lambda item: item[1]))
     merges = [(to_symbols(left), to_symbols(right)) for left, right in vocabulary.merges]
@@ -150,13 +145,13 @@ def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | 
 def _fast_file(vocabulary: Vocabulary, vocab: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, Any]:
     """The content of tokenizer.json."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    special = sorted(vocabulary.special.items(), key=lambda item: item[1])
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            _added_token(name, index) for name, index in sorted(vocabulary.special.items(), key=lambda item: item[1])
-        ],
+        "added_tokens": [{"id": index, "content": name, **flags} for name, index in special],
         "normalizer": None,
         "pre_tokenizer": byte_level,
         "post_processor": {**byte_level, "trim_offsets": False},
@@ -176,15 +171,10 @@ def _fast_file(vocabulary: Vocabulary, vocab: dict[str, int], merges: list[tuple
     }
 
 
-def _added_token(name: str, index: int) -> dict[str, Any]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {"id": index, "content": name, **flags}
-
-
 def _configuration(vocabulary: Vocabulary, max_length: int | None) -> dict[str, Any]:
     """The content of tokenizer_config.json: GPT-2 uses its one special token for every purpose."""
     end = vocabulary.end_of_text_name
-    configuration: dict[str, Any] = {
+    return {
         "tokenizer_class": "GPT2Tokenizer",
         "add_prefix_space": False,
         "add_bos_token": False,
@@ -194,10 +184,8 @@ def _configuration(vocabulary: Vocabulary, max_length: int | None) -> dict[str, 
         "pad_token": None,
         "errors": "replace",
         "clean_up_tokenization_spaces": False,
+        **({} if max_length is None else {"model_max_length": max_length}),
     }
-    if max_length is not None:
-        configuration["model_max_length"] = max_length
-    return configuration
 
 
 def _dumps(value: Any, indent: int | None = None) -> str:

@@ -132,5 +132,5 @@ def _require_unicode(text: str) -> None:
     except UnicodeEncodeError as error:
         raise DataError(
             f"The text holds {text[error.start]!r} at character {error.start}, half of a surrogate pair, which is no "
-            "character. Read the text with its right encoding, or replace such characters before."
+            "character. Read the text with its right encoding, or replace such characters first."
         ) from None

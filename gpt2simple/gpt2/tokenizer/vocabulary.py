@@ -19,15 +19,8 @@ import tokenizers
 from gpt2simple.errors import CheckpointError, DataError, SettingsError
 
 _VISIBLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
-
-
-def _symbols() -> tuple[str, ...]:
-    hidden = [byte for byte in range(256) if byte not in _VISIBLE]
-    symbol_of = {byte: chr(byte) for byte in _VISIBLE} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
-    return tuple(symbol_of[byte] for byte in range(256))
-
-
-SYMBOLS = _symbols()  # by byte value
+_HIDDEN = [byte for byte in range(256) if byte not in _VISIBLE]
+SYMBOLS = tuple(chr(256 + _HIDDEN.index(byte) if byte in _HIDDEN else byte) for byte in range(256))  # by byte value
 _BYTE_OF = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
 
 
@@ -156,10 +149,6 @@ def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
     trained.train_from_iterator(counted(), trainer)
     if not characters:
         raise DataError("The texts for the tokenizer hold no characters. Give texts in its language.")
-    return _vocabulary_of(trained)
-
-
-def _vocabulary_of(trained: tokenizers.Tokenizer) -> Vocabulary:
     model = json.loads(trained.to_str())["model"]
     ids = {to_bytes(symbols) or b"": index for symbols, index in model["vocab"].items()}
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
