@@ -87,11 +87,7 @@ def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettin
 
 
 def _prepared(
-    dataset: Any,
-    loaded: LoadedModel,
-    given: Mapping[str, Any],
-    recorded: RunDescription | None,
-    window: int,
+    dataset: Any, loaded: LoadedModel, given: Mapping[str, Any], recorded: RunDescription | None, window: int
 ) -> PreparedText:
     """A text, split as the run split it, else as fine-tuning with these settings would."""
     text, n_ctx = TextSettings(**given), loaded.config.n_ctx

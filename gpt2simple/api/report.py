@@ -64,11 +64,7 @@ class ReportResult:
 
 
 def write_report(
-    run_names: Sequence[str],
-    *,
-    checkpoint_dir: Path,
-    dataset: Any,
-    destination: Path | None,
+    run_names: Sequence[str], *, checkpoint_dir: Path, dataset: Any, destination: Path | None
 ) -> ReportResult:
     """Write a report on some runs: a page, a JSON file and a picture for each run.
 

@@ -32,10 +32,7 @@ class GenerateSettings:
         maximum=1.0,
     )
     min_p: float = setting(
-        0.0,
-        "Exclude tokens below this fraction of the highest probability; 0: none.",
-        minimum=0.0,
-        maximum=1.0,
+        0.0, "Exclude tokens below this fraction of the highest probability; 0: none.", minimum=0.0, maximum=1.0
     )
     repetition_penalty: float = setting(
         1.0, "Above 1: tokens already in the text become less likely.", minimum=_SMALLEST, maximum=_LARGEST

@@ -16,10 +16,7 @@ class TextSettings:
     template: str | None = setting(None, 'Text built from several columns or keys, such as "{title}\\n{body}".')
     header: bool | None = setting(None, "Whether a CSV or TSV file begins with column names; None: detected.")
     validation_split: float = setting(
-        0.1,
-        "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.",
-        minimum=0.0,
-        maximum=0.5,
+        0.1, "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.", minimum=0.0, maximum=0.5
     )
     validation_file: str | None = setting(None, "A text of your own to hold out instead of a fraction of the dataset.")
     cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.")

@@ -49,12 +49,7 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + tf.cos(math.pi * progress))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "shape": self.shape,
-            "last_step": self.last_step,
-        }
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "shape": self.shape, "last_step": self.last_step}
 
 
 class LearningRate:
