@@ -108,7 +108,7 @@ def test_the_curves_on_the_page_are_those_of_the_picture(tmp_path, over):
     assert [chart.count("<svg") for chart in charts] == [1, 1], "losses, and the copied share of each sample"
     for label in (
         "over: small &lt;model&gt;", "training, each step", "training, smoothed", "held-out", "steps",
-        "best: step 30, 3.200 nats/token, 1.539 bits/byte", "overfitting: held-out loss no longer improves",
+        "best: step 30, 3.200 nats/token, 1.154 bits/byte", "overfitting: held-out loss no longer improves",
         "loss (nats per token)", "epochs (passes over the text)",
     ):  # fmt: skip
         assert f">{label}</text>" in charts[0]
