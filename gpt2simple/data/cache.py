@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.errors import StorageError
@@ -41,15 +41,7 @@ def cache_folder(settings: TextSettings) -> Path:
         return Path(settings.cache_dir).expanduser()
     if named := os.environ.get(_ENVIRONMENT):
         return Path(named).expanduser()
-    # Not platformdirs: newer ones follow XDG_CACHE_HOME on macOS too, and none LOCALAPPDATA on Windows, so that caches
-    # written before would not be found.
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "gpt2simple"
+    return platformdirs.user_cache_path("gpt2simple", appauthor=False, opinion=False)
 
 
 class TextCache:

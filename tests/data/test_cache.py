@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import platformdirs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
 from gpt2simple.data import encode as encode_module
 from gpt2simple.data.cache import cache_folder
@@ -233,13 +237,16 @@ def test_the_cache_lies_where_setting_environment_or_system_say(
     monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path))
     assert cache_folder(TextSettings()) == tmp_path
     monkeypatch.delenv("GPT2SIMPLE_CACHE")
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Unix)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "w"))
-    for platform, expected in (("linux", tmp_path / "x" / "gpt2simple"), ("win32", tmp_path / "w" / "gpt2simple")):
-        monkeypatch.setattr(sys, "platform", platform)
-        assert cache_folder(TextSettings()) == expected
-    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder(TextSettings()) == tmp_path / "x" / "gpt2simple"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder(TextSettings()) == Path.home() / ".cache" / "gpt2simple"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", MacOS)
     assert cache_folder(TextSettings()) == Path.home() / "Library" / "Caches" / "gpt2simple"
+    monkeypatch.setattr("platformdirs.windows.get_win_folder", lambda name: str(tmp_path / "Local"))
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Windows)
+    assert cache_folder(TextSettings()) == tmp_path / "Local" / "gpt2simple"
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
