@@ -16,8 +16,6 @@ from gpt2simple.storage.disk import storage_errors
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BEFORE_A_BAR = 1.0
-
 
 class _StderrHandler(logging.Handler):
     """Messages on stderr as it is at that moment, above a running progress bar rather than into it."""
@@ -39,10 +37,10 @@ def show_messages() -> None:
 
 
 @contextlib.contextmanager
-def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+def reading_bar(title: str, *, delay: float = 1.0) -> Iterator[Callable[[int, int | None], None]]:
     """A function to call with bytes read and all bytes (None: unknown); in a terminal it moves a bar on stderr.
 
-    What takes less than a second shows none.
+    What takes less than ``delay`` seconds shows none.
     """
     from tqdm import tqdm
 
@@ -52,7 +50,7 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
         unit_scale=True,
         file=sys.stderr,
         disable=True if sys.stderr is None else None,  # None: where it is no terminal
-        delay=_SECONDS_BEFORE_A_BAR,
+        delay=delay,
         leave=False,
     )
 

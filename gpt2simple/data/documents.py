@@ -72,23 +72,21 @@ def _without_blank(pieces: Iterable[Piece]) -> Iterator[Piece]:
         blank, open_document = [], not ends
 
 
-_LONGEST = 1 << 20  # characters without a place to cut
-
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
 
 _BEFORE_STOP = re.compile(r"[^\W_](?=[,.;:!?。、，…])")
 
 
-def parts_of(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
-    """The same documents in parts of at most about ``size`` characters."""
+def parts_of(pieces: Iterable[Piece], size: int, *, longest: int = 1 << 20) -> Iterator[Piece]:
+    """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut."""
     held = ""
     for text, ends in pieces:
         held += text
         while len(held) > 2 * size:
-            place = _last_place(held, size) or _last_place(held, min(len(held), _LONGEST))
-            if not place and len(held) < _LONGEST:
+            place = _last_place(held, size) or _last_place(held, min(len(held), longest))
+            if not place and len(held) < longest:
                 break
-            place = place or _LONGEST
+            place = place or longest
             yield Piece(held[:place], False)
             held = held[place:]
         if ends:

@@ -76,7 +76,7 @@ def test_a_run_gives_the_name_of_its_model_also_from_one_of_its_checkpoints(tmp_
 
 
 def test_a_model_of_a_known_size_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_small_model(tmp_path / "mine")
+    folder = write_small_model(tmp_path / "mine", config=SMALL_CONFIG)
     monkeypatch.setattr(
         "gpt2simple.gpt2.hub.locate.KNOWN_MODELS", {"355M": replace(resolve("355M"), config=SMALL_CONFIG)}
     )
@@ -85,10 +85,10 @@ def test_a_model_of_a_known_size_has_its_name(tmp_path: Path, monkeypatch: pytes
 
 def test_the_model_that_is_named_must_be_of_the_shape_of_the_folder(tmp_path: Path) -> None:
     """By the published shape where it is not downloaded, by what lies there where it is."""
-    folder = write_small_model(tmp_path / "mine")
+    folder = write_small_model(tmp_path / "mine", config=SMALL_CONFIG)
     for name in (str(folder), "own", "124M"):
         if name != str(folder):
-            write_small_model(tmp_path / "models" / name)
+            write_small_model(tmp_path / "models" / name, config=SMALL_CONFIG)
         assert request(tmp_path / "run1", name, restore_from=str(folder)).model_name == name
     message = (
         r"mine, which the run is to begin with, holds a model of 2 layers of width 16 with 2 heads, 32 tokens of "
@@ -107,7 +107,7 @@ def test_the_model_that_is_named_must_be_of_the_shape_of_the_folder(tmp_path: Pa
 
 
 def test_what_cannot_be_begun_with_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
-    folder = write_small_model(tmp_path / "mine")
+    folder = write_small_model(tmp_path / "mine", config=SMALL_CONFIG)
     (tmp_path / "empty").mkdir()
     begin(tmp_path / "run1", 3)
     with pytest.raises(RunError, match=r"run1 holds a run already, at step 3, .*Add overwrite=True"):

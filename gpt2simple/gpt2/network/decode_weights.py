@@ -126,21 +126,22 @@ AHEAD = 7  # tokens guessed at a time: with the one that is certain, eight rows,
 
 _PRECISION = "int8"
 
-_WORTH_IT = 1 << 23  # numbers in the embedding from which memory, not the host, is what decoding waits for
 
-
-def draft_pays(weights: DecodeWeights) -> bool:
+def draft_pays(weights: DecodeWeights, *, worth_it: int = 1 << 23) -> bool:
     """Whether a draft of some weights makes writing faster: of large float32 ones on a CPU; a GPU's memory is fast.
 
     It must leave the copies that decoding makes within one copy of the model, which it does for GPT-2 124M and not for
     355M. A draft of as many layers as may be copied there, half of them, was no faster than none.
+
+    Args:
+        worth_it: numbers in the embedding from which memory, not the host, is what decoding waits for.
     """
     if weights.wte.values.dtype != tf.float32 or tf.config.list_logical_devices("GPU"):
         return False
     embedding = _numbers(weights.wte)
     layers = sum(_numbers(matrix) for layer in weights.matrices for matrix in layer)
     # A float32 number has four bytes, one of the draft's one; of the model decoding itself shares the embedding alone.
-    return embedding >= _WORTH_IT and layers + embedding <= 4 * embedding
+    return embedding >= worth_it and layers + embedding <= 4 * embedding
 
 
 def draft_of(weights: DecodeWeights) -> DecodeWeights:
