@@ -15,7 +15,6 @@ from gpt2simple.errors import StorageError
 from gpt2simple.storage.disk import storage_errors
 
 logger = logging.getLogger(__name__)
-_SECONDS_BEFORE_A_BAR = 1.0
 
 
 class _StderrHandler(logging.Handler):
@@ -38,10 +37,10 @@ def show_messages() -> None:
 
 
 @contextlib.contextmanager
-def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+def reading_bar(title: str, *, delay: float = 1.0) -> Iterator[Callable[[int, int | None], None]]:
     """A function to call with bytes read and total bytes (None: unknown); in a terminal it shows a bar on stderr.
 
-    The bar appears only if reading takes longer than a second.
+    The bar appears only if reading takes longer than ``delay`` seconds.
     """
     from tqdm import tqdm
 
@@ -51,7 +50,7 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
         unit_scale=True,
         file=sys.stderr,
         disable=True if sys.stderr is None else None,  # None: where it is no terminal
-        delay=_SECONDS_BEFORE_A_BAR,
+        delay=delay,
         leave=False,
     )
 

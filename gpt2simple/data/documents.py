@@ -72,21 +72,20 @@ def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
         blank, open_document = [], not ends
 
 
-_LONGEST = 1 << 20  # characters without a place to cut
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
 _BEFORE_STOP = re.compile(r"[^\W_](?=[,.;:!?。、，…])")
 
 
-def split_long(parts: Iterable[TextPart], size: int) -> Iterator[TextPart]:
-    """The same documents in parts of at most about ``size`` characters."""
+def split_long(parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20) -> Iterator[TextPart]:
+    """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut."""
     held = ""
     for text, ends in parts:
         held += text
         while len(held) > 2 * size:
-            place = _last_place(held, size) or _last_place(held, min(len(held), _LONGEST))
-            if not place and len(held) < _LONGEST:
+            place = _last_place(held, size) or _last_place(held, min(len(held), longest))
+            if not place and len(held) < longest:
                 break
-            place = place or _LONGEST
+            place = place or longest
             yield TextPart(held[:place], False)
             held = held[place:]
         if ends:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
@@ -38,6 +39,14 @@ from gpt2simple.testing import sample_text
 from tests.helpers.texts import encode, texts_of
 
 TRAINED = Tokenizer.train([sample_text(500)], 400)
+
+
+@functools.cache
+def text_of_several_tasks() -> str:
+    """Threads encode 131,072 characters at a time."""
+    text = sample_text(13_000)
+    assert len(text) > 5 * 131_072
+    return text
 
 
 def entries(cache: Path) -> list[str]:
@@ -92,9 +101,8 @@ def test_no_cut_before_what_only_python_calls_white_space() -> None:
     assert [i for part in parts for i in tokenizer.encode(part)] == tokenizer.encode("".join(parts))
 
 
-def test_a_text_without_a_place_to_cut_keeps_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpt2simple.data.documents._LONGEST", 50)
-    parts = list(split_long([TextPart("x" * 70, False), TextPart("x" * 35)], 10))
+def test_a_text_without_a_place_to_cut_keeps_its_content() -> None:
+    parts = list(split_long([TextPart("x" * 70, False), TextPart("x" * 35)], 10, longest=50))
     assert "".join(part.text for part in parts) == "x" * 105
     assert max(len(part.text) for part in parts) <= 50
     assert [part.ends for part in parts] == [False] * (len(parts) - 1) + [True]
@@ -130,9 +138,8 @@ def _split_by_definition(text: str) -> list[str]:
 def test_a_large_text_in_parts_has_the_ids_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr(encode_module, "_TASK_CHARACTERS", 1000)
     monkeypatch.setattr(os, "cpu_count", lambda: threads)
-    text = sample_text(3000)
+    text = text_of_several_tasks()
     path = tmp_path / "a.txt"
     path.write_text(text, encoding="utf-8")
     seen: list[tuple[int, int | None]] = []
@@ -312,7 +319,6 @@ from gpt2simple.data import encode as module
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.testing import byte_tokenizer
 
-module._TASK_CHARACTERS = 200
 encoded, delay = module._encoded, float(sys.argv[3])
 def slow(*arguments):
     for task in encoded(*arguments):
@@ -331,7 +337,7 @@ def start(path: Path, cache: Path, delay: float) -> subprocess.Popen[str]:
 
 
 def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
-    path, cache = old(tmp_path / "a.txt", sample_text(200)), tmp_path / "cache"
+    path, cache = old(tmp_path / "a.txt", text_of_several_tasks()), tmp_path / "cache"
     with start(path, cache, delay=0.5) as process:
         assert process.stdout is not None
         for _ in range(3):
@@ -339,19 +345,19 @@ def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
         process.wait()
     assert [name.startswith(".tmp-") for name in entries(cache)] == [True]
-    assert texts_of(encode(path, cache)) == [sample_text(200)]
+    assert texts_of(encode(path, cache)) == [text_of_several_tasks()]
     (name,) = entries(cache)  # and the leftover is gone
     assert not name.startswith(".tmp-")
 
 
 def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path, messages: list[str]) -> None:
-    path, cache = old(tmp_path / "a.txt", sample_text(100)), tmp_path / "cache"
-    with start(path, cache, delay=0.05) as first:
+    path, cache = old(tmp_path / "a.txt", text_of_several_tasks()), tmp_path / "cache"
+    with start(path, cache, delay=0.1) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "written\n"
         began = time.monotonic()
         corpus = encode(path, cache)
-        assert texts_of(corpus) == [sample_text(100)]
+        assert texts_of(corpus) == [text_of_several_tasks()]
         rest = first.stdout.read().splitlines()
     assert rest[-1].split()[1] == corpus.fingerprint
     assert messages == [f"{path} is being encoded by another process. Waiting for it."]

@@ -135,21 +135,18 @@ def test_a_draft_pays_where_all_copies_stay_within_one_of_a_large_model(
     """GPT-2 124M, 355M and 774M, an eighth as wide and with an eighth of the tokens."""
     weights = weights_of_sizes(n_embd, n_layer, 50257 // 8)
     assert not draft_pays(weights), "it is small"
-    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._SMALLEST_EMBEDDING", 1)
-    assert draft_pays(weights) is pays
+    assert draft_pays(weights, smallest=1) is pays
     shared = {id(tensor) for tensor in tf.nest.flatten(weights)}
     own = sum(int(tf.size(x)) * x.dtype.size for x in tf.nest.flatten(draft_of(weights)) if id(x) not in shared)
     layers = sum(int(tf.size(matrix.values)) * 4 for layer in weights.matrices for matrix in layer)
     assert (own + layers <= layers + int(tf.size(weights.wte.values)) * 4) is pays
     monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights.has_gpu", lambda: True)
-    assert not draft_pays(weights), "a GPU's memory is fast"
+    assert not draft_pays(weights, smallest=1), "a GPU's memory is fast"
 
 
-def test_other_precisions_have_no_draft(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpt2simple.gpt2.network.decode_weights._SMALLEST_EMBEDDING", 1)
-    assert draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "float32"))
-    assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "bfloat16"))
-    assert not draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, "int8"))
+@pytest.mark.parametrize(("precision", "pays"), [("float32", True), ("bfloat16", False), ("int8", False)])
+def test_other_precisions_have_no_draft(precision: str, pays: bool) -> None:
+    assert draft_pays(decode_weights(VARIABLES, SMALL_CONFIG, precision), smallest=1) is pays
 
 
 def test_a_closed_generator_holds_no_draft(monkeypatch: pytest.MonkeyPatch) -> None:

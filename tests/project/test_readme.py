@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from click.core import ParameterSource
 
 import gpt2simple
 from gpt2simple.cli.group import cli
@@ -101,11 +102,11 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_commands_are_understood_as_they_are_written(words: list[str]) -> None:
-    command = cli.commands[words[0]]
-    with command.make_context(
-        words[0], words[1:], parent=cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
-    ):
-        pass
+    name, *given = words
+    group = cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
+    context = cli.commands[name].make_context(name, given, parent=group)
+    sources = map(context.get_parameter_source, context.params)
+    assert (ParameterSource.COMMANDLINE in sources) == bool(given)
 
 
 def test_every_command_is_shown_or_mentioned() -> None:

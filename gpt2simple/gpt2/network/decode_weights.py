@@ -115,21 +115,23 @@ def _to_int8(rows: Tensor) -> Matrix:
 
 DRAFT_TOKENS = 7  # proposed at a time: with the one that is certain, eight rows, which fill XLA's products
 _DRAFT_PRECISION = "int8"
-_SMALLEST_EMBEDDING = 1 << 23  # numbers from which decoding waits for memory, not for the host
 
 
-def draft_pays(weights: DecodeWeights) -> bool:
+def draft_pays(weights: DecodeWeights, *, smallest: int = 1 << 23) -> bool:
     """Whether a draft makes decoding faster: for large float32 weights on a CPU; a GPU's memory is fast.
 
     The copies that decoding makes must fit into the memory of one more model, which they do for GPT-2 124M and not for
     355M. A draft of as many layers as would fit there, half of them, was no faster than none.
+
+    Args:
+        smallest: numbers in the embedding from which decoding waits for memory, not for the host.
     """
     if weights.wte.values.dtype != tf.float32 or has_gpu():
         return False
     embedding = int(weights.wte.values.shape.num_elements())
     layers = sum(int(matrix.values.shape.num_elements()) for layer in weights.matrices for matrix in layer)
     # A float32 number has four bytes, one of the draft's one; decoding shares only the embedding with the model.
-    return embedding >= _SMALLEST_EMBEDDING and layers + embedding <= 4 * embedding
+    return embedding >= smallest and layers + embedding <= 4 * embedding
 
 
 def draft_of(weights: DecodeWeights) -> DecodeWeights:
