@@ -79,7 +79,7 @@ def test_a_table_a_figure_and_a_page_are_written(result):
     page = result.path.read_text()
     assert page.count("<section>") == 2
     assert page.count("<svg") == 1
-    assert ">one: 11,216 parameters</text>" in page
+    assert ">one: 7,936 parameters</text>" in page
     assert "<script" not in page
     values = json.loads(result.json_path.read_text())
     assert values["rows"][0]["bits_per_byte"] == result.rows[0].bits_per_byte
@@ -159,8 +159,8 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     before = {path: path.read_bytes() for path in result.path.parent.iterdir()}
     with pytest.raises(
         RunError,
-        match=r"was started with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluations"
-        r"=8: .*Use the same text and settings to continue it, or another name than 'compare'",
+        match=r"was started with learning_rate=0\.01, evaluations=4, and this call gives learning_rate=0\.5, evaluation"
+        r"s=8: .*Use the same text and settings to continue it, or another name than 'compare'",
     ):
         gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "learning_rate": 0.5, "evaluations": 8})
     write_text(place / "other.txt", seed=1)

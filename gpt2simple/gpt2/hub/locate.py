@@ -23,8 +23,12 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
         SettingsError: it is none of these.
         DownloadError: it could not be fetched.
     """
-    own = _own_folder(model_name, model_dir)
-    return download_gpt2(model_name, model_dir) if own is None else own
+    if find(model_name):
+        return download_gpt2(model_name, model_dir)
+    for folder in (model_dir / model_name, Path(model_name)):
+        if folder.is_dir():
+            return folder
+    raise unknown_model(model_name)
 
 
 def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
@@ -58,13 +62,3 @@ def canonical_name(model_name: str) -> str:
     """One spelling for each known model: "gpt2" and "117M" are "124M"; other names stay as they are."""
     known = find(model_name)
     return known.name if known else model_name
-
-
-def _own_folder(model_name: str, model_dir: Path) -> Path | None:
-    """The user's folder that a name means; None: it is a known name."""
-    if find(model_name):
-        return None
-    for folder in (model_dir / model_name, Path(model_name)):
-        if folder.is_dir():
-            return folder
-    raise unknown_model(model_name)
