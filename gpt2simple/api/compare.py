@@ -131,7 +131,7 @@ def _prepared(
     if parts.held_out is None:
         raise DataError(f"Models are compared by held-out text, and there is none. {prepared.no_held_out_reason}")
     budget = settings.tokens or _EPOCHS * parts.train.tokens
-    asked = {
+    fixed = {
         **to_json(settings),
         "tokens": budget,
         "window": window,
@@ -148,10 +148,10 @@ def _prepared(
         settings=settings,
         place=place,
         cache_dir=text.cache_dir,
-        asked=asked,
+        asked=fixed,
     )
     make_folder(folder)
-    _require_the_same(folder, asked)
+    _require_the_same(folder, fixed)
     for path, tokens in ((comparison.train, parts.train), (comparison.held_out, parts.held_out)):
         lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
         if not path.is_file() or path.read_text(encoding="utf-8") != lines:
@@ -159,17 +159,17 @@ def _prepared(
     return comparison
 
 
-def _require_the_same(folder: Path, asked: dict[str, Any]) -> None:
+def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
     """Record the settings and text of a new comparison; raise RunError if an existing one has others."""
     path = folder / "compare.json"
     if not path.is_file():
-        atomic_write(path, json.dumps({"asked": asked}, indent=1) + "\n")
+        atomic_write(path, json.dumps({"asked": fixed}, indent=1) + "\n")
         return
     before = json.loads(path.read_text(encoding="utf-8")).get("asked", {})
-    changed = [name for name in asked if before.get(name, asked[name]) != asked[name]]
+    changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
     if changed:
-        told = [name for name in changed if name not in _TEXTS]
-        differences = [f"{listed(before, told)}, and this call gives {listed(asked, told)}"] if told else []
+        settings = [name for name in changed if name not in _TEXTS]
+        differences = [f"{listed(before, settings)}, and this call gives {listed(fixed, settings)}"] if settings else []
         differences += [_TEXTS[name] for name in changed if name in _TEXTS]
         raise RunError(
             f"The comparison {folder} was started with {'; and with '.join(differences)}: the results could not be "

@@ -7,7 +7,7 @@ whose return type depends on an argument.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from gpt2simple.api.finetune import FinetuneResult
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
 from gpt2simple.api.request import GenerateRequest
-from gpt2simple.api.session import Session
-from gpt2simple.api.source import require_one_source
+from gpt2simple.api.session import Session, in_session, with_weights
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.report.comparison import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
@@ -36,41 +35,6 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL
-
-
-@contextlib.contextmanager
-def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator[Session]:
-    """The given session, switched to the model and run that a call names; without one, a session for this call."""
-    if session is None:
-        with Session(**pick(settings, ONE_CALL)) as own:
-            yield own
-        return
-    if settings.get("model_name") is not None:
-        session.use_model(settings["model_name"])
-    if settings.get("run_name") is not None:
-        session.run_name = settings["run_name"]
-    yield session
-
-
-@contextlib.contextmanager
-def with_weights(
-    session: Session | None, settings: Mapping[str, Any], checkpoint: str | None = None
-) -> Iterator[Session]:
-    """The session of ``in_session`` with the weights that a call names.
-
-    Args:
-        checkpoint: "best" or "latest" weights of a run; None: the best, or those that the given session has in memory.
-
-    Raises:
-        SettingsError: both a model and a run were named.
-    """
-    model_name, run_name = settings.get("model_name"), settings.get("run_name")
-    require_one_source(model_name, run_name, checkpoint)
-    with in_session(session, settings) as used:
-        named = checkpoint is not None or run_name is not None
-        if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
-            used.load(checkpoint or "best")  # a session for this call loads the best by itself
-        yield used
 
 
 @accepts(SessionSettings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
 from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
-from gpt2simple.api.source import BaseModel, Run, Source
+from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
@@ -43,7 +44,7 @@ from gpt2simple.settings import (
     build,
     pick,
 )
-from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
+from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN, ONE_CALL
 from gpt2simple.storage.disk import require_unused
 from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from gpt2simple.training.callbacks.keras import adapt_callbacks
@@ -380,3 +381,38 @@ class Session:
     def _require_open(self) -> None:
         if self._closed:
             raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
+
+
+@contextlib.contextmanager
+def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator[Session]:
+    """The given session, switched to the model and run that a call names; without one, a session for this call."""
+    if session is None:
+        with Session(**pick(settings, ONE_CALL)) as own:
+            yield own
+        return
+    if settings.get("model_name") is not None:
+        session.use_model(settings["model_name"])
+    if settings.get("run_name") is not None:
+        session.run_name = settings["run_name"]
+    yield session
+
+
+@contextlib.contextmanager
+def with_weights(
+    session: Session | None, settings: Mapping[str, Any], checkpoint: str | None = None
+) -> Iterator[Session]:
+    """The session of ``in_session`` with the weights that a call names.
+
+    Args:
+        checkpoint: "best" or "latest" weights of a run; None: the best, or those that the given session has in memory.
+
+    Raises:
+        SettingsError: both a model and a run were named.
+    """
+    model_name, run_name = settings.get("model_name"), settings.get("run_name")
+    require_one_source(model_name, run_name, checkpoint)
+    with in_session(session, settings) as used:
+        named = checkpoint is not None or run_name is not None
+        if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
+            used.load(checkpoint or "best")  # a session for this call loads the best by itself
+        yield used

@@ -112,7 +112,7 @@ def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) ->
 
     Args:
         settings: a settings dataclass; its declared types and ranges are checked.
-        contradictions: gives sentences about fields that contradict each other; asked where each is fine by itself, so
+        contradictions: gives sentences about fields that contradict each other; called if each is valid by itself, so
             that it may compare them.
     """
     hints = typing.get_type_hints(type(settings))

@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings:
-    """Which model and run, where they lie, and how to compute."""
+    """The model, the run, their folders, and how to compute."""
 
     model_name: str | None = setting(
         None,

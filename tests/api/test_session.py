@@ -298,7 +298,7 @@ def test_wrong_settings_are_refused_before_anything_is_written(place: Path) -> N
             session.finetune(place / "text.txt", learning_rat=1)
         with pytest.raises(SettingsError, match=r"window is 64; this model reads at most 32 tokens"):
             session.finetune(place / "text.txt", window=64, cache_dir=str(place / "cache"))
-        with pytest.raises(SettingsError, match=r"nsamples is 2; stream\(\) writes one text\. Use generate\(nsam"):
+        with pytest.raises(SettingsError, match=r"nsamples is 2; stream\(\) generates one\. Use generate\(nsamples=2"):
             session.stream(nsamples=2)
         assert not session.run_dir.exists()
 
@@ -323,8 +323,8 @@ def test_log_probabilities_are_given_where_they_can_be_and_refused_elsewhere(pla
         for call in texts_alone:
             with pytest.raises(
                 SettingsError,
-                match=r"^logprobs is True, and this call gives texts alone\. session\.samples\(\.\.\.\) gives each "
-                r"text with the log-probabilities of its tokens, and so does gpt2simple generate --json\.$",
+                match=r"^logprobs is True, but this call returns plain texts\. session\.samples\(\.\.\.\) returns "
+                r"log-probabilities too, as does gpt2simple generate --json\.$",
             ):
                 call(logprobs=True)
         assert list(tmp_path.iterdir()) == []
