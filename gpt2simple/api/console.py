@@ -1,6 +1,6 @@
-"""Standard output and standard error: messages, a bar while a text is read, and results.
+"""Standard output for results; standard error for messages and the progress bar of reading a text.
 
-A result is written whole and at once, or fails with one clear error. Knows nothing of what is written.
+A result is written and flushed at once, or fails with one clear error.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _SECONDS_BEFORE_A_BAR = 1.0
 
 
 class _StderrHandler(logging.Handler):
-    """Messages on stderr as it is at that moment, above a running progress bar rather than into it."""
+    """Writes to the current `sys.stderr`, above a running progress bar instead of into it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
-            from tqdm import tqdm  # on first use: `--help` needs none
+        if sys.stderr is not None:  # with None tqdm would use stdout, which is for results
+            from tqdm import tqdm  # on first use: `--help` does not need it
 
             tqdm.write(self.format(record), file=sys.stderr)
 
@@ -39,9 +39,9 @@ def show_messages() -> None:
 
 @contextlib.contextmanager
 def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to call with bytes read and all bytes (None: unknown); in a terminal it moves a bar on stderr.
+    """A function to call with bytes read and total bytes (None: unknown); in a terminal it updates a bar on stderr.
 
-    What takes less than a second shows none.
+    The bar appears after one second.
     """
     from tqdm import tqdm
 
@@ -50,7 +50,7 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
         unit="B",
         unit_scale=True,
         file=sys.stderr,
-        disable=True if sys.stderr is None else None,  # None: where it is no terminal
+        disable=True if sys.stderr is None else None,  # None: disabled unless stderr is a terminal
         delay=_SECONDS_BEFORE_A_BAR,
         leave=False,
     )
@@ -64,24 +64,24 @@ def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 class StandardOutput:
-    """Writes text to standard output, as it is at that moment; what its encoding lacks as codes such as \\u20ac."""
+    """Writes text to the current `sys.stdout`; characters that its encoding lacks become codes such as \\u20ac."""
 
     def __init__(self) -> None:
         self._codes_explained = False
 
     def __call__(self, text: str) -> None:
-        """Write some text and wait until the system has taken it.
+        """Write and flush the text.
 
         Raises:
-            StorageError: it is closed, or goes to a disk that takes no more. BrokenPipeError: nobody reads any more.
+            StorageError: standard output is closed, or its disk is full. BrokenPipeError: the reader has gone.
         """
-        # None where whoever started this process closed it; files that stand in for it may lack `closed`.
+        # None if the parent process closed it; objects that replace it may lack `closed`.
         if sys.stdout is None or getattr(sys.stdout, "closed", False):
-            raise StorageError("Cannot write standard output: it is closed. Open it, or have the text put into a file.")
+            raise StorageError("Cannot write standard output: it is closed. Open it, or write the text to a file.")
         with storage_errors(Path("standard output")):
             try:
                 sys.stdout.write(text)
-            except UnicodeEncodeError:  # before anything was written
+            except UnicodeEncodeError:  # nothing has been written yet
                 self._write_codes(text, sys.stdout.encoding)
             sys.stdout.flush()
 
@@ -89,7 +89,7 @@ class StandardOutput:
         if not self._codes_explained:
             self._codes_explained = True
             logger.info(
-                f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes "
+                f"Standard output uses {encoding}, which lacks some characters of the text; they are shown as codes "
                 "such as \\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
             )
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))

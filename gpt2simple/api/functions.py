@@ -1,7 +1,6 @@
-"""The functions for scripts and notebooks: each opens a session, or takes one, and makes one call on it.
+"""The functions for scripts and notebooks: each opens or takes a session and makes one call on it.
 
-``generate`` prints unless it is asked to return, as users of gpt-2-simple expect: the one function here whose return
-type depends on an argument.
+``generate`` prints unless ``return_as_list`` is set, as in gpt-2-simple.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL
 
 @contextlib.contextmanager
 def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator[Session]:
-    """The session given, pointed at the model and run that the settings of a call name; or one for this call."""
+    """The given session, switched to the model and run named in the settings, or a new one for this call."""
     if session is None:
         with Session(**pick(settings, ONE_CALL)) as own:
             yield own
@@ -56,34 +55,34 @@ def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator
 def with_weights(
     session: Session | None, settings: Mapping[str, Any], checkpoint: str | None = None
 ) -> Iterator[Session]:
-    """The session of ``in_session``, holding the weights that a call names.
+    """The session of ``in_session``, with the weights that a call names.
 
     Args:
-        checkpoint: "best" or "latest" weights of a run; None: the best, or what the session given holds.
+        checkpoint: "best" or "latest" weights of a run; None: the best, or those in the given session.
 
     Raises:
-        SettingsError: two things were named whose weights are to be loaded.
+        SettingsError: the call names more than one source of weights.
     """
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
     require_one_source(model_name, run_name, checkpoint)
     with in_session(session, settings) as used:
         named = checkpoint is not None or run_name is not None
         if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
-            used.load(checkpoint or "best")  # a session of this call's own loads the best by itself
+            used.load(checkpoint or "best")  # a new session loads the best by default
         yield used
 
 
 @accepts(SessionSettings)
 def start_session(model_name: str | None = None, **settings: Any) -> Session:
-    """A session: one model with its run, precision and seeds. Use it with ``with``, or close it.
+    """A session: one model with its run, precision and seeds. Use it in a ``with`` statement, or close it.
 
-    If the run exists, its best weights are loaded; where only ``model_name`` is given, that model itself is.
+    If the run exists, the session uses its best weights; with only ``model_name`` given, it uses that base model.
 
     Args:
-        model_name: see below, as for the settings.
+        model_name, settings: see below.
 
     Raises:
-        SettingsError: a setting is out of range. BackendError: this process has settled other threads.
+        SettingsError: a setting is out of range. BackendError: this process already uses another number of threads.
 
     Example:
         >>> import gpt2simple
@@ -97,21 +96,20 @@ def start_session(model_name: str | None = None, **settings: Any) -> Session:
 
 @accepts(ONE_CALL, FinetuneSettings, TextSettings, after="session")
 def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any) -> FinetuneResult:
-    """The result of fine-tuning a model on a text; the run lies in ``checkpoint/<run_name>``.
+    """The result of fine-tuning a model on a text; the run is saved in ``checkpoint/<run_name>``.
 
-    ``finetune("script.txt")`` is enough: it downloads 124M where it is missing, holds a tenth of the text out, trains
-    until held-out loss stops falling, and keeps the best step, which ``generate()`` then uses. Called again on the same
-    run it goes on: ``steps`` is the run's total.
+    ``finetune("script.txt")`` is enough: it downloads 124M if necessary, holds out a tenth of the text, trains until
+    held-out loss stops falling, and keeps the best step, which ``generate()`` then uses. Another call with the same
+    run continues it; ``steps`` is the total of the run.
 
     Args:
         dataset: a text file, folder, or any other source that the README lists.
-        session: an open session to train in; of the settings of a session, those are its own, and only model_name and
-            run_name, where given, replace them.
+        session: an open session to train in; of the session settings below only model_name and run_name then apply.
         callbacks: your own Keras callbacks, one or several, of tf_keras or Keras 3.
         settings: see below.
 
     Raises:
-        Gpt2SimpleError: of the kind that fits; see ``gpt2simple.errors``.
+        Gpt2SimpleError: one of its subclasses; see ``gpt2simple.errors``.
     """
     with in_session(session, settings) as used:
         return used.finetune(dataset, callbacks=callbacks, **pick(settings, FinetuneSettings, TextSettings))
@@ -128,21 +126,20 @@ def generate(
     return_as_list: bool = False,
     **settings: Any,
 ) -> list[str] | None:
-    """Text by the fine-tuned model of a run: printed, or returned as a list where ``return_as_list`` is true.
+    """Text generated by the fine-tuned model of a run: printed, or returned as a list if ``return_as_list`` is true.
 
     Args:
-        session: an open session; of the settings of a session, those are its own, but for the one of run_name and
-            model_name that is given here.
-        checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
-        prefix: what the texts start with; several prefixes give ``nsamples`` each.
-        sample_delim: printed or written behind each sample where there are several.
+        session: an open session; of the session settings below only run_name or model_name then applies.
+        checkpoint: "best" or "latest" weights of the run; None: the best, or those in the session.
+        prefix: the start of the texts; with several prefixes, each gets ``nsamples`` texts.
+        sample_delim: printed or written after each sample if there are several.
         destination_path: a file to write instead of printing; it must not exist.
         return_as_list: return the texts and print nothing.
         settings: see below.
 
     Raises:
         RunError: there is no such run; the message names those that exist.
-        SettingsError: a setting is out of range, the file exists, or two things were given that exclude each other.
+        SettingsError: a setting is out of range, the file exists, or two arguments exclude each other.
         StorageError: the file or standard output cannot be written.
     """
     if return_as_list and destination_path is not None:
@@ -172,10 +169,10 @@ def generate_to_file(
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
 ) -> Path:
-    """The path of a file with the texts that ``generate`` would print, each written as soon as its turn has come.
+    """The path of a file with the texts that ``generate`` would print, written one by one as they are complete.
 
     Args:
-        destination_path: a file that does not exist yet; None makes one in ``samples/`` with a name of its own.
+        destination_path: a file that does not exist yet; None: a new file in ``samples/``.
 
     The other arguments and errors are those of ``generate``.
     """
@@ -192,12 +189,12 @@ def generate_to_file(
 def load_gpt2(
     session: Session, *, run_name: str | None = None, model_name: str | None = None, checkpoint: str = "best"
 ) -> Session:
-    """The session, now holding the weights of a run, or of a model where ``model_name`` is given.
+    """The session, with the weights of a run loaded, or those of a model if ``model_name`` is given.
 
     Args:
         session: an open session.
         run_name: the run to load; None: the session's.
-        model_name: a model to load instead, not fine-tuned.
+        model_name: a model to load instead, without fine-tuning.
         checkpoint: "best" or "latest" weights of the run.
 
     Raises:
@@ -208,7 +205,7 @@ def load_gpt2(
 
 
 def reset_session(session: Session) -> Session:
-    """A new session like this one, which is closed and its memory freed."""
+    """A new session with the same settings; the given one is closed and its memory freed."""
     return session.reset()
 
 
@@ -218,19 +215,19 @@ def evaluate(
 ) -> EvaluateResult:
     """How well a model predicts a text: nats per token, perplexity, bits per byte, accuracy, with a standard error.
 
-    The protocol is stated in the result, so that figures compare with published ones; "auto" measures in float32.
+    The result states the protocol, so that it can be compared with published figures; "auto" evaluates in float32.
 
     Args:
         dataset: a text file, folder, or any other source that the README lists.
-        checkpoint: "best" or "latest" weights of the run; None: the best, or what the session holds.
+        checkpoint: "best" or "latest" weights of the run; None: the best, or those in the session.
         settings: see below.
 
     The other arguments are those of ``generate``.
 
     Raises:
         SettingsError: a setting is out of range, or two sources of weights were named. DataError: there is nothing to
-            measure, or part was given and the text is not the one that the run learned from.
-        RunError: there is no such run, or it held out in another way than the settings ask for.
+            evaluate, or part was given and the run was trained on another text.
+        RunError: there is no such run, or it split its text differently from what the settings request.
     """
     with with_weights(session, settings, checkpoint) as used:
         return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings))
@@ -240,10 +237,10 @@ def evaluate(
 def score(
     texts: str | Iterable[str], *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
 ) -> list[TextScore]:
-    """The log-probability of each token of each text; in a notebook a score shows as the text coloured by surprise.
+    """The log-probability of each token of each text; a notebook shows a score as the text, coloured by surprisal.
 
     Args:
-        texts: one or more, none of them empty; each is scored on its own.
+        texts: one or more, none of them empty; each is scored separately.
 
     The other arguments are those of ``evaluate``.
 
@@ -256,10 +253,10 @@ def score(
 
 @accepts(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", **settings: Any) -> CompareResult:
-    """Several models side by side: each fine-tuned on the same text with the same token budget, and measured alike.
+    """A comparison of models that are fine-tuned on the same text with the same token budget and evaluated alike.
 
-    Called again it goes on where it stopped; models that are done are not trained again. The result lies in
-    ``checkpoint/<name>/``: a page, its numbers as JSON, and the figure as PNG; the runs are ``<name>-<model>``.
+    A second call continues an interrupted comparison without training finished models again. It is written to
+    ``checkpoint/<name>/`` as an HTML page, JSON and a PNG figure; the runs are named ``<name>-<model>``.
 
     Args:
         dataset: a text file, folder, or any other source that the README lists.
@@ -269,9 +266,9 @@ def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", 
 
     Raises:
         SettingsError: a setting is out of range, or fewer than two models were named.
-        DataError: there is nothing to learn from, or nothing to hold out.
-        RunError: another text or other settings were compared under that name.
-        KeyboardInterrupt: on Ctrl-C, after the step is finished and saved.
+        DataError: the text is empty, or too short to hold out a part.
+        RunError: a comparison of that name used another text or other settings.
+        KeyboardInterrupt: on Ctrl-C, after the current step is saved.
     """
     wanted, text = build(CompareSettings, settings), build(TextSettings, settings)
     return compare_models(dataset, model_names, wanted, text, name, SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)))
@@ -287,11 +284,11 @@ def report(
 ) -> ReportResult:
     """A report on one run or several: one HTML page with curves, a verdict, memorised passages and samples.
 
-    The page needs no network. Beside it lie a JSON file with every number and a PNG picture of the curves of each run.
+    The page needs no network. A JSON file with every number and a PNG of each run's curves are written beside it.
 
     Args:
         run_name: the run, or a list of runs.
-        dataset: what they learned from, where neither its encoded copy nor the files that the run names are there.
+        dataset: their training text; needed only if neither its encoded copy nor the original files exist.
         destination_path: the page; None: ``report.html`` in the run's folder, or in ``checkpoint_dir`` for several
             runs. An earlier report there is replaced.
 

@@ -1,6 +1,6 @@
-"""What there is: versions, device and precision, the known models and which are here, the runs and how far they are.
+"""An overview of this installation: versions, device, precision, known and downloaded models, runs and their progress.
 
-Reads only; downloads nothing and opens no weights.
+Read-only: nothing is downloaded and no weights are loaded.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class RunEntry:
     """A run.
 
     Attributes:
-        model_name, step, best_step, ended: None where the run does not say (gpt-2-simple's do not).
-        problem: why it cannot be read; None: it can.
+        model_name, step, best_step, ended: None if the run does not record it (as in gpt-2-simple's runs).
+        problem: why the run cannot be read; None: it can.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Overview:
     runs: tuple[RunEntry, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The overview as JSON values."""
+        """The overview as a dictionary for JSON."""
         return asdict(self)
 
     def summary(self) -> str:
-        """The overview for people."""
+        """The overview as a few lines of text."""
         lines = [
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             f"Device: {self.device}",
             f"Precision: {self.precision} ({self.precision_reason})",
             "Models:",
             *(f"  {model.name:6} {_state(model)}" for model in self.models),
-            "Runs:" if self.runs else "Runs: none here yet",
+            "Runs:" if self.runs else "Runs: none yet",
             *(f"  {run.name}: {_progress(run)}" for run in self.runs),
         ]
         return "\n".join(lines)
@@ -117,7 +117,7 @@ def _run(path: Path) -> RunEntry:
 def _state(model: ModelEntry) -> str:
     if model.parameters is None:
         return "built in" if model.is_downloaded else "missing from this installation"
-    return f"{model.parameters / 1e6:,.0f} million parameters, {'here' if model.is_downloaded else 'not downloaded'}"
+    return f"{model.parameters / 1e6:,.0f} million parameters, {'' if model.is_downloaded else 'not '}downloaded"
 
 
 def _progress(run: RunEntry) -> str:

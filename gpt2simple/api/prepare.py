@@ -1,6 +1,6 @@
-"""What is made before a run: encoded texts, a tokenizer of one's own, a model that has learned nothing yet.
+"""What can be prepared before a run: encoded texts, a new tokenizer, an untrained model.
 
-Loads TensorFlow only to draw a model's weights. Knows nothing of runs and sessions.
+TensorFlow is loaded only to initialize a model's weights.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.disk import make_folder, require_unused
 
 MODELS = only(SessionSettings, "model_dir")
-_DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
+_DEFAULT_SHAPE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # a laptop trains it in an hour
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedText:
-    """A text as a file of token ids.
+    """A file of token ids.
 
     Attributes:
-        path: the file. tokens: all ids in it and between its documents.
+        path: the file. tokens: all token ids, including the separators between documents.
     """
 
     path: Path
@@ -49,11 +49,11 @@ class EncodedText:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeModel:
-    """A new folder with a tokenizer, and with a model where one was asked for.
+    """A new folder with a tokenizer, and with a model if one was requested.
 
     Attributes:
-        vocab_size: tokens of the vocabulary; fewer than asked for where the text has no more pairs to merge.
-        parameters: of the new model; None: the folder holds a tokenizer alone.
+        vocab_size: tokens in the vocabulary; fewer than requested if the text has no more pairs to merge.
+        parameters: of the new model; None: the folder holds only a tokenizer.
     """
 
     folder: Path
@@ -64,8 +64,8 @@ class MadeModel:
         if self.parameters is None:
             return f"{self.folder}: a tokenizer of {self.vocab_size:,} tokens."
         return (
-            f"{self.folder}: a tokenizer of {self.vocab_size:,} tokens and a model of {self.parameters:,} parameters "
-            f"that has learned nothing yet. Train it with --model-name {self.folder}."
+            f"{self.folder}: a tokenizer of {self.vocab_size:,} tokens and an untrained model of {self.parameters:,} "
+            f"parameters. Train it with --model-name {self.folder}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,19 +81,19 @@ def encode_dataset(
     combine: int = 50_000,
     **settings: Any,
 ) -> EncodedText:
-    """What was encoded into an .npz file, which ``finetune`` and gpt-2-simple read.
+    """Encode a dataset to an .npz file that ``finetune`` and gpt-2-simple read; returns its counts.
 
-    ``finetune`` keeps encoded texts by itself; the file is for carrying them elsewhere.
+    ``finetune`` caches encoded texts itself; the file is for using them elsewhere.
 
     Args:
-        dataset: whatever ``finetune`` takes.
-        out_path: the file to write; one of that name is replaced.
-        model_name: whose tokenizer: a known model, downloaded if it is not there, or a folder.
-        combine: documents are gathered in one array until it holds this many bytes of text.
+        dataset: any dataset that ``finetune`` accepts.
+        out_path: the file to write; an existing file is replaced.
+        model_name: the model whose tokenizer is used: a known model, downloaded if necessary, or a folder.
+        combine: documents are combined in one array until it holds this many bytes of text.
         settings: see below.
 
     Raises:
-        DataError: the dataset cannot be read or holds no text. StorageError: the file cannot be written.
+        DataError: the dataset cannot be read or contains no text. StorageError: the file cannot be written.
 
     Example:
         >>> import gpt2simple
@@ -104,14 +104,7 @@ def encode_dataset(
     where = SessionSettings(model_name=model_name, **pick(settings, MODELS))
     tokenizer = Tokenizer.load(model_folder(model_name, Path(where.model_dir)))
     with reading_bar("Encoding") as progress:
-        corpus = export.encode_dataset(
-            dataset,
-            tokenizer,
-            Path(out_path),
-            text,
-            combine=combine,
-            progress=progress,
-        )
+        corpus = export.encode_dataset(dataset, tokenizer, Path(out_path), text, combine=combine, progress=progress)
     return EncodedText(
         path=Path(out_path), documents=corpus.documents, characters=corpus.characters, tokens=corpus.tokens
     )
@@ -127,19 +120,19 @@ def encode_csv(
     start_token: str = export.START_MARK,
     end_token: str = documents.END_MARK,
 ) -> Path:
-    """A text file with the rows of a table, each between two marks on a line of its own, as gpt-2-simple makes it.
+    """A text file with the rows of a table, each between two markers and on a separate line, as gpt-2-simple writes it.
 
-    ``finetune`` reads tables by itself, with the real end-of-text token between rows; this file shows what is in it.
+    ``finetune`` can read tables directly, with real end-of-text tokens between rows; this file lets you inspect them.
 
     Args:
-        csv_path: a .csv or .tsv file. out_path: the file to write; one of that name is replaced.
-        header: whether the first line names the columns. column: the one with the text, by name or number from 0.
+        csv_path: a .csv or .tsv file. out_path: the file to write; an existing file is replaced.
+        header: whether the first line names the columns. column: the text column, by name or by number from 0.
         encoding: character encoding of the table; the new file is UTF-8.
-        start_token, end_token: what stands before and after each row.
+        start_token, end_token: text before and after each row.
 
     Raises:
-        DataError: the file is missing, is no table, is not of the encoding, or has no such column. SettingsError: there
-            is no such encoding. StorageError: the file cannot be written.
+        DataError: the file is missing, is not a table, has another encoding, or has no such column. SettingsError:
+            there is no such encoding. StorageError: the file cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -166,22 +159,22 @@ def make_tokenizer(
     seed: int = 0,
     **settings: Any,
 ) -> MadeModel:
-    """A new folder with a byte-level BPE for texts like these, and a GPT-2 with random weights if its shape is given.
+    """A new folder with a byte-level BPE tokenizer, and a GPT-2 with random weights if its shape is given.
 
-    ``finetune(dataset, model_name=folder)`` then trains that model from nothing.
+    ``finetune(dataset, model_name=folder)`` then trains that model from scratch.
 
     Args:
-        dataset: whatever ``finetune`` takes, but no encoded .npz.
+        dataset: any dataset that ``finetune`` accepts, except an encoded .npz.
         folder: where to write; it must be new or empty.
-        vocab_size: most tokens of the vocabulary, at least 257.
-        n_layer, n_head, n_embd, n_ctx: layers (6), heads (6), width (192) and longest context in tokens (512) of the
-            new model; giving one of them makes it.
-        seed: draws its weights.
+        vocab_size: maximum size of the vocabulary in tokens, at least 257.
+        n_layer, n_head, n_embd, n_ctx: layers (6), heads (6), width (192) and context in tokens (512) of the new model;
+            it is created if any of them is given.
+        seed: of the random weights.
         settings: see below.
 
     Raises:
-        SettingsError: the folder is in use, or ``vocab_size`` too small. DataError: there is no text.
-        CheckpointError: the four numbers make no GPT-2.
+        SettingsError: the folder is in use, or ``vocab_size`` is too small. DataError: there is no text.
+        CheckpointError: the four numbers do not describe a GPT-2.
 
     Example:
         >>> import gpt2simple
@@ -191,7 +184,7 @@ def make_tokenizer(
     text = TextSettings(**settings)
     wanted = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "n_ctx": n_ctx}
     numbers = {name: value for name, value in wanted.items() if value is not None}
-    if numbers:  # complain before the text is read
+    if numbers:  # check them before the text is read
         ModelConfig(n_vocab=vocab_size, **(_DEFAULT_SHAPE | numbers))
     target = Path(folder)
     require_unused(target)
@@ -201,18 +194,14 @@ def make_tokenizer(
         tokenizer.save(target)
         return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=None)
     config = ModelConfig(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SHAPE | numbers))
-    _write_new_model(target, config, tokenizer, seed)
+    from gpt2simple.gpt2.formats.huggingface import write_model_folder
+    from gpt2simple.gpt2.model import build_model, read_weight
+
+    model = build_model(config, seed=seed)
+    write_model_folder(target, config, lambda name: read_weight(model, name), tokenizer)
     return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=config.parameters)
 
 
 def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
     with reading_bar("Reading") as progress:
         yield from read_texts(dataset, settings, progress=progress)
-
-
-def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
-    from gpt2simple.gpt2.formats.huggingface import write_model_folder
-    from gpt2simple.gpt2.model import build_model, read_weight
-
-    model = build_model(config, seed=seed)
-    write_model_folder(folder, config, lambda name: read_weight(model, name), tokenizer)

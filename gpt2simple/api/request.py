@@ -1,6 +1,6 @@
-"""What a call asks for: fine-tuning settings completed by those of the run it continues, and generation settings.
+"""The requests of a call: fine-tuning settings, completed by those of the run it continues, and generation settings.
 
-Everything here is checked before anything is loaded.
+They are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from gpt2simple.runs.writer import RunDirectory
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
 
-if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
+if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not require
     from gpt2simple.backend.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a call asks for, its settings completed by the run's where it continues one.
+    """A request to fine-tune; if it continues a run, the run's settings complete its own.
 
     Attributes:
-        weights_from: the folder of the model that a new run begins with; None: the one that ``model_name`` names.
+        weights_from: the model folder that a new run starts from; None: that of ``model_name``.
     """
 
     dataset: Any
@@ -39,7 +39,7 @@ class Request:
     weights_from: Path | None
     settings: FinetuneSettings
     text: TextSettings
-    precision: str  # dtype name of the products
+    precision: str  # dtype name of the matrix products
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
     messages: tuple[str, ...] = ()  # for the user
@@ -59,21 +59,21 @@ def complete_request(
     """The request that a call makes of a run.
 
     Args:
-        run: the run's folder, which need not hold a run yet.
-        finetune, text: the settings that the user gave by name; the others are the run's, or the defaults.
-        session: whose model begins a new run; None: the run's, that of the folder which ``restore_from`` names, or the
-            default.
-        precision: the session's; the run's replaces it, unless the user asked for it by name.
-        next_seed: draws a seed for a new run that was given none.
+        run: the run's folder, which may not contain a run yet.
+        finetune, text: the settings given in the call; the others come from the run, or are the defaults.
+        session: its model_name is for a new run; None: the run's, that of the ``restore_from`` folder, or the default.
+        precision: the session's; the run's replaces it unless the user set it explicitly.
+        next_seed: draws a seed for a new run without one.
 
     Raises:
-        RunError: ``restore_from`` does not fit what is there. SettingsError: its model is not the one named.
-        CheckpointError: it holds none.
+        RunError: ``restore_from`` does not fit the run. SettingsError: its model is not the one named.
+        CheckpointError: it contains no model.
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description
         chosen = precision.training
         used = chosen if precision.named else recorded.environment.get("precision", chosen)
+        message = f"This run started in {used} and continues in {used}; pass precision={chosen!r} to change it."
         return Request(
             dataset=dataset,
             model_name=session.model_name or recorded.model_name,
@@ -83,7 +83,7 @@ def complete_request(
             precision=used,
             seed=recorded.seed,
             callbacks=callbacks,
-            messages=() if used == chosen else (_stays_in(used, chosen),),
+            messages=() if used == chosen else (message,),
         )
     settings = FinetuneSettings(**finetune)
     folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
@@ -103,7 +103,7 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     """The name under which a run records the model of a folder: as given, as recorded there, its size, or the folder.
 
     Raises:
-        SettingsError: a model of another shape was named. CheckpointError: the folder holds none.
+        SettingsError: a model of another shape was named. CheckpointError: the folder contains no model.
     """
     config, model_name = folder_config(folder), session.model_name
     if model_name is None:
@@ -111,41 +111,37 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     named = model_config_of(model_name, Path(session.model_dir))
     if named != config:
         raise SettingsError(
-            f"{folder}, which the run is to begin with, holds a model of {_in_words(config)}; model_name is "
-            f"{model_name!r}, a model of {_in_words(named)}. Leave model_name out, or name the model that the folder "
-            "comes from."
+            f"The run is to start from {folder}, which contains a model of {_shape(config)}; model_name is "
+            f"{model_name!r}, a model of {_shape(named)}. Leave model_name out, or name the model that the folder was "
+            "made from."
         )
     return model_name
 
 
 def _recorded_name(folder: Path) -> str | None:
-    with contextlib.suppress(RunError):  # a torn run.json: the model beside it may be whole
+    with contextlib.suppress(RunError):  # run.json is damaged, but the model may be intact
         return RunInfo.read(folder).description.model_name if (folder / RUN_FILE).is_file() else None
     return None
 
 
-def _in_words(config: ModelConfig) -> str:
+def _shape(config: ModelConfig) -> str:
     return (
         f"{config.n_layer} layers of width {config.n_embd} with {config.n_head} heads, {config.n_ctx} tokens of "
         f"context and a vocabulary of {config.n_vocab}"
     )
 
 
-def _stays_in(used: str, chosen: str) -> str:
-    return f"The run was begun in {used} and goes on in it; precision={chosen!r}, said by name, would change that."
-
-
 def new_seed() -> int:
-    """A seed for whoever gave none."""
+    """A random seed."""
     return secrets.randbelow(2**31)
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What a call of generation asks for.
+    """A request to generate.
 
     Attributes:
-        prefixes: what the texts start with. settings: for each prefix; where it has no seed, the session draws one.
+        prefixes: the starts of the texts. settings: for each prefix; if they have no seed, the session draws one.
     """
 
     prefixes: tuple[str, ...]
@@ -156,17 +152,16 @@ class GenerateRequest:
         """The request of a call.
 
         Args:
-            prefix: one or several; None is an empty one. given: the settings by name; those of other classes are left
-                out.
+            prefix: one or several; None: an empty one. given: settings by name; those of other classes are ignored.
             texts_alone: whether the call returns texts without their log-probabilities.
 
         Raises:
-            SettingsError: the prefix is no text, or a setting is out of range or has no effect.
+            SettingsError: the prefix is not a string, or a setting is out of range or has no effect.
         """
         if texts_alone and given.get("logprobs"):
             raise SettingsError(
-                "logprobs is True, and this call gives texts alone. session.samples(...) gives each text with the "
-                "log-probabilities of its tokens, and so does gpt2simple generate --json."
+                "logprobs is True, but this call returns only texts. Use session.samples(...) or gpt2simple generate "
+                "--json, which return each text with the log-probabilities of its tokens."
             )
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
@@ -176,20 +171,20 @@ class GenerateRequest:
 
     @property
     def total(self) -> int:
-        """How many samples these are."""
+        """Number of samples over all prefixes."""
         return len(self.prefixes) * self.settings.nsamples
 
     def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:
-        """The settings, with a new seed where the call gave none."""
+        """The settings, with a new seed if the call gave none."""
         return self.settings if self.settings.seed is not None else replace(self.settings, seed=new_seed())
 
     def number(self, n: int) -> GenerateRequest:
-        """The request for the n-th of several files, from 0: with the next seed, for they would all be equal."""
+        """The request for the n-th of several files, from 0, each with another seed so that their texts differ."""
         seed = self.settings.seed
         return self if seed is None else replace(self, settings=replace(self.settings, seed=seed + n))
 
     def require_one_text(self) -> None:
-        """Raise SettingsError where several texts are asked for."""
+        """Raise SettingsError if several texts are requested."""
         nsamples = self.settings.nsamples
         if nsamples != 1:
             raise SettingsError(f"nsamples is {nsamples}; stream() writes one text. Use generate(nsamples={nsamples}).")

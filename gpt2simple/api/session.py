@@ -1,7 +1,4 @@
-"""A session: what belongs together while somebody works with one model.
-
-Owns the model, its tokenizer, the run's name and folder, precision and the source of seeds; a user names each once.
-"""
+"""A session: one model in memory with its tokenizer, run, precision and source of seeds."""
 
 from __future__ import annotations
 
@@ -55,14 +52,14 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One model in memory, with everything that working with it needs. ``start_session`` makes one.
+    """One model in memory with its run, precision and seeds; ``start_session`` creates it.
 
-    Several may exist at once. Used as a context manager it closes itself.
+    Several sessions can be open at once. As a context manager, a session closes itself.
     """
 
     @accepts(SessionSettings)
     def __init__(self, model_name: str | None = None, **settings: Any) -> None:
-        """Choose the device and precision; the model is loaded when it is first needed. As ``start_session``."""
+        """Choose the device and precision; the model is loaded on first use. Arguments as for ``start_session``."""
         self._settings = opened = SessionSettings(model_name=model_name, **settings)
         show_messages()
         device = devices.start(opened.threads)
@@ -70,7 +67,7 @@ class Session:
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
         self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
         named = canonical_name(opened.model_name) if opened.model_name is not None else None
-        # A run is opened when it was named, or when no model was: with a model alone, that model is meant.
+        # With a model name only, the session uses the base model; otherwise it uses the run.
         self._source: Source = (
             BaseModel(named) if named is not None and opened.run_name is None else Run(self._run_name, model_name=named)
         )
@@ -83,7 +80,7 @@ class Session:
 
     @property
     def run_name(self) -> str:
-        """The run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model that is in memory."""
+        """The run that ``finetune`` writes and ``load`` reads; ``generate`` uses the model in memory."""
         return self._run_name
 
     @run_name.setter
@@ -94,7 +91,7 @@ class Session:
 
     @property
     def run_dir(self) -> Path:
-        """The folder of the session's run, whether it exists yet or not."""
+        """The folder of the session's run, which may not exist yet."""
         return run_path(self._checkpoint_dir, self.run_name)
 
     @property
@@ -107,7 +104,7 @@ class Session:
 
     @property
     def model(self) -> TFGPT2LMHeadModel:
-        """The `TFGPT2LMHeadModel` itself; its variables are float32 whatever the precision."""
+        """The `TFGPT2LMHeadModel`; its variables are float32 in every precision."""
         return self._in_memory().model
 
     @property
@@ -124,7 +121,7 @@ class Session:
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
         """The result of fine-tuning the session's model on a text; the session then holds the run's best weights.
 
-        Goes on with the run if it exists: ``steps`` is the run's total, and settings left out are the run's.
+        Continues the run if it exists: ``steps`` is the total of the run, and settings left out are the run's.
 
         Args:
             dataset: a text file, folder, or any other source that the README lists.
@@ -135,7 +132,7 @@ class Session:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
         of_training, of_text = pick(settings, FinetuneSettings), pick(settings, TextSettings)
-        FinetuneSettings(**of_training)  # complain before anything is loaded or written
+        FinetuneSettings(**of_training)  # check before anything is loaded or written
         TextSettings(**of_text)
         keras_callbacks = adapt_callbacks(callbacks)
         self._require_open()
@@ -151,7 +148,7 @@ class Session:
                 next_seed=self._next_seed,
             )
             if request.precision != self._precision.training:
-                self._log_once(f"Training in {request.precision}, as this run was begun.")
+                self._log_once(f"Training in {request.precision}, as this run started.")
             return self._train(run, request)
 
     def _train(self, run: RunDirectory, request: Request) -> FinetuneResult:
@@ -161,63 +158,63 @@ class Session:
             callbacks, sample = self._callbacks(request)
             result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar)
         except BaseException:
-            self._free()  # half-trained weights: the next call loads those that the session had before
+            self._free()  # partly trained: the next call reloads the session's previous weights
             raise
         finally:
-            gc.collect()  # the optimizer's moments are twice the model
+            gc.collect()  # the optimizer's moments take twice the memory of the model
         self._source = Run(self.run_name, model_name=request.model_name)
         return result
 
     def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
-        """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
+        """The callbacks of a run, and a function from a step to a sample; `compat` overrides this."""
         return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunDirectory, request: Request) -> LoadedModel:
-        """A model of the right size; where the run begins anew, with the weights that it begins with."""
+        """A model of the right size; for a new run, with its initial weights."""
         name, begins_with = request.model_name, request.weights_from
-        goes_on = continues(run, request.settings.restore_from) and name == run.info.description.model_name
+        resumed = continues(run, request.settings.restore_from) and name == run.info.description.model_name
         if begins_with is None:
-            fits = self._source.model_name == name if goes_on else self._source == BaseModel(name)
+            fits = self._source.model_name == name if resumed else self._source == BaseModel(name)
             if self._loaded is not None and fits:
                 return self._loaded
-            begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
-        self._free()  # before another is in memory
+            begins_with = self.run_dir if resumed else model_folder(name, self._model_dir)
+        self._free()  # before another model is loaded
         self._loaded = LoadedModel.load(begins_with)
         return self._loaded
 
     @accepts(GenerateSettings)
     def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
-        """Texts that the model writes, as a list of strings, the samples of the first prefix first.
+        """Generated texts as a list of strings, in the order of their prefixes.
 
         Args:
-            prefix: what the texts start with; several prefixes give ``nsamples`` each; "" starts a text of its own.
+            prefix: the start of the texts; with several prefixes, each gets ``nsamples`` texts; "": a new text.
             settings: see below.
 
         Raises:
-            SettingsError: a setting is out of range, or logprobs, which texts alone cannot carry.
+            SettingsError: a setting is out of range, or logprobs is true, for which ``samples`` exists.
         """
         request = GenerateRequest.of(prefix, settings, texts_alone=True)
         return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
-        """The same texts with what is known of each: tokens, why it ended, log-probabilities, seconds."""
+        """As ``generate``, with the tokens, stop reason, log-probabilities and seconds of each text."""
         return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
-        """The pieces of one text while it is written; never half a character. ``nsamples`` must be 1."""
+        """The pieces of one text as it is generated, in whole characters. ``nsamples`` must be 1."""
         request = GenerateRequest.of(prefix, settings, texts_alone=True)
         request.require_one_text()
         return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
-        """The pieces of several texts in turn, each with its sample's number."""
+        """The pieces of several texts, one text after another, each with the number of its sample."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
-        """``samples`` for a request that was made, and so checked, before the session was opened."""
+        """``samples`` for a request that was created, and so checked, before the session was opened."""
         return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
@@ -228,48 +225,48 @@ class Session:
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
         """How well the session's model predicts a text: loss, perplexity, bits per byte, accuracy.
 
-        Computed in float32, to compare with published figures, unless the session was given a precision by name.
+        Computed in float32, so that figures compare with published ones, unless the session was given a precision.
 
         Args:
             dataset: a text file, folder, or any other source that the README lists.
             settings: see below.
 
         Raises:
-            SettingsError: out of range. DataError: nothing to measure, or not the run's text. RunError: not its parts.
+            SettingsError: out of range. DataError: nothing to evaluate, or not the run's text. RunError: not its split.
         """
         wanted, of_text = build(EvaluateSettings, settings), pick(settings, TextSettings)
-        TextSettings(**of_text)  # complain before anything is loaded
+        TextSettings(**of_text)  # check before anything is loaded
         loaded, source = self._in_memory(), self._source
         return evaluate_text(
-            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
+            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._evaluation_precision(),
             run=self._run_folder(source) if isinstance(source, Run) else None,
         )  # fmt: skip
 
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
-        """The log-probability of each token of each text, every text on its own.
+        """The log-probability of each token of each text; texts are scored separately.
 
         Args:
-            texts: one or more; none of them empty.
+            texts: one or more, none of them empty.
 
         Raises:
             DataError: a text is empty.
         """
         given = [texts] if isinstance(texts, str) else texts
-        return score_with(self._in_memory(), given, precision=self._measuring_precision())
+        return score_with(self._in_memory(), given, precision=self._evaluation_precision())
 
-    def _measuring_precision(self) -> str:
+    def _evaluation_precision(self) -> str:
         if self._precision.measuring != self._precision.training:
-            self._log_once("Measuring in float32, to compare with published figures; precision chooses another.")
+            self._log_once("Evaluating in float32, to compare with published figures; set precision to change that.")
         return self._precision.measuring
 
     def load(self, checkpoint: str = "best") -> None:
-        """Take the weights of the session's run.
+        """Load the weights of the session's run.
 
         Args:
             checkpoint: "best" (lowest held-out loss) or "latest".
 
         Raises:
-            RunError: there is no such run, or no usable checkpoint in it.
+            RunError: there is no such run, or it has no usable checkpoint.
         """
         self._require_open()
         source = Run(self.run_name, checkpoint, self._source.model_name)
@@ -277,7 +274,7 @@ class Session:
         self._load(source)
 
     def use_model(self, model_name: str) -> None:
-        """Hold a model itself instead of what the session held; runs begun from now on begin with it."""
+        """Switch the session to a base model; new runs start from it."""
         self._require_open()
         source = BaseModel(canonical_name(model_name))
         if source != self._source:
@@ -290,10 +287,10 @@ class Session:
         return Session(**vars(self._settings))
 
     def save(self, folder: str | Path) -> Path:
-        """The folder, now holding the model as it is, with its tokenizer, for this package and transformers.
+        """Save the current model and its tokenizer for this package and transformers; returns the folder.
 
         Raises:
-            StorageError: it cannot be written. SettingsError: it holds other things.
+            StorageError: the folder cannot be written. SettingsError: it is not empty.
         """
         loaded, target = self._in_memory(), Path(folder)
         require_unused(target)
@@ -301,7 +298,7 @@ class Session:
         return target
 
     def close(self) -> None:
-        """Free the model's memory; a closed session does nothing more."""
+        """Free the model's memory; a closed session cannot be used again."""
         self._free()
         self._closed = True
 
@@ -312,12 +309,12 @@ class Session:
         self.close()
 
     def _in_memory(self) -> LoadedModel:
-        """The model, loaded when it is first needed."""
+        """The model, loaded on first use."""
         self._require_open()
         return self._loaded if self._loaded is not None else self._load(self._source)
 
     def _load(self, source: Source) -> LoadedModel:
-        """Take the weights of a source. Where that fails, the next call loads those that the session had before."""
+        """Load the weights of a source; if that fails, the next call reloads the previous ones."""
         found, folder = self._find(source)
         self._drop_generator()
         loaded, self._loaded = self._loaded, None
@@ -326,22 +323,22 @@ class Session:
             loaded.refill(folder)
         else:
             loaded = None
-            gc.collect()  # before another is in memory
+            gc.collect()  # before another model is loaded
             loaded = LoadedModel.load(folder)
         self._loaded, self._source = loaded, found
         return loaded
 
     def _find(self, source: Source) -> tuple[Source, Path]:
-        """The source as it is found on disk, and the folder of its weights: a model, a checkpoint, gpt-2-simple's run.
+        """The source with its model name completed from disk, and the folder of its weights.
 
         Raises:
-            RunError: there is no such run, or no usable checkpoint in it. SettingsError: there is no such model.
+            RunError: there is no such run, or it has no usable checkpoint. SettingsError: there is no such model.
         """
         if isinstance(source, BaseModel):
             return source, model_folder(source.model_name, self._model_dir)
         run = self._run_folder(source)
         if source.model_name is not None and not is_run(run.path):
-            return self._find(BaseModel(source.model_name))  # which the run is yet to start from
+            return self._find(BaseModel(source.model_name))  # the run has not started yet
         existing_run_path(self._checkpoint_dir, source.name)  # raises, naming the runs that exist
         model_name = run.info.description.model_name if run.exists else source.model_name
         return replace(source, model_name=model_name), run.model_folder(source.checkpoint)  # type: ignore[arg-type]
@@ -364,7 +361,7 @@ class Session:
             self._cached_generator = None
 
     def _free(self) -> None:
-        """Free the model's memory; the session's source stays."""
+        """Free the model's memory but keep the session's source."""
         self._drop_generator()
         self._loaded = None
         gc.collect()
@@ -379,4 +376,4 @@ class Session:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
+            raise SettingsError("This session is closed. Start a new one with gpt2simple.start_session(...).")

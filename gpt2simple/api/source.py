@@ -1,4 +1,4 @@
-"""Where the weights of a session come from: a model itself, or a run."""
+"""Where the weights of a session come from: a base model or a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CHECKPOINTS = ("best", "latest")
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A model that no run has fine-tuned.
+    """A model without fine-tuning.
 
     Attributes:
-        model_name: a known size in its one spelling, or the name or path of a folder.
+        model_name: the canonical name of a known size, or the name or path of a folder.
     """
 
     model_name: str
@@ -26,8 +26,7 @@ class Run:
 
     Attributes:
         name: of the run. checkpoint: "best" or "latest".
-        model_name: the model that the run was started from, or is to start from where there is no such run yet; None:
-            unknown.
+        model_name: the model that the run started from, or will start from if it does not exist yet; None: unknown.
 
     Raises:
         SettingsError: there is no such checkpoint.
@@ -46,13 +45,13 @@ Source = BaseModel | Run
 
 
 def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str | None) -> None:
-    """Raise SettingsError where a call names two things whose weights are to be loaded."""
+    """Raise SettingsError if a call names more than one source of weights."""
     if run_name is not None and model_name is not None:
         raise SettingsError(
-            f"run_name is {run_name!r} and model_name is {model_name!r}; give the one whose weights are to be loaded."
+            f"run_name is {run_name!r} and model_name is {model_name!r}; give only the one whose weights to load."
         )
     if model_name is not None and checkpoint not in (None, "best"):
         raise SettingsError(
-            f"checkpoint is {checkpoint!r} and model_name is {model_name!r}; checkpoint chooses weights of a run. "
+            f"checkpoint is {checkpoint!r} and model_name is {model_name!r}; checkpoint selects weights of a run. "
             "Leave one of the two out."
         )

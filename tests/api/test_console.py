@@ -53,7 +53,7 @@ def test_what_an_encoding_lacks_is_shown_as_codes_and_that_is_said_once(
     write("😀")
     assert data.getvalue().decode(encoding) == f"plain, {shown}\\U0001f600"
     assert messages == [
-        f"Standard output takes {encoding}, which lacks some characters of the text: they are shown as codes such as "
+        f"Standard output uses {encoding}, which lacks some characters of the text; they are shown as codes such as "
         "\\u20ac. Set PYTHONIOENCODING=utf-8 to see them."
     ]
 
@@ -73,7 +73,7 @@ def test_a_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     closed.close()
     for stdout in (None, closed):
         monkeypatch.setattr(sys, "stdout", stdout)
-        with pytest.raises(StorageError, match=r"^Cannot write standard output: it is closed\. Open it, or have the"):
+        with pytest.raises(StorageError, match=r"^Cannot write standard output: it is closed\. Open it, or write the"):
             StandardOutput()("text")
 
 

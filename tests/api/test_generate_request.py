@@ -63,7 +63,7 @@ def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one(monkeypatch: pytes
         (["a", "b"], {}, r"^prefix holds 2 texts; stream\(\) writes one text\. Use pieces\(prefix\)\.$"),
         ([], {}, r"^prefix holds 0 texts; stream\(\) writes one text\."),
         (5, {}, r"^prefix is 5; expected a string or a list of strings\.$"),
-        ("", {"logprobs": True}, r"^logprobs is True, and this call gives texts alone\."),
+        ("", {"logprobs": True}, r"^logprobs is True, but this call returns only texts\."),
     ],
 )
 def test_a_stream_is_of_one_text(prefix: Any, settings: dict[str, Any], message: str) -> None:

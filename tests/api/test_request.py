@@ -45,10 +45,7 @@ def test_a_new_run_is_begun_as_the_session_chose(tmp_path: Path) -> None:
         ("bfloat16", True, "bfloat16", ()),
         (
             "bfloat16", False, "float32",
-            (
-                "The run was begun in float32 and goes on in it; precision='bfloat16', said by name, would change "
-                "that.",
-            ),
+            ("This run started in float32 and continues in float32; pass precision='bfloat16' to change it.",),
         ),
     ],
 )  # fmt: skip
@@ -94,10 +91,10 @@ def test_the_model_that_is_named_must_be_of_the_shape_of_the_folder(tmp_path: Pa
             write_small_model(tmp_path / "models" / name)
         assert request(tmp_path / "run1", name, restore_from=str(folder)).model_name == name
     message = (
-        r"mine, which the run is to begin with, holds a model of 2 layers of width 16 with 2 heads, 32 tokens of "
+        r"The run is to start from .*mine, which contains a model of 2 layers of width 16 with 2 heads, 32 tokens of "
         r"context and a vocabulary of 257; model_name is '355M', a model of 24 layers of width 1024 with 16 heads, "
         r"1024 tokens of context and a vocabulary of 50257\. Leave model_name out, or name the model that the folder "
-        r"comes from\."
+        r"was made from\."
     )
     with pytest.raises(SettingsError, match=message):
         request(tmp_path / "run1", "355M", restore_from=str(folder))

@@ -142,7 +142,7 @@ def test_the_run_records_what_was_chosen_for_it(
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
-        assert any("GB are free; it may be stopped by the system" in message for message in messages)
+        assert any("GB are free; the system may stop it" in message for message in messages)
     assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)
@@ -286,7 +286,7 @@ def test_a_saved_model_opens_again_and_replaces_nothing(place: Path, tmp_path: P
 def test_a_closed_session_says_so_and_reset_gives_a_new_one(place: Path) -> None:
     session = open_session(place, "small")
     fresh = gpt2simple.reset_session(session)
-    with pytest.raises(SettingsError, match=r"This session is closed\. Start another one with gpt2simple\.start_s"):
+    with pytest.raises(SettingsError, match=r"This session is closed\. Start a new one with gpt2simple\.start_s"):
         session.generate()
     assert fresh.generate("The ", length=2)[0].startswith("The ")
     fresh.close()
@@ -323,8 +323,8 @@ def test_log_probabilities_are_given_where_they_can_be_and_refused_elsewhere(pla
         for call in texts_alone:
             with pytest.raises(
                 SettingsError,
-                match=r"^logprobs is True, and this call gives texts alone\. session\.samples\(\.\.\.\) gives each "
-                r"text with the log-probabilities of its tokens, and so does gpt2simple generate --json\.$",
+                match=r"^logprobs is True, but this call returns only texts\. Use session\.samples\(\.\.\.\) or "
+                r"gpt2simple generate --json, which return each text with the log-probabilities of its tokens\.$",
             ):
                 call(logprobs=True)
         assert list(tmp_path.iterdir()) == []

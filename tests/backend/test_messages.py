@@ -72,7 +72,7 @@ def test_measuring_in_another_precision_is_said_once(place: Path, asked: str, me
     with Session(str(place / "small"), precision=asked) as session:
         result = session.evaluate(place / "text.txt", cache_dir=str(place / "cache"))
         session.score("The ")
-    said = "Measuring in float32, to compare with published figures; precision chooses another."
+    said = "Evaluating in float32, to compare with published figures; set precision to change that."
     assert result.precision == ("bfloat16" if asked == "bfloat16" else "float32")
     assert messages.count(said) == (0 if asked == "bfloat16" else 1)
 
@@ -85,4 +85,4 @@ def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place:
     with Session(checkpoint_dir=place / "runs") as session:
         session.finetune(place / "text.txt", steps=3)
     assert messages[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
-    assert messages.count("Training in float32, as this run was begun.") == 1
+    assert messages.count("Training in float32, as this run started.") == 1
