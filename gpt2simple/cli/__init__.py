@@ -1,7 +1,6 @@
-"""The command line: click options made from the settings, one API call for each command.
+"""The command line: click options generated from the settings, and one API call per command.
 
-Knows nothing that an API call does not offer. Importing it loads no TensorFlow: a command looks its call up when it
-runs.
+Importing it does not load TensorFlow: each command imports its API call when it runs.
 """
 
 from gpt2simple.cli.group import cli

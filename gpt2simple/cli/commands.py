@@ -1,4 +1,4 @@
-"""The commands: each parses its options, makes one call of the API and shows the result."""
+"""The commands: each parses its options, makes one API call and shows the result."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _MODELS = only(SessionSettings, "model_dir")
 )
 @settings_options(_MODELS)
 @click.option("--source", type=click.Choice(["huggingface", "openai"]), default="huggingface", help="The publisher.")
-@click.option("--base-url", help="A mirror of the publisher. [default: from the environment: HF_ENDPOINT]")
+@click.option("--base-url", help="URL of a mirror. [default: the environment variable HF_ENDPOINT]")
 @json_option
 def download(model_name: str, source: str, base_url: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Download a published model; what is there already is kept.
+    """Download a published model; files that are already present are kept.
 
     \b
       gpt2simple download --model-name 355M
@@ -59,7 +59,7 @@ def download(model_name: str, source: str, base_url: str | None, *, as_json: boo
 @json_option
 @click.pass_context
 def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune a model on a text; called again, go on with the run.
+    """Fine-tune a model on a text, or continue an existing run.
 
     DATASET: files, folders, patterns, tfds:NAME, or - for standard input.
 
@@ -79,16 +79,16 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 @click.command()
 @settings_options(SessionSettings)
 @checkpoint_option
-@click.option("--prefix", multiple=True, help="What texts start with; - reads stdin. May be given several times.")
-@click.option("--prefix-file", type=click.Path(path_type=Path), help="A UTF-8 file with the prefix; - reads stdin.")
-@click.option("--destination-path", type=click.Path(), help="A new file to write instead of printing.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Write files into this folder instead of printing.")
-@click.option("--nfiles", type=click.IntRange(min=1), help="With --folder: how many files, each with its own samples.")
-@click.option("--sample-delim", help="What stands between samples. [default: a line of 20 =]")
+@click.option("--prefix", multiple=True, help="The start of the texts; - reads stdin. May be given several times.")
+@click.option("--prefix-file", type=click.Path(path_type=Path), help="UTF-8 file with the prefix; - reads stdin.")
+@click.option("--destination-path", type=click.Path(), help="New file to write instead of printing.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder to write files to instead of printing.")
+@click.option("--nfiles", type=click.IntRange(min=1), help="With --folder: number of files, with different samples.")
+@click.option("--sample-delim", help="Text after each sample if there are several. [default: a line of 20 =]")
 @settings_options(GenerateSettings)
 @json_option
 def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None:
-    """Write text with the fine-tuned model of a run, or with a model itself (--model-name).
+    """Generate text with the fine-tuned model of a run, or with a base model (--model-name).
 
     \b
       gpt2simple generate --prefix "Once upon a time" --length 300
@@ -96,11 +96,11 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
       gpt2simple generate --model-name tiny --folder samples --nfiles 10
       echo "Dear diary," | gpt2simple generate --prefix - --json
     """
-    _refuse_mixtures(options, settings, as_json=as_json)
+    _require_compatible(options, settings, as_json=as_json)
     from gpt2simple.api.request import GenerateRequest
 
     prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"))
-    request = GenerateRequest.of(prefix, settings)  # complains before TensorFlow is loaded, which takes seconds
+    request = GenerateRequest.of(prefix, settings)  # checked before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
     show_texts(request, settings, as_json=as_json, **options)
@@ -121,22 +121,18 @@ def info(*, as_json: bool, settings: dict[str, Any]) -> None:
     show(get_info(SessionSettings(**settings)), as_json=as_json)
 
 
-def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_json: bool) -> None:
-    """Options of ``generate`` that would leave one of them without effect."""
+def _require_compatible(options: dict[str, Any], settings: dict[str, Any], *, as_json: bool) -> None:
+    """Raise UsageError if an option of ``generate`` would have no effect."""
     for one, other in (("prefix", "prefix_file"), ("destination_path", "folder")):
         if options[one] and options[other]:
-            raise click.UsageError(f"--{_dashed(one)} and --{_dashed(other)} were both given; give one of the two.")
+            raise click.UsageError(f"--{one} and --{other} were both given; give one of the two.".replace("_", "-"))
     require_one_source(settings.get("model_name"), settings.get("run_name"), options["checkpoint"])
     if options["nfiles"] and not options["folder"]:
-        raise click.UsageError("--nfiles needs --folder, which says where the files go.")
+        raise click.UsageError("--nfiles needs --folder, the folder to write the files to.")
     if as_json and (options["folder"] or options["destination_path"] or options["sample_delim"] is not None):
-        raise click.UsageError("--json prints every sample; leave out --folder, --destination-path, --sample-delim.")
+        raise click.UsageError("--json prints every sample; leave out --folder, --destination-path and --sample-delim.")
     if settings.get("logprobs") and not as_json:
-        raise click.UsageError("--logprobs needs --json, which shows them.")
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+        raise click.UsageError("--logprobs needs --json, which prints them.")
 
 
 @click.command()
@@ -145,14 +141,14 @@ def _dashed(name: str) -> str:
 @click.option(
     "--model-name",
     default=DEFAULT_MODEL,
-    help=f"Whose tokenizer: a known model or a folder. [default: {DEFAULT_MODEL}]",
+    help=f"The model whose tokenizer is used: a known model or a folder. [default: {DEFAULT_MODEL}]",
 )
 @settings_options(_MODELS)
-@click.option("--combine", default=50_000, help="Bytes of text that are gathered in one array. [default: 50000]")
+@click.option("--combine", default=50_000, help="Bytes of text to combine in one array. [default: 50000]")
 @settings_options(TextSettings)
 @json_option
 def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
-    """Encode a text once, into a file that finetune (and gpt-2-simple) reads.
+    """Encode a text to a file that finetune and gpt-2-simple read.
 
     \b
       gpt2simple encode book.txt --out-path book.npz
@@ -165,17 +161,17 @@ def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: 
 
 @click.command()
 @dataset_argument
-@click.option("--vocab-size", default=4096, help="Most tokens of the vocabulary, at least 257. [default: 4096]")
-@click.option("--folder", default="models/own", help="A new folder to write. [default: models/own]")
-@click.option("--n-layer", type=int, help="Layers of a new model with random weights (any of these four makes one).")
+@click.option("--vocab-size", default=4096, help="Maximum vocabulary size in tokens, at least 257. [default: 4096]")
+@click.option("--folder", default="models/own", help="New folder to write to. [default: models/own]")
+@click.option("--n-layer", type=int, help="Layers of a new, untrained model; any of these four options creates one.")
 @click.option("--n-head", type=int, help="Attention heads of the new model. [default: 6]")
 @click.option("--n-embd", type=int, help="Width of the new model, a multiple of the heads. [default: 192]")
-@click.option("--n-ctx", type=int, help="Longest context of the new model in tokens. [default: 512]")
-@click.option("--seed", type=int, default=0, help="Draws the new model's weights. [default: 0]")
+@click.option("--n-ctx", type=int, help="Context of the new model in tokens. [default: 512]")
+@click.option("--seed", type=int, default=0, help="Random seed of the new model's weights. [default: 0]")
 @settings_options(TextSettings)
 @json_option
 def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
-    """Make a tokenizer for the language of a text, and on request a new model that is trained from nothing.
+    """Train a tokenizer on a text and, on request, create a new model to train from scratch.
 
     \b
       gpt2simple tokenizer kalevala.txt --vocab-size 8000 --n-layer 6 --n-embd 256 --n-head 8 --folder models/suomi
@@ -209,9 +205,9 @@ def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str
 @click.argument("text", nargs=-1, required=True)
 @settings_options(SessionSettings)
 @checkpoint_option
-@click.option("--html", "as_html", is_flag=True, help="Print a coloured view: the deeper, the more surprising.")
+@click.option("--html", "as_html", is_flag=True, help="Print HTML, coloured by surprisal: the deeper, the less likely.")
 def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: dict[str, Any]) -> None:
-    """Print the log-probability of each token of texts, as JSON or as HTML; - reads a text.
+    """Print the log-probability of each token of texts, as JSON or HTML; - reads stdin.
 
     \b
       gpt2simple score "To be, or not to be"
@@ -224,19 +220,19 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
     scores = functions.score(texts, checkpoint=checkpoint, **settings)
     if as_html:
         page = scores_page(scores)
-        show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding
+        show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # safe in any encoding
     else:
         show_json([found.to_json() for found in scores])
 
 
 @click.command()
 @dataset_argument
-@click.option("--model-name", multiple=True, required=True, help="A model; given once for each that is compared.")
+@click.option("--model-name", multiple=True, required=True, help="A model to compare; give it once for each model.")
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 @json_option
 def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune several models on the same text and show them side by side; called again, go on.
+    """Fine-tune several models on the same text and compare them, or continue a comparison.
 
     \b
       gpt2simple compare script.txt --model-name tiny --model-name 124M --model-name 355M
@@ -249,11 +245,11 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
 @click.command()
 @click.argument("run_name", nargs=-1, required=True)
 @settings_options(only(SessionSettings, "checkpoint_dir"))
-@click.option("--dataset", multiple=True, help="What the runs learned from, where it cannot be found any more.")
+@click.option("--dataset", multiple=True, help="Training text of the runs, if it can no longer be found.")
 @click.option("--destination-path", type=click.Path(), help="The page. [default: report.html in the run's folder]")
 @json_option
 def report(run_name: tuple[str, ...], dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
-    """Write a page on runs: curves, verdict, memorised passages, samples; JSON and PNG beside it.
+    """Write an HTML report on runs: curves, verdict, memorised passages and samples, with JSON and PNG files.
 
     \b
       gpt2simple report run1

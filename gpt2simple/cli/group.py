@@ -1,4 +1,4 @@
-"""The group of commands, and what all of them understand."""
+"""The group of commands, and the options that they share."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
 )
 @click.version_option(__version__, prog_name="gpt2simple")
 def cli() -> None:
-    """Fine-tune GPT-2 on a text and read what it writes.
+    """Fine-tune GPT-2 on a text and generate text with it.
 
     \b
       gpt2simple finetune script.txt
       gpt2simple generate --prefix "Once upon a time"
 
-    Results go to standard output, progress and remarks to standard error. Exit codes: 0 done, 1 failed, 2 misuse,
-    130 interrupted.
+    Results go to standard output, progress and messages to standard error. Exit codes: 0 success, 1 failure, 2 wrong
+    usage, 130 interrupted.
     """
 
 

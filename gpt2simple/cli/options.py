@@ -1,7 +1,7 @@
-"""Command-line options made from the settings, so that each setting is an option by construction.
+"""Command-line options generated from the settings, with their names, defaults, help, choices and types.
 
-Names, defaults, help, choices and types are the settings' own. Only what the user gave is passed on, so that a run that
-is continued keeps its own values for the rest. The prefix of ``generate`` may also come from a file or standard input.
+Only options that the user gave are passed on, so that a continued run keeps its own values for the rest. The prefix of
+``generate`` may also come from a file or standard input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 class IntegerOrText(click.ParamType):
-    """A whole number where the value is one, else the text itself."""
+    """An integer if the value is one, otherwise the text."""
 
     name = "integer|text"
 
@@ -37,7 +37,7 @@ class IntegerOrText(click.ParamType):
 
 
 def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
-    """Give a command an option for each setting of these classes; its ``settings`` are those that the user typed."""
+    """Give a command an option for each setting of these classes; its ``settings`` are those that the user gave."""
     fields = [pair for cls in classes for pair in _fields(cls)]
 
     def decorate(command: CommandT) -> CommandT:
@@ -64,7 +64,7 @@ def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
     flag = f"--{field.name.replace('_', '-')}"
-    kinds = set(plain_types(hint)) - {Path}  # which is typed as a text
+    kinds = set(plain_types(hint)) - {Path}  # which the user types as text
     text = field.metadata["help"] + ("" if field.default in (None, ()) else f" [default: {_shown(field.default)}]")
     if kinds == {bool}:
         return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
@@ -91,19 +91,19 @@ def _shown(default: Any) -> str:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 checkpoint_option = click.option(
-    "--checkpoint", type=click.Choice(CHECKPOINTS), default="best", help="Which weights of the run."
+    "--checkpoint", type=click.Choice(CHECKPOINTS), default="best", help="Which weights of the run to use."
 )
 
 
 def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
-    """The prefix that the options give, a list where there are several.
+    """The prefix given by the options, or a list if there are several.
 
     Args:
-        typed: the values of ``--prefix``; ``-`` is read from standard input.
-        path: that of ``--prefix-file``; ``-`` likewise.
+        typed: the values of ``--prefix``; ``-`` reads standard input.
+        path: the value of ``--prefix-file``; ``-`` reads standard input.
 
     Raises:
-        UsageError: it cannot be read, or standard input is asked for twice.
+        UsageError: the prefix cannot be read, or standard input is requested twice.
     """
     if path is not None:
         name = f"--prefix-file {path}"
@@ -115,25 +115,21 @@ def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
 
 
 def _standard_input() -> bytes:
-    if sys.stdin is None:  # closed by whoever started this process
+    if sys.stdin is None:  # closed by the parent process
         raise OSError("standard input is closed")
     return sys.stdin.buffer.read()
 
 
 def _read(name: str, read: Callable[[], bytes]) -> str:
     try:
-        return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: a byte-order mark is no part of a text
+        text = read().decode("utf-8-sig")  # -sig: without a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{name} cannot be read ({error}); expected a text in UTF-8.") from None
-
-
-def _without_last_line_end(text: str) -> str:
-    """Editors and ``echo`` end a text with a line end that nobody typed; a model would go on in a new line."""
-    return re.sub(r"\r?\n\Z", "", text)
+        raise click.UsageError(f"{name} cannot be read ({error}); expected UTF-8 text.") from None
+    return re.sub(r"\r?\n\Z", "", text)  # editors and echo add a line end, after which a model would start a new line
 
 
 def as_dataset(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
-    """The words of a command line as a dataset: names in any case, so that a misspelt one is an error and no text."""
+    """The arguments of a command as a dataset; always names, so that a misspelt one is an error."""
     from gpt2simple.data.files import Names
 
     return names[0] if len(names) == 1 else Names(names)

@@ -1,4 +1,4 @@
-"""The three places where generated text goes: the terminal, files, JSON. Loads TensorFlow."""
+"""Generated text on the terminal, in files or as JSON. Loads TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def show_texts(
     destination_path: str | None,
     as_json: bool,
 ) -> None:
-    """Generate, and put the texts where the options of the command ask for.
+    """Generate texts and write them where the options of the command say.
 
     Args:
-        settings: of the session, those that the user typed. The others are options of the command.
+        settings: the session settings that the user gave. The others are options of the command.
     """
     delim = SAMPLE_DELIM if sample_delim is None else sample_delim
     require_delim(delim)
@@ -49,7 +49,7 @@ def show_texts(
 
 
 def _show_samples(session: Session, request: GenerateRequest) -> None:
-    """One JSON value; where this is stopped, with the samples that were finished."""
+    """Print the samples as one JSON value; if interrupted, those that are finished."""
     pieces, collector = session.pieces_of(request), Collector(request.prefixes, request.settings.nsamples)
     try:
         for piece in pieces:

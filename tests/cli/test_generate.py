@@ -120,7 +120,7 @@ FULL = (
     "Error: Cannot write standard output: the disk is full. Free some space or choose a folder on another disk, then "
     "run the same again."
 )
-CLOSED = "Error: Cannot write standard output: it is closed. Open it, or have the text put into a file."
+CLOSED = "Error: Cannot write standard output: it is closed. Open it, or write the text to a file."
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="no shell of this kind")
 
@@ -189,7 +189,7 @@ def test_characters_that_the_terminal_lacks_are_shown_as_codes_and_that_is_said(
         shown = data.getvalue().decode("cp1252")
     assert (code, len(said)) == (0, 1)
     assert shown.startswith("zoë \\u0133")
-    assert said[0].startswith("Standard output takes cp1252, which lacks some characters of the text")
+    assert said[0].startswith("Standard output uses cp1252, which lacks some characters of the text")
 
 
 def test_names_that_the_terminal_lacks_are_shown_as_codes() -> None:
