@@ -1,11 +1,11 @@
-"""Fine-tune GPT-2 on a text file and read what it writes.
+"""Fine-tune GPT-2 on a text file and generate text with it.
 
     import gpt2simple
 
     gpt2simple.finetune("script.txt")
     gpt2simple.generate()
 
-Importing the package loads no TensorFlow: each public name is looked up when it is first used.
+Importing the package does not load TensorFlow: each public name is imported on first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from gpt2simple._version import __version__
 
-# Where each public name lives. tests/test_public_names.py holds a copy, so that growth shows in review.
+# The module of each public name. tests/project/test_public_names.py has a copy, so that additions show in review.
 _HOME = {
     "CheckpointError": "errors",
     "CompareSettings": "settings",

@@ -3,25 +3,25 @@
 ::
 
     Gpt2SimpleError
-    ├── SettingsError      (also ValueError)   a value that a setting or argument does not take
-    ├── DataError          (also ValueError)   a text that cannot be read or holds nothing to learn from
-    ├── DownloadError                          a model that could not be fetched
-    ├── CheckpointError                        weights, vocabulary or a model folder that cannot be used
-    ├── RunError                               a run folder that does not allow what was asked
-    │   └── RunLockedError                     another process is writing it
+    ├── SettingsError      (also ValueError)   an invalid setting or argument
+    ├── DataError          (also ValueError)   a text that cannot be read or has nothing to train on
+    ├── DownloadError                          a model that could not be downloaded
+    ├── CheckpointError                        unusable weights, vocabulary or model folder
+    ├── RunError                               a run that is missing or does not allow the operation
+    │   └── RunLockedError                     another process is writing to the run
     ├── StorageError       (also OSError)      the disk is full or a file cannot be written
-    ├── TrainingError                          training cannot go on (non-finite loss, out of memory)
-    └── BackendError                           TensorFlow is missing, too old, or already set up otherwise
+    ├── TrainingError                          training cannot continue (non-finite loss, out of memory)
+    └── BackendError                           TensorFlow is missing, unsupported or set up differently
 
-Every message says what is wrong with the value received, what was expected or is there, and what to do next.
-This module knows nothing of the rest of the package.
+Every message says what is wrong with the value received, what was expected or found, and what to do next.
+This module imports nothing else from the package.
 """
 
 from __future__ import annotations
 
 
 class Gpt2SimpleError(Exception):
-    """The root: catch it to catch every error this package raises on purpose."""
+    """Base class of every error that this package raises deliberately."""
 
 
 class SettingsError(Gpt2SimpleError, ValueError):
@@ -33,11 +33,11 @@ class DataError(Gpt2SimpleError, ValueError):
 
 
 class DownloadError(Gpt2SimpleError):
-    """A model could not be downloaded or what arrived is not what was published."""
+    """A model could not be downloaded, or the files received differ from the published ones."""
 
 
 class CheckpointError(Gpt2SimpleError):
-    """A folder holds no usable model, or one that this package must refuse."""
+    """A folder holds no usable model, or one that this package does not support."""
 
 
 class RunError(Gpt2SimpleError):
@@ -45,7 +45,7 @@ class RunError(Gpt2SimpleError):
 
 
 class RunLockedError(RunError):
-    """Another process is writing the same run."""
+    """Another process is writing to the same run."""
 
 
 class StorageError(Gpt2SimpleError, OSError):
@@ -53,8 +53,8 @@ class StorageError(Gpt2SimpleError, OSError):
 
 
 class TrainingError(Gpt2SimpleError):
-    """Training had to stop: the loss is not finite, or the memory does not suffice."""
+    """Training had to stop: the loss is not finite, or there is not enough memory."""
 
 
 class BackendError(Gpt2SimpleError):
-    """TensorFlow or a companion is missing, unsupported, or was set up differently before."""
+    """TensorFlow or a companion package is missing, unsupported or already configured differently."""

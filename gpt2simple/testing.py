@@ -1,7 +1,6 @@
 """A small model, a byte tokenizer and a text, for tests of this package and of programs that use it.
 
-Everything is made in memory from a seed: no network, no files that stay. Knows nothing of runs, training or sampling.
-TensorFlow is loaded by `small_model` alone.
+Everything is created from a seed, without the network or permanent files. Only `small_model` loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
     from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
-# 256 bytes and the end-of-text token; every other number as small as GPT-2's structure allows to be interesting.
+# 256 bytes and the end-of-text token; everything else is as small as a meaningful test of GPT-2 allows.
 SMALL_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
 
 
 def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
-    """A random GPT-2 of `SMALL_CONFIG`, the same for the same seed.
+    """A GPT-2 of `SMALL_CONFIG` with random weights, reproducible by seed.
 
-    The weights spread over 0.1 rather than GPT-2's 0.02: with 0.02 every position predicts nearly the same token, and
-    a comparison of outputs would prove little.
+    The weights have a standard deviation of 0.1 instead of GPT-2's 0.02, with which every position would predict nearly
+    the same token and comparing outputs would prove little.
     """
     from gpt2simple.gpt2.model import build_model  # here, so that importing this module loads no TensorFlow
 
@@ -35,7 +34,7 @@ def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
 
 def byte_tokenizer() -> Tokenizer:
     """A tokenizer whose token ids are the bytes of the UTF-8 text, and 256 for `<|endoftext|>`."""
-    from gpt2simple.gpt2.tokenizer import Tokenizer  # here: the Rust library takes a moment to load
+    from gpt2simple.gpt2.tokenizer import Tokenizer  # here: the Rust library is slow to load
 
     with tempfile.TemporaryDirectory() as folder:
         write_byte_vocabulary(Path(folder))
@@ -43,7 +42,7 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def write_byte_vocabulary(folder: Path) -> None:
-    """Write `vocab.json` and `merges.txt` of the byte tokenizer into a folder that exists."""
+    """Write `vocab.json` and `merges.txt` of the byte tokenizer into an existing folder."""
     from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, SYMBOLS  # here: as above
 
     vocabulary = {symbol: byte for byte, symbol in enumerate(SYMBOLS)} | {END_OF_TEXT: 256}
@@ -58,10 +57,10 @@ _WHEN = ("before dawn", "every winter", "when it rains", "at the harbour", "with
 
 
 def sample_text(sentences: int = 200, seed: int = 0) -> str:
-    """An English-looking text with a pattern that a small model can learn.
+    """A text that resembles English, with patterns that a small model can learn.
 
     Args:
-        sentences: how many, about 50 bytes each; a blank line follows every fifth.
+        sentences: how many, about 50 bytes each; every fifth is followed by a blank line.
         seed: chooses the words; the same seed gives the same text.
     """
     draw = random.Random(seed)

@@ -1,4 +1,4 @@
-"""One module for each thing that a user asks for, and the session that they work in.
+"""One module per operation of the public API, and the session that they share.
 
-Knows what belongs together: text, model, run, precision and seed. The engines below know only their own part.
+This layer combines text, model, run, precision and seed; each layer below handles only its own part.
 """

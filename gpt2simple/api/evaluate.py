@@ -1,7 +1,4 @@
-"""One measuring call, from the user's text to figures.
-
-Brings the parts together: reads the text, takes the part that was asked for, scores it. Prints nothing.
-"""
+"""One evaluation, from the user's text to the metrics: reads the text, selects the requested part and scores it."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import with_recorded
 from gpt2simple.settings import EvaluateSettings, TextSettings
 
-_PARTS = {"all": "all of", "held_out": "the held-out part of", "train": "the learned part of"}
+_PARTS = {"all": "all of", "held_out": "the held-out part of", "train": "the training part of"}
 
 
 def evaluate_text(
@@ -36,17 +33,17 @@ def evaluate_text(
     run: RunFolder | None,
     precision: str,
 ) -> EvaluateResult:
-    """The loaded model's figures on a text.
+    """The loaded model's metrics on a text.
 
     Args:
-        dataset: as for fine-tuning. text: the text settings that the call gave, by name.
-        model: its name. precision: dtype name of the products.
-        run: whose weights these are; the parts of the text are then those that it learned and held out.
+        dataset: as for fine-tuning. text: the text settings given in the call, by name.
+        model: its name. precision: dtype name of the matrix products.
+        run: the run that the weights come from; the text is then split as the run split it.
 
     Raises:
         SettingsError: the window or stride is too long for the model.
-        DataError: the text cannot be read, the part asked for is empty, or the run learned from another text.
-        RunError: the run parted its text in another way than the call asks for.
+        DataError: the text cannot be read, the requested part is empty, or the run was trained on another text.
+        RunError: the call requests another split of the text than the run used.
     """
     started = time.perf_counter()
     protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
@@ -72,16 +69,16 @@ def evaluate_text(
 
 
 def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettings:
-    """The text settings of a run, with those that a call gave; another division would measure what was learned."""
+    """The text settings of a run, updated by those of a call, which must keep the split."""
     before, wanted = recorded.text_settings, with_recorded(recorded.text_settings, given)
     if before.validation_file is None:
         changed = [n for n in ("validation_split", "validation_file") if getattr(before, n) != getattr(wanted, n)]
-    else:  # it may lie elsewhere by now
+    else:  # the file may have been moved
         changed = ["validation_file"] if wanted.validation_file is None else []
     for name in changed:
         raise RunError(
-            f"The run held out with {name}={getattr(before, name)!r}, and this call gives {getattr(wanted, name)!r}: "
-            f"what was learned would count as held out. Leave {name} out."
+            f"The run was trained with {name}={getattr(before, name)!r}, and this call gives "
+            f"{getattr(wanted, name)!r}: training text would count as held out. Leave {name} out."
         )
     return wanted
 
@@ -89,7 +86,7 @@ def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettin
 def _prepared(
     dataset: Any, loaded: LoadedModel, given: Mapping[str, Any], recorded: RunDescription | None, window: int
 ) -> PreparedText:
-    """A text, split as the run split it, else as fine-tuning with these settings would."""
+    """A text, split as the run split it, or without a run as fine-tuning with these settings would."""
     text, n_ctx = TextSettings(**given), loaded.config.n_ctx
     if recorded is not None:
         text, window = _as_parted(recorded, given), recorded.settings.window or n_ctx
@@ -102,14 +99,12 @@ def _prepared(
 def _require_same_texts(recorded: RunDescription, prepared: PreparedText) -> None:
     if prepared.corpus.fingerprint != recorded.data_fingerprint:
         raise DataError(
-            "A part was asked for, and the dataset is not the text that the run learned from, or has changed since; "
-            'nothing tells the parts. Give that text, or measure the whole of this one: part="all".'
+            "The dataset is not the text that the run was trained on, or has changed since, so its training and "
+            'held-out parts are unknown. Give the original text, or evaluate all of this one: part="all".'
         )
-    validation, known = prepared.validation, recorded.validation_fingerprint  # not kept by the first versions
+    validation, known = prepared.validation, recorded.validation_fingerprint  # not recorded by the first versions
     if validation is not None and known not in (None, validation.fingerprint):
-        raise DataError(
-            "validation_file is not the text that the run held out, or has changed since. Give it that one."
-        )
+        raise DataError("validation_file is not the text that the run held out, or has changed since. Give that text.")
 
 
 def _part(part: str, prepared: PreparedText) -> TokenSet:

@@ -1,7 +1,6 @@
 """One fine-tuning call, from the text and the run folder to the result.
 
-Brings the parts together: prepares the text, decides where the run starts, builds the trainer, runs the loop. Knows no
-arithmetic of training and prints nothing.
+Prepares the text, decides where the run starts, builds the trainer and runs the training loop.
 """
 
 from __future__ import annotations
@@ -45,13 +44,14 @@ class FinetuneResult:
     """How a fine-tuning call ended.
 
     Attributes:
-        run_dir: the run's folder, which ``generate`` and other tools open.
-        steps: optimizer steps of the run in total.
-        reason: "finished", "patience" (held-out loss stopped falling), "interrupted", "callback" or "done" (there was
-            nothing left to do).
+        run_dir: the run's folder, which ``generate`` and other tools can open.
+        steps: total optimizer steps of the run.
+        reason: "finished", "patience" (held-out loss stopped falling), "interrupted", "callback" or "done" (the run was
+            already complete).
         best_step: the step with the lowest held-out loss, which ``generate`` uses; 0: the model was better before
             training, and ``generate`` uses the last step; None: nothing was held out.
-        best_loss: held-out nats per token there. best_bits_per_byte: the same, comparable between tokenizers.
+        best_loss: held-out loss at that step, nats per token. best_bits_per_byte: the same, comparable between
+            tokenizers.
         train_loss: smoothed training loss at the end, nats per token.
         seconds: training time of the run so far.
     """
@@ -66,7 +66,7 @@ class FinetuneResult:
     seconds: float
 
     def summary(self) -> str:
-        """The result in a few lines for people."""
+        """The result as a few lines of text."""
         ended = {
             "finished": "finished",
             "patience": "stopped: held-out loss no longer improves",
@@ -77,13 +77,13 @@ class FinetuneResult:
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
             lines.append(self._best())
-        lines.append(f"Training loss at the end {self.train_loss:.3f} nats/token.")
+        lines.append(f"Final training loss: {self.train_loss:.3f} nats/token.")
         lines.append(f"Curves: {self.run_dir / 'loss.png'}; samples: {self.run_dir / 'samples'}.")
         return "\n".join(lines)
 
     def _best(self) -> str:
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
-        if self.best_step == 0:  # of which no checkpoint is kept: it is the model that training began with
+        if self.best_step == 0:  # the model before training, which has no checkpoint
             return (
                 f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
                 f"last step, {self.steps}; a lower learning_rate or more text may help."
@@ -91,7 +91,7 @@ class FinetuneResult:
         return f"Best held-out loss {figures} at step {self.best_step}; generate() uses that step."
 
     def to_json(self) -> dict[str, Any]:
-        """The result as JSON values."""
+        """The result as a dictionary for JSON."""
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
     def _repr_html_(self) -> str:
@@ -99,11 +99,10 @@ class FinetuneResult:
 
 
 def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> Iterator[str]:
-    """The messages before the first step: what the text amounts to, and how long training will take.
+    """The messages before the first step: a summary of the text, and how long training will take.
 
     Args:
-        text: the summary of the text. plan: where the run ends.
-        seconds_per_step: estimated, on this device.
+        text: the summary. plan: where the run ends. seconds_per_step: estimated, on this device.
     """
     yield text.text()
     step, epoch = duration(seconds_per_step), duration(seconds_per_step * plan.steps_per_epoch)
@@ -137,7 +136,7 @@ _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """A run that is about to train: what was asked for, on what, and where it goes."""
+    """A run that is about to train: the request, the model, the data and the folder."""
 
     request: Request
     loaded: LoadedModel
@@ -214,10 +213,9 @@ def finetune_run(
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
     Args:
-        request: what to do. loaded: whose variables are trained; it holds what a new run begins with.
-        folder: where checkpoints go. callback: receives what happens.
-        sample: step -> what the model writes.
-        progress: shows how far the text is encoded.
+        request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
+        folder: for checkpoints. callback: receives the records of the run.
+        sample: step -> generated text. progress: shows the progress of encoding the text.
     """
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
@@ -234,8 +232,8 @@ def finetune_run(
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
-    # The loop handles signals itself. Ctrl-C just after its last step must not leave a finished run without its mark,
-    # or the session without a model.
+    # The loop handles signals itself; this covers a Ctrl-C after its last step, which must not leave a finished run
+    # unmarked or the session without a model.
     with stop_on_signals():
         reason = "failed"
         try:
@@ -249,7 +247,7 @@ def finetune_run(
 
 
 def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
-    """A function from a step to what the model writes at it, to show how it learns."""
+    """A function from a step to a sample that the model generates at that step."""
 
     def sample(step: int) -> str:
         generator = new_generator()
@@ -266,10 +264,10 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
 def _prepare(
     request: Request, loaded: LoadedModel, folder: RunWriter, progress: ProgressBar
 ) -> tuple[_Run, str | None]:
-    """The run on its text, encoded, split and cut into windows, and a message about memory.
+    """The run with its text encoded, split and cut into windows, and a message about memory, if any.
 
     Raises:
-        DataError: there is nothing to learn from. SettingsError: the window is longer than the model's.
+        DataError: the text is empty or too short. SettingsError: the window is longer than the model's context.
     """
     settings, config, tokenizer = request.settings, loaded.config, loaded.tokenizer
     text = prepare_text(
@@ -278,15 +276,15 @@ def _prepare(
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
     _log([windows.message] if windows.message else [])
     held_out, rows = text.split.held_out, settings.batch_size
-    most = max(HELD_OUT_ROWS // rows, 1)
+    limit = max(HELD_OUT_ROWS // rows, 1)
     data = TrainingData(
         micro_batch=windows.batch,
         epoch_at=windows.epoch_at,
         accumulate=settings.accumulate_gradients,
-        held_out=() if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=most)),
+        held_out=() if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit)),
     )
     plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
-    free = None if devices.has_gpu() else free_memory()  # how much memory a GPU has free is not known
+    free = None if devices.has_gpu() else free_memory()  # the free memory of a GPU is unknown
     dtype_bytes = tf.as_dtype(request.precision).size
     gradient_checkpointing, message = choose_gradient_checkpointing(config, settings, windows.window, dtype_bytes, free)
     task = LanguageModeling(tokenizer.byte_lengths)
@@ -296,12 +294,12 @@ def _prepare(
     )  # fmt: skip
     if held_out is not None and run.held_out_tokens < held_out.targets:
         part = f"{run.held_out_tokens} of {held_out.targets} held-out tokens"
-        logger.info(f"Evaluations during training use {part}, evenly spread.")
+        logger.info(f"Evaluations during training use {part}, evenly spaced.")
     return run, message
 
 
 def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:
-    """The trainer with the weights, moments and figures that the run starts from, and the folder made ready."""
+    """The trainer and state that the run starts from; prepares the run folder."""
     request, loaded = run.request, run.loaded
     if start.checkpoint is not None:
         loaded.refill(start.checkpoint.path)

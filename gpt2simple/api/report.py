@@ -1,7 +1,4 @@
-"""One report, from the names of runs to the files: reads what the runs recorded and finds their training text.
-
-Knows files and their names; not how a page looks. Loads no weights.
-"""
+"""One report, from the names of runs to the files: reads the records of the runs and finds their training text."""
 
 from __future__ import annotations
 
@@ -36,8 +33,8 @@ class ReportResult:
     """A report that was written.
 
     Attributes:
-        path: the page. json_path: every number of it. pictures: the loss curves of each run as PNG.
-        runs: what the page shows.
+        path: the page. json_path: its data as JSON. pictures: the loss curves of each run as PNG.
+        runs: the data of the page.
     """
 
     path: Path
@@ -46,13 +43,13 @@ class ReportResult:
     runs: tuple[RunReport, ...]
 
     def summary(self) -> str:
-        """Each run's verdict in a few lines, and where the page is."""
+        """Each run's verdict in a few lines, and the paths of the files."""
         parts = [f"{run.name}: {run.verdict.summary()}" for run in self.runs]
         copied = [f"{run.name}: {run.memorisation.summary()}" for run in self.runs if run.memorisation is not None]
         return "\n".join([*parts, *copied, f"Report: {self.path}; numbers: {self.json_path}."])
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """The report as a dictionary for JSON."""
         return {
             "path": str(self.path),
             "pictures": [str(path) for path in self.pictures],
@@ -66,15 +63,15 @@ class ReportResult:
 def write_report(
     run_names: Sequence[str], *, checkpoint_dir: Path, dataset: Any, destination: Path | None
 ) -> ReportResult:
-    """Write a report on some runs: a page, a JSON file and a picture for each run.
+    """Write a report on runs: a page, a JSON file, and a picture for each run.
 
     Args:
-        dataset: what the runs were trained on; None: the encoded copy in the cache, or the sources that they recorded.
-        destination: the page; None: ``report.html`` in the run's folder, or beside the runs where there are several.
-            An earlier report is replaced.
+        dataset: the training text of the runs; None: the encoded copy in the cache, or the sources that they recorded.
+        destination: the page; None: ``report.html`` in the run's folder, or beside the runs if there are several. An
+            existing report is replaced.
 
     Raises:
-        RunError: there is no such run, or it has taken no step. StorageError: the files cannot be written.
+        RunError: there is no such run, or it has no steps yet. StorageError: the files cannot be written.
     """
     if not run_names:
         raise SettingsError("No run was named. Name at least one, such as run1.")
@@ -103,8 +100,8 @@ def _report_on(folder: Path, dataset: Any) -> RunReport:
     run = RunFolder(folder)
     if not run.exists:
         raise RunError(
-            f"{folder} was trained by gpt-2-simple, which records no losses, so there is nothing to report. Fine-tune "
-            "it further with this package to record some."
+            f"{folder} was trained by gpt-2-simple, which records no losses, so there is nothing to report. Continue "
+            "fine-tuning it with this package to record losses."
         )
     try:
         return run_report(folder, run.info, training_text(folder, run.info, dataset))
@@ -113,18 +110,18 @@ def _report_on(folder: Path, dataset: Any) -> RunReport:
 
 
 def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
-    """The text that a run learned from, indexed, with what it held out.
+    """The training text of a run, indexed, with its held-out part.
 
     Args:
-        folder: the run's, which has its tokenizer. dataset: as for ``write_report``.
+        folder: the run's, with its tokenizer. dataset: as for ``write_report``.
 
     Raises:
-        DataError: it cannot be found, or is another text than the run's.
+        DataError: the text cannot be found, or is not the run's.
     """
     described, tokenizer = info.description, Tokenizer.load(folder)
     corpus = _corpus(info, dataset, tokenizer)
     if corpus.fingerprint != described.data_fingerprint:
-        raise DataError("The dataset is not the text that the run learned from. Name that one.")
+        raise DataError("The dataset is not the text that the run was trained on. Give that text.")
     window, n_ctx = described.settings.window, read_config(folder).n_ctx
     parts = prepare_text(corpus, described.text_settings, tokenizer, window, n_ctx=n_ctx).split
     held_out = texts_of(parts.held_out, tokenizer) if parts.held_out is not None else []
@@ -142,4 +139,4 @@ def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer) -> Corpus:
     try:
         return encode_corpus(list(sources), tokenizer, described.text_settings)
     except Gpt2SimpleError as error:
-        raise DataError(f"{error} Give the text as dataset (--dataset).") from error
+        raise DataError(f"{error} Give the training text as dataset (--dataset).") from error

@@ -1,4 +1,4 @@
-"""Saving a trainer to its run folder, when to do so, and restoring it: what a checkpoint holds."""
+"""Saves a trainer to its run folder, decides when to save, and restores it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from gpt2simple.training.trainer import Trainer
 
 
 class Checkpointer(Protocol):
-    """What saves the steps of a run."""
+    """Saves the steps of a run."""
 
     def save(self, state: TrainerState) -> Path | None:
-        """Save the trainer as it is now and return where; it is the best so far where ``best_step`` is ``step``."""
+        """Save the trainer and return the path; the step is the best so far if ``best_step`` equals ``step``."""
 
 
 class RunCheckpointer:
-    """Saves a trainer to a run folder, and keeps the root of the folder at the best step.
+    """Saves a trainer to a run folder, and keeps the best step in the root of the folder.
 
     Args:
-        task: says what is saved. keep: checkpoints, the best and the latest among them.
+        task: selects what is saved. keep: number of checkpoints, including the best and the latest.
     """
 
     def __init__(self, run: RunWriter, loaded: LoadedModel, trainer: Trainer, task: Task, *, keep: int) -> None:
         self._run, self._loaded, self._trainer, self._task, self._keep = run, loaded, trainer, task, keep
 
     def save(self, state: TrainerState) -> Path:
-        """The new checkpoint; those that are neither the best nor recent are removed once it is complete."""
+        """The path of the new checkpoint; afterwards those that are neither the best nor recent are removed."""
         is_best = state.best_step == state.step and state.step > 0
         path = self._run.save(
             state.step,
@@ -56,7 +56,7 @@ class RunCheckpointer:
 
 
 def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:
-    """Give a trainer the moments and counters of a checkpoint (its weights are there already)."""
+    """Restore the moments and counters of a checkpoint; the weights are already loaded."""
     slots = trainer.optimizer.state()
     for name, array in checkpoint.optimizer():
         slots[name].assign(np.reshape(array, slots[name].shape))
@@ -64,13 +64,13 @@ def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:
     return TrainerState.from_json(checkpoint.state["progress"])
 
 
-_SECONDS_BETWEEN_SAVES = 600.0  # beside the saves at the best evaluations
+_SECONDS_BETWEEN_SAVES = 600.0  # in addition to saves at the best evaluations
 
 
 class CheckpointCallback(keras.callbacks.Callback):
     """Decides which steps are saved.
 
-    It runs after the user's callbacks, so that a resumed run also has what they changed, such as the learning rate.
+    It runs after the user's callbacks, so that a checkpoint includes their changes, such as the learning rate.
 
     Args:
         clock: monotonic, in seconds.
@@ -95,7 +95,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._in_step = True
 
     def step_is_complete(self) -> None:
-        """The state and what is in memory agree again; to be called once a step was counted."""
+        """Call this once a step has been counted: state and weights are consistent again."""
         self._in_step = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -116,7 +116,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         return self._clock() - self._saved_at > _SECONDS_BETWEEN_SAVES
 
     def save(self) -> None:
-        """Save the step just made, unless it is saved already."""
+        """Save the last step, unless it is already saved."""
         if self._saved_step == self._state.step:
             return
         path = self._checkpointer.save(self._state)
@@ -125,18 +125,17 @@ class CheckpointCallback(keras.callbacks.Callback):
             self._callback.on_save(self._saved_step, path)
 
     def rescue(self, error: BaseException) -> None:
-        """Save the last complete step before an error ends the run; raises nothing that could hide the error.
+        """Save the last complete step before an error ends the run; never raises, which would hide that error.
 
-        In the middle of a step some weights may be new and others old: what is on the disk already is better then. A
-        disk that refused a checkpoint (``StorageError``) will refuse another.
+        Not in the middle of a step, when only some weights may be updated, nor after a ``StorageError``, which would
+        occur again.
         """
         if self._in_step or isinstance(error, StorageError):
             return
         try:
             self.save()
         except Exception as failure:
-            left = (
-                f"continues from step {self._saved_step}" if self._saved_step else "has no checkpoint to continue from"
-            )
+            saved = self._saved_step
+            left = f"continues from step {saved}" if saved else "has no checkpoint to continue from"
             reason = f"{type(failure).__name__}: {failure}"
             self._callback.on_message(f"Step {self._state.step} could not be saved ({reason}); the run {left}.")

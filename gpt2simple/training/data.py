@@ -1,4 +1,4 @@
-"""The batches of a run: those of every step, and those of an evaluation. Knows no text and no task."""
+"""The batches of a run: for training steps and for evaluations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gpt2simple.data.batches import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What a run trains on and is evaluated on.
+    """The training and evaluation batches of a run.
 
     Attributes:
-        micro_batch: number of a micro-batch since the run began -> inputs, targets, loss mask, each (B, T). A pure
-            function, so that a step number is all there is to a position in the data.
+        micro_batch: number of a micro-batch since the run started -> inputs, targets, loss mask, each (B, T). A pure
+            function, so that the step number alone determines the position in the data.
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.
         held_out: batches of an evaluation; empty: nothing is held out.
@@ -30,21 +30,21 @@ class TrainingData:
     held_out: tuple[Batch, ...]
 
     def epoch(self, step: int) -> float:
-        """Epochs completed after so many optimizer steps."""
+        """Epochs completed after ``step`` optimizer steps."""
         return self.epoch_at(step * self.accumulate)
 
     def step_batches(self, step: int) -> Batch:
-        """The micro-batches of the step after ``step`` optimizer steps, each array (A, B, T)."""
+        """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T)."""
         parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
         inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))
         return inputs.astype(np.int32), targets.astype(np.int32), loss_mask.astype(np.float32)
 
 
 def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
-    """A `tf.data.Dataset` of the steps' batches (A, B, T), made ahead of time while the device computes.
+    """A `tf.data.Dataset` of the steps' batches (A, B, T), prefetched while the device computes.
 
     Args:
-        steps_done: asked whenever reading begins anew, as each `fit` does.
+        steps_done: returns the completed steps; called at the start of each `fit`.
     """
     shape = data.step_batches(0)[0].shape
 
@@ -55,7 +55,7 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
             step += 1
 
     signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
-    # There is nothing to tune, and the end would wait for the tuning thread, which sleeps for up to a minute at a time.
+    # Autotuning has nothing to tune, and its thread, which sleeps for up to a minute, would delay the end.
     options = tf.data.Options()
     options.autotune.enabled = False
     return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)

@@ -1,6 +1,6 @@
-"""Ctrl-C and a polite kill finish the step instead of breaking it.
+"""SIGINT (Ctrl-C) and SIGTERM let the current step finish before training stops.
 
-Python allows handlers on the main thread only; elsewhere nothing is changed. The previous handlers are put back.
+Python allows signal handlers only on the main thread; on others nothing changes. Previous handlers are restored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Set once somebody asked the run to stop."""
+    """True once a signal has requested the run to stop."""
 
     def __init__(self) -> None:
         self.signal_name: str | None = None
@@ -24,7 +24,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """A request that SIGINT or SIGTERM sets; a second SIGINT interrupts at once, as Python does by itself."""
+    """A request that SIGINT or SIGTERM sets; a second SIGINT raises KeyboardInterrupt at once."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

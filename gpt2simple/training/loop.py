@@ -1,9 +1,7 @@
 """The training loop: Keras `fit` with our callbacks, which evaluate, save checkpoints, write samples and stop.
 
-Keras's `fit` drives the steps because users' own Keras callbacks and `tf.distribute` expect it. One `fit` handles
-epochs of equal length only and a run needs several, so callbacks are told of one training, whatever the calls of `fit`.
-The task defines what is learned, a `Checkpointer` saves it, a `TrainingCallback` receives what happens. Knows neither
-files nor text.
+Keras's `fit` runs the steps because users' own Keras callbacks and `tf.distribute` rely on it. The task defines the
+loss, a `Checkpointer` saves checkpoints, and a `TrainingCallback` receives records.
 """
 
 from __future__ import annotations
@@ -28,17 +26,17 @@ from gpt2simple.training.trainer import Trainer
 class CallbackList(keras.callbacks.CallbackList):
     """Keras callbacks of a run that takes several calls of `fit`.
 
-    One `fit` handles epochs of equal length only. The callbacks see a single training: it begins once and ends once,
-    because `EarlyStopping` and its like would start anew with each `fit`.
+    One `fit` handles only epochs of equal length. The callbacks see one training that begins once and ends once;
+    otherwise `EarlyStopping`, for instance, would reset itself with each `fit`.
 
     Args:
         callbacks: in the order in which they are called.
-        trainer: the model. epochs, steps: of the training and of an epoch, as callbacks may ask for them.
+        trainer: the model. epochs, steps: epochs of the training and steps per epoch, for callbacks that read them.
     """
 
     def __init__(self, callbacks: Sequence[Any], trainer: Any, *, epochs: int, steps: int) -> None:
         super().__init__(list(callbacks), add_history=True, model=trainer, verbose=0, epochs=epochs, steps=steps)
-        self._check_timing = False  # else Keras warns of callbacks slower than a step: evaluating is
+        self._check_timing = False  # Keras would warn that callbacks take longer than a step, as evaluations do
         self._has_begun = False
         self._last_logs: Any = None
 
@@ -48,18 +46,18 @@ class CallbackList(keras.callbacks.CallbackList):
             super().on_train_begin(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self._last_logs = logs  # of a `fit`; another may follow
+        self._last_logs = logs  # another `fit` may follow
 
     def end_training(self) -> None:
-        """Let the callbacks know that training has ended."""
+        """Call ``on_train_end`` of the callbacks."""
         super().on_train_end(self._last_logs)
 
 
-_MOST_SKIPPED_IN_A_ROW = 50  # float16 steps whose gradients overflow before the run is given up
+_MOST_SKIPPED_IN_A_ROW = 50  # float16 steps with overflowing gradients, before the run is stopped
 
 
 class LoopCallback(keras.callbacks.Callback):
-    """Turns each finished step into records, and does what the plan says is due."""
+    """Turns each finished step into records, and evaluates, samples and stops according to the plan."""
 
     def __init__(
         self,
@@ -77,15 +75,13 @@ class LoopCallback(keras.callbacks.Callback):
         self._saver, self._callback, self._sample, self._request = saver, callback, sample, request
         self._reason: str | None = None
         self._held_out_loss = math.nan
-        self._skipped_in_a_row = 0
-        self._steps_timed = 0
-        self._seconds_timed = 0.0
-        self._tokens_timed = 0.0
+        self._skipped_in_a_row = self._steps_timed = 0
+        self._seconds_timed = self._tokens_timed = 0.0
         self._resumed_at = time.perf_counter()
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self._state.step == 0 and self._data.held_out:
-            self._evaluate()  # the model before it has learned anything
+            self._evaluate()  # the model before training
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._resumed_at = time.perf_counter()
@@ -100,10 +96,9 @@ class LoopCallback(keras.callbacks.Callback):
         self._saver.step_is_complete()
         self._callback.on_step(self._step_record(logs, seconds))
         if epoch_loss is not None:
-            self._callback.on_epoch(
-                EpochRecord(step=self._state.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
-            )
-        self._do_what_is_due()
+            record = EpochRecord(step=self._state.step, epoch=math.floor(self._epoch), train_loss=epoch_loss)
+            self._callback.on_epoch(record)
+        self._follow_plan()
         self._resumed_at = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -114,7 +109,7 @@ class LoopCallback(keras.callbacks.Callback):
 
     def _add_held_out_loss(self, logs: Any) -> None:
         if logs is not None and self._data.held_out:
-            logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which come after this one
+            logs["val_loss"] = self._held_out_loss  # for the user's callbacks, which run after this one
 
     @property
     def reason(self) -> str:
@@ -135,10 +130,10 @@ class LoopCallback(keras.callbacks.Callback):
             return
         self._saver.save()
         raise TrainingError(
-            f"Step {self._state.step + 1} gave a loss of {float(logs['loss'])} and a gradient of length "
-            f"{float(logs['gradient_norm'])}: not finite. That step was not taken; step {self._state.step} is "
-            "saved. Likely causes: a learning_rate too high, clip_norm 0, or float16. Continue with a lower "
-            'learning_rate, or precision="float32".'
+            f"Step {self._state.step + 1} had a loss of {float(logs['loss'])} and a gradient norm of "
+            f"{float(logs['gradient_norm'])}, which are not finite. The step was skipped; step {self._state.step} is "
+            "saved. Likely causes: a learning_rate that is too high, clip_norm 0, or float16. Continue with a lower "
+            'learning_rate or with precision="float32".'
         )
 
     def _step_record(self, logs: Any, seconds: float) -> StepRecord:
@@ -160,7 +155,7 @@ class LoopCallback(keras.callbacks.Callback):
             tokens_per_second=rate,
         )
 
-    def _do_what_is_due(self) -> None:
+    def _follow_plan(self) -> None:
         step, plan = self._state.step, self._plan
         finished = step == plan.last_step
         if self._data.held_out and (finished or plan.evaluates_at(step)):
@@ -209,27 +204,27 @@ def train(
     """Train from ``state.step`` to the end of the plan and return why it ended.
 
     Args:
-        trainer: compiled, its variables and optimizer as they were at ``state.step``.
-        data, plan: what to train on, how often to do what. state: updated in place.
+        trainer: compiled, with variables and optimizer in their state at ``state.step``.
+        data, plan: the batches and the schedule of the run. state: updated in place.
         checkpointer, callback: receive checkpoints and records.
         keras_callbacks: the user's, of tf_keras. A Keras epoch lasts from one evaluation to the next, counted from the
-            beginning of the run.
-        sample: step -> what the model writes; None: nothing is written.
-        clock: monotonic seconds, for the saves between evaluations.
+            start of the run.
+        sample: step -> generated text; None: no samples.
+        clock: monotonic time in seconds, for saves between evaluations.
 
     Returns:
         "finished", "patience", "interrupted" or "callback".
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, or the device's memory does not suffice.
-        Whatever a callback raises, as it is. The last complete step has been saved before.
+        TrainingError: the loss or a gradient is not finite, or the device has too little memory.
+        Exceptions of callbacks propagate unchanged. The last complete step is saved first.
     """
     with stop_on_signals() as request:
         saver = CheckpointCallback(plan, state, checkpointer, callback, clock)
         loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
-        with _memory_errors_in_words(), _rescuing(saver, request):
+        with _explained_memory_errors(), _rescuing(saver, request):
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
-            saver.save()  # where a callback revoked the request to stop
+            saver.save()  # in case a callback revoked the request to stop
     return loop.reason
 
 
@@ -255,7 +250,7 @@ def _fit(trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerSta
 
 @contextlib.contextmanager
 def _rescuing(saver: CheckpointCallback, request: StopRequest) -> Iterator[None]:
-    """Save the last complete step before an error propagates, except at a second Ctrl-C."""
+    """Save the last complete step before an error propagates, except on a second Ctrl-C."""
     try:
         yield
     except BaseException as error:
@@ -265,11 +260,11 @@ def _rescuing(saver: CheckpointCallback, request: StopRequest) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def _memory_errors_in_words() -> Iterator[None]:
+def _explained_memory_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
-            "The device's memory does not suffice for this training step. Lower batch_size or window, set "
+            "The device has too little memory for this training step. Lower batch_size or window, set "
             "gradient_checkpointing=True, or choose a smaller model_name; the run continues from its last checkpoint."
         ) from error

@@ -1,6 +1,6 @@
-"""What a training step will take, in bytes and seconds, before it is begun.
+"""Estimates of the memory and time of a training step.
 
-Counts what `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/). Computes no tensors.
+Counts the tensors that `network` and `optimizer` keep; calibrated against measured peaks (benchmarks/).
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
-_PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of it are its mapped files), graphs and what XLA compiled
-_GAPS = 1.06  # of tensors: TensorFlow's allocator held 2.34 GB where 2.20 GB were asked for
-_MARGIN = 0.9  # share of the free memory that a run may plan with
-_EFFICIENCY = 0.65  # share of the speed of a large matrix product that a step reaches
+_PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
+_GAPS = 1.06  # allocator overhead: TensorFlow held 2.34 GB for tensors of 2.20 GB
+_MARGIN = 0.9  # usable share of the free memory
+_EFFICIENCY = 0.65  # speed of a step relative to a large matrix product
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Peak bytes of a step, and what they are for.
+    """Peak bytes of a step by purpose.
 
-    Activations are highest when the loss is computed, gradients when the last block's is done: not at the same time.
+    Activations peak when the loss is computed, gradients at the end of the backward pass: not at the same time.
     """
 
     weights: int
@@ -41,15 +41,15 @@ def estimate_memory(
 
     Args:
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
-        gradient_checkpointing: whether blocks are computed twice.
+        gradient_checkpointing: whether activations of blocks are recomputed.
     """
     rows, width = settings.batch_size * window, config.n_embd
     parameters, embedding = config.parameters, config.n_vocab * width
     matrices = parameters - embedding
-    # Per row of a block: its float32 input and middle; two norms, queries, keys, values and the mix, 2 x 4 in the MLP.
+    # Per row of a block: float32 input and middle; two norms, queries, keys, values, attention, 2 x 4 in the MLP.
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
-    # Logits and their gradient, some rows of it in float32 twice, and the head's matrix where it is a copy.
+    # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
     head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
@@ -63,26 +63,26 @@ def estimate_memory(
 def choose_gradient_checkpointing(
     config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
 ) -> tuple[bool, str | None]:
-    """Whether to recompute activations, and a message for the user where memory decides or will not suffice.
+    """Whether to recompute activations, and a message if memory decides this or is insufficient.
 
     Args:
-        free: bytes available; None: unknown (a GPU), nothing is predicted.
+        free: bytes available; None: unknown (a GPU), without prediction.
     """
     plain = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=False).total
     saving = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=True).total
-    asked = settings.gradient_checkpointing
-    gradient_checkpointing = asked if asked is not None else free is not None and plain > _MARGIN * free
+    requested = settings.gradient_checkpointing
+    gradient_checkpointing = requested if requested is not None else free is not None and plain > _MARGIN * free
     needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
         more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
         return gradient_checkpointing, (
-            f"Training will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; it may be stopped by "
-            f"the system. To need less: a smaller batch_size, a shorter window{more}, or a smaller model_name."
+            f"Training will need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; the system may "
+            f"stop it. To reduce memory: a smaller batch_size, a shorter window{more}, or a smaller model_name."
         )
-    if gradient_checkpointing and asked is None:
+    if gradient_checkpointing and requested is None:
         return True, (
-            f"Gradient checkpointing is on: without it about {plain / 1e9:.1f} GB would be needed, "
-            f"with it {saving / 1e9:.1f} GB."
+            f"Gradient checkpointing is on: training needs about {saving / 1e9:.1f} GB with it, "
+            f"{plain / 1e9:.1f} GB without it."
         )
     return gradient_checkpointing, None
 
@@ -90,12 +90,12 @@ def choose_gradient_checkpointing(
 def estimate_seconds_per_step(
     config: ModelConfig, settings: FinetuneSettings, window: int, product_rate: float
 ) -> float:
-    """Seconds that an optimizer step will take.
+    """Estimated seconds per optimizer step.
 
     Args:
         product_rate: floating-point operations per second of a large matrix product on this device.
     """
     tokens = settings.batch_size * settings.accumulate_gradients * window
     multiplied = config.parameters - config.n_ctx * config.n_embd
-    attention = config.n_layer * window * config.n_embd  # half of the square
+    attention = config.n_layer * window * config.n_embd  # half of the square: causal
     return tokens * 6.0 * (multiplied + attention) / (product_rate * _EFFICIENCY)

@@ -1,8 +1,8 @@
-"""Adam, AdamW and SGD over variables by canonical name, in few passes over memory, and the learning rate's schedule.
+"""Adam, AdamW and SGD over variables by canonical name, and the learning-rate schedule.
 
-For 124 M parameters the update is limited by memory. Gradients arrive in the dtype of the matrix products, and XLA does
-the rest in one pass, in place: unscale, clip, decay, moments, weight. The arithmetic, including where epsilon is added,
-is that of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019), with which losses agree step by step.
+The update is limited by memory bandwidth. Gradients arrive in the dtype of the matrix products, and XLA does the rest
+in place, in one pass: unscale, clip, decay, moments, weight. The arithmetic, including where epsilon is added, is that
+of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019); losses agree with it step by step.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gpt2simple.gpt2.network.xla import xla_compiled
 
 
 class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then a constant rate, or one that falls to 0 at the last step.
+    """A linear warm-up, then a constant rate or a decay to 0 at the last step.
 
     Args:
         peak: highest rate.
-        warmup_steps: steps of warm-up; the first step already has ``peak / warmup_steps``.
-        shape: of the fall: "constant", "linear" or "cosine".
+        warmup_steps: steps of warm-up; the first step has ``peak / warmup_steps``.
+        shape: "constant", or the shape of the decay: "linear" or "cosine".
         last_step: where linear and cosine reach 0; None for constant.
     """
 
@@ -34,7 +34,7 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.without_warm_up(step) * self.warm_up(step)
 
     def without_warm_up(self, step: Tensor) -> Tensor:
-        """The rate as if there were no warm-up: what callbacks see and change."""
+        """The rate without warm-up, which callbacks see and change."""
         return self.peak * self._decay(tf.cast(step, tf.float32))
 
     def warm_up(self, step: Tensor) -> Tensor:
@@ -55,9 +55,9 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
 class LearningRate:
     """A schedule times a factor that callbacks change by assigning another rate.
 
-    ``variable`` is what callbacks read and assign: the rate of the last step as if there were no warm-up. The ratio of
-    the assigned value to the previous one is a factor from then on, so that a schedule keeps its shape; and a rate
-    assigned during the warm-up is not mistaken for several times that of so early a step.
+    Callbacks read and assign ``variable``, the rate of the last step without warm-up. The factor is multiplied by the
+    ratio of the assigned value to the previous one, so that the schedule keeps its shape. Warm-up is excluded because a
+    rate assigned during it would otherwise be compared with the much lower rate of that step.
 
     Args:
         schedule: the rate without callbacks.
@@ -67,10 +67,12 @@ class LearningRate:
         self._schedule = schedule
         self._factor = tf.Variable(1.0, trainable=False, name="rate_factor")
         self.variable = tf.Variable(schedule.without_warm_up(0), trainable=False, name="learning_rate")
-        self._expected = tf.Variable(self.variable, trainable=False, name="expected_rate")  # what was last set here
+        self._expected = tf.Variable(
+            self.variable, trainable=False, name="expected_rate"
+        )  # the last value set by this class
 
     def factor(self) -> Tensor:
-        """What callbacks have multiplied the schedule by so far, float32 scalar: part of a checkpoint."""
+        """The factor by which callbacks have changed the schedule, float32 scalar; part of a checkpoint."""
         return self._factor * tf.where(self._expected > 0.0, self.variable / self._expected, 1.0)
 
     def at(self, step: Tensor) -> Tensor:
@@ -78,14 +80,14 @@ class LearningRate:
         return self._without_warm_up(step) * self._schedule.warm_up(step)
 
     def advance(self, step: Tensor) -> Tensor:
-        """The same for a step that is being made: what callbacks assigned before it becomes part of the factor."""
+        """As ``at``, for the step in progress: rates assigned by callbacks before it become part of the factor."""
         rate, visible = self.at(step), self._without_warm_up(step)
         self._factor.assign(self.factor())
         self._set(visible)
         return rate
 
     def restore(self, step: int, factor: float) -> None:
-        """Take the state after ``step`` completed steps with this factor."""
+        """Set the state after ``step`` completed steps with this factor."""
         self._factor.assign(factor)
         self._set(self._schedule.without_warm_up(tf.maximum(step - 1, 0)) * factor)
 
@@ -107,8 +109,8 @@ class FusedOptimizer(keras.optimizers.Optimizer):
     Args:
         variables: the variables to train.
         kind: "adamw", "adam" or "sgd".
-        rate: the learning rate, by steps.
-        weight_decay: for adamw, per unit of learning rate, on matrices only.
+        rate: the learning rate.
+        weight_decay: for adamw, times the learning rate, on matrices only.
         clip_norm: largest global gradient norm (L2); 0: no clipping.
     """
 
@@ -131,7 +133,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Variable:
-        """What callbacks read and assign; see `LearningRate`."""
+        """The variable that callbacks read and assign; see `LearningRate`."""
         return self.rate.variable
 
     @learning_rate.setter
@@ -139,7 +141,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         self.rate.variable.assign(rate)
 
     def state(self) -> dict[str, Variable]:
-        """The moments by name, such as ``m/wte.weight``: what a checkpoint holds besides ``iterations``."""
+        """The moments by name, such as ``m/wte.weight``; with ``iterations``, the optimizer state of a checkpoint."""
         return {
             f"{slot}/{name}": variable
             for name, slots in self._slots.items()
@@ -150,8 +152,8 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         """Update every variable once, unless a gradient is not finite.
 
         Args:
-            gradients: by canonical name, in the shape of the variable; biases may be [F] where it is [1, F].
-            scale: float32 scalar that the gradients were multiplied by.
+            gradients: by canonical name, in the shape of the variable; biases may be [F] if the variable is [1, F].
+            scale: float32 scalar by which the gradients were multiplied.
 
         Returns:
             Global norm (L2) of the gradients before clipping, and whether it was finite (so the update was made).
@@ -176,7 +178,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         correction_2 = -tf.math.expm1(count * math.log(_BETA_2))
         previous: list[Tensor] = []
         for name, gradient in gradients.items():
-            # One variable after the other: at once the executor would hold new values of all before it stores any.
+            # One variable after another; otherwise the executor would hold the new values of all at once.
             with tf.control_dependencies(previous):
                 gradient = tf.reshape(gradient, self._trained[name].shape)
             previous = [self._update(name, gradient, factor, rate, correction_1, correction_2)]
@@ -186,7 +188,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
     def _update(
         self, name: str, gradient: Tensor, factor: Tensor, rate: Tensor, *corrections: Tensor
     ) -> Tensor | tf.Operation:
-        """Store a variable's new values in place; returns the operation that does it."""
+        """The operation that updates a variable in place."""
         variable, slots = self._trained[name], self._slots[name]
         if not slots:
             return variable.assign_sub(rate * _scaled(gradient, factor), read_value=False)
@@ -196,7 +198,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
 
 @xla_compiled
 def _sum_of_squares(gradient: Tensor) -> Tensor:
-    # Rows first, as products with ones: XLA's plain sum over everything takes five times as long on a CPU.
+    # Rows first, as products with ones: a plain sum in XLA takes five times as long on a CPU.
     rows = tf.reshape(tf.square(tf.cast(gradient, tf.float32)), [-1, gradient.shape[-1]])  # (in, out) or (1, F)
     return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]])))
 
@@ -218,9 +220,9 @@ def _update_adam(
     correction_1: Tensor,
     correction_2: Tensor,
 ) -> Tensor:
-    """A step of Adam after weight decay by the share ``decay``; XLA writes to the memory of the variables directly.
+    """A step of Adam after weight decay by the fraction ``decay``; XLA updates the variables in place.
 
-    Variables and gradient are of one shape; everything else is a float32 scalar.
+    Variables and gradient have the same shape; everything else is a float32 scalar.
     """
     g = tf.cast(gradient, tf.float32) * factor
     new_m = _BETA_1 * m + (1.0 - _BETA_1) * g

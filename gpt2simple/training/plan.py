@@ -1,4 +1,4 @@
-"""How often a run evaluates, saves and samples, and when it ends: settings as numbers of steps."""
+"""How often a run evaluates, saves and samples, and when it ends, in steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from gpt2simple.settings import FinetuneSettings
 
-HELD_OUT_ROWS = 64  # at most, per evaluation during training; more would cost more time than they tell
+HELD_OUT_ROWS = 64  # at most, per evaluation during training; more would cost more time than they are worth
 _EVALUATIONS_PER_EPOCH = 4
 _FEWEST_STEPS_BETWEEN_EVALUATIONS = 10
 _MOST_STEPS_BETWEEN_EVALUATIONS = 200
@@ -17,7 +17,7 @@ _MOST_STEPS_BETWEEN_EVALUATIONS = 200
 _TRAINED_PER_EVALUATED = 4
 _STEPS_WITHOUT_HELD_OUT = 100
 _SAMPLE_EVERY = 100
-ENDLESS = 1_000_000_000  # steps: more than anybody waits for
+ENDLESS = 1_000_000_000  # steps: more than any run takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class StepPlan:
     """Numbers of optimizer steps.
 
     Attributes:
-        last_step: where the run ends; None: when held-out loss has stopped falling.
-        eval_every: steps between evaluations; a fraction where each epoch ends in one, see ``next_evaluation``.
+        last_step: where the run ends; None: when held-out loss stops falling.
+        eval_every: steps between evaluations; a fraction if each epoch ends in one, see ``next_evaluation``.
         save_every, sample_every: intervals; save_every None: at evaluations; sample_every 0: never.
-        patience: evaluations without improvement before a run without an end stops.
-        steps_per_epoch: rows of an epoch divided by the rows of a step; not always whole.
+        patience: evaluations without improvement before a run without ``last_step`` stops.
+        steps_per_epoch: rows of an epoch divided by the rows of a step; may be fractional.
     """
 
     last_step: int | None
@@ -41,13 +41,13 @@ class StepPlan:
 
     @property
     def endless(self) -> bool:
-        """Whether only the user ends the run."""
+        """Whether the run continues until the user stops it."""
         return self.last_step is not None and self.last_step >= ENDLESS
 
     def next_evaluation(self, step: int) -> int:
         """The first step after ``step`` that ends in an evaluation.
 
-        With ``eval_every`` 5/2 (five rows, two in a step) these are 3, 5, 8, 10: where an epoch has just ended.
+        With ``eval_every`` 5/2 (five rows, two per step) these are 3, 5, 8, 10: each just after an epoch ended.
         """
         every = Fraction(self.eval_every)
         return math.ceil((step // every + 1) * every)
@@ -61,7 +61,7 @@ class StepPlan:
         return min(math.floor(step / Fraction(self.eval_every)), step)
 
     def keras_epochs(self, step: int) -> Iterator[tuple[int, int]]:
-        """The steps from one evaluation to the next, from ``step`` to the end of the run: (steps, how many times)."""
+        """The Keras epochs from ``step`` to the end of the run, as (steps per epoch, number of such epochs)."""
         end = ENDLESS if self.last_step is None else self.last_step
         while step < end:
             length = min(self.next_evaluation(step), end) - step
@@ -75,7 +75,7 @@ def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: i
 
     Args:
         settings: of the run.
-        rows_per_epoch: rows of batches (windows of a text) in one pass over the training data.
+        rows_per_epoch: rows of batches (windows of a text) per epoch.
         held_out_rows: rows of one evaluation; 0: nothing is held out.
     """
     per_step = settings.batch_size * settings.accumulate_gradients

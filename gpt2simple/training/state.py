@@ -1,7 +1,4 @@
-"""The running figures of a run: smoothed loss, best step, patience, epochs; what a checkpoint saves of them.
-
-Plain Python over numbers: knows no TensorFlow, no files and no task.
-"""
+"""The state of a run: smoothed loss, best step, patience and epochs, as plain numbers that checkpoints save."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from gpt2simple.runs.records import Figures
 
 _SMOOTHING = 0.99  # per step; gpt-2-simple's printed average
 
-# The names under which checkpoints have always stored two of the fields.
+# Two fields have other names in checkpoints.
 _STORED_NAMES = {"evaluations": "looks", "evaluations_since_best": "looks_since_best"}
 
 
 @dataclass
 class TrainerState:
-    """How far a run is. All of it is saved, so that a resumed run prints and decides as an uninterrupted one would."""
+    """The progress of a run. All of it is saved, so that a resumed run continues exactly like an uninterrupted one."""
 
     step: int = 0
     tokens: int = 0  # target tokens
@@ -29,7 +26,7 @@ class TrainerState:
     epoch_nats: float = 0.0
     epoch_tokens: float = 0.0
     best_step: int | None = None
-    best: dict[str, float] = field(default_factory=dict)  # the figures at the best step; "loss" among them
+    best: dict[str, float] = field(default_factory=dict)  # the metrics at the best step, including "loss"
     evaluations: int = 0
     evaluations_since_best: int = 0
 
@@ -49,15 +46,15 @@ class TrainerState:
         self.epoch_tokens += tokens
 
     def end_epoch(self) -> float:
-        """Mean loss of the epoch just completed, nats per target; the next one starts from nothing."""
+        """Mean loss of the completed epoch, nats per target; resets the sums for the next."""
         loss = self.epoch_nats / self.epoch_tokens
         self.epoch_nats = self.epoch_tokens = 0.0
         return loss
 
     def add_evaluation(self, figures: Figures) -> bool:
-        """Count one evaluation; true where it is the best so far."""
+        """Count one evaluation; true if it is the best so far."""
         self.evaluations += 1
-        if self.best and not figures.loss < self.best["loss"]:  # not: a nan is never the best
+        if self.best and not figures.loss < self.best["loss"]:  # `not`, so that a nan is never the best
             self.evaluations_since_best += 1
             return False
         self.best, self.best_step = figures.best(), self.step

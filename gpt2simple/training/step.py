@@ -1,6 +1,6 @@
 """The gradients of one optimizer step, over one or more micro-batches, and the sums of an evaluation.
 
-What the hidden states are used for is up to the task. Knows no file and no text.
+The task computes the loss from the hidden states.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ class ModelStep:
     """Computes the gradients of a step, and an evaluation, for one model.
 
     Args:
-        variables: all of the model's, by canonical name.
-        trained: names of those to train.
-        config: of the model.
-        dtype: of the matrix products.
-        dropout_rate: 0 to 0.9.
-        seed: of the dropout masks.
-        gradient_checkpointing: whether blocks are computed twice to save memory.
-        task: what the states are trained for.
+        variables: all variables of the model, by canonical name. trained: names of those to train.
+        config: of the model. dtype: of the matrix products. task: computes the loss.
+        dropout_rate: 0 to 0.9. seed: of the dropout masks.
+        gradient_checkpointing: whether activations of blocks are recomputed to save memory.
     """
 
     def __init__(
@@ -40,8 +36,7 @@ class ModelStep:
         seed: int,
         gradient_checkpointing: bool,
     ) -> None:
-        self._variables = dict(variables)
-        self._trained = trained
+        self._variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
         self._gradient_checkpointing = gradient_checkpointing
@@ -98,7 +93,7 @@ class ModelStep:
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
-        if "wte.weight" in of_head:  # may end in padding; as a slice of the first rows it shares the memory
+        if "wte.weight" in of_head:  # may end in padding; a slice of the first rows shares its memory
             sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self._variables["wte.weight"].shape)  # (V, E)
         return nats, sums
 
@@ -109,7 +104,7 @@ def _flat_shape(variable: Variable) -> tuple[int, ...]:
 
 
 def _sum(of_blocks: Tensor | None, of_head: Tensor | None) -> Tensor:
-    """The two gradients of a weight added; that of an embedding's rows arrives as IndexedSlices."""
+    """The sum of the two gradients of a weight; that of embedding rows is an IndexedSlices."""
     if isinstance(of_blocks, tf.IndexedSlices):
         if of_head is None:
             return tf.convert_to_tensor(of_blocks)
@@ -122,10 +117,10 @@ def _sum(of_blocks: Tensor | None, of_head: Tensor | None) -> Tensor:
 
 
 def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
-    """An array [V, E] with values [N, E] added to its rows [N]: those of one row in float32, then rounded once.
+    """An array [V, E] with values [N, E] added to its rows [N], summed in float32 and rounded once.
 
-    TensorFlow writes the changed rows to the array itself, which nobody else uses; every other way takes another array
-    of this size, when memory is fullest.
+    TensorFlow updates the array in place, as it has no other use; other ways need a second array of this size, when
+    memory use is at its peak.
     """
     changed, indices = tf.unique(rows)  # (U,), (N,)
     sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), indices, tf.size(changed))  # (U, E)
@@ -134,6 +129,6 @@ def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
 
 
 def _add_to_rows_in_xla(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
-    """The same within XLA, which has no `unique`."""
+    """As ``_add_to_rows``, for XLA, which has no `unique`."""
     sums = tf.tensor_scatter_nd_add(tf.cast(dense, tf.float32), rows[:, None], tf.cast(values, tf.float32))  # (V, E)
     return tf.cast(sums, dense.dtype)

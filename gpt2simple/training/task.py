@@ -1,9 +1,9 @@
-"""What a run learns: the seam between the training loop and the tasks. Language modelling is the first one.
+"""The interface between the training loop and its tasks, and the first task, language modelling.
 
-A task turns GPT-2's last hidden states into a loss, sums up an evaluation, and says what is saved beside the body. The
-loop, the checkpoints and the callbacks ask the task and never which task it is; a new task is a class with these
-methods. Every batch is inputs, targets and a loss mask of one shape, whatever the task: a classifier, for instance, has
-its label as the target of a text's last token, and a mask that is 1 there alone.
+A task turns GPT-2's last hidden states into a loss, computes the metrics of an evaluation, and selects what is saved.
+The loop, checkpoints and callbacks work with any task; a new task is a class with these methods. For every task a batch
+consists of inputs, targets and a loss mask of one shape: a classifier, for instance, has its label as the target of a
+text's last token, and a mask that is 1 only there.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Variables = Mapping[str, Variable]
 
 
 class Rows(NamedTuple):
-    """The N = B*T rows of a batch, as the head sees them.
+    """The N = B*T rows of a batch, as input of the head.
 
     Attributes:
-        states: (N, E), the body's last hidden states.
+        states: (N, E), the last hidden states of the body.
         targets: int32 (N,). loss_mask: float32 (N,), 1 where a target counts.
     """
 
@@ -45,12 +45,12 @@ class Rows(NamedTuple):
 
 
 class HeadGradients(NamedTuple):
-    """The loss of a micro-batch and its gradients, as far as the head knows them.
+    """The loss of a micro-batch and the gradients that the head computes.
 
     Attributes:
         nats: float32 scalar, summed over the targets and not scaled.
-        states: (N, E), for the body.
-        weights: by canonical name, of the head's own weights; that of the tied embedding may end in rows of padding.
+        states: (N, E), gradient for the body.
+        weights: gradients of the head's weights by canonical name; the tied embedding's may end in rows of padding.
     """
 
     nats: Tensor
@@ -59,7 +59,7 @@ class HeadGradients(NamedTuple):
 
 
 class Task(Protocol):
-    """What the training loop, checkpoints and evaluations ask of a task."""
+    """The methods of a task that training, checkpoints and evaluations use."""
 
     def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """The summed loss of a micro-batch and the gradients of ``scale`` times it.
@@ -68,27 +68,27 @@ class Task(Protocol):
             variables: all weights, body and head, by canonical name.
             rows: of the micro-batch.
             scale: float32 scalar.
-            trained: names of the weights whose gradients are wanted.
+            trained: names of the weights whose gradients are needed.
         """
 
     def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
-        """The sums that ``figures`` is made of, for one batch: float32 (K,). Arguments as ``gradients``."""
+        """The sums over one batch that ``figures`` needs, float32 (K,). Arguments as for ``gradients``."""
 
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> Figures:
-        """The figures of an evaluation: ``sums`` (K,) over all ``batches``."""
+        """The metrics of an evaluation from the ``sums`` (K,) over all ``batches``."""
 
     def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
-        """Body and head as transformers names them, read one at a time."""
+        """Body and head with the names of transformers, read one at a time."""
 
     def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
-        """The files beside the weights by name, with which other tools open the folder as a model."""
+        """The other files that make the folder a model for other tools, by name."""
 
 
 class LanguageModeling:
-    """The next token, through the head that is tied to the embedding.
+    """Next-token prediction with the head tied to the embedding.
 
     Args:
-        byte_lengths: bytes of text that each token spells, int (V,); for bits per byte.
+        byte_lengths: bytes of text per token, int (V,); for bits per byte.
     """
 
     def __init__(self, byte_lengths: np.ndarray) -> None:
@@ -105,7 +105,7 @@ class LanguageModeling:
         return HeadGradients(nats, d_states, {} if d_embedding is None else {"wte.weight": d_embedding})
 
     def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
-        """The cross-entropy in nats, the head in float32 whatever the precision of the body: float32 (1,)."""
+        """The cross-entropy in nats, float32 (1,); the head is computed in float32 in every precision."""
         matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
         return summed_loss(tf.cast(rows.states, tf.float32), matrix, rows.targets, rows.loss_mask)[None]
 

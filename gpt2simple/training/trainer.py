@@ -1,4 +1,4 @@
-"""The Keras model that `fit` trains: the variables of a `TFGPT2LMHeadModel` with a train step of our own."""
+"""The Keras model that `fit` trains: the variables of a `TFGPT2LMHeadModel` with a custom train step."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _GROWTH_STEPS = 2000
 
 
 class Trainer(keras.Model):
-    """Trains and evaluates; Keras's `fit` drives it.
+    """Trains and evaluates; Keras's `fit` calls it.
 
     Args:
-        language_model: the `TFGPT2LMHeadModel` whose variables change.
-        step: computes the gradients of its weights. task: what is learned.
+        language_model: the `TFGPT2LMHeadModel` to train.
+        step: computes the gradients of its weights. task: defines the loss.
         scales_loss: whether gradients may overflow, as in float16.
     """
 
@@ -36,16 +36,16 @@ class Trainer(keras.Model):
         self.scales_loss = scales_loss
         self._step, self._task = step, task
         self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scales_loss else 1.0, trainable=False, name="loss_scale")
-        # 64 bits: TensorFlow places variables of 32-bit integers on the host, where XLA cannot use them on a GPU.
+        # 64 bits: TensorFlow places 32-bit integer variables on the host, where XLA on a GPU cannot use them.
         self.good_steps = tf.Variable(0, trainable=False, name="good_steps", dtype=tf.int64)
 
     @property
     def metrics(self) -> list[Any]:
-        return []  # the step's own figures are exact; Keras's running means would only blur them
+        return []  # the step returns exact figures; Keras would average them
 
-    @tf.autograph.experimental.do_not_convert  # no Python branches on tensors, and to convert it all takes seconds
+    @tf.autograph.experimental.do_not_convert  # no branch depends on tensors, and conversion takes seconds
     def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-        """One optimizer step on inputs, targets, loss mask [A, B, T]; its figures, for callbacks."""
+        """One optimizer step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
         rate = optimizer.rate_of_next_step()
         nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)
@@ -69,7 +69,7 @@ class Trainer(keras.Model):
         self.good_steps.assign(tf.where(grown, tf.zeros_like(good), good))
 
     def counters(self) -> dict[str, Any]:
-        """The numbers beside weights and moments that a checkpoint needs."""
+        """The numbers that a checkpoint needs in addition to weights and moments."""
         return {
             "iterations": int(self.optimizer.iterations.numpy()),
             "loss_scale": float(self.loss_scale.numpy()),
@@ -78,18 +78,18 @@ class Trainer(keras.Model):
         }
 
     def set_counters(self, values: dict[str, Any]) -> None:
-        """Take back what ``counters`` gave."""
+        """Restore the values of ``counters``."""
         self.optimizer.iterations.assign(values["iterations"])
         self.loss_scale.assign(values["loss_scale"])
         self.good_steps.assign(values["good_steps"])
-        self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # runs of 2026-11-21 lack it
+        self.optimizer.rate.restore(values["iterations"], values.get("rate_factor", 1.0))  # missing before 2026-11-22
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """Logits of the language model, for user callbacks that ask the model something."""
+        """Logits of the language model, for user callbacks that call the model."""
         return self.language_model(inputs, training=training).logits
 
     def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
-        """The task's figures on held-out batches, with the weights as they are now."""
+        """The task's metrics on held-out batches, with the current weights."""
         sums = [self._sums_of_batch(*map(tf.constant, batch)).numpy() for batch in batches]  # (K,) each
         return self._task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 
@@ -115,11 +115,11 @@ def build_trainer(
     """A compiled trainer at step 0, its moments zero.
 
     Args:
-        model: the `TFGPT2LMHeadModel`. variables: its variables by canonical name. task: what is learned.
-        dtype: of the matrix products.
-        seed: of the dropout masks. last_step: where the learning rate's schedule ends, or None.
-        gradient_checkpointing: whether blocks are computed twice to save memory.
-        compile_whole_step: whether XLA compiles the step as one; see `devices.compiles_whole_step`.
+        model: the `TFGPT2LMHeadModel`. variables: its variables by canonical name. task: defines the loss.
+        dtype: of the matrix products. seed: of the dropout masks.
+        last_step: where the learning-rate schedule ends, or None.
+        gradient_checkpointing: whether activations of blocks are recomputed to save memory.
+        compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
     step = ModelStep(
@@ -143,7 +143,7 @@ def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settin
     """The canonical names of the weights that these settings train.
 
     Raises:
-        SettingsError: more layers are to be trained than there are.
+        SettingsError: the model has fewer layers than are to be trained.
     """
     names = frozenset(variables)
     if settings.only_train_transformer_layers:
@@ -153,7 +153,7 @@ def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settin
         return names
     if count > config.n_layer:
         raise SettingsError(
-            f"train_last_n_layers is {count}; this model has {config.n_layer} layers. Give up to {config.n_layer}."
+            f"train_last_n_layers is {count}; this model has {config.n_layer} layers. Give at most {config.n_layer}."
         )
     last = tuple(f"h.{number}." for number in range(config.n_layer - count, config.n_layer))
     return frozenset(name for name in names if name.startswith((*last, "ln_f.")))

@@ -57,18 +57,18 @@ def test_a_text_of_its_own_that_a_run_held_out_is_what_is_measured(place: Path) 
 
 def test_a_part_of_another_text_or_of_another_division_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"not the text that the run learned from, .* measure the whole .* part=\"all\""
+        DataError, match=r"not the text that the run was trained on, .* evaluate all of this .* part=\"all\""
     ):
         evaluate("other.txt", "third", "held_out")
     with pytest.raises(
-        RunError, match=r"held out with validation_split=0\.3, and this call gives 0\.1: .* Leave validation_split out"
+        RunError, match=r"trained with validation_split=0\.3, and this call gives 0\.1: .* Leave validation_split out"
     ):
         evaluate("text.txt", "third", "train", validation_split=0.1)
-    with pytest.raises(RunError, match=r"held out with validation_file='other\.txt', .* gives None: .* Leave validati"):
+    with pytest.raises(RunError, match=r"trained with validation_file='other\.txt', .* gives None: .* Leave validati"):
         evaluate("text.txt", "own", "held_out", validation_file=None)
-    with pytest.raises(DataError, match=r"not the text that the run held out.* Give it that one"):
+    with pytest.raises(DataError, match=r"not the text that the run held out.* Give that text"):
         evaluate("text.txt", "own", "held_out", validation_file="text.txt")
-    with pytest.raises(RunError, match=r"held out with validation_file=None, .* gives 'other\.txt'"):
+    with pytest.raises(RunError, match=r"trained with validation_file=None, .* gives 'other\.txt'"):
         evaluate("text.txt", "third", "held_out", validation_file="other.txt")
 
 

@@ -159,7 +159,7 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
 
     with pytest.raises(RunError, match=r"There is no run 'nope' in checkpoint\. The runs there: run1\."):
         gpt2simple.generate(run_name="nope")
-    with pytest.raises(SettingsError, match=r"run_name is 'run1' and model_name is '124M'; give the one whose"):
+    with pytest.raises(SettingsError, match=r"run_name is 'run1' and model_name is '124M'; give only the one whose"):
         gpt2simple.generate(run_name="run1", model_name="124M")
     with pytest.raises(SettingsError, match=r"generate\(\) has no setting named 'temperatur'\. Did you mean temp"):
         gpt2simple.generate(temperatur=1)
@@ -171,7 +171,7 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
         gpt2simple.load_gpt2(session, checkpoint="latest")
         gpt2simple.load_gpt2(session, model_name="124M")
         assert session.generate("The ", length=6, temperature=0) == base
-        with pytest.raises(SettingsError, match=r"give the one whose weights are to be loaded"):
+        with pytest.raises(SettingsError, match=r"give only the one whose weights to load"):
             gpt2simple.load_gpt2(session, run_name="run1", model_name="124M")
     of_model = gpt2simple.generate(
         model_name="124M", checkpoint="best", prefix="The ", length=6, temperature=0, return_as_list=True

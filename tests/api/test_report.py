@@ -159,7 +159,7 @@ def test_a_text_that_is_gone_is_said_to_be_so_and_can_be_given(tmp_path, over, t
     assert run.memorisation.is_memorised
     kept.write_text(sample_text(100, seed=1))
     (run,) = report(tmp_path, "over", dataset=str(kept)).runs
-    assert "is not the text that the run learned from" in run.missing
+    assert "is not the text that the run was trained on" in run.missing
 
 
 def test_what_cannot_be_reported_says_why(tmp_path, over):

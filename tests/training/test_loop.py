@@ -191,9 +191,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
     trainer, variables = small_trainer(FAST, config=ONE_LAYER)
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
-        r"Step 4 gave a loss of nan and a gradient of length nan: not finite\. That step was not taken; step 3 is "
-        r"saved\. Likely causes: a learning_rate too high, clip_norm 0, or float16\. Continue with a lower "
-        r'learning_rate, or precision="float32"\.'
+        r"Step 4 had a loss of nan and a gradient norm of nan, which are not finite\. The step was skipped; step 3 is "
+        r"saved\. Likely causes: a learning_rate that is too high, clip_norm 0, or float16\. Continue with a lower "
+        r'learning_rate or with precision="float32"\.'
     )
     outcome = run_small(
         plan_of(last_step=20, eval_every=10), data_of(micro_batch=batch), trainer=(trainer, variables),
@@ -218,7 +218,7 @@ def test_memory_that_does_not_suffice_is_said_in_words(monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(trainer, "fit", fail)
-    expected = r"memory does not suffice .* Lower batch_size or window, set gradient_checkpointing=True, or choose"
+    expected = r"device has too little memory .* Lower batch_size or window, set gradient_checkpointing=True, or choose"
     run_small(plan_of(), trainer=(trainer, variables), expect=pytest.raises(TrainingError, match=expected))
 
 

@@ -64,14 +64,14 @@ def test_recomputing_is_chosen_where_that_makes_it_fit():
     gradient_checkpointing, remark = choose((plain + saving) / 2 / 0.9, batch_size=4)
     assert gradient_checkpointing
     assert remark is not None
-    assert remark.startswith("Gradient checkpointing is on: without it about ")
+    assert remark.startswith("Gradient checkpointing is on: training needs about ")
 
 
 def test_a_warning_names_the_settings_that_help():
     gradient_checkpointing, remark = choose(1 * GB)
     assert gradient_checkpointing
     assert remark is not None
-    assert "1.0 GB are free; it may be stopped by the system. To need less: a smaller batch_size, " in remark
+    assert "1.0 GB are free; the system may stop it. To reduce memory: a smaller batch_size, " in remark
     assert "gradient_checkpointing=True" not in remark
     off, remark = choose(1 * GB, gradient_checkpointing=False)
     assert not off

@@ -122,7 +122,7 @@ def test_layers_below_the_first_trained_one_cost_no_backward_pass():
 
 def test_more_layers_than_there_are():
     names = dict.fromkeys(["wte.weight"])
-    with pytest.raises(SettingsError, match=r"train_last_n_layers is 3; this model has 2 layers\. Give up to 2\."):
+    with pytest.raises(SettingsError, match=r"train_last_n_layers is 3; this model has 2 layers\. Give at most 2\."):
         trained_names(names, SMALL_CONFIG, FinetuneSettings(train_last_n_layers=3))
 
 

@@ -1,7 +1,4 @@
-"""The callbacks of a run as one callback, in which a failing member never costs the user the run.
-
-Knows the standard members and their order; nothing of what they do.
-"""
+"""The callbacks of a run as one callback, in which a failing member does not stop the run."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class CallbackGroup(records.TrainingCallback):
     Only ``Exception`` is caught: Ctrl-C and ``SystemExit`` propagate.
 
     Args:
-        callbacks: the members; the order matters where one reads what another writes (metric files come first).
+        callbacks: the members; order matters if one reads what another writes (metric files come first).
     """
 
     def __init__(self, callbacks: Iterable[records.TrainingCallback]) -> None:
@@ -35,14 +32,14 @@ class CallbackGroup(records.TrainingCallback):
 
     @property
     def members(self) -> tuple[records.TrainingCallback, ...]:
-        """The members still called."""
+        """The members that have not failed."""
         return tuple(self._members)
 
     def _call(self, method: str, *arguments: Any) -> None:
         for member in tuple(self._members):
             try:
                 getattr(member, method)(*arguments)
-            except Exception as error:  # a full disk or a user's bug: not worth hours of training
+            except Exception as error:  # a full disk or a bug must not cost hours of training
                 self._members.remove(member)
                 logger.info(
                     f"{type(member).__name__} failed in {method} ({type(error).__name__}: {error}); "
@@ -60,19 +57,14 @@ class CallbackGroup(records.TrainingCallback):
 
 
 def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[records.TrainingCallback]:
-    """Metric files, samples, picture, TensorBoard events and progress for the run in ``run_dir``.
+    """Metric files, samples, loss plot, TensorBoard events and progress for the run in ``run_dir``.
 
-    The metric files come first: when a run is resumed they drop what the others must not read. Progress comes last, so
-    that what it reports is already on disk.
+    The metric files come first: when a run is resumed, they drop records that the others must not read. Progress comes
+    last, so that everything it reports is already on disk.
 
     Args:
         run_dir: the run's folder.
         stream: where progress is shown; None: standard error.
     """
-    return [
-        MetricsFiles(run_dir),
-        SampleFiles(run_dir),
-        LossPlot(run_dir),
-        TensorBoardEvents(run_dir),
-        Progress(stream),
-    ]
+    files = [MetricsFiles(run_dir), SampleFiles(run_dir), LossPlot(run_dir), TensorBoardEvents(run_dir)]
+    return [*files, Progress(stream)]

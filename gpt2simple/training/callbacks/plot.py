@@ -1,4 +1,4 @@
-"""loss.png: training and held-out loss, drawn again while the run goes on. Knows when to draw; not how it looks."""
+"""loss.png: training and held-out loss, redrawn during the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gpt2simple.storage.files import atomic_write
 
 FILE_NAME = "loss.png"
 
-# Drawing takes about 0.2 s: a run that is evaluated every second must not spend a fifth of its time here.
+# Drawing takes about 0.2 s; without a limit, a run that evaluates every second would spend a fifth of its time on it.
 _LARGEST_SHARE_OF_TIME = 0.02
 
 
 class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
-    Skips a drawing that would bring the time spent on them above 2 % of the run's; never the last.
+    Drawing takes at most 2 % of the run's time; plots beyond that are skipped, except the last one.
 
     Args:
         run_dir: the run's folder.
@@ -29,8 +29,7 @@ class LossPlot(TrainingCallback):
     """
 
     def __init__(self, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run_dir = run_dir
-        self._clock = clock
+        self._run_dir, self._clock = run_dir, clock
         self._plan: RunPlan | None = None
         self._curves = Curves()
         self._next_time = float("-inf")
@@ -66,7 +65,7 @@ class LossPlot(TrainingCallback):
         if self._plan is None or not (self._curves.steps or self._curves.held_out):
             return
         started = self._clock()
-        title = f"{self._run_dir.name}: {Path(self._plan.model_name).name}"  # a model can be named by its folder
+        title = f"{self._run_dir.name}: {Path(self._plan.model_name).name}"  # model_name may be a folder
         figure = loss_figure(self._curves, title=title, steps_per_epoch=self._plan.steps_per_epoch)
         atomic_write(self._run_dir / FILE_NAME, to_png(figure), durable=False)
         ended = self._clock()

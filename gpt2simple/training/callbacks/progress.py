@@ -1,6 +1,6 @@
 """Progress on a stream: a bar in terminals and notebooks, plain lines elsewhere.
 
-Every line is ASCII, except for what the model wrote, so that any console can show it.
+Every line is ASCII, except for generated text, so that any console can show it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SAMPLE_CHARACTERS = 500
 
 
 def start_line(plan: records.RunPlan) -> str:
-    """Which steps the run is about to take."""
+    """The steps that the run will take."""
     run = f"{plan.run_dir.name} ({plan.model_name})"
     if plan.last_step is None:
         return f"{run}: from step {plan.first_step + 1:,} until held-out loss stops improving"
@@ -37,8 +37,7 @@ def step_line(
     """A step in one line.
 
     Args:
-        held_out: the latest evaluation, if any.
-        seconds_left: None: unknown.
+        held_out: the latest evaluation, if any. seconds_left: None: unknown.
     """
     of = f"/{plan.last_step}" if plan.last_step is not None else ""
     known = "" if held_out is None else f"  held-out {held_out.loss:.3f}"
@@ -50,29 +49,29 @@ def step_line(
 
 
 def bar_note(record: records.StepRecord, held_out: records.EvaluationRecord | None) -> str:
-    """The same beside a bar, short enough for a terminal of 80 columns."""
+    """The figures beside a bar, short enough for a terminal of 80 columns."""
     known = "" if held_out is None else f" held-out {held_out.loss:.2f}"
     return f"loss {record.loss:.2f} smoothed {record.smoothed_loss:.2f}{known} {record.tokens_per_second:,.0f} tokens/s"
 
 
 def evaluation_line(record: records.EvaluationRecord, trend: HeldOutTrend) -> str:
-    """An evaluation, beside the best one. ``trend`` includes the record."""
+    """An evaluation compared with the best one. ``trend`` includes the record."""
     if trend.best is None or trend.best.step == record.step:
-        standing = "the best so far"
+        comparison = "the best so far"
     else:
-        standing = f"best: {trend.best.loss:.3f} at step {trend.best.step}"
-    return f"step {record.step}: held-out loss {record.figures.text()} ({standing})"
+        comparison = f"best: {trend.best.loss:.3f} at step {trend.best.step}"
+    return f"step {record.step}: held-out loss {record.figures.text()} ({comparison})"
 
 
 def stopped_improving_line(best: records.EvaluationRecord, plan: records.RunPlan) -> str:
-    """For a run that continues to its last step: where it stopped improving."""
-    if best.step == 0:  # nothing was learned at all, and there is no checkpoint of before the first step
+    """The step at which a run that continues to its last step stopped improving."""
+    if best.step == 0:  # it never improved, and there is no checkpoint of step 0
         return (
-            f"Held-out loss has not improved on that of the model before training ({best.loss:.3f}): the model is "
-            "memorising the text, or the learning_rate is too high."
+            f"Held-out loss has not improved on its value before training ({best.loss:.3f}): the model is memorising "
+            "the text, or learning_rate is too high."
         )
     return (
-        f"Held-out loss has not improved since step {best.step} ({best.loss:.3f}): since then the model has been "
+        f"Held-out loss has not improved since step {best.step} ({best.loss:.3f}); since then the model has been "
         f"memorising the text. Training continues to step {plan.last_step}; step {best.step} is kept as the best."
     )
 
@@ -83,19 +82,20 @@ def epoch_line(record: records.EpochRecord) -> str:
 
 
 def sample_lines(record: records.SampleRecord, file: str) -> str:
-    """What the model wrote, cut to a few lines.
+    """A sample, cut to a few lines.
 
     Args:
-        file: that holds the whole sample, relative to the run's folder.
+        file: the file with the full sample, relative to the run's folder.
     """
-    text = _without_controls(record.text.strip())
+    # Without control characters: a model may generate escape sequences, which a terminal would execute.
+    text = "".join(c if c in "\n\t" or c.isprintable() else "?" for c in record.text.strip())
     shown = "\n".join(text[:_SAMPLE_CHARACTERS].splitlines()[:_SAMPLE_LINES])
-    more = "" if shown == text else f"\n[... the whole sample: {file}]"
+    more = "" if shown == text else f"\n[... full sample: {file}]"
     return f"--- sample at step {record.step} ---\n{shown}{more}\n---"
 
 
 def end_line(record: records.EndRecord, trend: HeldOutTrend) -> str:
-    """How the run ended, and how to continue it if it was stopped."""
+    """How the run ended and, if it was stopped, how to continue it."""
     best = f" Best held-out loss: {trend.best.loss:.3f} at step {trend.best.step}." if trend.best else ""
     line = {
         "finished": f"Finished at step {record.step}.{best}",
@@ -108,11 +108,6 @@ def end_line(record: records.EndRecord, trend: HeldOutTrend) -> str:
     return line if by_plan or not record.resume_hint else f"{line} {record.resume_hint}"
 
 
-def _without_controls(text: str) -> str:
-    """The text without control characters: a model may write escape sequences, which a terminal would obey."""
-    return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)
-
-
 _BAR_WITH_END = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
 _BAR_WITHOUT_END = "step {n_fmt} {elapsed}{postfix}"
 
@@ -120,33 +115,31 @@ _BAR_WITHOUT_END = "step {n_fmt} {elapsed}{postfix}"
 class Progress(records.TrainingCallback):
     """Shows the progress of a run.
 
-    In a terminal or notebook, a bar with loss, smoothed loss, held-out loss, tokens/s and time left. Elsewhere a line
-    every ``print_every`` steps (`RunPlan`). Evaluations, samples and messages are lines in both.
+    In a terminal or notebook, a bar with loss, smoothed loss, held-out loss, tokens/s and time left; elsewhere, a line
+    every ``print_every`` steps (`RunPlan`). Evaluations, samples and messages are always lines.
 
     Args:
-        stream: where it is shown; None: standard error, as it is when the run starts.
-        bar: True shows a bar, False lines; None: a bar where the stream is a terminal or a notebook.
+        stream: where to write; None: the current standard error.
+        bar: True: a bar; False: lines; None: a bar if the stream is a terminal or a notebook.
         clock: monotonic time in seconds, for the time left.
     """
 
     def __init__(
         self, stream: TextIO | None = None, *, bar: bool | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._given_stream = stream
-        self._wants_bar = bar
-        self._clock = clock
+        self._given_stream, self._bar_setting, self._clock = stream, bar, clock
         self._plan: records.RunPlan | None = None
         self._bar: Any = None
         self._trend = HeldOutTrend()
-        self._said_stopped_improving = False
-        self._first_step_done: tuple[int, float] | None = None  # step and time: the first step compiles and is slow
+        self._reported_no_improvement = False
+        self._first_step_done: tuple[int, float] | None = None  # step and time; the first step is slow, it compiles
 
     def on_start(self, plan: records.RunPlan) -> None:
         self._plan = plan
         earlier = metrics.read(plan.run_dir).evaluations if plan.first_step else []
         self._trend = HeldOutTrend(record for record in earlier if record.step <= plan.first_step)
         self._first_step_done = None
-        self._say(start_line(plan))
+        self._write(start_line(plan))
         if self._shows_bar():
             self._bar = tqdm(
                 total=plan.last_step,
@@ -164,50 +157,50 @@ class Progress(records.TrainingCallback):
             return
         seconds_left = self._seconds_left(record.step)
         if record.step % self._plan.print_every == 0 or record.step == self._plan.last_step:
-            self._say(step_line(record, self._plan, self._trend.latest, seconds_left))
+            self._write(step_line(record, self._plan, self._trend.latest, seconds_left))
 
     def on_epoch(self, record: records.EpochRecord) -> None:
-        self._say(epoch_line(record))
+        self._write(epoch_line(record))
 
     def on_evaluation(self, record: records.EvaluationRecord) -> None:
         self._trend.add(record)
-        self._say(evaluation_line(record, self._trend))
-        self._say_once_that_it_stopped_improving(record.step)
+        self._write(evaluation_line(record, self._trend))
+        self._report_no_improvement(record.step)
 
     def on_sample(self, record: records.SampleRecord) -> None:
-        self._say(sample_lines(record, f"{samples.FOLDER_NAME}/{samples.file_name(record.step)}"))
+        self._write(sample_lines(record, f"{samples.FOLDER_NAME}/{samples.file_name(record.step)}"))
 
     def on_message(self, text: str) -> None:
-        self._say(text)
+        self._write(text)
 
     def on_end(self, record: records.EndRecord) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        self._say(end_line(record, self._trend))
+        self._write(end_line(record, self._trend))
 
-    def _say_once_that_it_stopped_improving(self, step: int) -> None:
-        """Only a run that continues needs the line; one that stops by patience says so at its end."""
+    def _report_no_improvement(self, step: int) -> None:
+        """Once per run that continues; a run that stops by patience reports it at its end."""
         plan, best = self._plan, self._trend.best
-        goes_on = plan is not None and plan.last_step is not None and step < plan.last_step
-        if plan is None or best is None or not goes_on or not self._trend.has_stopped_falling:
+        if plan is None or best is None or self._reported_no_improvement or not self._trend.has_stopped_falling:
             return
-        if not self._said_stopped_improving:
-            self._said_stopped_improving = True
-            self._say(stopped_improving_line(best, plan))
+        if plan.last_step is not None and step < plan.last_step:
+            self._reported_no_improvement = True
+            self._write(stopped_improving_line(best, plan))
 
     @property
     def _stream(self) -> TextIO | None:
         return self._given_stream if self._given_stream is not None else sys.stderr
 
     def _shows_bar(self) -> bool:
-        if self._wants_bar is not None:
-            return self._wants_bar
+        if self._bar_setting is not None:
+            return self._bar_setting
         isatty = getattr(self._stream, "isatty", None)
-        return (self._given_stream is None and _in_notebook()) or bool(isatty and isatty())
+        in_notebook = any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)  # Jupyter with ipywidgets
+        return (self._given_stream is None and in_notebook) or bool(isatty and isatty())
 
     def _seconds_left(self, step: int) -> float | None:
-        """From the mean speed since the first step, evaluations and saving included."""
+        """Estimated from the mean speed since the first step, including evaluations and saving."""
         now = self._clock()
         if self._first_step_done is None:
             self._first_step_done = (step, now)
@@ -216,7 +209,7 @@ class Progress(records.TrainingCallback):
             return None
         return (self._plan.last_step - step) * (now - started) / (step - since)
 
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         stream = self._stream
         if stream is None:  # a program without a console (pythonw)
             return
@@ -227,8 +220,3 @@ class Progress(records.TrainingCallback):
         else:
             stream.write(f"{showable}\n")
             stream.flush()
-
-
-def _in_notebook() -> bool:
-    """Whether tqdm chose its notebook bar: a Jupyter kernel runs and ipywidgets are there."""
-    return any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)

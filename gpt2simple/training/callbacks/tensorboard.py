@@ -1,7 +1,4 @@
-"""TensorBoard events of a run, in its folder ``tensorboard/``; see them with ``tensorboard --logdir checkpoint``.
-
-Knows records and TensorFlow's summary writer; nothing of models.
-"""
+"""TensorBoard events of a run, in its folder ``tensorboard/``; view them with ``tensorboard --logdir checkpoint``."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ FOLDER_NAME = "tensorboard"
 class TensorBoardEvents(records.TrainingCallback):
     """Writes the curves as scalars and the samples as text. Each session of a run adds a file.
 
-    The training curves get a point every ``print_every`` steps (`RunPlan`): a point of every step would cost a
-    millisecond each time, which a small model would feel. metrics.jsonl has them all.
+    The training curves get a point every ``print_every`` steps (`RunPlan`): a point takes about a millisecond, which
+    would slow down a small model at every step. metrics.jsonl has every step.
 
     Args:
         run_dir: the run's folder.
@@ -56,7 +53,7 @@ class TensorBoardEvents(records.TrainingCallback):
         self._writer.flush()
 
     def on_sample(self, record: records.SampleRecord) -> None:
-        # TensorBoard reads text as Markdown; indented by four it is shown as it is.
+        # TensorBoard renders text as Markdown; indented by four spaces it is shown verbatim.
         shown = "\n".join(f"    {line}" for line in record.text.splitlines())
         with self._writer.as_default(step=record.step):
             tf.summary.text("sample", shown)

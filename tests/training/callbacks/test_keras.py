@@ -148,11 +148,14 @@ def test_tf_keras_callbacks_pass_as_they_are() -> None:
     [
         (
             [keras3.callbacks.EarlyStopping],
-            r"callbacks holds the class EarlyStopping; expected an object of it\. Write EarlyStopping\(\.\.\.\)\.",
+            r"callbacks contains the class EarlyStopping; expected an instance\. Write EarlyStopping\(\.\.\.\)\.",
         ),
-        (print, r"callbacks holds the function print; .*Write keras\.callbacks\.LambdaCallback\(on_epoch_end=print\)"),
-        ("csv", r"callbacks holds 'csv' \(str\); expected objects of keras\.callbacks\.Callback\. Make it a subclass"),
-        ([{"loss": 1}], r"callbacks holds \{'loss': 1\} \(dict\); expected .* or leave it out\."),
+        (
+            print,
+            r"callbacks contains the function print; .*Write keras\.callbacks\.LambdaCallback\(on_epoch_end=print\)",
+        ),
+        ("csv", r"callbacks contains 'csv' \(str\); expected instances of keras\.callbacks\.Callback\. Make it a"),
+        ([{"loss": 1}], r"callbacks contains \{'loss': 1\} \(dict\); expected .* or leave it out\."),
     ],
 )
 def test_what_is_no_callback_is_refused_with_the_next_step(given: Any, message: str) -> None:

@@ -92,7 +92,7 @@ def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling
     for record in evaluations:
         progress.on_evaluation(record)
     assert told_of_overfitting(stream.getvalue()) == [
-        "Held-out loss has not improved since step 200 (2.726): since then the model has been memorising the text. "
+        "Held-out loss has not improved since step 200 (2.726); since then the model has been memorising the text. "
         "Training continues to step 600; step 200 is kept as the best."
     ]
 
@@ -103,8 +103,8 @@ def test_a_run_that_never_beats_the_model_it_started_from_is_told_so(tmp_path: P
     for number in range(4):
         progress.on_evaluation(evaluation(number, 3.0 + number, is_best=number == 0))
     assert stream.getvalue().splitlines()[-1] == (
-        "Held-out loss has not improved on that of the model before training (3.000): the model is memorising the "
-        "text, or the learning_rate is too high."
+        "Held-out loss has not improved on its value before training (3.000): the model is memorising the text, or "
+        "learning_rate is too high."
     )
 
 
@@ -134,7 +134,7 @@ def test_a_long_sample_is_cut_and_its_file_named(tmp_path: Path) -> None:
     lines = stream.getvalue().splitlines()[1:]
     assert lines[0] == "--- sample at step 100 ---"
     assert lines[1:9] == ["HAMLET", "To be."] * 4
-    assert lines[9:] == ["[... the whole sample: samples/step-000100.txt]", "---"]
+    assert lines[9:] == ["[... full sample: samples/step-000100.txt]", "---"]
 
 
 def test_a_sample_cannot_command_the_terminal() -> None:
