@@ -33,6 +33,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import ONE_LAYER, QUICK, write_small_model, write_text
 
 FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
+WITH_EXAMPLES = [name for name in FUNCTIONS if ">>>" in getattr(gpt2simple, name).__doc__]
 HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model.safetensors")
 
 
@@ -124,18 +125,13 @@ def test_every_public_function_is_documented_and_annotated(name: str) -> None:
     assert "return" in function.__annotations__
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_of_the_documentation_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gpt2simple import is_gpt2_downloaded
-
     monkeypatch.chdir(tmp_path)
-    examples = doctest.DocTestFinder(recurse=False).find(getattr(gpt2simple, name), name, globs={})
-    if any("tiny" in example.source for test in examples for example in test.examples) and not is_gpt2_downloaded(
-        "tiny"
-    ):
+    (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(gpt2simple, name), name, globs={})
+    if "tiny" in examples.docstring and not gpt2simple.is_gpt2_downloaded("tiny"):
         pytest.skip("the built-in model is not part of this checkout")
-    for test in examples:
-        assert doctest.DocTestRunner().run(test).failed == 0
+    assert doctest.DocTestRunner().run(examples).failed == 0
 
 
 def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
@@ -159,7 +155,7 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
 
     with pytest.raises(RunError, match=r"There is no run 'nope' in checkpoint\. The runs there: run1\."):
         gpt2simple.generate(run_name="nope")
-    with pytest.raises(SettingsError, match=r"run_name is 'run1' and model_name is '124M'; give only the one whose"):
+    with pytest.raises(SettingsError, match=r"run_name is 'run1' and model_name is '124M'; give the one whose"):
         gpt2simple.generate(run_name="run1", model_name="124M")
     with pytest.raises(SettingsError, match=r"generate\(\) has no setting named 'temperatur'\. Did you mean temp"):
         gpt2simple.generate(temperatur=1)
@@ -171,7 +167,7 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
         gpt2simple.load_gpt2(session, checkpoint="latest")
         gpt2simple.load_gpt2(session, model_name="124M")
         assert session.generate("The ", length=6, temperature=0) == base
-        with pytest.raises(SettingsError, match=r"give only the one whose weights to load"):
+        with pytest.raises(SettingsError, match=r"give the one whose weights are to be loaded"):
             gpt2simple.load_gpt2(session, run_name="run1", model_name="124M")
     of_model = gpt2simple.generate(
         model_name="124M", checkpoint="best", prefix="The ", length=6, temperature=0, return_as_list=True

@@ -153,7 +153,7 @@ def test_nothing_more_is_written_to_what_takes_no_more(tmp_path: Path, messages:
 
     path = tmp_path / "out.txt"
     with pytest.raises(StorageError, match="full"), new_file(path) as file:  # noqa: PT012 - fails inside, on purpose
-        file._write = full_after(file._write, 1)  # type: ignore[method-assign]
+        file.append = full_after(file.append, 1)  # type: ignore[method-assign]
         save(pieces("0a. 1b. 2c."), 3, "--\n", file)
     assert path.read_text() == "a\n--\n"
     assert messages == [f"Stopped with 1 of 3 samples finished; they are in {path}."]
@@ -171,13 +171,13 @@ def test_a_text_that_could_not_be_written_is_told_by_the_error_alone(messages: l
     assert messages == ["Stopped with 2 of 3 samples finished."]
 
 
-def full_after(write: Callable[[bytes], None], times: int) -> Callable[[bytes], None]:
+def full_after(append: Callable[[str], None], times: int) -> Callable[[str], None]:
     left = [None] * times
 
-    def limited(data: bytes) -> None:
+    def limited(text: str) -> None:
         if not left:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise StorageError("full")
         left.pop()
-        write(data)
+        append(text)
 
     return limited

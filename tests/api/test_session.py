@@ -142,7 +142,7 @@ def test_the_run_records_what_was_chosen_for_it(
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
-        assert any("GB are free; it may be stopped by the system" in message for message in messages)
+        assert any("GB are free; the system may stop it" in message for message in messages)
     assert chosen("short-of-memory")["gradient_checkpointing"] == "on"
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=2, gradient_checkpointing=False)

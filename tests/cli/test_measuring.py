@@ -60,7 +60,7 @@ def test_evaluate_shows_the_first_documents_or_all_as_json(place):
 def test_weights_of_a_run_and_a_model_are_not_mixed(command):
     done = CliRunner().invoke(cli, [command, "text.txt", "--model-name", "small", "--checkpoint", "latest"])
     assert done.exit_code == 2
-    assert "checkpoint is 'latest' and model_name is 'small'; checkpoint selects weights of a run." in done.stderr
+    assert "checkpoint is 'latest' and model_name is 'small'; checkpoint chooses weights of a run." in done.stderr
 
 
 def test_a_part_that_is_not_there_is_an_error():

@@ -65,12 +65,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path, "irectory|ermission"),
         (tmp_path / "latin", "utf-8"),
     ):
-        with pytest.raises(
-            click.UsageError, match=rf"^--prefix-file .* cannot be read \(.*{why}.*\); expected UTF-8 text"
-        ):
+        with pytest.raises(click.UsageError, match=rf"^--prefix-file .* cannot be read \(.*{why}.*\); expected a text"):
             read_prefix((), path)
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(
-        click.UsageError, match=r"^--prefix - cannot be read \(standard input is closed\); expected UTF"
-    ):
+    with pytest.raises(click.UsageError, match=r"^--prefix - cannot be read \(standard input is closed\); expected a"):
         read_prefix(("-",), None)
