@@ -25,6 +25,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import ONE_LAYER, QUICK, write_small_model, write_text
 
 FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
+WITH_EXAMPLES = [name for name in FUNCTIONS if ">>>" in getattr(gpt2simple, name).__doc__]
 HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model.safetensors")
 
 
@@ -111,18 +112,13 @@ def test_every_public_function_is_documented_and_annotated(name: str) -> None:
     assert "return" in function.__annotations__
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_of_the_documentation_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gpt2simple import is_gpt2_downloaded
-
     monkeypatch.chdir(tmp_path)
-    examples = doctest.DocTestFinder(recurse=False).find(getattr(gpt2simple, name), name, globs={})
-    if any("tiny" in example.source for test in examples for example in test.examples) and not is_gpt2_downloaded(
-        "tiny"
-    ):
+    (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(gpt2simple, name), name, globs={})
+    if "tiny" in examples.docstring and not gpt2simple.is_gpt2_downloaded("tiny"):
         pytest.skip("the built-in model is not part of this checkout")
-    for test in examples:
-        assert doctest.DocTestRunner().run(test).failed == 0
+    assert doctest.DocTestRunner().run(examples).failed == 0
 
 
 def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(

@@ -80,7 +80,7 @@ def commands() -> list[list[str]]:
 def test_commands_are_understood_as_they_stand(words: list[str]) -> None:
     name, *given = words
     group = cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
-    context = cli.commands[name].make_context(name, given, parent=group)
+    context = cli.commands[name].make_context(name, given[:], parent=group)  # it uses the list up
     sources = map(context.get_parameter_source, context.params)
     assert (ParameterSource.COMMANDLINE in sources) == bool(given)
 
