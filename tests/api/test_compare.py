@@ -171,6 +171,17 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     assert {path: path.read_bytes() for path in result.path.parent.iterdir()} == before
 
 
+def test_a_comparison_begun_with_the_old_name_of_a_setting_is_held_to_its_value(place, result):
+    path = result.json_path
+    now = path.read_text()
+    path.write_text(now.replace('"evaluations": 4', '"looks": 4'))
+    try:
+        with pytest.raises(RunError, match=r"started with evaluations=4, and this call gives evaluations=8: "):
+            gpt2simple.compare("text.txt", ["one", "two"], **{**QUICK, "evaluations": 8})
+    finally:
+        path.write_text(now)
+
+
 def test_a_model_that_was_better_before_training_is_said_to_be(result):
     row = dataclasses.replace(result.rows[0], best_step=0, bits_per_byte=1.0)
     worse = dataclasses.replace(result, rows=(row, result.rows[1]))

@@ -36,3 +36,10 @@ def texts_of(corpus: Corpus, tokenizer: Tokenizer = BYTES) -> list[str]:
 def documents_in(dataset: Any, cache: Path, **how: Any) -> list[str]:
     """The documents that a dataset comes to."""
     return texts_of(encode(dataset, cache, **how))
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """The path, after the content was written there as UTF-8 or as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    return path
