@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import click
 
-from gpt2simple.api.console import show_messages
 from gpt2simple.errors import Gpt2SimpleError, SettingsError
 
 _DEBUG = "gpt2simple.debug"
@@ -37,6 +36,8 @@ class ErrorsInOneLine(click.Group):
     """A group that shows an error of its commands in one line, with the right exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        from gpt2simple.api.console import show_messages  # on first use: `--help` does not need it
+
         show_messages()
         try:
             return super().invoke(ctx)

@@ -6,8 +6,6 @@ import json
 import sys
 from typing import Any
 
-from gpt2simple.api.console import StandardOutput
-
 
 def show(result: Any, *, as_json: bool) -> None:
     """Print the result of a call, as JSON or as a summary."""
@@ -25,6 +23,8 @@ def show_json(value: Any) -> None:
 
 def show_result(text: str) -> None:
     """Print the lines for which the command was called; raises as ``show_json`` does."""
+    from gpt2simple.api.console import StandardOutput  # on first use: `--help` does not need it
+
     StandardOutput()(f"{text}\n")
 
 
