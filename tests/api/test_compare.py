@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,8 +114,9 @@ def test_what_is_done_is_not_done_again_and_comes_out_equal(result, monkeypatch)
     assert CompareRow.from_json(json.loads(result.json_path.read_text())["rows"][1]) == result.rows[1]
 
 
-def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result, monkeypatch):
-    (place / "checkpoint" / "compare" / "compare-two.json").unlink()
+def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(place, tmp_path / "copy"))
+    Path("checkpoint/compare/compare-two.json").unlink()
     done = []
     measured = compare._measured
 

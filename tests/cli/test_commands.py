@@ -312,12 +312,12 @@ def test_encode_and_tokenizer_make_what_finetune_takes(place: Path) -> None:
     assert encoded.exit_code == 0, encoded.stderr
     assert json.loads(encoded.stdout)["documents"] == 1
     sizes = as_options({"vocab_size": 300, "n_layer": 1, "n_head": 2, "n_embd": 16, "n_ctx": 32})
-    made = run("tokenizer", "text.txt", "--folder", "models/own", *sizes, "--json")
+    made = run("tokenizer", "text.txt", "--folder", "models/mine", *sizes, "--json")
     assert json.loads(made.stdout)["vocab_size"] == 300
     plain = run("tokenizer", "text.txt", "--vocab-size", "300", "--folder", "alone")
     assert plain.stdout == "alone: a tokenizer of 300 tokens.\n"
     text = (place / "text.txt").read_bytes()
-    trained = run("finetune", "-", "--model-name", "own", "--run-name", "own", "--steps", "2", *QUICK, text=text)
+    trained = run("finetune", "-", "--model-name", "mine", "--run-name", "mine", "--steps", "2", *QUICK, text=text)
     assert trained.exit_code == 0, trained.stderr
     assert "finished at step 2" in trained.stdout
 
