@@ -118,9 +118,15 @@ class LanguageFigures:
 
 
 def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
-    """The figures of an evaluation in metrics.jsonl; None where the values are those of no known figures."""
+    """The figures of an evaluation in metrics.jsonl; None where the values are those of no known figures.
+
+    A sum that was not finite is null there, and NaN again here.
+    """
     names = [field.name for field in fields(LanguageFigures)]
-    return LanguageFigures(**{n: values[n] for n in names}) if all(n in values for n in names) else None
+    if not all(name in values for name in names):
+        return None
+    numbers: dict[str, Any] = {name: math.nan if values[name] is None else values[name] for name in names}
+    return LanguageFigures(**numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

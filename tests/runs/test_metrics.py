@@ -129,11 +129,13 @@ def test_a_loss_that_is_not_finite_is_null_in_the_file_and_nan_when_read(tmp_pat
     files.on_start(plan(tmp_path))
     files.on_step(step(1, loss=math.inf))
     assert rows(tmp_path)[0]["train_loss"] == ""
+    files.on_evaluation(evaluation(1, math.nan, is_best=False))
     files.on_end(end(1, "failed"))
     line = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[1]
     assert json.loads(line, parse_constant=pytest.fail)["loss"] is None
     recorded = metrics.read(tmp_path)
     assert math.isnan(recorded.steps[0].loss)
+    assert math.isnan(recorded.evaluations[0].loss)
     assert recorded.ends[0].best_step is None
 
 
