@@ -79,14 +79,17 @@ class Collector:
 
     def __init__(self, prefixes: Sequence[str], nsamples: int) -> None:
         self._prefixes, self._nsamples = prefixes, nsamples
-        self._chunks: dict[int, list[TextChunk]] = {}  # by number of the sample
+        self._chunks: dict[int, list[TextChunk]] = {}  # of unfinished samples, by number
+        self._finished: dict[int, Sample] = {}
 
     def add(self, chunk: TextChunk) -> None:
         """Add the next chunk."""
-        self._chunks.setdefault(chunk.sample, []).append(chunk)
+        number = chunk.sample
+        self._chunks.setdefault(number, []).append(chunk)
+        if chunk.finish_reason is not None:
+            self._finished[number] = _join(self._chunks.pop(number), self._prefixes[number // self._nsamples])
 
     @property
     def samples(self) -> list[Sample]:
         """The finished ones, in the order of their numbers."""
-        finished = sorted(number for number, chunks in self._chunks.items() if chunks[-1].finish_reason is not None)
-        return [_join(self._chunks[number], self._prefixes[number // self._nsamples]) for number in finished]
+        return [self._finished[number] for number in sorted(self._finished)]
