@@ -27,7 +27,7 @@ from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
-from gpt2simple.gpt2.model import LoadedModel, read_weight
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
@@ -298,7 +298,7 @@ class Session:
         """
         loaded, target = self._in_memory(), Path(folder)
         require_unused(target)
-        write_model_folder(target, loaded.config, lambda name: read_weight(loaded.model, name), loaded.tokenizer)
+        write_model_folder(target, loaded.config, loaded.read, loaded.tokenizer)
         return target
 
     def close(self) -> None:

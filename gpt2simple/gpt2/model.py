@@ -131,7 +131,11 @@ def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
         model: the model.
         name: a canonical name.
     """
-    value = named_variables(model)[name].numpy()
+    return _canonical_value(name, named_variables(model)[name])
+
+
+def _canonical_value(name: str, variable: Variable) -> np.ndarray:
+    value = variable.numpy()
     return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, F]
 
 
@@ -231,6 +235,10 @@ class LoadedModel:
                 "Put the tokenizer files that came with the model there."
             )
         return cls(model, named_variables(model), config, tokenizer)
+
+    def read(self, name: str) -> np.ndarray:
+        """One weight, as ``read_weight`` gives it."""
+        return _canonical_value(name, self.variables[name])
 
     def refill(self, folder: Path) -> None:
         """Load the weights of another folder with a model of the same config.

@@ -19,7 +19,7 @@ from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
-from gpt2simple.gpt2.model import LoadedModel, read_weight
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
 from gpt2simple.runs.records import Figures, LanguageFigures
 
@@ -119,7 +119,7 @@ class LanguageModeling:
 
     def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
         """The weights of PyTorch's `GPT2LMHeadModel`."""
-        return weight_tensors(loaded.config, lambda name: read_weight(loaded.model, name))
+        return weight_tensors(loaded.config, loaded.read)
 
     def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
         """Config and tokenizer files."""
