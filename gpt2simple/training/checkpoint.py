@@ -24,7 +24,7 @@ from gpt2simple.training.trainer import Trainer
 class Checkpointer(Protocol):
     """Saves the steps of a run."""
 
-    def save(self, state: TrainerState) -> Path | None:
+    def save(self, state: TrainerState) -> Path:
         """Save the trainer and return the path; the step is the best so far if ``best_step`` equals ``step``."""
 
 
@@ -121,8 +121,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             return
         path = self._checkpointer.save(self._state)
         self._saved_step, self._saved_at = self._state.step, self._clock()
-        if path is not None:
-            self._callback.on_save(self._saved_step, path)
+        self._callback.on_save(self._saved_step, path)
 
     def rescue(self, error: BaseException) -> None:
         """Save the last complete step before an error ends the run; never raises, which would hide that error.

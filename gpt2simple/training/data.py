@@ -37,7 +37,7 @@ class TrainingData:
         """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T)."""
         parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
         inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))
-        return inputs.astype(np.int32), targets.astype(np.int32), loss_mask.astype(np.float32)
+        return inputs, targets, loss_mask
 
 
 def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
@@ -46,7 +46,7 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
     Args:
         steps_done: returns the completed steps; called at the start of each `fit`.
     """
-    shape = data.step_batches(0)[0].shape
+    shape = (data.accumulate, *data.micro_batch(0)[0].shape)  # (A, B, T)
 
     def steps() -> Iterator[Batch]:
         step = steps_done()

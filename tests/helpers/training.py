@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,11 @@ class KeptSteps:
     best_steps: list[int | None] = field(default_factory=list)
     weights: Arrays = field(default_factory=dict)  # of the last save
 
-    def save(self, state: TrainerState) -> None:
+    def save(self, state: TrainerState) -> Path:
         self.steps.append(state.step)
         self.best_steps.append(state.best_step)
         self.weights = values_of(self.variables)
+        return Path(f"step-{state.step:06d}")  # nothing is there
 
 
 @dataclass
