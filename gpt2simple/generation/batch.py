@@ -42,7 +42,7 @@ class CachedBatch:
     """
 
     def __init__(
-        self, weights: DecodeWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft = lambda: None
+        self, weights: DecodeWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft
     ) -> None:
         self._weights, self._config, self._find_draft = weights, config, draft
         self._has_slid = False

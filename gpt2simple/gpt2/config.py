@@ -5,6 +5,7 @@ Knows the parameter count and the two JSON forms (Hugging Face's config.json, Op
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class ModelConfig:
     def parameters(self) -> int:
         """Trainable parameters, the tied head counted once."""
         e = self.n_embd
-        per_layer = 12 * e * e + 13 * e
+        per_layer = sum(math.prod(e * n for n in units) for units in BLOCK_WEIGHTS.values())
         return self.n_vocab * e + self.n_ctx * e + self.n_layer * per_layer + 2 * e
 
     @classmethod
