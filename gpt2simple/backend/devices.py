@@ -1,9 +1,10 @@
-"""The GPUs that TensorFlow sees, and what is configured once per process: threads and memory growth."""
+"""The GPUs that TensorFlow may use, and what is configured once per process: threads and memory growth."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from gpt2simple.backend.tensorflow import quiet_stderr, tf
 from gpt2simple.errors import BackendError
@@ -23,14 +24,19 @@ class Gpu:
 
 
 def found_gpus() -> list[Gpu]:
-    """All GPUs that TensorFlow sees, the one that it computes on first."""
-    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    """All GPUs that TensorFlow may use, the one that it computes on first."""
+    details = map(tf.config.experimental.get_device_details, _visible_gpus())
     return [Gpu(found.get("device_name", "GPU"), found.get("compute_capability")) for found in details]
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_physical_devices("GPU"))
+    """Whether TensorFlow may use a GPU."""
+    return bool(_visible_gpus())
+
+
+def _visible_gpus() -> list[Any]:
+    """Without those that the caller has hidden with ``tf.config.set_visible_devices``."""
+    return tf.config.get_visible_devices("GPU")
 
 
 def compiles_whole_step() -> bool:
@@ -99,7 +105,7 @@ def _configure(threads: int | None) -> None:
         try:
             if threads is not None:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
-            for gpu in tf.config.list_physical_devices("GPU"):
+            for gpu in _visible_gpus():
                 tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError as error:
             if threads is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gpt2simple.api.console import show_messages
 from gpt2simple.api.session import Session
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.devices import found_gpus
 from gpt2simple.errors import SettingsError
 
 
@@ -101,5 +101,5 @@ def reset_session(sess: Any, threads: int = -1, server: Any = None) -> NotebookS
 
 
 def get_available_gpus() -> list[str]:
-    """The names of the GPUs that TensorFlow sees, such as "/device:GPU:0"; empty where it sees none."""
-    return [f"/device:GPU:{number}" for number, _ in enumerate(tf.config.list_physical_devices("GPU"))]
+    """The names of the GPUs that TensorFlow may use, such as "/device:GPU:0"; empty without any."""
+    return [f"/device:GPU:{number}" for number, _ in enumerate(found_gpus())]

@@ -40,7 +40,7 @@ def tell_gpus(monkeypatch: pytest.MonkeyPatch) -> TellGpus:
         told = Told()
         names = [f"GPU:{number}" for number in range(len(gpus))]
         details = dict(zip(names, gpus, strict=True))
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: names if kind == "GPU" else [])
+        monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: names if kind == "GPU" else [])
         monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
         monkeypatch.setattr(
             tf.config.experimental, "set_memory_growth", lambda gpu, on: told.grown.append(gpu) if on else None
