@@ -110,7 +110,7 @@ def write_checkpoint(
     text = json.dumps(dict(state), indent=2, default=plain_number) + "\n"
     for name, content in {STATE_FILE: text.encode(), **side_files}.items():
         (folder / name).write_bytes(content)
-        records[name] = FileRecord.of(folder / name)
+        records[name] = FileRecord.of(content)
     Manifest(step, records, best).write(folder)
 
 

@@ -28,14 +28,16 @@ class FileRecord:
     sha256: str
 
     @classmethod
-    def of(cls, path: Path) -> FileRecord:
-        """Of a file as it is on the disk now."""
-        return cls(path.stat().st_size, sha256_of(path))
+    def of(cls, content: bytes) -> FileRecord:
+        """Of a file that holds exactly this."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
 
     @classmethod
-    def of_bytes(cls, content: bytes) -> FileRecord:
-        """Of a file that will hold exactly this."""
-        return cls(len(content), hashlib.sha256(content).hexdigest())
+    def from_json(cls, values: Mapping[str, Any]) -> FileRecord:
+        return cls(int(values["bytes"]), str(values["sha256"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"bytes": self.n_bytes, "sha256": self.sha256}
 
     def damage(self, path: Path) -> str | None:
         """What is wrong with a file, in words, or None where it is as recorded."""
@@ -75,7 +77,7 @@ class Manifest:
         content = {
             "step": self.step,
             "best": None if self.best is None else {"step": self.best.step, "figures": dict(self.best.figures)},
-            "files": {name: {"bytes": r.n_bytes, "sha256": r.sha256} for name, r in sorted(self.files.items())},
+            "files": {name: record.to_json() for name, record in sorted(self.files.items())},
         }
         atomic_write(folder / MANIFEST_FILE, json.dumps(content, indent=2) + "\n")
 
@@ -91,7 +93,7 @@ class Manifest:
             best = content["best"]
             return cls(
                 step=int(content["step"]),
-                files={name: FileRecord(int(r["bytes"]), str(r["sha256"])) for name, r in content["files"].items()},
+                files={name: FileRecord.from_json(record) for name, record in content["files"].items()},
                 best=None if best is None else BestMark(int(best["step"]), dict(best["figures"])),
             )
         except FileNotFoundError:
@@ -174,7 +176,7 @@ class RunInfo:
             "best_figures": dict(self.best.figures) if self.best else None,
             "ended": self.ended,
             "changes": [dict(change) for change in self.changes],
-            "model_files": {name: {"bytes": r.n_bytes, "sha256": r.sha256} for name, r in self.model_files.items()},
+            "model_files": {name: record.to_json() for name, record in self.model_files.items()},
         }
 
     @classmethod
@@ -192,7 +194,7 @@ class RunInfo:
                 seed=values["seed"],
                 environment=values["environment"],
             ),
-            model_files={n: FileRecord(int(r["bytes"]), str(r["sha256"])) for n, r in values["model_files"].items()},
+            model_files={name: FileRecord.from_json(record) for name, record in values["model_files"].items()},
             created=values["created"],
             updated=values["updated"],
             latest_step=values["latest_step"],

@@ -77,6 +77,15 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / CSV_NAME, "".join(map(_csv_line, rows)), durable=False)
 
 
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class MetricsFiles(records.TrainingCallback):
     """Writes both files during a run; each line reaches the operating system before the next step begins.
 
@@ -134,9 +143,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    """One line of JSON. A number that is not finite becomes null: JSON has no such numbers."""
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-    return json.dumps(finite, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(line), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> Any:

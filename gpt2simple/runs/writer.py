@@ -125,7 +125,7 @@ class RunWriter(RunFolder):
             self._require_free()
         self._clear()
         time = now()
-        records = {name: FileRecord.of_bytes(content) for name, content in model_files.items()}
+        records = {name: FileRecord.of(content) for name, content in model_files.items()}
         self._write_info(RunInfo(description=description, model_files=records, created=time, updated=time))
         for name, content in model_files.items():
             atomic_write(self.path / name, content)
@@ -315,7 +315,6 @@ class RunWriter(RunFolder):
             return "another process"
 
     def _write_info(self, info: RunInfo) -> None:
-        make_folder(self.path)
         info.write(self.path)
         self._info = info
 

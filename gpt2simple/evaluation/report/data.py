@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,16 +68,7 @@ class RunReport:
             "environment": dict(described.environment),
             "seed": described.seed,
         }
-        return _finite(values)
-
-
-def _finite(value: Any) -> Any:
-    """A value without NaN and infinity, which JSON does not have: they become null."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return metrics.finite(values)
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:
