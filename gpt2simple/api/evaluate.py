@@ -87,12 +87,11 @@ def _prepared(
     dataset: Any, loaded: LoadedModel, given: Mapping[str, Any], recorded: RunDescription | None, window: int
 ) -> PreparedText:
     """A text, split as the run split it, or without a run as fine-tuning with these settings would."""
-    text, n_ctx = TextSettings(**given), loaded.config.n_ctx
-    if recorded is not None:
-        text, window = _as_parted(recorded, given), recorded.settings.window or n_ctx
-    prepared = prepare_text(dataset, text, loaded.tokenizer, window, n_ctx=n_ctx)
-    if recorded is not None:
-        _require_same_texts(recorded, prepared)
+    tokenizer, n_ctx = loaded.tokenizer, loaded.config.n_ctx
+    if recorded is None:
+        return prepare_text(dataset, TextSettings(**given), tokenizer, window, n_ctx=n_ctx)
+    prepared = prepare_text(dataset, _as_parted(recorded, given), tokenizer, recorded.settings.window, n_ctx=n_ctx)
+    _require_same_texts(recorded, prepared)
     return prepared
 
 

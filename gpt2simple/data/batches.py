@@ -12,10 +12,26 @@ from functools import lru_cache
 import numpy as np
 
 from gpt2simple.data.corpus import TokenSet
-from gpt2simple.errors import DataError
+from gpt2simple.errors import DataError, SettingsError
 
 # inputs int32 [B, T], targets int32 [B, T], loss_mask float32 [B, T]: 1 where a target counts, 0 in padding
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def checked_window(window: int | None, longest: int) -> int:
+    """A window in tokens that the model can read; None: the longest one.
+
+    Args:
+        longest: tokens of context that the model has positions for.
+
+    Raises:
+        SettingsError: the window is longer.
+    """
+    if window is not None and window > longest:
+        raise SettingsError(
+            f"window is {window}; this model reads at most {longest} tokens. Leave window out, or give up to {longest}."
+        )
+    return longest if window is None else window
 
 
 class TrainingWindows:

@@ -15,8 +15,8 @@ import numpy as np
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.documents import END_MARK
 from gpt2simple.data.encode import Progress, encode_corpus
+from gpt2simple.data.file_types import CSV, TEXT, TSV
 from gpt2simple.data.files import Meter, clear_errors, find_files, members
-from gpt2simple.data.readers.tables import read_table
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
@@ -96,8 +96,8 @@ def encode_csv(
 def _rows(path: Path, settings: TextSettings) -> Iterator[str]:
     with clear_errors(str(path)):
         for member in members(path, Meter()):
-            delimiter = {"csv": ",", "tsv": "\t", "text": ","}.get(member.kind.name)
-            if delimiter is None:
-                raise DataError(f"{member.name} is a {member.kind.name} file; expected a table, .csv or .tsv.")
-            for part in read_table(member.name, member.stream, settings, delimiter):
+            table = CSV if member.kind is TEXT else member.kind  # gpt-2-simple takes a table under any name
+            if table not in (CSV, TSV):
+                raise DataError(f"{member.name} is a {table.name} file; expected a table, .csv or .tsv.")
+            for part in table.read(member.name, member.stream, settings):
                 yield part.text

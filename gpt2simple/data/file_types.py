@@ -44,12 +44,14 @@ class FileType:
 
 TEXT = FileType("text", read_plain, (".txt", ".md"))
 NPZ = FileType("npz", read_npz, (".npz",), zipped=True, holds_ids=True)
+CSV = FileType("csv", partial(read_table, delimiter=","), (".csv",))
+TSV = FileType("tsv", partial(read_table, delimiter="\t"), (".tsv", ".tab"))
 
 FILE_TYPES = (
     TEXT,
     NPZ,
-    FileType("csv", partial(read_table, delimiter=","), (".csv",)),
-    FileType("tsv", partial(read_table, delimiter="\t"), (".tsv", ".tab")),
+    CSV,
+    TSV,
     FileType("jsonl", read_json_lines, (".jsonl", ".ndjson")),
     FileType("json", read_json, (".json",)),
     FileType("parquet", read_parquet, (".parquet",), magic=b"PAR1"),

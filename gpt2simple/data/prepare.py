@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gpt2simple.data.batches import checked_window
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import Progress, encode_corpus, no_progress
 from gpt2simple.data.split import Split, split
-from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
 
@@ -79,11 +79,7 @@ def prepare_text(
         DataError: the dataset or ``validation_file`` is missing, cannot be read or holds no text.
         StorageError: the cache cannot be written.
     """
-    window = window or n_ctx
-    if window > n_ctx:
-        raise SettingsError(
-            f"window is {window}; this model reads at most {n_ctx} tokens. Leave window out, or give up to {n_ctx}."
-        )
+    window = checked_window(window, n_ctx)
 
     def encoded(source: Any, title: str) -> Corpus:
         with nullcontext(no_progress) if progress is None else progress(title) as show:

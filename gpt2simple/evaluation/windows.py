@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpt2simple.data.batches import checked_window
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 
@@ -36,13 +37,8 @@ class Protocol:
         Raises:
             SettingsError: the window is longer than that, or the stride is longer than the window.
         """
-        window = longest if window is None else window
+        window = checked_window(window, longest)
         stride = window if stride is None else stride
-        if window > longest:
-            raise SettingsError(
-                f"window is {window}; this model reads at most {longest} tokens. Leave window out, or give up to "
-                f"{longest}."
-            )
         if stride > window:
             raise SettingsError(
                 f"stride is {stride}, more than the window of {window} tokens: tokens between the windows would be "

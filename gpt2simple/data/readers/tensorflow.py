@@ -17,12 +17,12 @@ import tensorflow_datasets as tfds
 
 from gpt2simple.backend.tensorflow import quiet_stderr
 from gpt2simple.data.documents import TextPart
+from gpt2simple.data.files import CATALOGUE
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
-PREFIX = "tfds:"
 _SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
 
 
@@ -47,7 +47,7 @@ class CatalogueText:
             DataError: there is no such dataset, split or text feature.
         """
         self._name, self._settings = name, settings
-        dataset_name, _, split = name.removeprefix(PREFIX).partition(":")
+        dataset_name, _, split = name.removeprefix(CATALOGUE).partition(":")
         try:
             with quiet_stderr():
                 self._builder = tfds.builder(dataset_name)
@@ -95,7 +95,7 @@ class CatalogueText:
         except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
             examples, reason = 0, str(error).strip().partition("\n")[0]
         if not examples:
-            first = f"{PREFIX}{dataset_name}:{available[0]}"
+            first = f"{CATALOGUE}{dataset_name}:{available[0]}"
             raise DataError(
                 f"{self._name} names the split {chosen!r} ({reason}); the dataset has {', '.join(available)}. "
                 f"Name one of them: {first}, or a part of it: {first}[:50%]"
