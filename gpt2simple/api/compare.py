@@ -31,15 +31,13 @@ from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
-from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, to_json
+from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
 logger = logging.getLogger(__name__)
 _EPOCHS = 4  # if no token budget is given
 _LONGEST_WINDOW = 256
-
-_OLD_NAMES = {"looks": "evaluations"}  # of settings, in comparisons begun by earlier versions
 
 # Of its texts a comparison records only digests, which mean nothing to people.
 _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
@@ -168,7 +166,8 @@ def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
         atomic_write(path, json.dumps({"asked": fixed}, indent=1) + "\n")
         return
     before = json.loads(path.read_text(encoding="utf-8")).get("asked", {})
-    before = {_OLD_NAMES.get(name, name): value for name, value in before.items()}
+    renamed = former_names(CompareSettings)
+    before = {renamed.get(name, name): value for name, value in before.items()}
     changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
     if changed:
         settings = [name for name in changed if name not in _TEXTS]

@@ -31,10 +31,9 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
     build,
-    only,
     pick,
 )
-from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL
+from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL, RUNS
 
 
 @accepts(SessionSettings)
@@ -240,7 +239,7 @@ def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", 
     return compare_models(dataset, model_names, wanted, text, name, SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)))
 
 
-@accepts(only(SessionSettings, "checkpoint_dir"))
+@accepts(RUNS)
 def report(
     run_name: str | Sequence[str] = DEFAULT_RUN,
     *,

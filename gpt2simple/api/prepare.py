@@ -16,11 +16,10 @@ from gpt2simple.data.texts import read_texts
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, only, pick
-from gpt2simple.settings.session import DEFAULT_MODEL
+from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, pick
+from gpt2simple.settings.session import DEFAULT_MODEL, MODELS
 from gpt2simple.storage.disk import make_folder, require_unused
 
-MODELS = only(SessionSettings, "model_dir")
 _DEFAULT_SIZE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
 
 

@@ -28,16 +28,14 @@ from gpt2simple.settings import (
     TextSettings,
     only,
 )
-from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS
-
-_MODELS = only(SessionSettings, "model_dir")
+from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
 
 
 @click.command()
 @click.option(
     "--model-name", default=DEFAULT_MODEL, help=f"Model: 124M, 355M, 774M, 1558M or tiny. [default: {DEFAULT_MODEL}]"
 )
-@settings_options(_MODELS)
+@settings_options(MODELS)
 @click.option(
     "--source",
     type=click.Choice(["huggingface", "openai"]),
@@ -152,7 +150,7 @@ def _dashed(name: str) -> str:
     default=DEFAULT_MODEL,
     help=f"Model whose tokenizer is used: a known one or a folder. [default: {DEFAULT_MODEL}]",
 )
-@settings_options(_MODELS)
+@settings_options(MODELS)
 @click.option("--combine", default=50_000, help="Bytes of text per array of documents. [default: 50000]")
 @settings_options(TextSettings)
 @json_option
@@ -253,7 +251,7 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
 
 @click.command()
 @click.argument("run_name", nargs=-1, required=True)
-@settings_options(only(SessionSettings, "checkpoint_dir"))
+@settings_options(RUNS)
 @click.option("--dataset", multiple=True, help="Training text of the runs, if it cannot be found.")
 @click.option("--destination-path", type=click.Path(), help="Page to write. [default: report.html in the run's folder]")
 @json_option

@@ -6,7 +6,7 @@ The package knows no TensorFlow and not how a setting is used.
 
 from gpt2simple.settings.compare import CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
-from gpt2simple.settings.fields import accepts, build, describe, from_json, only, pick, setting, to_json
+from gpt2simple.settings.fields import accepts, build, former_names, from_json, only, pick, to_json
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.session import SessionSettings
@@ -21,10 +21,9 @@ __all__ = [
     "TextSettings",
     "accepts",
     "build",
-    "describe",
+    "former_names",
     "from_json",
     "only",
     "pick",
-    "setting",
     "to_json",
 ]

@@ -79,11 +79,8 @@ def like(cls: type, name: str, **changes: Any) -> Any:
 
 def only(cls: type, *names: str) -> type:
     """A settings class with some of another's settings, for functions and commands that take just these."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    chosen = [
-        (name, fields[name].type, dataclasses.field(default=fields[name].default, metadata=fields[name].metadata))
-        for name in names
-    ]
+    types = {f.name: f.type for f in dataclasses.fields(cls)}
+    chosen = [(name, types[name], like(cls, name)) for name in names]
     made = dataclasses.make_dataclass(cls.__name__, chosen, frozen=True, kw_only=True)
     made.__doc__, made.__module__ = cls.__doc__, cls.__module__  # the module in which its types' names are looked up
     return made
@@ -206,7 +203,7 @@ def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], F
         place = len(own) if after is None else names.index(after) + 1
         parameters = [*own[:place], *first, *own[place:], *(p for of_class in others for p in of_class)]
         known = [p.name for p in parameters if p.name != "self"]
-        renamed = {f.metadata["formerly"]: f.name for cls in classes for f in dataclasses.fields(cls)}
+        renamed = former_names(*classes)
         function_name = function.__qualname__.removesuffix(".__init__")
 
         @functools.wraps(function)
@@ -223,6 +220,12 @@ def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], F
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def former_names(*classes: type) -> dict[str, str]:
+    """The names that settings had in earlier versions, with those of today."""
+    settings = [field for cls in classes for field in dataclasses.fields(cls)]
+    return {field.metadata["formerly"]: field.name for field in settings if field.metadata["formerly"]}
 
 
 def _unknown(name: str, near: list[str], function: str) -> str:

@@ -44,5 +44,9 @@ class SessionSettings:
 # What a function takes that opens a session for one call: the seed is then that of the call.
 ONE_CALL = only(SessionSettings, "model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads")
 
+# What a function takes that opens no session.
+MODELS = only(SessionSettings, "model_dir")
+RUNS = only(SessionSettings, "checkpoint_dir")
+
 # What a function takes that opens sessions of its own, one for each model.
 FOR_SEVERAL_RUNS = only(SessionSettings, "model_dir", "checkpoint_dir", "precision", "threads")
