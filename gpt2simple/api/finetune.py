@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +150,11 @@ class _Run:
     plan: StepPlan
     gradient_checkpointing: bool
 
-    @property
+    @cached_property
     def held_out_tokens(self) -> int:
         return sum(int(loss_mask.sum()) for _, _, loss_mask in self.data.held_out)
 
+    @cached_property
     def summary(self) -> DataSummary:
         return summary(self.text.corpus, self.text.split, self.loaded.config.parameters)
 
@@ -163,7 +166,7 @@ class _Run:
             text_settings=request.text,
             data_fingerprint=self.text.corpus.fingerprint,
             validation_fingerprint=validation.fingerprint if validation is not None else None,
-            data_summary=self.summary().to_json(),
+            data_summary=self.summary.to_json(),
             tokenizer_fingerprint=self.loaded.tokenizer.fingerprint,
             seed=request.seed,
             environment={
@@ -227,8 +230,9 @@ def finetune_run(
         state = TrainerState.from_json(start.checkpoint.state["progress"])
         _load_best(folder, loaded)
         return _result(folder.path, state, "done")
-    _log([memory_message] if memory_message else [])
-    _log(before_start(run.summary(), run.plan, run.seconds_per_step()))
+    if memory_message is not None:
+        logger.info(memory_message)
+    _log(before_start(run.summary, run.plan, run.seconds_per_step()))
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
@@ -250,15 +254,17 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
     """A function from a step to a sample that the model generates at that step."""
 
     def sample(step: int) -> str:
-        generator = new_generator()
-        try:
-            length = request.settings.sample_length
-            settings = GenerateSettings(length=length, seed=request.seed + step, **_SAMPLING)
-            return generator.generate([""], settings)[0].text
-        finally:
-            generator.close()
+        length = request.settings.sample_length
+        settings = GenerateSettings(length=length, seed=request.seed + step, **_SAMPLING)
+        return sample_texts(new_generator, settings)[0]
 
     return sample
+
+
+def sample_texts(new_generator: Callable[[], Generator], settings: GenerateSettings) -> list[str]:
+    """Texts without a prefix, by a generator that lives only as long as this takes."""
+    with closing(new_generator()) as generator:
+        return [sample.text for sample in generator.generate([""], settings)]
 
 
 def _prepare(
@@ -274,7 +280,8 @@ def _prepare(
         request.dataset, request.text, tokenizer, settings.window, n_ctx=config.n_ctx, progress=progress
     )
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
-    _log([windows.message] if windows.message else [])
+    if windows.message is not None:
+        logger.info(windows.message)
     held_out, rows = text.split.held_out, settings.batch_size
     limit = max(HELD_OUT_ROWS // rows, 1)
     data = TrainingData(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.api.finetune import sample_texts
 from gpt2simple.api.request import Request
 from gpt2simple.api.session import Session
 from gpt2simple.runs.records import EndRecord, RunPlan, SampleRecord, StepRecord, TrainingCallback
@@ -76,6 +76,5 @@ class WatchedSession(Session):
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )
-        with closing(self._new_generator()) as generator:
-            texts = [sample.text for sample in generator.generate([""], wanted)]
+        texts = sample_texts(self._new_generator, wanted)
         return "\n".join(f"======== SAMPLE {number} ========\n{text}\n" for number, text in enumerate(texts, 1))

@@ -13,7 +13,7 @@ from gpt2simple.compat.train import report_multi_gpu
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.layout import existing_run_path, step_folders
+from gpt2simple.runs.layout import existing_run_path, step_folder_name, step_folders
 from gpt2simple.settings.session import DEFAULT_RUN
 from gpt2simple.storage.files import atomic_write
 
@@ -63,7 +63,7 @@ def _run_weights(run: Path, checkpoint: str) -> tuple[Path, Path]:
         return steps[wanted], steps[wanted]
     if not steps and wanted is not None and wanted == legacy:
         return run, run / checkpoint
-    there = [f"step-{step:06d}" for step in steps] or [f"model-{legacy}"]
+    there = [step_folder_name(step) for step in steps] or [f"model-{legacy}"]
     raise SettingsError(
         f'checkpoint is {checkpoint!r}; {run} can be loaded at "latest" or at {", ".join(there)}. Name one of these.'
     )
