@@ -18,10 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes messages to the current sys.stderr, above a running progress bar rather than into it."""
+    """Writes messages to the current sys.stderr, above a running progress bar rather than into it.
+
+    Silent once the program has given the logger a handler for the terminal: no message is shown twice.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if sys.stderr is not None:  # to None tqdm would prefer stdout, which belongs to results
+        if sys.stderr is None:  # to None tqdm would prefer stdout, which belongs to results
+            return
+        handlers = logging.getLogger("gpt2simple").handlers
+        if not any(getattr(handler, "stream", self) in (sys.stdout, sys.stderr) for handler in handlers):
             from tqdm import tqdm  # on first use: `--help` needs none
 
             tqdm.write(self.format(record), file=sys.stderr)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.errors import SettingsError
-
-CHECKPOINTS = ("best", "latest")
+from gpt2simple.settings.session import CHECKPOINTS
 
 
 @dataclass(frozen=True)

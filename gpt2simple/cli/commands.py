@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from gpt2simple.api.source import require_one_source
-from gpt2simple.cli.errors import INTERRUPTED
+from gpt2simple.cli.errors import INTERRUPTED, command
 from gpt2simple.cli.options import (
     as_dataset,
     checkpoint_option,
@@ -31,7 +30,7 @@ from gpt2simple.settings import (
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
 
 
-@click.command()
+@command()
 @click.option(
     "--model-name", default=DEFAULT_MODEL, help=f"Model: 124M, 355M, 774M, 1558M or tiny. [default: {DEFAULT_MODEL}]"
 )
@@ -56,7 +55,7 @@ def download(model_name: str, source: str, base_url: str | None, *, as_json: boo
     show_json({"model_name": model_name, "folder": str(folder)}) if as_json else show_line(str(folder))
 
 
-@click.command()
+@command()
 @dataset_argument
 @settings_options(SessionSettings, FinetuneSettings, TextSettings)
 @json_option
@@ -79,7 +78,7 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
         context.exit(INTERRUPTED)
 
 
-@click.command()
+@command()
 @settings_options(SessionSettings)
 @checkpoint_option
 @click.option("--prefix", multiple=True, help="Text to start from; - reads stdin. May be given several times.")
@@ -109,7 +108,7 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
     show_texts(request, settings, as_json=as_json, **options)
 
 
-@click.command()
+@command()
 @settings_options(only(SessionSettings, "model_dir", "checkpoint_dir"))
 @json_option
 def info(*, as_json: bool, settings: dict[str, Any]) -> None:
@@ -126,6 +125,8 @@ def info(*, as_json: bool, settings: dict[str, Any]) -> None:
 
 def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_json: bool) -> None:
     """Raise UsageError for options of ``generate`` that exclude each other."""
+    from gpt2simple.api.source import require_one_source
+
     for one, other in (("prefix", "prefix_file"), ("destination_path", "folder")):
         if options[one] and options[other]:
             raise click.UsageError(f"--{_dashed(one)} and --{_dashed(other)} were both given; give one of the two.")
@@ -142,7 +143,7 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-@click.command()
+@command()
 @dataset_argument
 @click.option("--out-path", default="text_encoded.npz", help="File to write. [default: text_encoded.npz]")
 @click.option(
@@ -166,7 +167,7 @@ def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: 
     show(encode_dataset(dataset, **options, **settings), as_json=as_json)
 
 
-@click.command()
+@command()
 @dataset_argument
 @click.option("--vocab-size", default=4096, help="Maximum size of the vocabulary, at least 257. [default: 4096]")
 @click.option("--folder", default="models/own", help="New folder to write. [default: models/own]")
@@ -189,7 +190,7 @@ def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **option
     show(make_tokenizer(dataset, **options, **settings), as_json=as_json)
 
 
-@click.command()
+@command()
 @dataset_argument
 @settings_options(SessionSettings)
 @checkpoint_option
@@ -208,7 +209,7 @@ def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str
     show(functions.evaluate(dataset, checkpoint=checkpoint, **settings), as_json=as_json)
 
 
-@click.command()
+@command()
 @click.argument("text", nargs=-1, required=True)
 @settings_options(SessionSettings)
 @checkpoint_option
@@ -232,7 +233,7 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
         show_json([found.to_json() for found in scores])
 
 
-@click.command()
+@command()
 @dataset_argument
 @click.option("--model-name", multiple=True, required=True, help="Model to compare; given once for each.")
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
@@ -249,7 +250,7 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
     show(functions.compare(dataset, model_name, name=name, **settings), as_json=as_json)
 
 
-@click.command()
+@command()
 @click.argument("run_name", nargs=-1, required=True)
 @settings_options(RUNS)
 @click.option("--dataset", multiple=True, help="Training text of the runs, if it cannot be found.")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from typing import Any, NoReturn
 
@@ -32,13 +33,23 @@ def _remember_debug(context: click.Context, _parameter: click.Parameter, value: 
     context.meta[_DEBUG] = context.meta.get(_DEBUG, False) or value  # shared by the group and its command
 
 
-class ErrorsInOneLine(click.Group):
-    """A group that shows an error of its commands in one line, with the right exit code."""
+class Command(click.Command):
+    """A command that shows the package's messages while it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from gpt2simple.api.console import show_messages  # on first use: `--help` does not need it
 
         show_messages()
+        return super().invoke(ctx)
+
+
+command = functools.partial(click.command, cls=Command)
+
+
+class ErrorsInOneLine(click.Group):
+    """A group that shows an error of its commands in one line, with the right exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (Gpt2SimpleError, OSError) as error:  # OSError: an unexpected one

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from gpt2simple.api.source import CHECKPOINTS
 from gpt2simple.settings.fields import plain_types
+from gpt2simple.settings.session import CHECKPOINTS
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -18,6 +17,8 @@ def show_json(value: Any) -> None:
     Raises:
         StorageError: standard output is closed, or its disk cannot be written.
     """
+    import json  # on first use, as below
+
     show_result(json.dumps(value, indent=2, ensure_ascii=True))
 
 

@@ -81,7 +81,8 @@ def only(cls: type, *names: str) -> type:
     """A settings class with some of another's settings, for functions and commands that take just these."""
     types = {f.name: f.type for f in dataclasses.fields(cls)}
     chosen = [(name, types[name], like(cls, name)) for name in names]
-    made = dataclasses.make_dataclass(cls.__name__, chosen, frozen=True, kw_only=True)
+    # Only the fields and the constructor are used; each further method would cost half a millisecond of `--help`.
+    made = dataclasses.make_dataclass(cls.__name__, chosen, kw_only=True, repr=False, eq=False)
     made.__doc__, made.__module__ = cls.__doc__, cls.__module__  # the module in which its types' names are looked up
     return made
 

@@ -9,6 +9,7 @@ from gpt2simple.settings.fields import check, only, paths_to_text, setting
 
 DEFAULT_MODEL = "124M"
 DEFAULT_RUN = "run1"
+CHECKPOINTS = ("best", "latest")  # of a run, to load
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 

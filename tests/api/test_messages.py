@@ -8,11 +8,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TextIO, TypeVar
 
 import pytest
 
 from gpt2simple.api import console
 from tests.helpers.paths import ROOT
+
+StreamT = TypeVar("StreamT", bound=TextIO)
 
 PACKAGE = logging.getLogger("gpt2simple")
 
@@ -28,12 +31,11 @@ def _a_process_that_has_set_up_nothing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handler_of(logger: logging.Logger) -> Iterator[io.StringIO]:
-    """A program's own handler, and what it shows."""
-    shown = io.StringIO()
-    handler = logging.StreamHandler(shown)
+def handler_of(logger: logging.Logger, stream: StreamT) -> Iterator[StreamT]:
+    """A program's own handler, which writes to a stream."""
+    handler = logging.StreamHandler(stream)
     logger.addHandler(handler)
-    yield shown
+    yield stream
     logger.removeHandler(handler)
 
 
@@ -66,8 +68,20 @@ def test_without_stderr_a_message_does_not_go_among_the_results(
     assert capsys.readouterr().out == ""
 
 
+def test_a_program_that_adds_a_handler_later_shows_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """`from gpt2simple import finetune` has set up the package's own by then."""
+    console.show_messages()
+    with handler_of(PACKAGE, sys.stderr), handler_of(PACKAGE, io.StringIO()) as in_a_file:
+        log("A message.")
+    assert tuple(capsys.readouterr()) == ("", "A message.\n")
+    with handler_of(PACKAGE, in_a_file):
+        log("Another one.")
+    assert tuple(capsys.readouterr()) == ("", "Another one.\n")
+    assert in_a_file.getvalue() == "A message.\nAnother one.\n"
+
+
 def test_a_program_with_a_handler_of_its_own_is_left_to_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with handler_of(PACKAGE) as shown:
+    with handler_of(PACKAGE, io.StringIO()) as shown:
         PACKAGE.setLevel(logging.WARNING)
         console.show_messages()
         log("A message.")
@@ -88,7 +102,7 @@ def test_the_level_that_a_program_has_set_stays(capsys: pytest.CaptureFixture[st
 
 def test_handlers_of_the_root_logger_do_not_show_a_message_a_second_time(capsys: pytest.CaptureFixture[str]) -> None:
     """A notebook's root logger has one."""
-    with handler_of(logging.getLogger()) as shown:
+    with handler_of(logging.getLogger(), io.StringIO()) as shown:
         console.show_messages()
         log("A message.")
     assert (shown.getvalue(), capsys.readouterr().err) == ("", "A message.\n")
