@@ -58,7 +58,7 @@ def test_a_second_demo_replaces_the_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path) -> None:
     text = tmp_path / "short.txt"
-    text.write_text(SCRIPT.read_text(encoding="ascii")[:3000], encoding="ascii")
+    text.write_text(SCRIPT.read_text(encoding="ascii")[:6000], encoding="ascii")
     shown = run(tmp_path, str(ROOT / "examples" / "01_quickstart.py"), "tiny", str(text))
     assert "stopped: held-out loss no longer improves" in shown
     assert shown.count("=" * 20) == 3
