@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import hashlib
 import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,7 +16,7 @@ import pytest
 import gpt2simple
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub import registry
-from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile
+from gpt2simple.gpt2.hub.registry import KnownModel
 from gpt2simple.settings import (
     CompareSettings,
     EvaluateSettings,
@@ -29,6 +26,8 @@ from gpt2simple.settings import (
     TextSettings,
 )
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
+from tests.helpers.download import published
+from tests.helpers.fault_server import serving
 from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import ONE_LAYER, QUICK, write_small_model, write_text
 
@@ -39,9 +38,8 @@ HUB_FILES = ("config.json", "vocab.json", "merges.txt", "tokenizer.json", "model
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small model, as a hub would serve it too, and a text."""
+    """A folder with a text."""
     folder = tmp_path_factory.mktemp("api")
-    write_small_model(folder / "hub" / "org" / "small" / "resolve" / "c0ffee")
     write_text(folder / "text.txt")
     return folder
 
@@ -53,37 +51,24 @@ def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server on this machine that carries the small model under the name 124M."""
-    served = place / "hub" / "org" / "small" / "resolve" / "c0ffee"
-    files = tuple(
-        PublishedFile(name, (served / name).stat().st_size, hashlib.sha256((served / name).read_bytes()).hexdigest())
-        for name in HUB_FILES
-    )
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server on this machine that carries a small model under the name 124M."""
+    folder = write_small_model(tmp_path / "small")
+    files = {name: (folder / name).read_bytes() for name in HUB_FILES}
     known = KnownModel(
         name="124M",
         config=ONE_LAYER,
         hub_repo="org/small",
         hub_revision="c0ffee",
-        hub_files=files,
+        hub_files=published(files),
         aliases=("gpt2",),
     )
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(place / "hub"))
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setitem(registry.KNOWN_MODELS, "124M", known)
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        server.files = {f"/org/small/resolve/c0ffee/{name}": data for name, data in files.items()}
+        monkeypatch.setitem(registry.KNOWN_MODELS, "124M", known)
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield
 
 
 @pytest.mark.parametrize(
