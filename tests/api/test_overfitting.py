@@ -1,24 +1,19 @@
 """The promise behind reports, on a model that knows English and a text that it never saw: minutes long."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import gpt2simple
 from gpt2simple.runs import metrics
 from gpt2simple.runs.curves import Curves
+from tests.helpers.paths import outside_data
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def hamlet():
-    folder = os.environ.get("GPT2SIMPLE_TEST_DATA")
-    if not folder:
-        pytest.skip("GPT2SIMPLE_TEST_DATA is not set")
-    return Path(folder) / "text" / "hamlet-screenplay.txt"
+    return outside_data("text", "hamlet-screenplay.txt")
 
 
 @pytest.fixture(autouse=True)

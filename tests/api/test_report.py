@@ -1,7 +1,6 @@
 """Reports: the verdict and the memorised passages of runs with known answers, on a page that stands by itself."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 from gpt2simple.api.report import write_report
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.testing import sample_text
+from tests.helpers.paths import from_environment
 from tests.helpers.records import HEALTHY, OVERTRAINED, make_run
 
 VOID = {"meta", "link", "br"}
@@ -206,9 +206,7 @@ def test_why_there_are_no_samples_is_told_as_it_is(tmp_path, text, settings, rea
 @pytest.mark.parametrize("width", [360, 1440])
 def test_chromium_shows_the_page_without_complaint(tmp_path, over, width):
     """The browser writes console messages to stderr; the page forbids scripts, so a page around it measures."""
-    browser = shutil.which("chromium") or os.environ.get("GPT2SIMPLE_CHROMIUM")
-    if not browser:
-        pytest.skip("there is no chromium")
+    browser = shutil.which("chromium") or from_environment("GPT2SIMPLE_CHROMIUM", "a Chromium")
     page = report(tmp_path, "over").path
     frame = tmp_path / "frame.html"
     frame.write_text(

@@ -26,7 +26,8 @@ from gpt2simple.runs.folder import RunFolder
 from tests.helpers import compat as compat_case
 from tests.helpers.compat import LOSS_LINE
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, SCRIPT, outside_data
+from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M, random_weights, write_tf1
 
 GOLDEN = GOLDEN_FOLDER / "gpt2_simple_signatures.json"
@@ -89,17 +90,13 @@ def test_every_function_of_gpt_2_simple_is_there_with_its_arguments_and_defaults
 
 @pytest.mark.reference
 def test_the_table_of_arguments_is_that_of_the_installed_gpt_2_simple() -> None:
-    interpreter = os.environ.get("GPT2SIMPLE_ORIGINAL_PYTHON")
-    if not interpreter:
-        pytest.skip("GPT2SIMPLE_ORIGINAL_PYTHON is not set")
-    script = GOLDEN.with_name("make_gpt2_simple_signatures.py")
-    done = subprocess.run([interpreter, str(script)], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == json.loads(GOLDEN.read_text(encoding="utf-8"))
+    printed = printed_by("golden/make_gpt2_simple_signatures.py", python="GPT2SIMPLE_ORIGINAL_PYTHON")
+    assert json.loads(printed) == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow  # half a minute; tests/test_examples.py runs such a program too
 def test_a_notebooks_program_runs_on_the_built_in_model(tmp_path: Path) -> None:
-    text = (ROOT / "examples" / "script.txt").read_text(encoding="ascii")[:3000]
+    text = SCRIPT.read_text(encoding="ascii")[:3000]
     (tmp_path / "script.txt").write_text(text, encoding="ascii")
     lines = run_program(tmp_path, "tiny", 1).splitlines()
     assert re.fullmatch(r"Loading checkpoint .*tiny", lines[0])
@@ -114,13 +111,11 @@ def test_a_notebooks_program_runs_on_the_built_in_model(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_notebooks_program_runs_on_a_model_of_124m(tmp_path: Path) -> None:
-    vocabulary = os.environ.get("GPT2SIMPLE_TEST_DATA")
-    if not vocabulary:
-        pytest.skip("GPT2SIMPLE_TEST_DATA is not set: it holds GPT-2's vocabulary")
+    vocabulary = outside_data("gpt2-vocabulary")
     folder = tmp_path / "models" / "124M"
     write_tf1(folder, {name: 0.2 * value for name, value in random_weights(CONFIG_124M).items()}, CONFIG_124M)
     for name in ("encoder.json", "vocab.bpe"):
-        (folder / name).write_bytes((Path(vocabulary) / "gpt2-vocabulary" / name).read_bytes())
+        (folder / name).write_bytes((vocabulary / name).read_bytes())
     (tmp_path / "script.txt").write_text("To be, or not to be, that is the question.\n" * 20, encoding="ascii")
     shown = run_program(tmp_path, "124M", 2)
     assert [int(number) for number in re.findall(rf"^{LOSS_LINE}$", shown, re.MULTILINE)] == [1, 2]
@@ -200,13 +195,8 @@ def test_a_run_begun_by_gpt_2_simple_itself_is_continued_and_generated_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With GPT-2's own vocabulary, in a folder that gpt-2-simple 0.8.1 wrote just now."""
-    interpreter, data = os.environ.get("GPT2SIMPLE_ORIGINAL_PYTHON"), os.environ.get("GPT2SIMPLE_TEST_DATA")
-    if not interpreter or not data:
-        pytest.skip("GPT2SIMPLE_ORIGINAL_PYTHON or GPT2SIMPLE_TEST_DATA is not set")
-    script = ROOT / "tests" / "reference" / "original_run.py"
-    command = [interpreter, str(script), str(tmp_path), str(Path(data) / "gpt2-vocabulary")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    vocabulary = outside_data("gpt2-vocabulary")
+    theirs = printed_by("reference/original_run.py", tmp_path, vocabulary, python="GPT2SIMPLE_ORIGINAL_PYTHON")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
     run = Path("checkpoint/run1")
@@ -217,7 +207,7 @@ def test_a_run_begun_by_gpt_2_simple_itself_is_continued_and_generated_from(
     assert gpt2.generate(sess, length=8, return_as_list=True) is not None
     assert {name: compat_case.digests(run)[name] for name in before} == before
     assert ours.splitlines()[0] == f"Loading checkpoint {run / 'model-2'}"
-    assert forms(ours) == forms(done.stdout)
+    assert forms(ours) == forms(theirs)
 
 
 def forms(shown: str) -> list[str]:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -15,12 +13,11 @@ from gpt2simple.evaluation.windows import Protocol
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, named_variables, read_weight
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
-from tests.helpers.paths import REFERENCE
+from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
-SCRIPT = REFERENCE / "pytorch_perplexity.py"
 SHAPES = {
     "small": (SMALL_CONFIG, 500),
     "124M": (CONFIG_124M, 1600),
@@ -30,19 +27,15 @@ SHAPES = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_perplexity_is_that_of_plain_pytorch(name, tmp_path):
     """Stride equal to the window, and half of it; 1e-4 relative."""
-    python = os.environ.get("GPT2SIMPLE_REFERENCE_PYTHON")
-    if not python:
-        pytest.skip("GPT2SIMPLE_REFERENCE_PYTHON is not set")
     config, length = SHAPES[name]
     model = build_model(config, seed=3, initializer_range=0.05)
     write_model_folder(tmp_path / "model", config, lambda weight: read_weight(model, weight), byte_tokenizer())
     ids = np.random.RandomState(4).randint(0, config.n_vocab, length)
     np.save(tmp_path / "ids.npy", ids)
     cases = [(config.n_ctx, config.n_ctx), (config.n_ctx, config.n_ctx // 2)]
-    command = [python, SCRIPT, tmp_path / "model", tmp_path / "ids.npy", *(f"{w}:{s}" for w, s in cases)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    asked = (f"{window}:{stride}" for window, stride in cases)
+    printed = printed_by("reference/pytorch_perplexity.py", tmp_path / "model", tmp_path / "ids.npy", *asked)
+    theirs = json.loads(printed.splitlines()[-1])
     scorer = Scorer(named_variables(model), config)
     for (window, stride), loss in zip(cases, theirs, strict=True):
         found = measure(

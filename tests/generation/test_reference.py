@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +20,11 @@ from gpt2simple.generation.sampling import (
 from gpt2simple.generation.text import BadWords
 from gpt2simple.gpt2.model import build_model, named_variables, read_weight
 from gpt2simple.settings import GenerateSettings
-from tests.helpers.paths import REFERENCE
+from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M, write_pytorch
 
 pytestmark = pytest.mark.reference
 
-SCRIPTS = REFERENCE
 PROMPT = [15496, 11, 995, 0]
 
 
@@ -44,23 +41,14 @@ class IdTokenizer:
         return b"".join(b"%d " % token for token in ids)
 
 
-def run(script: str, *arguments: object) -> str:
-    python = os.environ.get("GPT2SIMPLE_REFERENCE_PYTHON")
-    if not python:
-        pytest.skip("GPT2SIMPLE_REFERENCE_PYTHON is not set")
-    command = [python, str(SCRIPTS / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_greedy_ids_of_a_model_of_124m_are_pytorchs_for_200_tokens(tmp_path: Path) -> None:
     """Weights spread over 0.1: with the usual 0.02 a random model repeats a handful of tokens and proves nothing."""
     model = build_model(CONFIG_124M, seed=0, initializer_range=0.1)
     write_pytorch(tmp_path, {name: read_weight(model, name) for name in named_variables(model)}, CONFIG_124M)
-    theirs = [int(token) for token in run("pytorch_generation.py", tmp_path, 200, *PROMPT).strip("[]\n").split(",")]
+    printed = printed_by("reference/pytorch_generation.py", tmp_path, 200, *PROMPT)
+    theirs = [int(token) for token in printed.strip("[]\n").split(",")]
     assert len(theirs) == 200
     assert len(set(theirs)) >= 50
     generator = Generator(named_variables(model), CONFIG_124M, IdTokenizer())  # type: ignore[arg-type]
@@ -76,7 +64,7 @@ def test_filters_equal_those_of_pytorchs_transformers(tmp_path: Path, seed: int)
     logits = (draw.standard_normal(256) * 3).astype(np.float32)
     tokens = np.array([*draw.integers(0, 6, 40), 1])
     np.savez(tmp_path / "in.npz", logits=logits, tokens=tokens)
-    run("pytorch_filters.py", tmp_path / "in.npz", tmp_path / "out.npz")
+    printed_by("reference/pytorch_filters.py", tmp_path / "in.npz", tmp_path / "out.npz")
     theirs = np.load(tmp_path / "out.npz")
     spelled = BadWords(["ab", "\x01\x02", "\x05"], [bytes([value]) for value in range(256)])
     ours = {

@@ -1,9 +1,6 @@
 """A fine-tuning at the size that people use: 124M with GPT-2's real vocabulary, from text to what other tools open."""
 
-import os
-import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +10,11 @@ from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import LoadedModel, build_model, read_weight
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.metrics import read as read_metrics
-from tests.helpers.paths import REFERENCE
+from tests.helpers.paths import outside_data
+from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-SCRIPTS = REFERENCE
 
 
 def write_random_model(folder, tokenizer):
@@ -29,15 +25,13 @@ def write_random_model(folder, tokenizer):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A session that has trained 20 steps, and the result."""
-    data = os.environ.get("GPT2SIMPLE_TEST_DATA")
-    if not data:
-        pytest.skip("GPT2SIMPLE_TEST_DATA is not set")
+    tokenizer = Tokenizer.load(outside_data("gpt2-vocabulary"))
     folder = tmp_path_factory.mktemp("124M")
-    write_random_model(folder / "model", Tokenizer.load(Path(data) / "gpt2-vocabulary"))
+    write_random_model(folder / "model", tokenizer)
     with gpt2simple.start_session(str(folder / "model"), checkpoint_dir=folder / "checkpoint", seed=1) as session:
         began = time.monotonic()
         result = session.finetune(
-            Path(data) / "text" / "hamlet-screenplay.txt", steps=20, eval_every=10, sample_every=10, sample_length=20
+            outside_data("text", "hamlet-screenplay.txt"), steps=20, eval_every=10, sample_every=10, sample_length=20
         )
         print(f"20 steps: {result.seconds:.0f} s in steps, {time.monotonic() - began:.0f} s in all")
         yield session, result
@@ -68,15 +62,11 @@ def test_it_is_saved_reloaded_and_generates(finished):
 @pytest.mark.parametrize("variable", ["GPT2SIMPLE_REFERENCE_PYTHON", "GPT2SIMPLE_REFERENCE4_PYTHON"])
 def test_transformers_opens_the_run_and_computes_the_same(finished, tmp_path, variable):
     """The first with transformers 5, the other with transformers 4."""
-    interpreter = os.environ.get(variable)
-    if not interpreter:
-        pytest.skip(f"{variable} is not set")
     _, result = finished
     ids = np.random.default_rng(0).integers(0, CONFIG_124M.n_vocab, (2, 40))
     np.save(tmp_path / "ids.npy", ids)
-    command = [interpreter, SCRIPTS / "pytorch_logits.py", result.run_dir, tmp_path / "ids.npy", tmp_path / "l.npz"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    files = result.run_dir, tmp_path / "ids.npy", tmp_path / "l.npz"
+    printed_by("reference/pytorch_logits.py", *files, python=variable)
     theirs = np.load(tmp_path / "l.npz")["logits"]
     ours = LoadedModel.load(result.run_dir).model(ids).logits.numpy()
     print(f"largest difference {np.abs(ours - theirs).max():.1e} of logits up to {np.abs(theirs).max():.0f}")

@@ -1,9 +1,5 @@
 """Training beside other arithmetic: PyTorch's step by step, and bfloat16 beside float32."""
 
-import os
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,12 +10,10 @@ from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.task import LanguageModeling
 from gpt2simple.training.trainer import build_trainer
-from tests.helpers.paths import EXAMPLES, REFERENCE
+from tests.helpers.paths import SCRIPT, TINY
+from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import write_small_model
 
-PYTORCH_CURVE = REFERENCE / "pytorch_curve.py"
-TINY = Path(gpt2simple.__file__).parent / "gpt2" / "tiny"
-SCRIPT = EXAMPLES / "script.txt"
 BYTE_CONFIG = ModelConfig(n_vocab=257, n_ctx=64, n_embd=64, n_head=4, n_layer=4)  # spells within a minute
 STEPS, BATCH_SIZE, RATE, DECAY = 200, 4, 1e-4, 0.01
 
@@ -47,16 +41,12 @@ def batches_of(loaded):
 @pytest.mark.reference
 @pytest.mark.parametrize("make", [random_folder, tiny_folder])
 def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
-    interpreter = os.environ.get("GPT2SIMPLE_REFERENCE_PYTHON")
-    if not interpreter:
-        pytest.skip("GPT2SIMPLE_REFERENCE_PYTHON is not set")
     folder = make(tmp_path / "model")
     loaded = LoadedModel.load(folder)
     inputs, targets = batches_of(loaded)
     np.savez(tmp_path / "batches.npz", inputs=inputs, targets=targets)
-    command = [interpreter, PYTORCH_CURVE, folder, tmp_path / "batches.npz", tmp_path / "losses.npy"]
-    done = subprocess.run([*command, str(RATE), str(DECAY)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    files = folder, tmp_path / "batches.npz", tmp_path / "losses.npy"
+    printed_by("reference/pytorch_curve.py", *files, RATE, DECAY)
 
     settings = FinetuneSettings(learning_rate=RATE, weight_decay=DECAY, warmup_steps=0, clip_norm=1.0, dropout=0.0)
     trainer = build_trainer(

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +11,14 @@ from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.model import load_model, model_config
+from tests.helpers.paths import outside_data
 from tests.helpers.weight_layouts import write_tf1_arrays
-
-DATA = os.environ.get("GPT2SIMPLE_TEST_DATA")
-pytestmark = pytest.mark.skipif(not DATA, reason="GPT2SIMPLE_TEST_DATA is not set")
-CHECKPOINTS = Path(DATA or ".") / "checkpoints"
 
 
 @pytest.fixture(scope="module")
 def sorter(tmp_path_factory):
     """The trained three-layer model as a TensorFlow 1 checkpoint, loaded, and its head, which is not tied."""
-    published = CHECKPOINTS / "mingpt-sort-tf-names"
+    published = outside_data("checkpoints", "mingpt-sort-tf-names")
     arrays = dict(np.load(published / "tf_variables.npz"))
     head = arrays.pop("lm_head/w")
     folder = tmp_path_factory.mktemp("sorter")
@@ -35,7 +30,8 @@ def sorter(tmp_path_factory):
 @pytest.fixture(scope="module")
 def activations():
     """By name, float32."""
-    partials = json.loads((CHECKPOINTS / "mingpt-sort-tf-names" / "gpt-nano-sort-t0-partials.json").read_text())
+    published = outside_data("checkpoints", "mingpt-sort-tf-names", "gpt-nano-sort-t0-partials.json")
+    partials = json.loads(published.read_text())
     return {
         name: np.frombuffer(base64.b64decode(value["data"]), np.float32).reshape(value["shape"])
         for name, value in partials.items()
@@ -61,18 +57,19 @@ def test_a_trained_models_published_activations_are_reproduced(sorter, activatio
 
 
 def test_a_hub_folder_of_another_author_loads():
-    model = load_model(CHECKPOINTS / "fake-gpt2-hf")
+    model = load_model(outside_data("checkpoints", "fake-gpt2-hf"))
     assert model_config(model) == ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=2, n_head=1, n_layer=1)
     assert np.isfinite(model(np.array([[15496, 995, 50256]])).logits).all()
 
 
 def test_openais_own_layout_without_its_data_names_the_file():
+    folder = outside_data("checkpoints", "openai-124M-layout")
     with pytest.raises(CheckpointError, match=r"model\.ckpt\.data-00000-of-00001 is missing: without it the weights"):
-        open_checkpoint(CHECKPOINTS / "openai-124M-layout")
+        open_checkpoint(folder)
 
 
 def test_a_real_run_cloned_without_git_lfs_says_so(tmp_path):
-    for path in (CHECKPOINTS / "gpt2-simple-run-layout").iterdir():
+    for path in outside_data("checkpoints", "gpt2-simple-run-layout").iterdir():
         shutil.copyfile(path, tmp_path / path.name.removesuffix(".lfs-pointer"))
     with pytest.raises(CheckpointError, match=r"model-156\.data-00000-of-00001 is a Git LFS pointer, not the data"):
         open_checkpoint(tmp_path)

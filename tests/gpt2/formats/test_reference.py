@@ -1,8 +1,6 @@
 """Live comparisons with PyTorch's transformers and with gpt-2-simple, each in an environment of its own."""
 
 import json
-import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import build_model, load_model, named_variables, read_weight
 from gpt2simple.testing import byte_tokenizer
-from tests.helpers.paths import REFERENCE
+from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import (
     CONFIG_124M,
     PARITY_CONFIG,
@@ -23,27 +21,17 @@ from tests.helpers.weight_layouts import (
 
 pytestmark = pytest.mark.reference
 
-SCRIPTS = REFERENCE
 TOLERANCE = 1e-4
 TEXT = "The zoë-café cat paints £5 of salt.\n\n  Twice!"
-
-
-def interpreter(variable):
-    path = os.environ.get(variable)
-    if not path:
-        pytest.skip(f"{variable} is not set")
-    return path
 
 
 def pytorch_logits(folder, ids, work, *, text=None):
     """PyTorch's logits in float32 and float64, and what it says of the folder's tokenizer."""
     np.save(work / "ids.npy", ids)
-    command = [interpreter("GPT2SIMPLE_REFERENCE_PYTHON"), SCRIPTS / "pytorch_logits.py", folder]
-    command += [work / "ids.npy", work / "logits.npz", *([text] if text else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    files = folder, work / "ids.npy", work / "logits.npz"
+    printed = printed_by("reference/pytorch_logits.py", *files, *([text] if text else []))
     logits = np.load(work / "logits.npz")
-    return logits["logits"], logits["exact"], json.loads(done.stdout.splitlines()[-1])
+    return logits["logits"], logits["exact"], json.loads(printed.splitlines()[-1])
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16"])
@@ -95,9 +83,7 @@ def test_a_model_of_124m_has_pytorchs_logits(model_of_124m, layout):
 
 
 def test_a_run_that_gpt_2_simple_writes_now_gives_its_logits(tmp_path):
-    command = [interpreter("GPT2SIMPLE_ORIGINAL_PYTHON"), SCRIPTS / "original_run.py", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    printed_by("reference/original_run.py", tmp_path, python="GPT2SIMPLE_ORIGINAL_PYTHON")
     published = np.load(tmp_path / "logits.npz")
     with open_checkpoint(tmp_path / "checkpoint" / "run1") as source:
         assert source.layout == "TensorFlow 1 checkpoint model-2"

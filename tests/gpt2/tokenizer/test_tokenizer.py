@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.encoder import _MergesEncoder, make_encoder, rule_is_ranked
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 from gpt2simple.testing import byte_tokenizer, sample_text, write_byte_vocabulary
+from tests.helpers.paths import outside_data
 
 unicode_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 words = st.lists(
@@ -28,19 +28,12 @@ words = st.lists(
 
 @pytest.fixture(scope="module")
 def gpt2() -> Tokenizer:
-    return Tokenizer.load(_test_data() / "gpt2-vocabulary")
+    return Tokenizer.load(outside_data("gpt2-vocabulary"))
 
 
 @pytest.fixture(scope="module")
 def trained() -> Tokenizer:
     return Tokenizer.train([sample_text(2000)], 400)
-
-
-def _test_data() -> Path:
-    folder = os.environ.get("GPT2SIMPLE_TEST_DATA")
-    if not folder:
-        pytest.skip("GPT2SIMPLE_TEST_DATA names no folder with GPT-2's vocabulary")
-    return Path(folder)
 
 
 def _reference(vocabulary: Path) -> tokenizers.Tokenizer:
@@ -55,7 +48,7 @@ def _reference(vocabulary: Path) -> tokenizers.Tokenizer:
 
 
 def test_ids_are_the_published_ones(gpt2: Tokenizer) -> None:
-    answers = json.loads((_test_data() / "known-answers" / "tokenisation_vectors.json").read_text(encoding="utf-8"))
+    answers = json.loads(outside_data("known-answers", "tokenisation_vectors.json").read_text(encoding="utf-8"))
     assert len(answers["vectors"]) >= 30
     for vector in answers["vectors"]:
         assert gpt2.encode(vector["text"]) == vector["ids"], vector["text"]
@@ -67,8 +60,8 @@ def test_ids_are_the_published_ones(gpt2: Tokenizer) -> None:
     "name", ["tinyshakespeare", "hamlet-screenplay", "udhr_multilingual", "blns", "wikitext-2-valid"]
 )
 def test_ids_equal_those_of_the_tokenizers_library(gpt2: Tokenizer, name: str) -> None:
-    text = (_test_data() / "text" / f"{name}.txt").read_bytes().decode("utf-8")
-    ids = _reference(_test_data() / "gpt2-vocabulary").encode(text).ids
+    text = outside_data("text", f"{name}.txt").read_bytes().decode("utf-8")
+    ids = _reference(outside_data("gpt2-vocabulary")).encode(text).ids
     assert gpt2.encode(text) == ids
     assert gpt2.decode(ids) == text
     assert gpt2.encode_array(text).tolist() == ids
@@ -78,14 +71,14 @@ def test_ids_equal_those_of_gpt2tokenizerfast(gpt2: Tokenizer, tmp_path: Path) -
     """transformers' own class over the published files, on hostile text (naughty strings)."""
     from transformers.models.gpt2.tokenization_gpt2_fast import GPT2TokenizerFast
 
-    source = _test_data() / "gpt2-vocabulary"
+    source = outside_data("gpt2-vocabulary")
     fast = GPT2TokenizerFast(vocab_file=str(source / "encoder.json"), merges_file=str(source / "vocab.bpe"))
-    text = (_test_data() / "text" / "blns.txt").read_text(encoding="utf-8")
+    text = outside_data("text", "blns.txt").read_text(encoding="utf-8")
     assert gpt2.encode(text) == fast(text)["input_ids"]
 
 
 def test_known_counts_of_tiny_shakespeare(gpt2: Tokenizer) -> None:
-    text = (_test_data() / "text" / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    text = outside_data("text", "tinyshakespeare.txt").read_text(encoding="utf-8")
     cut = int(len(text) * 0.9)
     assert (len(gpt2.encode(text[:cut])), len(gpt2.encode(text[cut:]))) == (301_966, 36_059)
 
@@ -93,7 +86,7 @@ def test_known_counts_of_tiny_shakespeare(gpt2: Tokenizer) -> None:
 @pytest.mark.slow
 def test_every_character_has_the_ids_of_the_tokenizers_library(gpt2: Tokenizer) -> None:
     """The two libraries have Unicode tables of their own; a difference would show in the pieces around a character."""
-    reference = _reference(_test_data() / "gpt2-vocabulary")
+    reference = _reference(outside_data("gpt2-vocabulary"))
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     for start in range(0, len(characters), 20_000):
         texts = [f"a{c}b 1{c}1 !{c}! {c}  {c} \n{c}\n{c}{c}" for c in characters[start : start + 20_000]]
