@@ -17,7 +17,7 @@ from gpt2simple.backend.tensorflow import keras
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
 from gpt2simple.runs.figure import to_svg
-from tests.helpers.small_runs import write_small_model, write_text
+from tests.helpers.small_runs import work_in, write_small_model, write_text
 
 QUICK = {
     "tokens": 1024, "window": 16, "evaluations": 4, "nsamples": 2, "length": 12, "learning_rate": 1e-2,
@@ -36,15 +36,13 @@ def place(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _inside(place, monkeypatch):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
 
 
 @pytest.fixture(scope="module")
 def result(place):
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+        work_in(patch, place)
         return gpt2simple.compare("text.txt", ["one", "two"], **QUICK)
 
 

@@ -10,19 +10,17 @@ import gpt2simple
 from gpt2simple.errors import DataError, RunError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.runs.description import RunInfo
-from tests.helpers.small_runs import QUICK, write_small_model, write_text
+from tests.helpers.small_runs import QUICK, work_in, write_model_and_text, write_text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model, two texts, and runs that held out three tenths and a text of their own."""
     folder = tmp_path_factory.mktemp("evaluating")
-    write_small_model(folder / "small")
-    write_text(folder / "text.txt")
+    write_model_and_text(folder)
     write_text(folder / "other.txt", seed=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("GPT2SIMPLE_CACHE", str(folder / "cache"))
+        work_in(patch, folder)
         train = {"model_name": "small", "precision": "float32", "steps": 4, "window": 16, **QUICK}
         gpt2simple.finetune("text.txt", run_name="third", validation_split=0.3, **train)
         gpt2simple.finetune("text.txt", run_name="own", validation_file="other.txt", **train)
@@ -31,8 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
 
 
 def evaluate(dataset: str, run: str, part: str, **settings: object) -> EvaluateResult:

@@ -29,7 +29,7 @@ from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
 from tests.helpers.download import published
 from tests.helpers.fault_server import serving
 from tests.helpers.paths import ROOT
-from tests.helpers.small_runs import ONE_LAYER, QUICK, write_small_model, write_text
+from tests.helpers.small_runs import ONE_LAYER, QUICK, work_in, write_small_model, write_text
 
 FUNCTIONS = [name for name in gpt2simple.__all__ if inspect.isfunction(getattr(gpt2simple, name))]
 WITH_EXAMPLES = [name for name in FUNCTIONS if ">>>" in getattr(gpt2simple, name).__doc__]
@@ -46,8 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import gpt2simple
 from gpt2simple.runs import metrics
 from gpt2simple.runs.curves import Curves
 from tests.helpers.paths import outside_data
+from tests.helpers.small_runs import work_in
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +19,7 @@ def hamlet():
 
 @pytest.fixture(autouse=True)
 def _inside(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
+    work_in(monkeypatch, tmp_path)
 
 
 def test_a_run_that_is_overtrained_on_purpose_is_called_so_and_its_samples_memorised(hamlet, tmp_path):

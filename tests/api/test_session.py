@@ -19,7 +19,7 @@ from gpt2simple.backend.tensorflow import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.gpt2.model import LoadedModel, read_weight
 from gpt2simple.runs.description import RunInfo
-from tests.helpers.small_runs import QUICK, weights_of, write_small_model, write_text
+from tests.helpers.small_runs import QUICK, weights_of, write_model_and_text, write_small_model, write_text
 from tests.helpers.weight_layouts import random_weights, write_tf1
 
 
@@ -27,9 +27,8 @@ from tests.helpers.weight_layouts import random_weights, write_tf1
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two small models, two texts, and the run "done" of four steps."""
     folder = tmp_path_factory.mktemp("sessions")
-    write_small_model(folder / "small")
+    write_model_and_text(folder)
     write_small_model(folder / "second", seed=1)
-    write_text(folder / "text.txt")
     write_text(folder / "other.txt", seed=1)
     with open_session(folder, "small", run_name="done") as session:
         session.finetune(folder / "text.txt", steps=4, **text_settings(folder))

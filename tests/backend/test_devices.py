@@ -15,7 +15,7 @@ from gpt2simple.backend import devices, precision
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import BackendError
 from gpt2simple.training.trainer import Trainer
-from tests.helpers.small_runs import QUICK, write_small_model, write_text
+from tests.helpers.small_runs import QUICK, write_model_and_text
 
 H200 = {"device_name": "NVIDIA H200", "compute_capability": (9, 0)}
 T4 = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
@@ -165,10 +165,9 @@ def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory
         return fit(trainer, *arguments, **options)
 
     monkeypatch.setattr(Trainer, "fit", watched_fit)
-    write_small_model(tmp_path / "small")
+    write_model_and_text(tmp_path)
     with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path) as session:
-        text = write_text(tmp_path / "text.txt")
-        result = session.finetune(text, steps=2, cache_dir=str(tmp_path / "cache"), **QUICK)
+        result = session.finetune(tmp_path / "text.txt", steps=2, cache_dir=str(tmp_path / "cache"), **QUICK)
     assert messages[0] == (
         "Computing on Tesla T4, in float16: a GPU of compute capability 7.5 has float16 units; the loss is scaled."
     )

@@ -11,7 +11,7 @@ import pytest
 from gpt2simple.api.session import Session
 from gpt2simple.backend import precision
 from gpt2simple.gpt2.config import ModelConfig
-from tests.helpers.small_runs import QUICK, write_small_model, write_text
+from tests.helpers.small_runs import QUICK, write_model_and_text
 
 UNITS = ("bfloat16", "this processor has bfloat16 units (avx512_bf16)")
 
@@ -24,10 +24,7 @@ def _a_processor_with_units_for_16_bits(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("precision")
-    write_small_model(folder / "small")
-    write_text(folder / "text.txt")
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("precision"))
 
 
 @pytest.mark.parametrize(

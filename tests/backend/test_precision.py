@@ -10,7 +10,7 @@ from gpt2simple.api.session import Session
 from gpt2simple.backend import precision, speed
 from gpt2simple.backend.precision import precision_for_capability, precision_for_processor, read_flags
 from gpt2simple.backend.speed import best_in_turns
-from tests.helpers.small_runs import QUICK, write_small_model, write_text
+from tests.helpers.small_runs import QUICK, write_model_and_text
 
 # The beginnings of what Linux says on two kinds of processor.
 ZEN_4 = """processor\t: 0
@@ -160,14 +160,13 @@ def test_the_session_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch,
 def test_a_run_that_goes_on_in_another_precision_than_the_session_chose_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
-    write_small_model(tmp_path / "small")
-    text = write_text(tmp_path / "text.txt")
+    write_model_and_text(tmp_path)
     monkeypatch.setattr(precision, "found_gpus", list)
     monkeypatch.setattr(precision, "uses_onednn", lambda: True)
     for steps, flags in ((1, {"avx2"}), (2, {"avx512_bf16"})):
         assert not any("continues in" in message for message in messages)
         monkeypatch.setattr(precision, "read_flags", lambda flags=flags: frozenset(flags))
         with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path, run_name="run1") as session:
-            session.finetune(text, steps=steps, cache_dir=str(tmp_path / "cache"), **QUICK)
+            session.finetune(tmp_path / "text.txt", steps=steps, cache_dir=str(tmp_path / "cache"), **QUICK)
     expected = "This run started in float32 and continues in float32; pass precision='bfloat16' to change it."
     assert expected in messages

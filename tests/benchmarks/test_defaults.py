@@ -8,7 +8,7 @@ import pytest
 
 from gpt2simple.settings import FinetuneSettings, TextSettings
 from tests.helpers.paths import BENCHMARKS
-from tests.helpers.small_runs import write_small_model, write_text
+from tests.helpers.small_runs import write_model_and_text
 
 LOOKS = {0: 3.0, 10: 2.5, 20: 2.6, 30: 2.4, 40: 2.45, 50: 2.41, 60: 2.42, 70: 2.3, 75: 2.2}
 
@@ -108,8 +108,7 @@ def test_a_run_is_held_against_what_the_defaults_with_its_seed_had_reached_by_th
 
 
 def test_a_run_is_measured_kept_and_not_made_again(defaults, tmp_path):
-    write_small_model(tmp_path / "model")
-    write_text(tmp_path / "text.txt")
+    write_model_and_text(tmp_path, "model")
     case = defaults.Case("dropout", {"dropout": 0.1, "steps": 4, "eval_every": 2})
 
     def bench():

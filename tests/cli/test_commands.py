@@ -22,7 +22,7 @@ from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSetti
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
 from tests.helpers import small_runs
 from tests.helpers.paths import ROOT
-from tests.helpers.small_runs import as_options, write_small_model, write_text
+from tests.helpers.small_runs import as_options, work_in, write_model_and_text
 
 QUICK = as_options({**small_runs.QUICK, "precision": "float32"})
 NOISE = ("I0000", "W0000", "E0000", "oneDNN", "cpu_feature_guard", "XLA", "Warning", "WARNING", "absl", "tensorflow/")
@@ -31,16 +31,12 @@ NOISE = ("I0000", "W0000", "E0000", "oneDNN", "cpu_feature_guard", "XLA", "Warni
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model and a text."""
-    folder = tmp_path_factory.mktemp("cli")
-    write_small_model(folder / "small")
-    write_text(folder / "text.txt")
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("cli"))
 
 
 @pytest.fixture(autouse=True)
 def _inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
 
 
 def run(*words: str, text: str | bytes | None = None) -> Result:
@@ -55,8 +51,7 @@ def python(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def environment(place: Path) -> dict[str, str]:
     """As a user has it: without a log level of TensorFlow's, stdout buffered, and with this package on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHONUNBUFFERED"))}
-    root = str(ROOT)
-    return kept | {"PYTHONPATH": root, "GPT2SIMPLE_CACHE": str(place / "cache")}
+    return kept | {"PYTHONPATH": str(ROOT), "GPT2SIMPLE_CACHE": str(place / "cache")}
 
 
 @pytest.mark.parametrize(

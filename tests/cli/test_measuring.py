@@ -8,22 +8,20 @@ from click.testing import CliRunner
 from gpt2simple.api import functions
 from gpt2simple.cli.group import cli
 from tests.helpers.records import OVERTRAINED, make_run
-from tests.helpers.small_runs import write_small_model, write_text
+from tests.helpers.small_runs import work_in, write_model_and_text, write_text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    write_small_model(folder / "small")
-    write_text(folder / "text.txt")
+    write_model_and_text(folder)
     make_run(folder / "checkpoint" / "over", folder / "text.txt", OVERTRAINED, ["a sample"])
     return folder
 
 
 @pytest.fixture(autouse=True)
 def _inside(place, monkeypatch):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
 
 
 def shown(*words, text=None):

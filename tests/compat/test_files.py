@@ -16,12 +16,12 @@ from gpt2simple import testing
 from gpt2simple.compat import command, drive
 from gpt2simple.errors import BackendError, DataError, DownloadError, RunError, SettingsError, StorageError
 from gpt2simple.gpt2.hub import fetch
+from tests.helpers.small_runs import work_in
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
+    work_in(monkeypatch, tmp_path)
     return tmp_path
 
 

@@ -28,6 +28,7 @@ from tests.helpers.compat import LOSS_LINE
 from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
 from tests.helpers.paths import ROOT, SCRIPT, outside_data
 from tests.helpers.reference import printed_by
+from tests.helpers.small_runs import work_in
 from tests.helpers.weight_layouts import CONFIG_124M, random_weights, write_tf1
 
 GOLDEN = GOLDEN_FOLDER / "gpt2_simple_signatures.json"
@@ -48,16 +49,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
     compat_case.write_notebook_folder(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("GPT2SIMPLE_CACHE", str(folder / "cache"))
+        work_in(patch, folder)
         gpt2.finetune(gpt2.start_tf_sess(), "script.txt", 3, model_name="small", run_name="trained")
     return folder
 
 
 @pytest.fixture
 def notebook(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "cache"))
+    work_in(monkeypatch, place)
     return place
 
 
@@ -197,8 +196,7 @@ def test_a_run_begun_by_gpt_2_simple_itself_is_continued_and_generated_from(
     """With GPT-2's own vocabulary, in a folder that gpt-2-simple 0.8.1 wrote just now."""
     vocabulary = outside_data("gpt2-vocabulary")
     theirs = printed_by("reference/original_run.py", tmp_path, vocabulary, python="GPT2SIMPLE_ORIGINAL_PYTHON")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
+    work_in(monkeypatch, tmp_path)
     run = Path("checkpoint/run1")
     before = compat_case.digests(run)
     sess = gpt2.start_tf_sess()

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
@@ -41,6 +43,19 @@ def write_text(path: Path, seed: int = 0) -> Path:
     """A text of 60 sentences, three kilobytes."""
     path.write_text(sample_text(60, seed=seed), encoding="utf-8")
     return path
+
+
+def write_model_and_text(folder: Path, name: str = "small") -> Path:
+    """The folder, after a small model was written there under the name, and text.txt."""
+    write_small_model(folder / name)
+    write_text(folder / "text.txt")
+    return folder
+
+
+def work_in(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make the folder the current one, with the cache of encoded texts in it: a test leaves nothing elsewhere."""
+    patch.chdir(folder)
+    patch.setenv("GPT2SIMPLE_CACHE", str(folder / "cache"))
 
 
 def weights_of(model: TFGPT2LMHeadModel) -> bytes:

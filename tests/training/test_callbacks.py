@@ -7,16 +7,14 @@ import tf_keras
 import gpt2simple
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.metrics import read as read_metrics
-from tests.helpers.small_runs import write_small_model, write_text
+from tests.helpers.small_runs import write_model_and_text
 
 STEPS_BETWEEN_LOOKS = 2
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("callbacks")
-    write_small_model(folder / "model")
-    write_text(folder / "text.txt")
+    folder = write_model_and_text(tmp_path_factory.mktemp("callbacks"), "model")
     with gpt2simple.start_session(
         str(folder / "model"), checkpoint_dir=folder / "checkpoint", precision="float32", seed=1
     ) as session:

@@ -7,7 +7,7 @@ import tf_keras
 from gpt2simple.api.session import Session
 from gpt2simple.backend.tensorflow import keras
 from gpt2simple.runs.metrics import read as read_metrics
-from tests.helpers.small_runs import differing, last_state, write_small_model, write_text
+from tests.helpers.small_runs import differing, last_state, write_model_and_text
 
 RATE = 1e-2
 LOOK_EVERY = 2
@@ -15,10 +15,7 @@ LOOK_EVERY = 2
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rates")
-    write_small_model(folder / "model")
-    write_text(folder / "text.txt")
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("rates"), "model")
 
 
 def finetune(place, run_name, steps, callback=None, **changes):

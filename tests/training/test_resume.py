@@ -13,7 +13,7 @@ from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.writer import RunWriter
 from tests.helpers.paths import ROOT
-from tests.helpers.small_runs import differing, last_state, write_small_model, write_text
+from tests.helpers.small_runs import differing, last_state, write_model_and_text
 from tests.helpers.training import InterruptIn
 
 SETTINGS = {
@@ -34,10 +34,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("resume")
-    write_small_model(folder / "model")
-    write_text(folder / "text.txt")
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("resume"), "model")
 
 
 def open_session(place, run_name, precision):
