@@ -11,10 +11,9 @@ import pytest
 
 from gpt2simple.data import file_types
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.file_types import FILE_TYPES, FileType, file_type
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.testing import byte_tokenizer
+from tests.helpers.texts import documents_in
 
 
 @pytest.mark.parametrize(
@@ -44,6 +43,4 @@ def test_a_new_type_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(file_types, "FILE_TYPES", (*FILE_TYPES, row))
     with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
         archive.writestr("word/document.xml", "Once upon a time.")
-    tokenizer = byte_tokenizer()
-    corpus = encode_corpus(tmp_path / "a.docx", tokenizer, TextSettings(cache_dir=str(tmp_path / "cache")))
-    assert tokenizer.decode(corpus.ids[1:-1].tolist()) == "Once upon a time."
+    assert documents_in(tmp_path / "a.docx", tmp_path / "cache") == ["Once upon a time."]

@@ -16,10 +16,6 @@ from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 from tests.helpers.texts import BYTES, documents_in, encode, texts_of, write
 
-STORY = "Once upon a time.\nThe end.\n"
-OTHER = "Zoë saw 漢字.\n"
-
-
 # --- tables ---
 
 

@@ -14,9 +14,8 @@ from gpt2simple.data.prepare import prepare_text
 from gpt2simple.data.split import split
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.testing import byte_tokenizer, sample_text
-
-BYTES = byte_tokenizer()
+from gpt2simple.testing import sample_text
+from tests.helpers.texts import BYTES
 
 
 @pytest.fixture
