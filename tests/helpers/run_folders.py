@@ -143,7 +143,7 @@ class _WatchedFile:
             self._file.flush()
         return len(data)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Any) -> None:  # else __getattr__ would hand it on, and nobody watch
         for line in lines:
             self.write(line)
 

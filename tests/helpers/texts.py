@@ -19,15 +19,15 @@ def encode(dataset: Any, cache: Path, tokenizer: Tokenizer = BYTES, **how: Any) 
     return encode_corpus(dataset, tokenizer, TextSettings(cache_dir=str(cache), **how))
 
 
-def texts_of(corpus: Corpus, tokenizer: Tokenizer = BYTES) -> list[str]:
+def texts_of(corpus: Corpus) -> list[str]:
     """The documents of an encoded text, through the layout that the corpus promises."""
-    assert corpus.ids[0] == tokenizer.end_of_text
+    assert corpus.ids[0] == BYTES.end_of_text
     texts = []
     for start, end, size in zip(
         corpus.document_starts.tolist(), corpus.document_ends.tolist(), corpus.document_bytes.tolist(), strict=True
     ):
-        assert corpus.ids[start - 1] == corpus.ids[end - 1] == tokenizer.end_of_text
-        texts.append(tokenizer.decode(corpus.ids[start : end - 1].tolist()))
+        assert corpus.ids[start - 1] == corpus.ids[end - 1] == BYTES.end_of_text
+        texts.append(BYTES.decode(corpus.ids[start : end - 1].tolist()))
         assert len(texts[-1].encode()) == size
     assert corpus.characters == sum(map(len, texts))
     return texts

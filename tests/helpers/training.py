@@ -23,7 +23,7 @@ from gpt2simple.training.data import TrainingData
 from gpt2simple.training.loop import train
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.state import TrainerState
-from gpt2simple.training.task import LanguageModeling, Task
+from gpt2simple.training.task import LanguageModeling
 from gpt2simple.training.trainer import Trainer, build_trainer
 from tests.helpers.small_runs import ONE_LAYER
 
@@ -38,7 +38,6 @@ def small_trainer(
     settings: FinetuneSettings | None = None,
     *,
     config: ModelConfig = SMALL_CONFIG,
-    task: Task = TASK,
     dtype: Any = tf.float32,
     seed: int = 1,
     last_step: int | None = None,
@@ -49,7 +48,7 @@ def small_trainer(
     model = build_model(config, seed=0, initializer_range=0.1)
     variables = named_variables(model)
     trainer = build_trainer(
-        model, variables, config, settings or FinetuneSettings(), task, dtype=dtype, seed=seed,
+        model, variables, config, settings or FinetuneSettings(), TASK, dtype=dtype, seed=seed,
         last_step=last_step, gradient_checkpointing=gradient_checkpointing, compile_whole_step=compile_whole_step,
     )  # fmt: skip
     return trainer, variables
@@ -66,12 +65,12 @@ def assert_equal(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
-def batch_of(number: int, rows: int = 2, time: int = TIME) -> Batch:
+def batch_of(number: int, rows: int = 2) -> Batch:
     """Inputs, targets, loss mask (B, T) of a text that repeats: something that can be learned."""
     text = np.resize(np.arange(40, 60), 400)
     starts = np.random.default_rng(number).integers(0, 300, rows)
-    windows = np.stack([text[start : start + time + 1] for start in starts]).astype(np.int32)
-    return windows[:, :-1], windows[:, 1:], np.ones((rows, time), np.float32)
+    windows = np.stack([text[start : start + TIME + 1] for start in starts]).astype(np.int32)
+    return windows[:, :-1], windows[:, 1:], np.ones((rows, TIME), np.float32)
 
 
 def stacked(batches: Sequence[Batch]) -> tuple[Any, ...]:

@@ -91,11 +91,11 @@ def write_pytorch(
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def write_keras(folder: Path, weights: Weights, config: ModelConfig = PARITY_CONFIG, *, safetensors: bool) -> None:
+def write_keras(folder: Path, weights: Weights, *, safetensors: bool) -> None:
     """A folder as transformers' TensorFlow classes save it: `model.safetensors` with TF names, or `tf_model.h5`."""
     from gpt2simple.gpt2.model import assign_weights, build_model
 
-    model = build_model(config, seed=0)
+    model = build_model(PARITY_CONFIG, seed=0)
     assign_weights(model, weights)
     model.save_pretrained(folder, safe_serialization=safetensors)
 

@@ -11,9 +11,9 @@ PARAMETERS = 124_439_808
 GB = 1e9
 
 
-def estimate(settings=None, window=1024, dtype_bytes=4, gradient_checkpointing=False):
+def estimate(settings=None, dtype_bytes=4, gradient_checkpointing=False):
     return estimate_memory(
-        CONFIG_124M, settings or FinetuneSettings(), window, dtype_bytes, gradient_checkpointing=gradient_checkpointing
+        CONFIG_124M, settings or FinetuneSettings(), 1024, dtype_bytes, gradient_checkpointing=gradient_checkpointing
     )
 
 

@@ -9,10 +9,10 @@ from tests.helpers.training import batch_of, small_trainer, stacked
 FAST = {"learning_rate": 1e-3, "warmup_steps": 0}  # so that losses tell whether the updates were right
 
 
-def losses_of(trainer, steps=4):
-    """Losses of some steps on two micro-batches through Keras `fit`, as a run takes them."""
+def losses_of(trainer):
+    """Losses of four steps on two micro-batches through Keras `fit`, as a run takes them."""
     dataset = tf.data.Dataset.from_tensors(stacked([batch_of(0), batch_of(1)])).repeat()
-    return trainer.fit(dataset, steps_per_epoch=1, epochs=steps, verbose=0).history["loss"]
+    return trainer.fit(dataset, steps_per_epoch=1, epochs=4, verbose=0).history["loss"]
 
 
 # XLA adds in another order than TensorFlow's kernels; in float16 that moves a loss by some of its steps of 1e-3.

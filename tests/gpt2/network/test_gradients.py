@@ -23,9 +23,7 @@ from tests.helpers.network import (
 )
 
 
-def our_loss_and_gradients(
-    model, shape, batch, *, dtype=tf.float32, dropout=0.0, gradient_checkpointing=False, position=0
-):
+def our_loss_and_gradients(model, shape, batch, *, dtype=tf.float32, dropout=0.0, gradient_checkpointing=False):
     variables = named_variables(model)
     step = ModelStep(
         variables, frozenset(variables), shape, dtype, LanguageModeling(np.ones(shape.n_vocab)),
@@ -33,7 +31,7 @@ def our_loss_and_gradients(
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
     inputs, targets, loss_mask = (tf.constant(array)[None] for array in batch)  # one micro-batch
-    nats, tokens, found = step.gradients((inputs, targets, loss_mask), tf.constant(position), tf.constant(1.0))
+    nats, tokens, found = step.gradients((inputs, targets, loss_mask), tf.constant(0), tf.constant(1.0))
     return float(nats / tokens), {name: tf.cast(g, tf.float32).numpy() for name, g in found.items()}
 
 

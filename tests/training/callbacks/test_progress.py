@@ -29,8 +29,8 @@ def half_seconds() -> Iterator[float]:
         now += 0.5
 
 
-def started(stream: io.StringIO, run: RunPlan, bar: bool | None = None) -> Progress:
-    progress = Progress(stream, bar=bar, clock=half_seconds().__next__)
+def started(stream: io.StringIO, run: RunPlan) -> Progress:
+    progress = Progress(stream, clock=half_seconds().__next__)
     progress.on_start(run)
     return progress
 
