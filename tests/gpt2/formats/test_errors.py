@@ -33,9 +33,9 @@ def assert_refused(folder, pattern):
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
-    message = refusal(tmp_path / "nowhere")
-    assert re.search(
-        r"nowhere does not exist, where a model's folder was expected: config\.json with.*Check the path", message
+    assert_refused(
+        tmp_path / "nowhere",
+        r"nowhere does not exist, where a model's folder was expected: config\.json with.*Check the path",
     )
 
 
@@ -105,9 +105,7 @@ def test_layers_beyond_the_configuration_are_not_dropped_in_silence(tmp_path):
     weights = random_weights()
     extra = {name.replace("h.1.", "h.2."): value for name, value in weights.items() if name.startswith("h.1.")}
     write_pytorch(tmp_path, weights | extra)
-    assert re.search(
-        r"holds 12 tensors that a plain GPT-2 of its config\.json does not have, such as h\.2\.", refusal(tmp_path)
-    )
+    assert_refused(tmp_path, r"holds 12 tensors that a plain GPT-2 of its config\.json does not have, such as h\.2\.")
 
 
 def test_quantised_weights(tmp_path):
@@ -118,9 +116,7 @@ def test_quantised_weights(tmp_path):
 def test_no_configuration(tmp_path):
     write_pytorch(tmp_path, random_weights())
     (tmp_path / "config.json").unlink()
-    assert re.search(
-        r"config\.json is missing: without it the weights beside it have no shape\. Copy the one", refusal(tmp_path)
-    )
+    assert_refused(tmp_path, r"config\.json is missing: without it the weights beside it have no shape\. Copy the one")
 
 
 @pytest.mark.parametrize(
@@ -170,9 +166,7 @@ def test_a_damaged_h5_file(tmp_path):
 def test_no_hparams(tmp_path):
     write_tf1(tmp_path, random_weights())
     (tmp_path / "hparams.json").unlink()
-    assert re.search(
-        r"hparams\.json is missing: .*or write n_vocab, n_ctx, n_embd, n_head and n_layer", refusal(tmp_path)
-    )
+    assert_refused(tmp_path, r"hparams\.json is missing: .*or write n_vocab, n_ctx, n_embd, n_head and n_layer")
 
 
 def test_hparams_without_a_number(tmp_path):
@@ -190,9 +184,7 @@ def test_a_tf1_checkpoint_without_its_data(tmp_path):
 def test_a_tf1_checkpoint_whose_data_is_a_pointer(tmp_path):
     write_tf1(tmp_path, random_weights(), name="model-156")
     (tmp_path / "model-156.data-00000-of-00001").write_text(LFS_POINTER)
-    assert re.search(
-        r"model-156\.data-00000-of-00001 is a Git LFS pointer, not the data.*git lfs pull", refusal(tmp_path)
-    )
+    assert_refused(tmp_path, r"model-156\.data-00000-of-00001 is a Git LFS pointer, not the data.*git lfs pull")
 
 
 def test_a_tf1_checkpoint_cut_short(tmp_path):
@@ -223,9 +215,8 @@ def test_a_tf1_checkpoint_with_a_flipped_bit(tmp_path):
 def test_a_checkpoint_file_that_names_files_which_are_not_there(tmp_path, state):
     write_tf1(tmp_path, random_weights(), name="model-100")
     (tmp_path / "checkpoint").write_text(state)
-    message = refusal(tmp_path)
-    assert re.search(
-        r"checkpoint names (model-200|no checkpoint), whose \.index file is not here; here are: model-100", message
+    assert_refused(
+        tmp_path, r"checkpoint names (model-200|no checkpoint), whose \.index file is not here; here are: model-100"
     )
 
 
