@@ -27,12 +27,9 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, write_safetensors
+from gpt2simple.gpt2.hub.registry import resolve
 
-SHAPES = {
-    "124M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),
-    "355M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=1024, n_head=16, n_layer=24),
-    "774M": ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=1280, n_head=20, n_layer=36),
-}
+SIZES = ("124M", "355M", "774M")
 LAYOUTS = ("safetensors", "safetensors-bf16", "tf1")
 
 
@@ -76,7 +73,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=SHAPES, default="355M")
+    parser.add_argument("--size", choices=SIZES, default="355M")
     parser.add_argument("--layout", choices=LAYOUTS, default="safetensors")
     parser.add_argument("--limit", type=float, default=1.7, help="times the weights")
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
@@ -84,7 +81,8 @@ def main() -> int:
     if options.load:
         load_and_report(options.load)
         return 0
-    shape = SHAPES[options.size]
+    shape = resolve(options.size).config
+    assert shape is not None  # only the built-in model's is in a file of its own
     with tempfile.TemporaryDirectory() as root:
         peaks: dict[str, dict[str, float]] = {}
         for name, each in (("one layer", dataclasses.replace(shape, n_layer=1)), (options.size, shape)):

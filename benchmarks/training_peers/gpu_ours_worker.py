@@ -69,7 +69,7 @@ def load() -> Job:
             write(tokens, rows, top_k=40, temperature=0.7)
         if "parity" in jobs:
             parity(jobs["parity"])
-        answer: dict[str, Any] = {"device": device, "precision": precision.training}
+        answer: dict[str, Any] = {"device": device, "precision": chosen.training}
         if devices.has_gpu():
             answer["device_peak_bytes"] = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         return answer

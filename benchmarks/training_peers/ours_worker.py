@@ -42,7 +42,7 @@ def load() -> Job:
 
     signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in batch)
     options = tf.data.Options()
-    options.autotune.enabled = False  # as in training.loop
+    options.autotune.enabled = False  # as in gpt2simple.training.data
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4).with_options(options)
 
     def work(steps: int) -> dict[str, Any]:
