@@ -129,7 +129,7 @@ def imports_within_the_package() -> Iterator[Import]:
                 yield found
 
 
-def direction_problem(importer: str, imported: str, *, for_types: bool = False) -> str | None:
+def direction_problem(importer: str, imported: str) -> str | None:
     """Why one part may not import another, or None."""
     if imported == importer or importer == "__init__":
         return None
@@ -186,7 +186,7 @@ def test_the_package_has_few_entries() -> None:
 def test_imports_flow_one_way() -> None:
     problems = []
     for found in imports_within_the_package():
-        problem = direction_problem(part_of(found.importer), found.module.split(".")[1], for_types=found.for_types)
+        problem = direction_problem(part_of(found.importer), found.module.split(".")[1])
         problems += [f"{found.where}: {problem}"] if problem else []
     assert not problems, "\n".join(["imports against the direction:", *problems])
 
