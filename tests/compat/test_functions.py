@@ -93,7 +93,7 @@ def test_the_table_of_arguments_is_that_of_the_installed_gpt_2_simple() -> None:
     assert json.loads(printed) == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow  # half a minute; tests/test_examples.py runs such a program too
+@pytest.mark.slow  # half a minute; tests/project/test_examples.py runs such a program too
 def test_a_notebooks_program_runs_on_the_built_in_model(tmp_path: Path) -> None:
     text = SCRIPT.read_text(encoding="ascii")[:3000]
     (tmp_path / "script.txt").write_text(text, encoding="ascii")

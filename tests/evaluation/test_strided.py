@@ -1,7 +1,7 @@
 """Strided scoring: each target once, PyTorch's figures, errors that say what to do.
 
-golden/perplexity.json: what plain PyTorch computes in float64 (golden/make_perplexity.py). The bound of 1e-4 on the
-perplexity is the promise; one target counted twice or left out of 300 costs over 1e-3.
+tests/golden/perplexity.json: what plain PyTorch computes in float64 (tests/golden/make_perplexity.py). The bound of
+1e-4 on the perplexity is the promise; one target counted twice or left out of 300 costs over 1e-3.
 """
 
 import json

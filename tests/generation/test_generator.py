@@ -23,7 +23,7 @@ from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
-from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
+from tests.helpers.paths import GOLDEN
 from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
 END = 256
@@ -67,8 +67,8 @@ def test_cached_greedy_ids_equal_those_of_uncached_forward_passes(
 
 
 def test_greedy_ids_are_pytorchs(tokenizer: Tokenizer) -> None:
-    """The golden file holds what PyTorch's transformers wrote; golden/make_greedy_ids.py made it."""
-    golden = json.loads((GOLDEN_FOLDER / "greedy_ids.json").read_text(encoding="utf-8"))
+    """The golden file holds what PyTorch's transformers wrote; tests/golden/make_greedy_ids.py made it."""
+    golden = json.loads((GOLDEN / "greedy_ids.json").read_text(encoding="utf-8"))
     model = build_model(PARITY_CONFIG)
     assign_weights(model, random_weights())
     generator = Generator(named_variables(model), PARITY_CONFIG, tokenizer)

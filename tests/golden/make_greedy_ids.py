@@ -2,7 +2,7 @@
 
 Run from the repository's root with an interpreter that has torch and transformers (made with 2.13.0 and 5.23.0):
 
-    PYTHONPATH=.:tests python tests/golden/make_greedy_ids.py
+    PYTHONPATH=. python tests/golden/make_greedy_ids.py
 """
 
 import json

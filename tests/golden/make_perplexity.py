@@ -2,7 +2,7 @@
 
 Run from the repository's root with an interpreter that has torch and transformers (made with 2.13.0 and 5.23.0):
 
-    PYTHONPATH=.:tests:tests/reference python tests/golden/make_perplexity.py
+    PYTHONPATH=.:tests/reference python tests/golden/make_perplexity.py
 """
 
 import json

@@ -22,7 +22,7 @@ def write_notebook_folder(folder: Path) -> None:
 
 
 def write_old_run(folder: Path) -> Path:
-    """checkpoint/old as gpt-2-simple 0.8.1 wrote it (reference/original_run.py), with the vocabulary it had."""
+    """checkpoint/old as gpt-2-simple 0.8.1 wrote it (tests/reference/original_run.py), with the vocabulary it had."""
     run = folder / "checkpoint" / "old"
     shutil.copytree(GOLDEN_RUN, run)
     (run / "logits.npz").unlink()

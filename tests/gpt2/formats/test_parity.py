@@ -1,7 +1,8 @@
 """Every layout of the same weights gives PyTorch's logits.
 
-The golden logits come from transformers' PyTorch GPT2LMHeadModel (golden/make_parity_logits.py). The bound of 1e-4 on
-logits that spread over 0.4 is what different orders of float32 sums may cost; one bias left out costs over 0.01.
+The golden logits come from transformers' PyTorch GPT2LMHeadModel (tests/golden/make_parity_logits.py). The bound of
+1e-4 on logits that spread over 0.4 is what different orders of float32 sums may cost; one bias left out costs over
+0.01.
 """
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_a_head_stored_beside_the_embedding_is_accepted_when_it_equals_it(tmp_pa
 
 
 def test_a_run_written_by_gpt_2_simple_itself_gives_its_logits():
-    """The folder was written by gpt-2-simple 0.8.1 (reference/original_run.py), the logits by its graph."""
+    """The folder was written by gpt-2-simple 0.8.1 (tests/reference/original_run.py), the logits by its graph."""
     run = GOLDEN / "gpt2-simple-run"
     published = np.load(run / "logits.npz")
     assert np.abs(logits(run, published["ids"]) - published["logits"]).max() <= TOLERANCE
