@@ -183,10 +183,9 @@ def test_other_threads_in_one_process_are_refused(place: Path) -> None:
         "try: gpt2simple.start_session('small', threads=2, precision='float32')\n"
         "except gpt2simple.Gpt2SimpleError as error: print(error)"
     )
-    root = str(ROOT)
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": root},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -25,13 +25,12 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
 from tests.helpers import compat as compat_case
 from tests.helpers.compat import LOSS_LINE
-from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
-from tests.helpers.paths import ROOT, SCRIPT, outside_data
+from tests.helpers.paths import GOLDEN, ROOT, SCRIPT, outside_data
 from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import work_in
 from tests.helpers.weight_layouts import CONFIG_124M, random_weights, write_tf1
 
-GOLDEN = GOLDEN_FOLDER / "gpt2_simple_signatures.json"
+SIGNATURES = GOLDEN / "gpt2_simple_signatures.json"
 REQUIRED = "(required)"
 PROGRAM = """
 import gpt2simple.compat as gpt2
@@ -80,7 +79,7 @@ def arguments(function: Any) -> dict[str, Any]:
 
 
 def test_every_function_of_gpt_2_simple_is_there_with_its_arguments_and_defaults() -> None:
-    published = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    published = json.loads(SIGNATURES.read_text(encoding="utf-8"))
     ours = {name: arguments(getattr(gpt2, name)) for name in gpt2.__all__}
     assert ours == published
     assert {name: list(given) for name, given in ours.items()} == {n: list(g) for n, g in published.items()}  # order
@@ -90,7 +89,7 @@ def test_every_function_of_gpt_2_simple_is_there_with_its_arguments_and_defaults
 @pytest.mark.reference
 def test_the_table_of_arguments_is_that_of_the_installed_gpt_2_simple() -> None:
     printed = printed_by("golden/make_gpt2_simple_signatures.py", python="GPT2SIMPLE_ORIGINAL_PYTHON")
-    assert json.loads(printed) == json.loads(GOLDEN.read_text(encoding="utf-8"))
+    assert json.loads(printed) == json.loads(SIGNATURES.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow  # half a minute; tests/project/test_examples.py runs such a program too

@@ -20,10 +20,10 @@ from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.scorer import Scorer, TokenScores
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.settings import EvaluateSettings
-from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
+from tests.helpers.paths import GOLDEN
 from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
-GOLDEN = json.loads((GOLDEN_FOLDER / "perplexity.json").read_text())
+EXPECTED = json.loads((GOLDEN / "perplexity.json").read_text())
 BYTE_LENGTHS = np.array([1] * 256 + [0])
 
 
@@ -43,11 +43,11 @@ def scorer():
     return Scorer(random_weights(), PARITY_CONFIG)
 
 
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda c: f"{c['window']}-{c['stride']}")
+@pytest.mark.parametrize("case", EXPECTED["cases"], ids=lambda c: f"{c['window']}-{c['stride']}")
 def test_perplexity_is_pytorchs(case, scorer):
     protocol = Protocol(case["window"], case["stride"])
-    found = measure(scorer, stream(GOLDEN["ids"]), protocol, byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3)
-    assert found.total.targets == len(GOLDEN["ids"]) - 1
+    found = measure(scorer, stream(EXPECTED["ids"]), protocol, byte_lengths=BYTE_LENGTHS, end_of_text=256, batch_size=3)
+    assert found.total.targets == len(EXPECTED["ids"]) - 1
     assert found.total.figures.perplexity == pytest.approx(math.exp(case["loss"]), rel=1e-4)
 
 

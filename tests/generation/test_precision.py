@@ -7,15 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gpt2simple
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.model import load_model, model_config, named_variables
 from gpt2simple.gpt2.network.cached import next_token_logits
 from gpt2simple.gpt2.network.decode_weights import decode_weights, to_matrix
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.testing import sample_text
-
-TINY = Path(gpt2simple.__file__).parent / "gpt2" / "tiny"
+from tests.helpers.paths import TINY
 
 
 def loss(model_dir: Path, ids: np.ndarray, precision: str) -> float:

@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 from gpt2simple import testing
-from tests.helpers.paths import GOLDEN as GOLDEN_FOLDER
+from tests.helpers.paths import GOLDEN
 from tests.helpers.small_runs import write_small_model, write_text
 
-GOLDEN_RUN = GOLDEN_FOLDER / "gpt2-simple-run"
+GOLDEN_RUN = GOLDEN / "gpt2-simple-run"
 LOSS_LINE = r"\[(\d+) \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d"
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import BENCHMARKS, PACKAGE, ROOT, TESTS
 
-PACKAGE = ROOT / "gpt2simple"
 LONGEST_FILE_LINES = 500
 MOST_ENTRIES = 14
 UNCOUNTED = {"__init__", "__main__", "_version"}
@@ -241,7 +240,7 @@ def test_no_import_inside_a_function_dodges_a_cycle() -> None:
 
 
 def test_files_stay_short() -> None:
-    files = [*sources(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    files = [*sources(), *TESTS.rglob("*.py"), *BENCHMARKS.rglob("*.py")]
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     problems = [
         f"{path.relative_to(ROOT)}:{n}: longer than {LONGEST_FILE_LINES} lines"

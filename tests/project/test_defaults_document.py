@@ -7,14 +7,14 @@ import re
 import pytest
 
 from gpt2simple.settings import FinetuneSettings
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import BENCHMARKS, ROOT
 
 DOCUMENT = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import defaults
 
     return defaults

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import EXAMPLES, ROOT, SCRIPT
 from tests.helpers.small_runs import write_small_model
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPT = ROOT / "examples" / "script.txt"
 
 
 def run(folder: Path, *command: str) -> str:
@@ -35,7 +34,7 @@ def test_the_script_is_a_text_of_thirty_kilobytes_in_plain_letters() -> None:
 
 
 def check_demo(folder: Path) -> None:
-    shown = run(folder, str(ROOT / "examples" / "demo.py"), "--steps", "2")
+    shown = run(folder, str(EXAMPLES / "demo.py"), "--steps", "2")
     before, after = re.split(r"=====.*=====\n", shown)[1:]
     assert before.count("-----") == after.count("-----") == 2
     assert before.startswith("AGNES")
@@ -59,7 +58,7 @@ def test_a_second_demo_replaces_the_first(tmp_path: Path) -> None:
 def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path) -> None:
     text = tmp_path / "short.txt"
     text.write_text(SCRIPT.read_text(encoding="ascii")[:6000], encoding="ascii")
-    shown = run(tmp_path, str(ROOT / "examples" / "01_quickstart.py"), "tiny", str(text))
+    shown = run(tmp_path, str(EXAMPLES / "01_quickstart.py"), "tiny", str(text))
     assert "stopped: held-out loss no longer improves" in shown
     assert shown.count("=" * 20) == 3
     assert "TILDA" in shown
@@ -107,7 +106,7 @@ def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys:
 
 @pytest.mark.slow
 def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Path) -> None:
-    shown = run(tmp_path, str(ROOT / "examples" / "03_overfitting.py"), str(SCRIPT), "8")
+    shown = run(tmp_path, str(EXAMPLES / "03_overfitting.py"), str(SCRIPT), "8")
     assert "the first 10,000 characters: " in shown
     assert "held-out bits/byte" in shown
     for name in ("small", "medium", "tiny"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import BENCHMARKS, ROOT
 
 
 def words_of(*path: str) -> str:
@@ -35,7 +35,7 @@ GENERATION_PEERS = {
 
 def results(ending: str) -> list[dict[str, Any]]:
     """The results whose file names end so, oldest first."""
-    paths = sorted((ROOT / "benchmarks" / "results").glob(f"*-{ending}.json"))
+    paths = sorted((BENCHMARKS / "results").glob(f"*-{ending}.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -129,7 +129,7 @@ def test_the_figures_on_encoding_and_loading_are_those_of_the_results() -> None:
         for which, digits in (("first", 0), ("second", 1))
     )
     peak = max(result["memory"]["first"]["peak_megabytes"] for result in sessions)
-    (loading,) = (ROOT / "benchmarks" / "results").glob("*-load-memory.jsonl")
+    (loading,) = (BENCHMARKS / "results").glob("*-load-memory.jsonl")
     ratios = [f"{json.loads(line)['ratio']:.2f} from" for line in loading.read_text(encoding="utf-8").splitlines()]
     assert not lacking([*rows, f"took {first}", f"took {second}", f"{peak / 1000:.2f} GB", *ratios])
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 import gpt2simple
 from gpt2simple.cli.group import cli
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import PACKAGE, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_LINES = 300
@@ -57,8 +57,8 @@ def test_every_path_in_the_file_tree_exists() -> None:
 
 def test_every_module_of_the_package_is_in_the_file_tree() -> None:
     named = {path.rstrip("/") for path in paths_in_the_tree()}
-    modules = [path for path in (ROOT / "gpt2simple").rglob("*.py") if path.name not in NOT_IN_THE_TREE]
-    folders = [path.parent for path in (ROOT / "gpt2simple").rglob("*") if path.suffix in (".py", ".html", ".json")]
+    modules = [path for path in PACKAGE.rglob("*.py") if path.name not in NOT_IN_THE_TREE]
+    folders = [path.parent for path in PACKAGE.rglob("*") if path.suffix in (".py", ".html", ".json")]
     wanted = {str(path.relative_to(ROOT).as_posix()) for path in (*modules, *folders)}
     assert sorted(wanted - named) == []
 

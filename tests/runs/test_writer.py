@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gpt2simple
 from gpt2simple.errors import RunError, RunLockedError
 from gpt2simple.runs.description import BestMark
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings
+from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import (
     MODEL_FILES,
     begin,
@@ -271,7 +271,7 @@ def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> N
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(gpt2simple.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"

@@ -62,9 +62,8 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_part_keeps_the_parts_before_it(
         "    except OSError as error: print(type(error).__name__, error.errno, error, file.parts)\n"
         "    file.append('end')\n"
     )
-    root = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": root}, capture_output=True, text=True,
+        [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.stdout == (
