@@ -62,10 +62,10 @@ class Precision:
         """What is used and why, to follow "Computing on ..."."""
         if self.generating == self.training:
             return f"in {self.training}: {self.reason}"
-        writing = f"in {self.generating} where text is written"
+        generating = f"in {self.generating} for generating text"
         if self.generating == "int8":
-            writing = "with int8 weights where text is written, as requested,"
-        return f"{writing} and in {self.training} where a model is trained: {self.reason}"
+            generating = "with int8 weights for generating text, as requested,"
+        return f"{generating} and in {self.training} for training: {self.reason}"
 
 
 def choose_precision(requested: str) -> Precision:
@@ -78,7 +78,7 @@ def choose_precision(requested: str) -> Precision:
         return Precision(requested, requested, "as requested", named=True)
     gpus = found_gpus()
     chosen, reason = precision_for_capability(gpus[0].capability) if gpus else _for_this_processor()
-    # On a CPU float32 is exact, faster than 16 bits for several texts, and for one, by its draft, not much slower.
+    # On a CPU float32 is exact, faster than 16 bits for several texts and, thanks to its draft, nearly as fast for one.
     generating = "int8" if requested == "int8" else chosen if gpus else "float32"
     return Precision(chosen, generating, reason)
 

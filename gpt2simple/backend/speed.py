@@ -26,8 +26,8 @@ def product_rate(dtype: str) -> float:
 def best_in_turns(products: Sequence[Product]) -> list[float]:
     """The shortest seconds of each product, measured in alternating rounds.
 
-    Another program slows down a stretch of time. In turns it hits all of them alike, and the shortest of several is
-    what it did not hit; one product after the other, it would decide which seems faster.
+    Another program may slow the machine down for a while. In alternation that affects all products alike, and the
+    shortest of several rounds escapes it; measured one after the other, one product could seem slower by chance.
     """
     times: list[list[float]] = [[] for _ in products]
     spent = 0.0

@@ -32,7 +32,7 @@ from gpt2simple.storage.locks import wait_for_lock
 # Called now and then with the bytes of the source read so far, and all of them where that is known.
 Progress = Callable[[int, int | None], None]
 _TASK_CHARACTERS = 1 << 17
-_RULES = 1  # counted up when the same source would give another text
+_RULES = 1  # version of the reading rules; raise it when the same source gives another text
 
 
 def no_progress(done: int, total: int | None) -> None:
@@ -51,7 +51,7 @@ def encode_corpus(
     Raises:
         DataError: the dataset is missing, cannot be read, or holds nothing but white space.
         StorageError: the cache cannot be written.
-        SettingsError: the encoding or template is none.
+        SettingsError: the encoding is unknown, or the template is invalid.
     """
     settings = settings or TextSettings()
     check_encoding(settings.encoding)
@@ -115,7 +115,7 @@ class _Encoded(NamedTuple):
 
 def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_Encoded]]:
     """The parts in their order, encoded on all cores, some at a time."""
-    # Threads, not processes: tiktoken lets go of Python's lock, and threads need no fork and no __main__ guard.
+    # Threads, not processes: tiktoken releases the GIL, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[list[_Encoded]]] = deque()

@@ -1,7 +1,7 @@
 """From the names a user gives to open streams: folders, patterns, compressed files and archives.
 
-A name is the path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``; other
-strings are texts. Does not read texts.
+A name is the path of a file or folder, a pattern, ``-`` for standard input, or ``tfds:name[/config][:split]``; in a
+list, strings that are none of these are texts. Does not read texts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def are_names(entries: list[Any] | tuple[Any, ...]) -> bool:
         return True  # a misspelt name must not become a text
     if any(known):
         odd = repr(str(entries[likely.index(False)])[:60])
-        raise DataError(f"The list names files, but {odd} is none. Give names of files that exist, or texts only.")
+        raise DataError(f"The list names files, but {odd} is not one. Give names of files that exist, or texts only.")
     return False
 
 
@@ -96,7 +96,7 @@ _COMPRESSED: dict[bytes, tuple[str, Any]] = {b"\x1f\x8b": (".gz", gzip.open), b"
 # How a file begins that is worth opening though its first bytes are no text.
 _KNOWN_BINARIES = (ZIP, *_COMPRESSED, *(kind.magic for kind in FILE_TYPES if kind.magic))
 
-# What people give by mistake, and how to get text out of it.
+# How files begin that people give by mistake, and what they are.
 _NO_TEXT = {
     b"%PDF": "a PDF",
     b"\x89PNG": "a picture",

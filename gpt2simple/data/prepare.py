@@ -75,7 +75,7 @@ def prepare_text(
         progress: shows how far each text is encoded; not called for a Corpus.
 
     Raises:
-        SettingsError: the window is longer than the model's, or the encoding or template is none.
+        SettingsError: the window is longer than the model's, the encoding is unknown, or the template is invalid.
         DataError: the dataset or ``validation_file`` is missing, cannot be read or holds no text.
         StorageError: the cache cannot be written.
     """

@@ -26,7 +26,7 @@ _SETTLED_NANOSECONDS = 3 * 10**9  # FAT counts time in steps of two seconds
 
 
 class Source:
-    """Something that documents come from. This class itself: read only once, with nothing known before.
+    """Something that documents come from. This class itself: read only once, nothing known in advance.
 
     Attributes:
         names: what it is called, as the user named it.

@@ -50,10 +50,10 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     held_out = _whole_documents(corpus, share)
     parts = (_chosen(corpus, ~held_out), _chosen(corpus, held_out)) if held_out.any() else _by_tail(corpus, share)
     if parts is None:
-        return _nothing_held_out(corpus, "every document occurs in it several times")
+        return _nothing_held_out(corpus, "every document of the text occurs more than once")
     fewest = min(window, _FEWEST_TARGETS)
     if parts[1].targets < fewest:
-        part = f"{settings.validation_split:.0%} of it is {parts[1].tokens} tokens"
+        part = f"{settings.validation_split:.0%} of the text is {parts[1].tokens} tokens"
         return _nothing_held_out(corpus, f"{part}, fewer than the {fewest} needed for a meaningful figure")
     return Split(train=parts[0], held_out=parts[1])
 
@@ -84,7 +84,7 @@ def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
 
 
 def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:
-    """The chosen documents, bool [D], behind the end-of-text id that opens every corpus."""
+    """The chosen documents, bool [D], after the end-of-text id that starts every corpus."""
     spans = np.column_stack([corpus.document_starts[chosen], corpus.document_ends[chosen]])
     return TokenSet(corpus.ids, np.concatenate([[(0, 1)], spans]), documents=int(chosen.sum()))
 

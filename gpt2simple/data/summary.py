@@ -35,7 +35,7 @@ class DataSummary:
 
     @property
     def held_out_share(self) -> float:
-        """Share of all tokens that is held out, 0 to 1; more than all where validation_file is larger."""
+        """Held-out tokens as a share of training and held-out tokens together, 0 to 1."""
         return self.held_out_tokens / max(self.train_tokens + self.held_out_tokens, 1)
 
     @property
@@ -45,8 +45,8 @@ class DataSummary:
             return None
         advice = "Train until the held-out loss stops falling" if self.held_out_tokens else "Take few steps"
         return (
-            f"The text has one token for {self.parameters / max(self.train_tokens, 1):,.0f} parameters, so the model "
-            f"will memorise it after a few passes. {advice}, add text, or choose a smaller model."
+            f"The text has one token for every {self.parameters / max(self.train_tokens, 1):,.0f} parameters, so the "
+            f"model will memorise it after a few passes. {advice}, add text, or choose a smaller model."
         )
 
     def text(self) -> str:

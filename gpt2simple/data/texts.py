@@ -27,7 +27,7 @@ def read_texts(
 
     Raises:
         DataError: the dataset is missing or cannot be read, or holds token ids (.npz).
-        SettingsError: the encoding or template is none.
+        SettingsError: the encoding is unknown, or the template is invalid.
     """
     settings = settings or TextSettings()
     check_encoding(settings.encoding)

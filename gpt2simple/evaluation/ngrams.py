@@ -47,8 +47,8 @@ class WordSequence:
 
     def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
         self.texts: list[str] = []
-        self._slices: list[tuple[int, int]] = []  # first character in the text, per slice
-        self._slice_starts: list[int] = []  # in words
+        self._slices: list[tuple[int, int]] = []  # number of the text and first character, per slice
+        self._slice_starts: list[int] = []  # index in `words` of its first word, per slice
         parts: list[np.ndarray] = []
         count = 0
         for number, text in enumerate(texts):

@@ -73,7 +73,7 @@ class CachedBatch:
             self._last_prompt = (window, logits.numpy(), keys_values)
         _, logits, keys_values = self._last_prompt  # (V,), L times [H, length, D]
         if self.rows == 1:
-            self._slot = len(window)  # a row that is alone begins with the ring
+            self._slot = len(window)  # a lone row's text starts in slot 0
         first = (self._slot - len(window)) % self._slots
         writer = cached.row_writer(self._config, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
@@ -176,7 +176,7 @@ class CachedBatch:
             return None
         chosen = (list(in_use) + [0] * size)[:size]
         counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)  # (size,)
-        slot = int(counts[0]) if size == 1 else self._slot  # a row that is alone begins with the ring
+        slot = int(counts[0]) if size == 1 else self._slot  # a lone row's text starts in slot 0
         self._caches = cached.select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
         self._counts, self._slot, self.rows = counts, slot, size
         self._bind()

@@ -19,7 +19,7 @@ from gpt2simple.settings import GenerateSettings
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Chain = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
 _NEVER = np.float32(-np.inf)
-_BLOCK = 256  # logits compared together where all of them would take long
+_BLOCK = 256  # logits per block when a bound for top-k is computed
 
 
 def apply_temperature(logits: Logits, temperature: float) -> Logits:
@@ -91,7 +91,7 @@ def forbid(logits: Logits, tokens: Sequence[int] | np.ndarray) -> Logits:
 
 
 def draw(logits: Logits, key: int) -> int | None:
-    """A token drawn by its probability: the highest sum of a logit and the Gumbel noise of key and token.
+    """A token sampled with the Gumbel-max trick: the highest sum of a logit and Gumbel noise from key and token.
 
     As each token has noise of its own, nearly equal logits nearly always draw the same token with the same key, which
     is what makes a draft model useful (see `scheduler`).
@@ -149,7 +149,7 @@ def sampling_chain(
     Args:
         settings: what the user chose.
         end_of_text: the token that `min_length` forbids.
-        forbidden: the tokens that bad_words forbids after some tokens; None: there are none.
+        forbidden: from the tokens so far, the ids that bad_words forbids next; None: no bad_words.
         never: tokens that are always forbidden.
     """
     s, forbidden_after = settings, forbidden or (lambda tokens: np.zeros(0))
@@ -183,7 +183,7 @@ def sampling_chain(
 
 
 def _bound_of_highest(logits: Logits, k: int) -> float:
-    """A value that the k highest logits reach, and few others; k below their number.
+    """A lower bound of the k-th highest logit that few other logits reach; k is below their number.
 
     The k-th highest among the maxima of blocks is no higher than the k-th highest of all, and found sooner.
     """

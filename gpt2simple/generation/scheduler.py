@@ -94,14 +94,14 @@ class Scheduler:
             return
         fed = {row: sample.new[-1] for row, sample in self._active.items() if row not in full}
         logits = self._batch.step(fed) if fed else {}
-        # After the step: it writes a slot of every row, which would separate a prefilled row from its next token.
+        # After the step, which writes one slot in every row: between a new prefill and its next token that is a gap.
         logits |= {row: self._batch.slide(row, self._active[row].tokens) for row in full}
         for row, sample in list(self._active.items()):
             yield from self._append(sample, logits[row])
             self._release_if_finished(row)
 
     def _advance_by_draft(self) -> Iterator[TextChunk]:
-        """The drafted tokens that are confirmed and one more, all drawn from the exact logits as without a draft."""
+        """The accepted draft tokens and one more, all drawn from the exact logits, as they would be without a draft."""
         ((row, sample),) = self._active.items()
         certain, drafted = sample.new[-1], self._draft(sample)
         accepted = 0

@@ -52,7 +52,7 @@ class ModelConfig:
         numbers = (self.n_vocab, self.n_ctx, self.n_embd, self.n_head, self.n_layer)
         if any(not isinstance(n, int) or n < 1 for n in numbers) or self.n_embd % self.n_head:
             raise CheckpointError(
-                f"{self} is no GPT-2: the numbers must be positive and n_embd a multiple of n_head. "
+                f"{self} is not a valid GPT-2 config: sizes must be positive integers, n_embd a multiple of n_head. "
                 "Check config.json or hparams.json."
             )
 
@@ -74,7 +74,7 @@ class ModelConfig:
         try:
             return cls(**{k: int(values[k]) for k in ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")})
         except KeyError as missing:
-            raise CheckpointError(f"hparams.json has no {missing}; it should have come with the checkpoint.") from None
+            raise CheckpointError(f"hparams.json has no {missing}. Restore the checkpoint's own file.") from None
 
     @classmethod
     def from_huggingface(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -93,7 +93,7 @@ class ModelConfig:
             value = values.get(name, allowed[0])
             if value not in allowed:
                 raise CheckpointError(
-                    f"config.json sets {name} to {value!r}, a GPT-2 variant this package does not compute "
+                    f"config.json sets {name} to {value!r}, a GPT-2 variant that this package does not support "
                     f"(expected {allowed[0]!r}). Choose a plain GPT-2 checkpoint."
                 )
         inner = values.get("n_inner")

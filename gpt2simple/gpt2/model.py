@@ -5,8 +5,8 @@ dropout is off, because training has a stateless dropout of its own (`gpt2.netwo
 layouts (`gpt2.formats` provides arrays by canonical name), precision and training.
 
 Each variable is made from its value, one tensor at a time. transformers' own way, random numbers for every layer first,
-costs time and consumes TensorFlow's global random state; and TensorFlow's allocator never returns memory on a CPU,
-so what is made only to be overwritten leaves gaps that the process keeps: 0.2 GB of them with 355M, while it trains.
+costs time and consumes TensorFlow's global random state. And TensorFlow's allocator never returns memory on a CPU, so
+tensors that are made only to be overwritten leave gaps that the process keeps: 0.2 GB for 355M during training.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def build_model(config: ModelConfig, *, seed: int | None = None, initializer_ran
     input_signature=[tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
 )
 def _normal(shape: Tensor, seed: Tensor, spread: Tensor) -> Tensor:
-    """A matrix of normal random numbers; as a graph, which scales them in place: eagerly there would be three."""
+    """A matrix of normal random numbers; as a graph, which scales it in place: eagerly there would be three copies."""
     return tf.random.stateless_normal(shape, seed=seed, stddev=spread)
 
 

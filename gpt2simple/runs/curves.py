@@ -44,15 +44,19 @@ class HeldOutTrend:
 
     @property
     def has_stopped_falling(self) -> bool:
+        """Whether held-out loss has stopped falling, for a run with a fixed number of steps."""
         return self.has_stopped_after(EVALUATIONS_WITHOUT_GAIN)
 
     def has_stopped_after(self, patience: int) -> bool:
-        """The same for a run whose own patience is shorter: it ends after so many evaluations, and has no more."""
+        """Whether held-out loss has stopped falling, for a run with this patience.
+
+        With a patience below ``EVALUATIONS_WITHOUT_GAIN`` the run ends before that many evaluations without gain.
+        """
         return self.evaluations_since_best >= min(patience, EVALUATIONS_WITHOUT_GAIN)
 
 
 _POINTS_DRAWN = 2000  # more points than a picture has columns cost time and show nothing
-_SMOOTHED_SHARE = 0.05  # share of the steps that a point of the smooth curve is the mean of
+_SMOOTHED_SHARE = 0.05  # share of the steps that each point of the smooth curve averages
 
 
 @dataclass
@@ -95,10 +99,10 @@ class Curves:
 
 
 def _centred_means(values: np.ndarray, reach: int) -> np.ndarray:
-    """For each of ``values`` [N] the mean [N] of it and up to ``reach`` neighbours on either side, as many on each.
+    """For each of ``values`` [N] the mean [N] of it and up to ``reach`` neighbours on each side.
 
-    Near the ends fewer are taken, so that the curve does not flatten there, but half of them always, so that it does
-    not end in the last value's noise. Values that are not finite are left out.
+    Near the ends the window shrinks, so that the curve does not flatten there, but not below ``reach // 2`` on a side,
+    so that it does not end in the last value's noise. Values that are not finite are left out.
     """
     finite = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])

@@ -117,20 +117,20 @@ class Manifest:
 
 SCHEMA = 1
 
-# From a schema number to the function that makes the next one of it. A change of run.json's fields adds one small named
-# function here, and a test with a run.json of the old kind.
+# From a schema number to the function that upgrades run.json to the next. A change of its fields adds one small named
+# function here, and a test with a run.json of the old schema.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 UPGRADES: Mapping[int, Upgrade] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDescription:
-    """What makes a run that run: given when it starts, compared when it continues."""
+    """What identifies a run: recorded when it starts, compared when it continues."""
 
     model_name: str
     settings: FinetuneSettings
     text_settings: TextSettings
-    data_fingerprint: str  # of the texts trained on, any spelling that differs when they do
+    data_fingerprint: str  # of the training texts: any string that differs when they do
     data_summary: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_fingerprint: str
     seed: int

@@ -127,7 +127,10 @@ class RunFolder:
         return marked or next(reversed(self.checkpoints()), None)
 
     def _best_first(self) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
-        """The marks that the checkpoints carry, newest first, up to one that knows of none, and what they point at."""
+        """The best step recorded in each checkpoint, and that step's checkpoint or None if it is gone.
+
+        Newest checkpoint first; ends at one that records no best step.
+        """
         steps = layout.step_folders(self.path)
         for checkpoint in reversed(self.checkpoints()):
             try:

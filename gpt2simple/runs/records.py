@@ -179,7 +179,7 @@ class EndRecord:
     """How a run ended."""
 
     step: int
-    reason: str  # "finished", "patience", "interrupted", "failed"
+    reason: str  # "finished", "patience", "interrupted", "callback" or "failed"
     best_step: int | None
     resume_hint: str  # what to call to continue
 

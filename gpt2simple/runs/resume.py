@@ -46,7 +46,8 @@ _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
     """The settings of a call that continues a run: those given, and the run's for those left out.
 
-    ``steps`` and ``epochs`` are one choice: who gives one of them drops the other.
+    Alternatives replace each other: giving ``steps`` drops the run's ``epochs``, and the reverse; likewise for the two
+    settings that choose which layers are trained, and for ``column`` and ``template``.
 
     Args:
         recorded: from ``RunInfo.description``.
@@ -184,8 +185,8 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
         return Start(kind="fresh", weights_from=folder)
     legacy = run.legacy_step
     assert legacy is not None, folder
-    message = f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; its files stay as they are, "
-    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(f"{message}ours go beside them.",))
+    message = f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; its files are kept, "
+    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(f"{message}and new ones are added.",))
 
 
 def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
@@ -264,7 +265,7 @@ def _continuing_messages(
     messages = [f"Continuing {run.path} from step {step}."]
     if course:
         what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
-        messages.append(f"From step {step} on: {what}. The run will not equal one that had this from the start.")
+        messages.append(f"From step {step} on: {what}. The result will differ from a run that had this from the start.")
     before, after = recorded.environment, wanted.environment
     # What a run's file lacks, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]

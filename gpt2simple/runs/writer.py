@@ -146,7 +146,7 @@ class RunWriter(RunFolder):
         Args:
             step: optimizer steps done, at least those of the newest checkpoint (``rewind`` goes back).
             weights: float32 tensors under PyTorch's names, made one at a time while they are written
-                (``weights.huggingface.weight_tensors``).
+                (``gpt2.formats.huggingface.weight_tensors``).
             optimizer: any tensors by name, likewise.
             state: JSON values that come back as ``StepCheckpoint.state``.
             best_figures: held-out figures, if this is the best step so far; None: the best so far stays.
@@ -199,7 +199,7 @@ class RunWriter(RunFolder):
         """Go back to the checkpoint of ``step``: later ones are removed, with a message, and the root follows.
 
         Called after ``repair`` when a run is continued; going back to the newest changes nothing but run.json.
-        Observers take back their own records of later steps.
+        Callbacks drop their own records of later steps.
         """
         self._require_lock()
         for later, path in layout.step_folders(self.path).items():
@@ -222,18 +222,18 @@ class RunWriter(RunFolder):
         self._write_info(self.info.changed(description=description, changes=(*self.info.changes, *more), ended=None))
 
     def mark_ended(self, reason: str) -> None:
-        """Record why training ended: "finished", "patience", "interrupted" or "failed".
+        """Record why training ended: "finished", "patience", "interrupted", "callback" or "failed".
 
-        A disk that does not take it raises nothing, so that the error that ended the training stays visible.
+        A failure to write it is ignored, so that the error that ended training stays visible.
         """
         self._require_lock()
         with contextlib.suppress(StorageError):
             self._write_info(self.info.changed(ended=reason))
 
     def repair(self) -> None:
-        """Bring the folder in order after a process was killed in it, or a file was damaged. Says what it did.
+        """Repair the folder after a process was killed while writing, or a file was damaged; log what was done.
 
-        Leftovers of dead processes go, and a replacement that was cut short is finished. The newest and the best
+        Leftovers of dead processes are removed and unfinished replacements completed. The newest and the best
         checkpoint are verified; damaged ones are set aside under another name (unless none is whole, which ``latest``
         reports). run.json and the root's model files are made again where they are torn or behind.
 
@@ -310,7 +310,7 @@ class RunWriter(RunFolder):
             who = json.loads((self.path / layout.LOCK_OWNER_FILE).read_text(encoding="utf-8"))
             if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
                 return "another session of this process"
-            return f"another process (number {who['pid']} on {who['host']}, since {who['since']})"
+            return f"another process (PID {who['pid']} on {who['host']}, since {who['since']})"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
 

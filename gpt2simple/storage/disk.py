@@ -13,7 +13,7 @@ from gpt2simple.storage.temporary import is_temporary_name
 
 _NEXT_STEP = {
     errno.ENOSPC: "the disk is full. Free some space or choose a folder on another disk, then run the same again.",
-    errno.EROFS: "it lies on a read-only disk. Choose a folder that can be written.",
+    errno.EROFS: "it is on a read-only disk. Choose a folder that can be written.",
     errno.EACCES: "there is no permission. Choose a folder of your own, or close the program that holds the file open.",
     errno.EIO: "the device reported a failure. Check the disk, or choose a folder on another one.",
     errno.EFBIG: "it would be larger than this disk or your account allows. Choose a folder on another disk.",
@@ -64,7 +64,7 @@ def absent_as_storage_error(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise StorageError(f"Cannot make {path}: there is no disk that takes it. Choose another folder.") from error
+        raise StorageError(f"Cannot make {path}: no files can be created there. Choose another folder.") from error
 
 
 def make_folder(path: Path) -> Path:
@@ -107,7 +107,7 @@ def require_space(folder: Path, bytes_needed: int, what: str) -> None:
         what: what it is, as the subject of a sentence: "Downloading 124M".
 
     Raises:
-        StorageError: it has not.
+        StorageError: it does not.
     """
     existing = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.exists()), None)
     if existing is None:

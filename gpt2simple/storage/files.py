@@ -130,7 +130,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that, whenever this is cut short, no half of it stays under its name. None there: no error.
+    """Remove a folder so that, whenever this is cut short, no half of it keeps its name. A missing folder is no error.
 
     Raises:
         StorageError: it cannot be renamed or removed.

@@ -42,7 +42,7 @@ def locked(
         raise error(busy_message) from busy
     except NotImplementedError:
         warnings.warn(
-            f"The disk that holds {path} has no locks: make sure that no other process writes there.", stacklevel=3
+            f"The disk that holds {path} does not support locks: make sure no other process writes there.", stacklevel=3
         )
     try:
         yield

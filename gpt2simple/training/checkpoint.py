@@ -39,7 +39,7 @@ class RunCheckpointer:
         self._run, self._loaded, self._trainer, self._task, self._keep = run, loaded, trainer, task, keep
 
     def save(self, state: TrainerState) -> Path:
-        """The path of the new checkpoint; afterwards those that are neither the best nor recent are removed."""
+        """Save a checkpoint, update the root, prune old checkpoints, and return the path of the new one."""
         is_best = state.best_step == state.step and state.step > 0
         path = self._run.save(
             state.step,

@@ -131,8 +131,8 @@ class LoopCallback(keras.callbacks.Callback):
         self._saver.save()
         raise TrainingError(
             f"Step {self._state.step + 1} had a loss of {float(logs['loss'])} and a gradient norm of "
-            f"{float(logs['gradient_norm'])}, which are not finite. The step was skipped; step {self._state.step} is "
-            "saved. Likely causes: a learning_rate that is too high, clip_norm 0, or float16. Continue with a lower "
+            f"{float(logs['gradient_norm'])}; both must be finite. The step was skipped; step {self._state.step} is "
+            "saved. Likely causes: a learning_rate that is too high, clip_norm=0, or float16. Continue with a lower "
             'learning_rate or with precision="float32".'
         )
 

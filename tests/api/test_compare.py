@@ -187,7 +187,7 @@ def test_a_model_that_was_better_before_training_is_said_to_be(result):
     row = dataclasses.replace(result.rows[0], best_step=0, bits_per_byte=1.0)
     worse = dataclasses.replace(result, rows=(row, result.rows[1]))
     assert "before training; measured: 32" in row.cells()
-    assert worse.conclusion().endswith("1.000 bits/byte at step 32, but did so better before training.")
+    assert worse.conclusion().endswith("1.000 bits/byte at step 32; before training it was better still.")
     assert "Step 32:" in comparison_page(worse, "")
 
 

@@ -114,8 +114,8 @@ def test_a_call_is_refused_before_a_model_is_loaded_or_a_file_left(
         ("file/deeper/new.txt", None, r"^Cannot write file.*: a part of the path is a file, where a folder is needed"),
         ("n" * 300, None, r"^Cannot write n+: the name is too long for this disk\. Choose a shorter one\.$"),
         ("new.txt", errno.EACCES, r"^Cannot write new\.txt: there is no permission\. Choose a folder of your own, or"),
-        ("new.txt", errno.EROFS, r"^Cannot write new\.txt: it lies on a read-only disk\. Choose a folder that can be"),
-        ("new.txt", errno.ENOENT, r"^Cannot make new\.txt: there is no disk that takes it\. Choose another folder\.$"),
+        ("new.txt", errno.EROFS, r"^Cannot write new\.txt: it is on a read-only disk\. Choose a folder that can be"),
+        ("new.txt", errno.ENOENT, r"^Cannot make new\.txt: no files can be created there\. Choose another folder\.$"),
     ],
 )
 def test_a_file_that_cannot_be_made_is_said_before_a_model_is_loaded(

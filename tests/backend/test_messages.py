@@ -30,14 +30,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("auto", f"in float32 where text is written and in bfloat16 where a model is trained: {UNITS[1]}"),
+        ("auto", f"in float32 for generating text and in bfloat16 for training: {UNITS[1]}"),
         ("float32", "in float32: as requested"),
         ("bfloat16", "in bfloat16: as requested"),
         ("float16", "in float16: as requested"),
         (
             "int8",
-            f"with int8 weights where text is written, as requested, and in bfloat16 where a model is trained: "
-            f"{UNITS[1]}",
+            f"with int8 weights for generating text, as requested, and in bfloat16 for training: {UNITS[1]}",
         ),
     ],
 )
@@ -84,5 +83,5 @@ def test_a_run_goes_on_in_the_precision_in_which_it_was_begun_and_says_so(place:
     messages.clear()
     with Session(checkpoint_dir=place / "runs") as session:
         session.finetune(place / "text.txt", steps=3)
-    assert messages[0].endswith(f"in bfloat16 where a model is trained: {UNITS[1]}.")
+    assert messages[0].endswith(f"in bfloat16 for training: {UNITS[1]}.")
     assert messages.count("Training in float32, as this run was started.") == 1

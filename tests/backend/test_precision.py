@@ -144,7 +144,7 @@ def test_what_was_asked_for_is_chosen_and_int8_is_for_generating_only(monkeypatc
 
 def test_the_session_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch, messages: list[str]) -> None:
     for flags, line in (
-        ({"avx512_bf16"}, " in bfloat16 where a model is trained: this processor has bfloat16 units (avx512_bf16)."),
+        ({"avx512_bf16"}, " in bfloat16 for training: this processor has bfloat16 units (avx512_bf16)."),
         ({"avx2"}, "in float32: this processor has no bfloat16 units."),
     ):
         monkeypatch.setattr(precision, "found_gpus", list)

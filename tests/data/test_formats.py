@@ -34,7 +34,7 @@ def test_the_text_column_is_found_by_its_name_and_said(tmp_path: Path, messages:
     path = write(tmp_path / "a.csv", "id,text\n1,It was a dark night.\n2,And stormy!\n")
     assert texts_of(encode(path, tmp_path / "cache")) == ["It was a dark night.", "And stormy!"]
     assert "the first row ('id', 'text') is taken as column names; header=False reads it as text" in messages[0]
-    assert "the text is taken from 'text'; column or template chooses otherwise" in messages[1]
+    assert "the text is taken from 'text'; set column or template to change that" in messages[1]
 
 
 def test_one_column_without_a_header_is_seen(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_headerless_columns_in_a_template(tmp_path: Path) -> None:
         ("a,b\n1,2\n", {"column": 2, "header": True}, r"has 2 columns, so there is no column 2 \(the first is 0\)"),
         ("a,b\n1,2\n", {"template": "{c}"}, r"has no column 'c'"),
         ("n,m\n1 x,2 y\n", {}, r"has several columns: 'n', 'm'. Say which one is the text"),
-        ('a\n"never closed\n', {"header": True}, r"a\.csv, line 2: this is no valid row .*Put fields with line breaks"),
+        ('a\n"never closed\n', {"header": True}, r"a\.csv, line 2: this is not a valid row .*Put fields"),
         ("text\nHello, world\n", {"header": True}, r"line 2: the row has 2 columns, the first one has 1"),
     ],
 )

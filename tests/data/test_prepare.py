@@ -75,7 +75,7 @@ def test_why_nothing_is_held_out_is_a_sentence(tmp_path: Path, text: Path) -> No
     short = prepare_text(text, settings_in(tmp_path), BYTES, None, n_ctx=32)
     assert short.split.held_out is None
     assert short.no_held_out_reason is not None
-    assert short.no_held_out_reason.startswith("Nothing is held out: 10% of it is ")
+    assert short.no_held_out_reason.startswith("Nothing is held out: 10% of the text is ")
 
 
 def test_each_text_that_is_read_has_its_own_progress_bar(tmp_path: Path, text: Path) -> None:

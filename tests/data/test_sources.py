@@ -144,7 +144,7 @@ def test_patterns_in_a_list_are_names(tmp_path: Path, monkeypatch: pytest.Monkey
     assert documents_in(["plays/*", "c?"], tmp_path / "cache") == ["plays/a.txt", "c1"]
     with pytest.raises(DataError, match=r"No file matches 'poems/\*' .*Check the pattern"):
         encode(["plays/*", "poems/*"], tmp_path / "cache")
-    with pytest.raises(DataError, match=r"The list names files, but 'poems' is none"):
+    with pytest.raises(DataError, match=r"The list names files, but 'poems' is not one"):
         encode(["plays/*", "poems"], tmp_path / "cache")
 
 
@@ -260,7 +260,7 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         ("tex.txt", r"There is no file 'tex.txt' \(seen from .*\). Did you mean text.txt\?"),
         ("nothing/here.txt", r"There is no file 'nothing/here.txt' .*Check its name and folder"),
         (["tex.txt"], r"There is no file 'tex.txt'"),
-        (["text.txt", "a story that is no file"], r"The list names files, but 'a story that is no file' is none"),
+        (["text.txt", "a story that is no file"], r"The list names files, but 'a story that is no file' is not one"),
         ("*.doc", r"No file matches '\*.doc'"),
         ("https://example.com/a.txt", r"is an address, not a file. Download it first"),
         (["https://example.com/?page=1"], r"is an address, not a file. Download it first"),

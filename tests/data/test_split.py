@@ -120,7 +120,7 @@ def test_too_small_a_text_holds_nothing_out_and_says_why() -> None:
     assert parted.held_out is None
     (message,) = parted.messages
     assert message.startswith(
-        "Nothing is held out: 10% of it is 30 tokens, fewer than the 64 needed for a meaningful figure."
+        "Nothing is held out: 10% of the text is 30 tokens, fewer than the 64 needed for a meaningful figure."
     )
     assert "validation_file" in message
 
@@ -128,7 +128,7 @@ def test_too_small_a_text_holds_nothing_out_and_says_why() -> None:
 def test_a_text_of_copies_holds_nothing_out() -> None:
     parted = split(corpus([100, 100], [1, 1]), TextSettings(validation_split=0.3), window=8)
     assert parted.held_out is None
-    assert "every document occurs in it several times" in parted.messages[0]
+    assert "every document of the text occurs more than once" in parted.messages[0]
 
 
 def test_a_validation_file_is_held_out_and_not_learned() -> None:

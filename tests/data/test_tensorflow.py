@@ -58,7 +58,7 @@ def test_a_template_over_a_tf_data_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("elements", "message"),
     [
-        ([1, 2], r"element 0 holds no text \('text': int32\). Give a dataset of strings"),
+        ([1, 2], r"element 0 holds no text \('text': int32\). Give a dataset whose elements are strings"),
         ({"a": [1], "b": [2.0]}, r"holds no text \('a': int32, 'b': float32\)"),
         ([b"\xff"], r"holds bytes that are not UTF-8"),
         ({"a": ["x"], "b": ["y"]}, r"the tf.data.Dataset has several columns: 'a', 'b'. Say which one is the text"),

@@ -155,7 +155,7 @@ def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
     assert start.changes == {"learning_rate": (1e-4, 5e-5), "dropout": (0.0, 0.1)}
     assert start.messages[1] == (
         "From step 3 on: learning_rate 5e-05 instead of 0.0001, dropout 0.1 instead of 0.0. "
-        "The run will not equal one that had this from the start."
+        "The result will differ from a run that had this from the start."
     )
 
 
@@ -249,8 +249,7 @@ def test_a_run_of_gpt_2_simple_is_continued_until_ours_has_a_checkpoint(tmp_path
     start = decide(folder)
     assert (start.kind, start.step, start.weights_from) == ("legacy", 10, folder)
     assert start.messages == (
-        f"Continuing gpt-2-simple's checkpoint of step 10 in {folder}; "
-        "its files stay as they are, ours go beside them.",
+        f"Continuing gpt-2-simple's checkpoint of step 10 in {folder}; its files are kept, and new ones are added.",
     )
     assert decide(folder, restore_from="fresh") == Start(kind="fresh")
     begin(folder)

@@ -276,7 +276,7 @@ def test_another_process_is_refused_and_told_who_is_writing(tmp_path: Path) -> N
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     run = RunWriter(tmp_path / "run1")
-    message = rf"run1 is being trained by another process \(number {other.pid} on .*, since 20.*\)\. Wait until"
+    message = rf"run1 is being trained by another process \(PID {other.pid} on .*, since 20.*\)\. Wait until"
     with pytest.raises(RunLockedError, match=message), run.lock():
         pass
     latest = run.latest()  # reading goes on

@@ -221,7 +221,7 @@ def test_a_disk_without_locks_is_told_and_used_all_the_same(tmp_path: Path, monk
         raise NotImplementedError("no flock here")
 
     monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
-    message = "has no locks: make sure that no other process writes there"
+    message = "does not support locks: make sure no other process writes there"
     with pytest.warns(UserWarning, match=message), locks.locked(tmp_path / "lock", "busy"):
         (tmp_path / "done").touch()
     assert (tmp_path / "done").exists()

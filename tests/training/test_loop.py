@@ -191,8 +191,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
     trainer, variables = small_trainer(FAST, config=ONE_LAYER)
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
-        r"Step 4 had a loss of nan and a gradient norm of nan, which are not finite\. The step was skipped; step 3 is "
-        r"saved\. Likely causes: a learning_rate that is too high, clip_norm 0, or float16\. Continue with a lower "
+        r"Step 4 had a loss of nan and a gradient norm of nan; both must be finite\. The step was skipped; step 3 is "
+        r"saved\. Likely causes: a learning_rate that is too high, clip_norm=0, or float16\. Continue with a lower "
         r'learning_rate or with precision="float32"\.'
     )
     outcome = run_small(

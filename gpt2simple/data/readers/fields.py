@@ -98,9 +98,9 @@ class TextChooser:
         if chosen is None:
             raise DataError(
                 f"{self._name} has several columns: {_listing(names)}. Say which one is the text (column=..., "
-                "--column ...), or make it of several (template='{a}\\n{b}')."
+                "--column ...), or build it from several (template='{a}\\n{b}')."
             )
-        logger.info(f"{self._name}: the text is taken from {chosen!r}; column or template chooses otherwise.")
+        logger.info(f"{self._name}: the text is taken from {chosen!r}; set column or template to change that.")
         return chosen
 
 

@@ -45,7 +45,7 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
             yield _document(row, names, chooser, name, rows.line_num)
     except csv.Error as error:
         raise DataError(
-            f"{name}, line {rows.line_num}: this is no valid row ({error}). "
+            f"{name}, line {rows.line_num}: this is not a valid row ({error}). "
             "Put fields with line breaks or separators in double quotes, and double the quotes inside them."
         ) from error
 

@@ -132,7 +132,7 @@ def _as_record(element: Any, place: str) -> dict[str, Any]:
     if not any(_is_text(value) for value in record.values()):
         kinds = ", ".join(f"{name!r}: {type(value).__name__}" for name, value in record.items())
         raise DataError(
-            f"The dataset's {place} holds no text ({kinds}). Give a dataset of strings, or one that has some."
+            f"The dataset's {place} holds no text ({kinds}). Give a dataset whose elements are strings or contain one."
         )
     return record
 

@@ -21,7 +21,7 @@ HEADS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRow:
-    """One model, fine-tuned on the text and measured at its best step: at its last, where it was best before training.
+    """One model, fine-tuned on the text and measured at its best step, or at its last if step 0 was the best.
 
     Attributes:
         parameters: of the model. tokens_per_parameter: of the training text.
@@ -117,7 +117,7 @@ class CompareResult:
         best = self.best
         return (
             f"{best.model_name} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
-            f"{best.measured_step:,}{'' if best.best_step else ', but did so better before training'}."
+            f"{best.measured_step:,}{'' if best.best_step else '; before training it was better still'}."
         )
 
     def summary(self) -> str:

@@ -23,7 +23,7 @@ def read_config(folder: Path) -> ModelConfig:
     """From Hugging Face's `config.json`.
 
     Raises:
-        CheckpointError: it is missing, damaged, or describes a model that this package does not compute.
+        CheckpointError: it is missing, damaged, or describes a model that this package does not support.
     """
     return _read(folder, "config.json", "write one as transformers' GPT2Config does")
 
@@ -41,7 +41,7 @@ def _read(folder: Path, name: str, way_out: str) -> ModelConfig:
     path = folder / name
     if not path.is_file():
         raise CheckpointError(
-            f"{path} is missing: without it the weights beside it have no shape. "
+            f"{path} is missing: without it the shapes of the weights are unknown. "
             f"Copy the one that came with them, or {way_out}."
         )
     values = read_json_object(path)

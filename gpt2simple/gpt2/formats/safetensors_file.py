@@ -173,6 +173,6 @@ def _unreadable(path: Path, why: str) -> CheckpointError:
 
 def _cut_short(path: Path, found: int, expected: int) -> CheckpointError:
     return CheckpointError(
-        f"{path} is cut short: {found:,} bytes of at least {expected:,}. Copy or download it again; of a run, "
-        "the checkpoints in its step folders may still be whole."
+        f"{path} is cut short: {found:,} bytes of at least {expected:,}. Copy or download it again; if it "
+        "belongs to a run, the checkpoints in its step folders may still be whole."
     )

@@ -73,7 +73,7 @@ def latest_prefix(folder: Path) -> str:
         return max(present, key=_step)
     if latest not in present:
         raise CheckpointError(
-            f"{folder / 'checkpoint'} names {latest or 'no checkpoint'}, whose .index file is not here; here are: "
+            f"{folder / 'checkpoint'} names {latest or 'no checkpoint'}, whose .index file is missing; present are: "
             f"{', '.join(present) or 'none'}. Copy the missing files, or delete checkpoint to use the highest step."
         )
     return latest

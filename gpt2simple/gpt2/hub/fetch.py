@@ -83,12 +83,12 @@ def refuse_page(response: requests.Response, first_bytes: bytes, download: Downl
     """Return if a response can be a model's file.
 
     Raises:
-        DownloadError: it is a web page or an XML error, which some servers and log-in walls send with status 200.
+        DownloadError: it is a web page or an XML error, which some servers and captive portals send with status 200.
     """
     kind = response.headers.get("Content-Type", "").lower()
     if kind.startswith(_PAGE_TYPES) or is_page(first_bytes):
         raise DownloadError(
-            f"{download.url} returned a web page or an error text instead of the file. This network may want a log-in "
+            f"{download.url} returned a web page or an error text instead of the file. This network may need a login "
             f"first: open the address in a browser. Otherwise check base_url and {download.mirror_variable}."
         )
 

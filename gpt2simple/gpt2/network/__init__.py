@@ -6,7 +6,7 @@ There are two forward passes, each fast at its own task; each part of one names 
 * decoding, `cached`: a few new tokens over key/value caches, compiled as a whole by XLA.
 
 transformers' layers are not used because training needs three things that they do not have: dropout whose masks
-are a function of (seed, step, layer), a head and loss that never hold the logits of a whole window in float32, and
+are a function of (seed, micro-batch, site), a head and loss that never hold a whole window's logits in float32, and
 products in bfloat16 over float32 variables without touching Keras's global policy.
 
 Letters for shapes, in comments on the lines that make tensors: B batch, T time (tokens), N = B*T rows, V vocabulary,

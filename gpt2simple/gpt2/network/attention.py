@@ -17,10 +17,10 @@ from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
-# Queries in a block, by the bytes of a number. Of the square at 1,024 tokens 256 compute 63 %, and 128 compute 56 % in
-# twice the calls; each measured some per cent faster than the other for its dtype.
+# Queries per block, by bytes per element. Of the 1,024 x 1,024 scores, blocks of 256 compute 63 %, and blocks of 128
+# 56 % in twice as many calls; each measured a few per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
-_SITES = 1 << 16  # the blocks of one layer have dropout sites of their own below this
+_SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
 
 
 def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,7 +167,7 @@ def _upstream_by_head(upstream: Tensor, mixed: Tensor, root: Tensor, batch: int,
     """
     rows, width = upstream.shape
     time, depth = rows // batch, width // heads
-    # A product with ones, of what ends in a division: see `layers`.
+    # The sum as a product with ones, over the result of a division: see `layers._column_sums`.
     products = tf.cast(upstream, tf.float32) * tf.cast(mixed, tf.float32) / root  # (N, E)
     row_dot = tf.linalg.matvec(tf.reshape(products, [rows * heads, depth]), tf.ones([depth]))  # (N*H,)
     by_head = tf.transpose(tf.reshape(upstream, [batch, time, heads, depth]), [0, 2, 1, 3])  # (B, H, T, D)

@@ -1,7 +1,7 @@
 """GPT-2 with key/value caches, as compiled functions: read a prompt, put it in a row, decode one token for every row.
 
-The functions take weights and caches as arguments and are kept in the process by what shapes them, so that a second
-model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
+The functions take weights and caches as arguments, and are cached per process by config, dtypes and sizes, so that a
+second model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
 
 *The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
 it: a token's position in the text is in its position embedding, so attention does not depend on where its key is.
@@ -142,7 +142,7 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
 def text_step(config: ModelConfig, dtypes: str, length: int, slots: int) -> Compiled:
     """A function (weights, caches of one row, numbers [length + 1]) -> logits [length, V] after each token.
 
-    It feeds several tokens at once to a row that is alone and begins with the ring: each sees those before it.
+    It feeds several tokens at once to the only row, whose text starts in slot 0: each token sees those before it.
     The numbers: the tokens, and how many there are before the first of them. The content of slots beyond the row's
     tokens is never seen, so tokens are removed again by counting fewer.
     """

@@ -37,7 +37,7 @@ class DecodeWeights(NamedTuple):
     """Everything a decode step reads."""
 
     wte: Matrix  # (V, E), the embedding
-    head: Matrix  # (V, E), the same but in a draft
+    head: Matrix  # (V, E), the same matrix, except in a draft: int8
     wpe: Tensor  # (n_ctx, E) float32, centred
     biases: Tensor  # (L, 9E) float32, those of PROJECTIONS side by side
     final_norm: Tensor  # (2, E) float32: weight, bias
@@ -113,7 +113,7 @@ def _to_int8(rows: Tensor) -> Matrix:
     return Matrix(tf.cast(tf.round(rows / scale[:, None]), tf.int8), scale)
 
 
-DRAFT_TOKENS = 7  # proposed at a time: with the one that is certain, eight rows, which fill XLA's products
+DRAFT_TOKENS = 7  # drafted at a time: with the last accepted token, eight rows, which fill XLA's products
 _DRAFT_PRECISION = "int8"
 
 
@@ -121,16 +121,17 @@ def draft_pays(weights: DecodeWeights, *, smallest: int = 1 << 23) -> bool:
     """Whether a draft makes decoding faster: for large float32 weights on a CPU; a GPU's memory is fast.
 
     The copies that decoding makes must fit into the memory of one more model, which they do for GPT-2 124M and not for
-    355M. A draft of as many layers as would fit there, half of them, was no faster than none.
+    355M. For 355M, a draft of the layers that do fit, half of them, was no faster than none.
 
     Args:
-        smallest: numbers in the embedding from which decoding waits for memory, not for the host.
+        smallest: elements of the embedding from which memory bandwidth limits decoding, not the host.
     """
     if weights.wte.values.dtype != tf.float32 or has_gpu():
         return False
     embedding = int(weights.wte.values.shape.num_elements())
     layers = sum(int(matrix.values.shape.num_elements()) for layer in weights.matrices for matrix in layer)
-    # A float32 number has four bytes, one of the draft's one; decoding shares only the embedding with the model.
+    # In bytes: the copies of the layers (4 * layers) and the int8 draft (layers + embedding) in the memory of a model
+    # (4 * layers + 4 * embedding). The embedding itself is shared with the model.
     return embedding >= smallest and layers + embedding <= 4 * embedding
 
 

@@ -36,7 +36,7 @@ def dropout_mask(key: DropoutKey, site: int, shape: tuple[int, ...]) -> Tensor:
 
     Args:
         key: rate, seed and position.
-        site: a number of its own for each dropout in the network (four a layer).
+        site: a different number for each dropout in the network, and for each block of queries in attention.
         shape: static shape.
     """
     count = math.prod(shape)

@@ -70,8 +70,8 @@ def _layer_norm_backward(
 def _column_sums(x: Tensor) -> Tensor:
     """[N, E] -> [E], as a product: XLA's plain sums take several times as long on a CPU.
 
-    Only for arguments of a compiled function and for what ends in a division: those XLA stores first. Sums and
-    multiplications it would compute anew inside the product, one number at a time.
+    Only for arguments of a compiled function and results of a division, which XLA stores before the product. It would
+    recompute sums and multiplications inside the product, one element at a time.
     """
     return tf.linalg.matvec(x, tf.ones([x.shape[0]]), transpose_a=True)
 

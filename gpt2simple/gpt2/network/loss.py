@@ -26,8 +26,8 @@ class LossGradients(NamedTuple):
     Attributes:
         nats: float32 scalar, summed over the rows and not scaled.
         states: gradient of ``scale * nats`` for the states, [N, E] in their dtype.
-        embedding: the same for the matrix, [V, E] with its padding, or None if it was not requested: as the product
-            returned it if there is one slice, else the float32 sum.
+        embedding: the same for the matrix, [V, E] with its padding, or None if it was not requested: in the dtype
+            of the product if there is one slice, else the float32 sum of all slices.
     """
 
     nats: Tensor

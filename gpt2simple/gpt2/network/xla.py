@@ -1,7 +1,7 @@
 """What runs inside XLA and what does not: compiled functions, order between operations, recomputation.
 
 On a CPU the matrix products run fastest in oneDNN, outside XLA, while element-wise chains run fastest inside it; so
-only the latter are compiled, each for itself, within the surrounding graph. On a GPU the whole step is compiled and
+only the latter are compiled, each on its own, within the surrounding graph. On a GPU the whole step is compiled and
 these functions are simply inlined.
 
 Two engines run these graphs. TensorFlow's executor starts whatever is ready, unless a control dependency delays it.

@@ -53,7 +53,7 @@ def _from_fast_file(path: Path, name: str) -> Vocabulary:
         return _assemble(path, model["vocab"], merges, added, name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is no tokenizer.json of a BPE ({type(error).__name__}: {error}). Copy or download it again."
+            f"{path} is not a BPE tokenizer.json ({type(error).__name__}: {error}). Copy or download it again."
         ) from error
 
 

@@ -131,6 +131,6 @@ def _require_unicode(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(
-            f"The text holds {text[error.start]!r} at character {error.start}, half of a surrogate pair, which is no "
+            f"The text holds {text[error.start]!r} at character {error.start}, an unpaired surrogate, which is not a "
             "character. Read the text with its right encoding, or replace such characters first."
         ) from None

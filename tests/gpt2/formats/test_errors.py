@@ -116,7 +116,9 @@ def test_quantised_weights(tmp_path):
 def test_no_configuration(tmp_path):
     write_pytorch(tmp_path, random_weights())
     (tmp_path / "config.json").unlink()
-    assert_refused(tmp_path, r"config\.json is missing: without it the weights beside it have no shape\. Copy the one")
+    assert_refused(
+        tmp_path, r"config\.json is missing: without it the shapes of the weights are unknown\. Copy the one"
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,11 +218,11 @@ def test_a_checkpoint_file_that_names_files_which_are_not_there(tmp_path, state)
     write_tf1(tmp_path, random_weights(), name="model-100")
     (tmp_path / "checkpoint").write_text(state)
     assert_refused(
-        tmp_path, r"checkpoint names (model-200|no checkpoint), whose \.index file is not here; here are: model-100"
+        tmp_path, r"checkpoint names (model-200|no checkpoint), whose \.index file is missing; present are: model-100"
     )
 
 
 def test_a_folder_with_only_the_file_named_checkpoint(tmp_path):
     write_hparams(tmp_path)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model-1"\n')
-    assert "here are: none" in refusal(tmp_path)
+    assert "present are: none" in refusal(tmp_path)

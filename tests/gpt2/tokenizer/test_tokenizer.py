@@ -156,7 +156,7 @@ def test_an_id_outside_the_vocabulary_is_an_error() -> None:
 
 
 def test_half_a_surrogate_pair_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"holds '\\ud83d' at character 1, half of a surrogate pair"):
+    with pytest.raises(DataError, match=r"holds '\\ud83d' at character 1, an unpaired surrogate"):
         byte_tokenizer().encode("a\ud83d")
 
 
@@ -311,7 +311,7 @@ def test_a_vocabulary_that_cannot_be_used_is_explained(tmp_path: Path, how: str,
         ({"normalizer": {"type": "NFC"}}, r"uses a normalizer"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, r"uses the pre-tokenizer Whitespace"),
         ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, r"uses add_prefix_space"),
-        ({"model": {"type": "BPE"}}, r"is no tokenizer.json of a BPE \(KeyError: 'merges'\)"),
+        ({"model": {"type": "BPE"}}, r"is not a BPE tokenizer.json \(KeyError: 'merges'\)"),
     ],
 )
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
