@@ -67,7 +67,7 @@ class TrainingWindows:
 
     def batch(self, index: int) -> Batch:
         """The micro-batch of this number, counted from 0; always the same for the same number."""
-        inputs, targets, loss_mask = _empty_batch(self.batch_size, self.window)
+        inputs, targets, loss_mask = _empty_batch(self.batch_size, self.window)  # (B, T)
         for row in range(self.batch_size):
             start, length = self._place(index * self.batch_size + row)
             places = [(start, min(length, self.tokens_per_epoch - start))]
@@ -86,7 +86,7 @@ class TrainingWindows:
     def _place(self, number: int) -> tuple[int, int]:
         """Where the window of this number starts among the targets, and how many it holds."""
         epoch, slot = divmod(number, self.windows_per_epoch)
-        offset, order = self._order(epoch)
+        offset, order = self._order(epoch)  # (), (windows_per_epoch,)
         first = int(order[slot]) * self.window
         return (offset + first) % self.tokens_per_epoch, min(self.window, self.tokens_per_epoch - first)
 
@@ -112,7 +112,7 @@ def evaluation_batches(
     taken = count if at_most is None else min(at_most, count)
     for number in range(taken):
         first = number * count // taken * batch_size
-        inputs, targets, loss_mask = _empty_batch(batch_size, window)
+        inputs, targets, loss_mask = _empty_batch(batch_size, window)  # (B, T)
         for row, start in enumerate(starts[first : first + batch_size]):
             length = min(window, tokens.targets - start)
             _fill(tokens, start, length, (inputs[row], targets[row], loss_mask[row]), 0)
@@ -126,8 +126,8 @@ def _empty_batch(batch_size: int, window: int) -> Batch:
 
 def _fill(tokens: TokenSet, first: int, count: int, rows: Batch, column: int) -> None:
     """Write ``count`` targets, from the ``first`` on, and the tokens before them into rows [T], from ``column`` on."""
-    inputs, targets, loss_mask = rows
-    read = tokens.read(first, first + count + 1)
+    inputs, targets, loss_mask = rows  # (T,)
+    read = tokens.read(first, first + count + 1)  # (count + 1,)
     inputs[column : column + count] = read[:-1]
     targets[column : column + count] = read[1:]
     loss_mask[column : column + count] = 1.0

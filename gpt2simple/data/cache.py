@@ -184,13 +184,13 @@ class TextWriter:
 def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
         about: dict[str, Any] = json.loads((folder / "text.json").read_text(encoding="utf-8"))
-        rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)
+        rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)  # (3, D)
         dtype = np.dtype(about["dtype"])
         found = (about["schema"], about["fingerprint"], (folder / "ids.bin").stat().st_size, rows.shape)
         if found != (_SCHEMA, fingerprint, about["tokens"] * dtype.itemsize, (3, about["documents"])):
             return None
         return Corpus(
-            ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),
+            ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),  # (N,)
             end_of_text=int(about["end_of_text"]),
             document_starts=rows[0].view(np.int64),
             document_bytes=rows[1].view(np.int64),

@@ -64,12 +64,12 @@ class Corpus:
     @cached_property
     def document_ends(self) -> np.ndarray:
         """int64 [D], where each document ends: the place after its end-of-text id."""
-        return np.append(self.document_starts[1:], self.tokens)
+        return np.append(self.document_starts[1:], self.tokens)  # (D,)
 
     @cached_property
     def document_tokens(self) -> np.ndarray:
         """int64 [D], tokens of each document, its end-of-text id included."""
-        return self.document_ends - self.document_starts
+        return self.document_ends - self.document_starts  # (D,)
 
     def whole(self) -> TokenSet:
         """All of the text as one stream of tokens."""
@@ -85,13 +85,13 @@ class TokenSet:
         Args:
             documents: how many documents the spans hold, whole or in part.
         """
-        pairs = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
-        starts, stops = pairs[pairs[:, 0] < pairs[:, 1]].T
+        pairs = np.asarray(spans, dtype=np.int64).reshape(-1, 2)  # (spans, 2)
+        starts, stops = pairs[pairs[:, 0] < pairs[:, 1]].T  # (spans,)
         opens, closes = np.ones((2, len(starts)), dtype=bool)  # whether a gap, or the edge, is before and behind
         opens[1:] = closes[:-1] = starts[1:] != stops[:-1]
         self._ids = ids
-        self._starts = starts[opens]
-        lengths = stops[closes] - self._starts
+        self._starts = starts[opens]  # (joined spans,)
+        lengths = stops[closes] - self._starts  # (joined spans,)
         self._ends = np.cumsum(lengths)  # of each span, counted in this stream
         self.tokens = int(lengths.sum())
         self.documents = documents

@@ -51,7 +51,7 @@ def encode_dataset(
         for number, (start, end) in enumerate(_groups(corpus, combine)):
             with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as member:
                 # Not the end-of-text id behind the last document: gpt-2-simple separates arrays itself.
-                ids = np.ascontiguousarray(corpus.ids[start : end - 1], dtype=np.int32)
+                ids = np.ascontiguousarray(corpus.ids[start : end - 1], dtype=np.int32)  # (T,)
                 np.lib.format.write_array(member, ids, allow_pickle=False)
     return corpus
 

@@ -69,8 +69,8 @@ def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
 def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
     """Which documents to hold out, bool [D]: in the order of their digests, those that fit into ``share`` tokens."""
     _, group_of = np.unique(corpus.document_digests, return_inverse=True)  # groups of equal texts, sorted by digest
-    group_tokens = np.bincount(group_of, weights=corpus.document_tokens)
-    taken = np.zeros(len(group_tokens), dtype=bool)
+    group_tokens = np.bincount(group_of, weights=corpus.document_tokens)  # (groups,)
+    taken = np.zeros(len(group_tokens), dtype=bool)  # (groups,)
     if len(group_tokens) < 2:
         return taken[group_of]
     total = 0.0
@@ -85,14 +85,14 @@ def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
 
 def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:
     """The chosen documents, bool [D], after the end-of-text id that starts every corpus."""
-    spans = np.column_stack([corpus.document_starts[chosen], corpus.document_ends[chosen]])
+    spans = np.column_stack([corpus.document_starts[chosen], corpus.document_ends[chosen]])  # (chosen, 2)
     return TokenSet(corpus.ids, np.concatenate([[(0, 1)], spans]), documents=int(chosen.sum()))
 
 
 def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
     """The tail of the longest document that has no copy, at most half of it; None where every document has copies."""
     _, group_of, copies = np.unique(corpus.document_digests, return_inverse=True, return_counts=True)
-    lengths = np.where(copies[group_of] == 1, corpus.document_tokens, 0)
+    lengths = np.where(copies[group_of] == 1, corpus.document_tokens, 0)  # (D,)
     document = int(lengths.argmax())
     if not lengths[document]:
         return None
@@ -105,7 +105,7 @@ def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
 
 
 def _with_own(corpus: Corpus, validation: Corpus) -> Split:
-    shared = np.isin(corpus.document_digests, validation.document_digests)
+    shared = np.isin(corpus.document_digests, validation.document_digests)  # (D,)
     if shared.all():
         raise DataError(
             "Every document of the dataset is in validation_file too, so nothing would be left to train on. "

@@ -202,7 +202,7 @@ class TrainingText:
 
     def _count(self, words: np.ndarray) -> tuple[int, int]:
         """How many sequences of eight words are copied, and how many there are."""
-        copied = self._index.copied(words)
+        copied = self._index.copied(words)  # (len(words) - 7,)
         return int(copied.sum()), len(copied)
 
     def _passage(self, sample: int, written: WordSequence, match: Match) -> Passage:

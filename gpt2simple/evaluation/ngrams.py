@@ -108,10 +108,10 @@ class CopyIndex:
 
     def __init__(self, words: np.ndarray, n: int = WORDS_PER_GRAM) -> None:
         self._words, self._n = words, n
-        hashes = gram_hashes(words, n)
-        starts = np.flatnonzero(~_broken(words, n))
-        self._places = starts[np.argsort(hashes[starts])]
-        self._sorted = hashes[self._places]
+        hashes = gram_hashes(words, n)  # (N - n + 1,)
+        starts = np.flatnonzero(~_broken(words, n))  # (grams,)
+        self._places = starts[np.argsort(hashes[starts])]  # (grams,), by hash
+        self._sorted = hashes[self._places]  # (grams,)
 
     def copied(self, words: np.ndarray) -> np.ndarray:
         """Whether the n-gram at each place occurs in the source, bool [len - n + 1], for words [len]."""
@@ -119,10 +119,10 @@ class CopyIndex:
         found = np.zeros(len(hashes), bool)
         if not len(self._sorted):
             return found
-        first = np.searchsorted(self._sorted, hashes)
+        first = np.searchsorted(self._sorted, hashes)  # (len - n + 1,)
         candidates = np.flatnonzero((first < len(self._sorted)) & ~_broken(words, self._n))
         candidates = candidates[self._sorted[first[candidates]] == hashes[candidates]]
-        same = np.ones(len(candidates), bool)
+        same = np.ones(len(candidates), bool)  # (candidates,)
         for offset in range(self._n):
             same &= self._words[self._places[first[candidates]] + offset] == words[candidates + offset]
         found[candidates] = same
@@ -146,7 +146,7 @@ class CopyIndex:
 
     def _places_of(self, words: np.ndarray, start: int, gram_hash: int) -> np.ndarray:
         low, high = (np.searchsorted(self._sorted, np.uint64(gram_hash), side) for side in ("left", "right"))
-        places = np.sort(self._places[low:high])
+        places = np.sort(self._places[low:high])  # (P,)
         for offset in range(self._n):
             places = places[self._words[places + offset] == words[start + offset]]
         return places
@@ -175,7 +175,7 @@ class CopyIndex:
 def gram_hashes(words: np.ndarray, n: int) -> np.ndarray:
     """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)] (Karp and Rabin 1987)."""
     count = max(len(words) - n + 1, 0)
-    values = words.astype(np.int64).view(np.uint64)
+    values = words.astype(np.int64).view(np.uint64)  # (len,)
     hashes = np.zeros(count, np.uint64)
     factor = 1
     for offset in range(n):
@@ -186,5 +186,5 @@ def gram_hashes(words: np.ndarray, n: int) -> np.ndarray:
 
 def _broken(words: np.ndarray, n: int) -> np.ndarray:
     """Whether the n-gram at each place contains a `BREAK`, bool [max(len - n + 1, 0)]."""
-    before = np.concatenate([[0], np.cumsum(words == BREAK)])
+    before = np.concatenate([[0], np.cumsum(words == BREAK)])  # (len + 1,)
     return before[n:] > before[: len(before) - n] if len(words) >= n else np.zeros(0, bool)

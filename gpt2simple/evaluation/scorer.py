@@ -43,20 +43,20 @@ class Scorer:
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32."""
-        nats, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))
+        nats, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,), (N,)
         return TokenScores(nats.numpy().reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
     def _score(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         weights = flat_weights(self._variables)
         states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
-        parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))
+        parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
 
 def _slice_scores(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Nats and ranks [n] of targets [n] under logits [n, V]."""
     picked = tf.gather(scores, targets, batch_dims=1)  # (n,)
-    nats = tf.reduce_logsumexp(scores, axis=-1) - picked
-    more_probable = tf.reduce_sum(tf.cast(scores > picked[:, None], tf.int32), axis=-1)
+    nats = tf.reduce_logsumexp(scores, axis=-1) - picked  # (n,)
+    more_probable = tf.reduce_sum(tf.cast(scores > picked[:, None], tf.int32), axis=-1)  # (n,)
     return nats, 1 + more_probable

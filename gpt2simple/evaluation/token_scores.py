@@ -120,7 +120,7 @@ def _score_text(
     ids = tokenizer.encode(text)
     if not ids:
         raise DataError(f"Text {number} is empty, so there is nothing to score. Leave it out.")
-    stream = np.array([tokenizer.end_of_text, *ids], dtype=np.int64)
+    stream = np.array([tokenizer.end_of_text, *ids], dtype=np.int64)  # (1 + tokens,)
     tokens: list[TokenScore] = []
     for batch in strided_windows(TokenSet(stream, [(0, len(stream))]), protocol, batch_size):
         scores = scorer.score(batch.inputs, batch.targets)

@@ -84,11 +84,11 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
     starts = range(0, steps * protocol.stride + 1, protocol.stride)
     batch_size = min(batch_size, len(starts))
     for first in range(0, len(starts), batch_size):
-        inputs, targets = (np.zeros((batch_size, width), np.int32) for _ in range(2))
-        counts = np.zeros((batch_size, width), bool)
+        inputs, targets = (np.zeros((batch_size, width), np.int32) for _ in range(2))  # (B, T)
+        counts = np.zeros((batch_size, width), bool)  # (B, T)
         for row, start in enumerate(starts[first : first + batch_size]):
             count = min(width, tokens.targets - start)
-            read = tokens.read(start, start + count + 1)
+            read = tokens.read(start, start + count + 1)  # (count + 1,)
             inputs[row, :count], targets[row, :count] = read[:-1], read[1:]
             # All that earlier windows did not cover: they reach up to start - stride + window.
             measured = protocol.window - protocol.stride if start else 0

@@ -138,7 +138,7 @@ class CachedBatch:
         """
         assert self._draft_step is not None
         count = self._counts[0] + drafted
-        return self._draft_step(_numbers([token], [count], count)).numpy()[0]
+        return self._draft_step(_numbers([token], [count], count)).numpy()[0]  # (V,)
 
     def verify(self, tokens: Sequence[int]) -> Logits:
         """The exact logits [T, V] after each of some tokens [T], fed at once to the only row.
@@ -147,7 +147,7 @@ class CachedBatch:
         """
         fed = np.zeros(1 + DRAFT_TOKENS, dtype=np.int32)  # (1 + DRAFT_TOKENS,)
         fed[: len(tokens)] = tokens
-        return self._verify(_numbers(fed, self._counts)).numpy()[: len(tokens)]
+        return self._verify(_numbers(fed, self._counts)).numpy()[: len(tokens)]  # (T, V)
 
     def accept(self, count: int) -> None:
         """Keep the first of the verified tokens in the row, and discard the others."""

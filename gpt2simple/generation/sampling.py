@@ -36,7 +36,7 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     if candidates.size < k:
         return logits
     values = logits[candidates]  # (n,)
-    threshold = np.partition(values, -k)[-k]
+    threshold = np.partition(values, -k)[-k]  # ()
     above, ties = candidates[values > threshold], candidates[values == threshold]
     kept = np.concatenate([above, ties[: k - above.size]])  # (k,)
     result = np.full_like(logits, _NEVER)  # (V,)
@@ -75,11 +75,11 @@ def forbid_repeated_ngrams(logits: Logits, size: int, tokens: Sequence[int]) -> 
     """Forbid each token that would complete a sequence of `size` tokens that is already in the text."""
     if len(tokens) < size:
         return logits
-    array = np.asarray(tokens, dtype=np.int64)
+    array = np.asarray(tokens, dtype=np.int64)  # (T,)
     followers = array[size - 1 :]  # (T-size+1,), the last token of each sequence
     if size > 1:
         starts = np.lib.stride_tricks.sliding_window_view(array[:-1], size - 1)  # (T-size+1, size-1)
-        followers = followers[(starts == array[len(array) - size + 1 :]).all(axis=1)]
+        followers = followers[(starts == array[len(array) - size + 1 :]).all(axis=1)]  # (n,)
     return forbid(logits, followers)
 
 

@@ -65,7 +65,7 @@ class BadWords:
         spelled = [word.encode() for word in words]
         self._longest = max(map(len, spelled))
         whole = [i for i, data in enumerate(token_bytes) if any(word in data for word in spelled)]
-        self._always = np.asarray(whole, dtype=np.int64)
+        self._always = np.asarray(whole, dtype=np.int64)  # (n,)
         # Where the text ends with the first part of a word, no token may begin with the rest.
         self._after: dict[bytes, list[np.ndarray]] = {}
         for word in spelled:
@@ -81,7 +81,7 @@ class BadWords:
         for start, rests in self._after.items():
             if tail.endswith(start):
                 found += rests
-        return np.concatenate(found)
+        return np.concatenate(found)  # (n,)
 
     def _tail(self, tokens: Sequence[int]) -> bytes:
         """The last bytes of the text, as many as the first part of a word can have."""

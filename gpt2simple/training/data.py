@@ -36,7 +36,7 @@ class TrainingData:
     def step_batches(self, step: int) -> Batch:
         """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T)."""
         parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
-        inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+        inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))  # (A, B, T)
         return inputs, targets, loss_mask
 
 

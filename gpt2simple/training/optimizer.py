@@ -45,7 +45,7 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
         if self.shape == "constant" or self.last_step is None:
             return tf.ones([])
         span = max(self.last_step - self.warmup_steps, 1)
-        progress = tf.clip_by_value((done - self.warmup_steps) / span, 0.0, 1.0)
+        progress = tf.clip_by_value((done - self.warmup_steps) / span, 0.0, 1.0)  # ()
         return 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + tf.cos(math.pi * progress))
 
     def get_config(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class LearningRate:
 
     def advance(self, step: Tensor) -> Tensor:
         """As ``at``, for the step in progress: rates assigned by callbacks before it become part of the factor."""
-        rate, visible = self.at(step), self._without_warm_up(step)
+        rate, visible = self.at(step), self._without_warm_up(step)  # (), ()
         self._factor.assign(self.factor())
         self._set(visible)
         return rate
@@ -159,11 +159,11 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             Global norm (L2) of the gradients before clipping, and whether it was finite (so the update was made).
         """
         norm = tf.sqrt(tf.add_n([_sum_of_squares(g) for g in gradients.values()])) / scale  # ()
-        finite = tf.math.is_finite(norm)
-        factor = 1.0 / scale
+        finite = tf.math.is_finite(norm)  # ()
+        factor = 1.0 / scale  # ()
         if self._clip_norm > 0.0:
             factor *= tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
-        rate = self.rate.advance(self.iterations)
+        rate = self.rate.advance(self.iterations)  # ()
         tf.cond(finite, lambda: self._update_all(gradients, factor, rate), lambda: tf.no_op())
         return norm, finite
 
@@ -172,10 +172,10 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         return self.rate.at(self.iterations)
 
     def _update_all(self, gradients: Mapping[str, Tensor], factor: Tensor, rate: Tensor) -> tf.Operation:
-        count = tf.cast(self.iterations, tf.float32) + 1.0
+        count = tf.cast(self.iterations, tf.float32) + 1.0  # ()
         # expm1 keeps the digits that 1 - 0.999 ** 1 loses in float32.
-        correction_1 = -tf.math.expm1(count * math.log(_BETA_1))
-        correction_2 = -tf.math.expm1(count * math.log(_BETA_2))
+        correction_1 = -tf.math.expm1(count * math.log(_BETA_1))  # ()
+        correction_2 = -tf.math.expm1(count * math.log(_BETA_2))  # ()
         previous: list[Tensor] = []
         for name, gradient in gradients.items():
             # One variable after another; otherwise the executor would hold the new values of all at once.
@@ -224,7 +224,7 @@ def _update_adam(
 
     Variables and gradient have the same shape; everything else is a float32 scalar.
     """
-    g = tf.cast(gradient, tf.float32) * factor
+    g = tf.cast(gradient, tf.float32) * factor  # (in, out), (E,) or (1, F), as are the rest
     new_m = _BETA_1 * m + (1.0 - _BETA_1) * g
     new_v = _BETA_2 * v + (1.0 - _BETA_2) * g * g
     step = (rate / correction_1) * new_m / (tf.sqrt(new_v) * tf.math.rsqrt(correction_2) + _EPSILON)

@@ -54,10 +54,10 @@ class ModelStep:
         inputs, targets, loss_mask = batches  # (A, B, T)
         count = inputs.shape[0]
         tokens = tf.reduce_sum(loss_mask)  # ()
-        scale = loss_scale / tokens
-        first = tf.cast(step, tf.int32) * count
+        scale = loss_scale / tokens  # ()
+        first = tf.cast(step, tf.int32) * count  # (), number of the first micro-batch
         if count == 1:
-            nats, gradients = self._of_micro_batch(inputs[0], targets[0], loss_mask[0], scale, first)
+            nats, gradients = self._of_micro_batch(inputs[0], targets[0], loss_mask[0], scale, first)  # (), by name
             return nats, tokens, gradients
         zeros = {name: tf.zeros(_flat_shape(self._variables[name])) for name in sorted(self._trained)}
 
@@ -124,8 +124,8 @@ def _add_to_rows(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:
     """
     changed, indices = tf.unique(rows)  # (U,), (N,)
     sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), indices, tf.size(changed))  # (U, E)
-    sums += tf.cast(tf.gather(dense, changed), tf.float32)
-    return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))
+    sums += tf.cast(tf.gather(dense, changed), tf.float32)  # (U, E)
+    return tf.tensor_scatter_nd_update(dense, changed[:, None], tf.cast(sums, dense.dtype))  # (V, E)
 
 
 def _add_to_rows_in_xla(dense: Tensor, rows: Tensor, values: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, states: Tensor, targets: Tensor, loss_mask: Tensor) -> Rows:
         """From states (N, E) and a batch's targets and loss mask (B, T)."""
-        return cls(states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1]))
+        return cls(states, tf.reshape(targets, [-1]), tf.reshape(loss_mask, [-1]))  # (N, E), (N,), (N,)
 
 
 class HeadGradients(NamedTuple):

@@ -47,9 +47,9 @@ class Trainer(keras.Model):
     def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
         optimizer: FusedOptimizer = self.optimizer
-        rate = optimizer.rate_of_next_step()
-        nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)
-        norm, finite = optimizer.step(gradients, self.loss_scale)
+        rate = optimizer.rate_of_next_step()  # ()
+        nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)  # (), (), by name
+        norm, finite = optimizer.step(gradients, self.loss_scale)  # (), ()
         if self.scales_loss:
             self._adjust_loss_scale(finite)
         return {
@@ -62,9 +62,9 @@ class Trainer(keras.Model):
         }
 
     def _adjust_loss_scale(self, finite: Tensor) -> None:
-        good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))
+        good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))  # ()
         grown = good >= _GROWTH_STEPS
-        factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
+        factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)  # ()
         self.loss_scale.assign(tf.clip_by_value(self.loss_scale * factor, 1.0, 2.0**24))
         self.good_steps.assign(tf.where(grown, tf.zeros_like(good), good))
 
@@ -86,7 +86,7 @@ class Trainer(keras.Model):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits of the language model, for user callbacks that call the model."""
-        return self.language_model(inputs, training=training).logits
+        return self.language_model(inputs, training=training).logits  # (B, T, V)
 
     def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
         """The task's metrics on held-out batches, with the current weights."""

@@ -41,11 +41,11 @@ def dropout_mask(key: DropoutKey, site: int, shape: tuple[int, ...]) -> Tensor:
     """
     count = math.prod(shape)
     words = (count + 1) // 2  # of 32 bits, two elements each
-    stream = tf.constant(key.seed % _SEEDS << 32 | site, tf.int64)
+    stream = tf.constant(key.seed % _SEEDS << 32 | site, tf.int64)  # ()
     seed = tf.stack([stream, tf.cast(key.position, tf.int64)])  # (2,)
     drawn = tf.random.stateless_uniform([words], seed=seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     halves = tf.reshape(tf.bitcast(drawn, tf.uint16), [2 * words])[:count]  # (count,)
-    return tf.reshape(tf.cast(halves, tf.int32) >= round(key.rate * _LEVELS), shape)
+    return tf.reshape(tf.cast(halves, tf.int32) >= round(key.rate * _LEVELS), shape)  # shape
 
 
 def dropout_scale(key: DropoutKey) -> float:
