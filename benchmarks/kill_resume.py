@@ -140,8 +140,8 @@ def _latest_step(folder: Path) -> int:
 def _latest(folder: Path) -> StepCheckpoint | None:
     """The newest checkpoint; the benchmark ends where a kill has damaged it."""
     latest = next(reversed(RunWriter(folder).checkpoints()), None)
-    if latest is not None:
-        latest.verify()
+    if latest is not None and (damage := latest.damage()) is not None:
+        sys.exit(f"{latest.path} is damaged: {damage}.")
     return latest
 
 

@@ -49,7 +49,8 @@ def write_model(folder: Path, config: ModelConfig, layout: str) -> None:
         write_tf1(folder, {name: value(name) for name in dims}, config)
         return
     dtype = "BF16" if layout == "safetensors-bf16" else "F32"
-    write_safetensors(folder / "model.safetensors", weight_tensors(config, value, dtype=dtype), PYTORCH_METADATA)
+    with (folder / "model.safetensors").open("wb") as file:
+        write_safetensors(file, weight_tensors(config, value, dtype=dtype), PYTORCH_METADATA)
     for name, data in config_files(config, config.n_vocab - 1, dtype=dtype).items():
         (folder / name).write_bytes(data)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import gpt2simple
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, read_weight
+from gpt2simple.gpt2.model import build_model, weight_reader
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
 CONFIG = ModelConfig(n_vocab=4096, n_ctx=512, n_embd=192, n_head=6, n_layer=6)
@@ -50,7 +50,7 @@ def main() -> None:
         print(result.summary())
         model, tokenizer = session.model, session.tokenizer
         target = arguments.output / "tiny"
-        write_model_folder(target, CONFIG, lambda name: read_weight(model, name), tokenizer, dtype="F16")
+        write_model_folder(target, CONFIG, weight_reader(model), tokenizer, dtype="F16")
         print(f"The best step, in 16 bits: {target}")
 
 
@@ -59,7 +59,7 @@ def write_start(texts: Path, folder: Path) -> None:
     documents = [path.read_text(encoding="utf-8") for path in sorted(texts.glob("*.txt"))]
     tokenizer = Tokenizer.train(documents, CONFIG.n_vocab)
     model = build_model(CONFIG, seed=SEED)
-    write_model_folder(folder, CONFIG, lambda name: read_weight(model, name), tokenizer)
+    write_model_folder(folder, CONFIG, weight_reader(model), tokenizer)
 
 
 if __name__ == "__main__":

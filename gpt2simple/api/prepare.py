@@ -204,7 +204,7 @@ def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
 
 def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
-    from gpt2simple.gpt2.model import build_model, read_weight
+    from gpt2simple.gpt2.model import build_model, weight_reader
 
     model = build_model(config, seed=seed)
-    write_model_folder(folder, config, lambda name: read_weight(model, name), tokenizer)
+    write_model_folder(folder, config, weight_reader(model), tokenizer)

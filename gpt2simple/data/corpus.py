@@ -13,8 +13,6 @@ from functools import cached_property
 
 import numpy as np
 
-_CHUNK_TOKENS = 1 << 22  # read at a time from a memory-mapped file: 8 to 16 MB
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
@@ -113,12 +111,3 @@ class TokenSet:
             parts.append(self._ids[start + shift : end + shift])
             start, span = end, span + 1
         return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, dtype=np.int32)
-
-    def target_bytes(self, byte_lengths: np.ndarray) -> int:
-        """UTF-8 bytes of the text of all target tokens.
-
-        Args:
-            byte_lengths: bytes of each id, integer [V].
-        """
-        chunks = range(1, self.tokens, _CHUNK_TOKENS)
-        return sum(int(byte_lengths[self.read(i, min(i + _CHUNK_TOKENS, self.tokens))].sum()) for i in chunks)

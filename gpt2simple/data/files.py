@@ -138,7 +138,7 @@ def find_files(name: str | Path) -> list[Path]:
     path = expanded(name)
     if _is_there(path):
         return _in_folder(path) if path.is_dir() else [path]
-    if glob.has_magic(str(path)) and not (_is_address(str(name)) or _is_rather_a_text(str(name))):
+    if glob.has_magic(str(path)) and not (_is_address(str(name)) or _is_probably_text(str(name))):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if not matches:
             raise DataError(f"No file matches {str(name)!r} (seen from {Path.cwd()}). Check the pattern.")
@@ -248,7 +248,7 @@ def _is_hidden(path: PurePosixPath | Path) -> bool:
 def _no_such_file(name: str, path: Path) -> str:
     if _is_address(name):
         return f"{name} is an address, not a file. Download it first and give the file's name."
-    if _is_rather_a_text(name):
+    if _is_probably_text(name):
         return f"There is no file named {name[:40]!r}... To train on a string itself, give a list: [text]."
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if os.access(folder, os.R_OK) and folder.is_dir() else []
@@ -261,7 +261,7 @@ def _is_address(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _is_rather_a_text(name: str) -> bool:
+def _is_probably_text(name: str) -> bool:
     longest = max(len(part.encode("utf-8", "replace")) for part in name.split("/"))
     return "\n" in name or len(name) > 200 or longest > _LONGEST_NAME
 

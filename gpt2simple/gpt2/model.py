@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -124,18 +125,13 @@ def assign_weights(model: TFGPT2LMHeadModel, weights: Mapping[str, np.ndarray] |
         variable.assign(value.reshape(variable.shape))
 
 
-def read_weight(model: TFGPT2LMHeadModel, name: str) -> np.ndarray:
-    """One weight as a float32 array of its canonical shape.
-
-    Args:
-        model: the model.
-        name: a canonical name.
-    """
-    return _canonical_value(name, named_variables(model)[name])
+def weight_reader(model: TFGPT2LMHeadModel) -> Callable[[str], np.ndarray]:
+    """A function from a canonical name to that weight as a float32 array of its canonical shape."""
+    return partial(_read_weight, named_variables(model))
 
 
-def _canonical_value(name: str, variable: Variable) -> np.ndarray:
-    value = variable.numpy()
+def _read_weight(variables: Mapping[str, Variable], name: str) -> np.ndarray:
+    value = variables[name].numpy()
     return value.reshape(-1) if name.endswith(".bias") else value  # Keras: [1, F]
 
 
@@ -237,8 +233,8 @@ class LoadedModel:
         return cls(model, named_variables(model), config, tokenizer)
 
     def read(self, name: str) -> np.ndarray:
-        """One weight, as ``read_weight`` gives it."""
-        return _canonical_value(name, self.variables[name])
+        """One weight, by its canonical name, as a float32 array of its canonical shape."""
+        return _read_weight(self.variables, name)
 
     def refill(self, folder: Path) -> None:
         """Load the weights of another folder with a model of the same config.

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from gpt2simple.errors import RunError
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, plain_number
 from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE
@@ -43,11 +42,6 @@ class StepCheckpoint:
         """The best step as it was known when this checkpoint was written."""
         return Manifest.read(self.path).best
 
-    @property
-    def n_bytes(self) -> int:
-        """Length of all its files."""
-        return sum(path.stat().st_size for path in self.path.iterdir() if path.is_file())
-
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:
         """The weights under the names given to ``save``, float32, one at a time."""
         return _tensors(self.path / MODEL_FILE)
@@ -71,16 +65,6 @@ class StepCheckpoint:
         if missing or manifest.step != self.step:
             return f"{MANIFEST_FILE} is not this checkpoint's"
         return manifest.damage(self.path, needed if weights_only else None)
-
-    def verify(self) -> None:
-        """Return if every byte is as it was written.
-
-        Raises:
-            RunError: it is not; the message says what is wrong and what to do.
-        """
-        if damage := self.damage():
-            advice = "Use another checkpoint of the run, or put its files back from a copy."
-            raise RunError(f"{self.path} is damaged: {damage}. {advice}")
 
 
 def write_checkpoint(

@@ -13,16 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-def perplexity(loss: float) -> float:
-    """The perplexity of a loss in nats per token; finite however large the loss."""
-    return math.exp(min(loss, 700.0))
-
-
-def bits_per_byte(nats: float, target_bytes: int) -> float:
-    """A summed loss in bits per byte of the text of its targets."""
-    return nats / math.log(2) / max(target_bytes, 1)
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """What a run is about to do; callbacks get it before the first step."""
@@ -95,11 +85,13 @@ class LanguageFigures:
 
     @property
     def perplexity(self) -> float:
-        return perplexity(self.loss)
+        """Of the loss per token; finite however large the loss."""
+        return math.exp(min(self.loss, 700.0))
 
     @property
     def bits_per_byte(self) -> float:
-        return bits_per_byte(self.nats, self.target_bytes)
+        """The summed loss in bits per byte of the text of its targets."""
+        return self.nats / math.log(2) / max(self.target_bytes, 1)
 
     def brief(self) -> str:
         return f"{self.loss:.3f} nats/token, {self.bits_per_byte:.3f} bits/byte"

@@ -4,7 +4,7 @@ Three kinds of settings, and why:
 
 * ``FREE``: they decide how long, how often and what is shown, not what is computed. They change silently; the run
   still equals one that had them from the start.
-* ``CHANGES_THE_COURSE``: the run can continue with another value, and people want to (a lower rate, more dropout), but
+* ``CHANGES_TRAINING``: the run can continue with another value, and people want to (a lower rate, more dropout), but
   the result then differs from every uninterrupted run. They change with a message and are recorded in run.json.
   ``steps`` and ``epochs`` belong here when the schedule is not constant, because it stretches over them.
 * every other setting fixes what the saved position, random streams or optimizer tensors mean (``batch_size``,
@@ -35,7 +35,7 @@ FREE = frozenset({
     "sample_length", "print_every", "restore_from", "overwrite",
 })  # fmt: skip
 
-CHANGES_THE_COURSE = frozenset({
+CHANGES_TRAINING = frozenset({
     "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
 })  # fmt: skip
 
@@ -83,7 +83,7 @@ def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescrip
         problem, needed = difference
         raise RunError(f"{path} {problem}. {_advice(needed)}")
     changes = _changed_settings(recorded, wanted.settings)
-    fixed = [name for name in changes if name not in FREE | CHANGES_THE_COURSE]
+    fixed = [name for name in changes if name not in FREE | CHANGES_TRAINING]
     if fixed:
         before, after = (listed({name: pair[i] for name, pair in changes.items()}, fixed) for i in (0, 1))
         raise RunError(
@@ -93,9 +93,9 @@ def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescrip
         )
 
 
-def changes_of_course(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
+def training_changes(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
     """The settings that differ and change the course of training from here on: name to (before, now)."""
-    relevant = CHANGES_THE_COURSE | (set() if wanted.settings.schedule == "constant" else {"steps", "epochs"})
+    relevant = CHANGES_TRAINING | (set() if wanted.settings.schedule == "constant" else {"steps", "epochs"})
     changed = _changed_settings(recorded, wanted.settings)
     return {name: pair for name, pair in changed.items() if name in relevant}
 
@@ -234,9 +234,9 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
     assert checkpoint is not None, "checkpoints exist, and latest() raises where all are damaged"
     if done := _why_done(run, info, checkpoint.step, total_steps, wanted.settings):
         return Start(kind="done", step=checkpoint.step, checkpoint=checkpoint, messages=(done,))
-    course = changes_of_course(info.description, wanted)
-    messages = _continuing_messages(run, checkpoint.step, course, info.description, wanted)
-    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=course, messages=messages)
+    changes = training_changes(info.description, wanted)
+    messages = _continuing_messages(run, checkpoint.step, changes, info.description, wanted)
+    return Start(kind="continue", step=checkpoint.step, checkpoint=checkpoint, changes=changes, messages=messages)
 
 
 def _why_done(

@@ -146,11 +146,6 @@ def test_fewer_than_two_tokens_are_an_error() -> None:
         TrainingWindows(stream(1), 64, 1, seed=0)
 
 
-def test_target_bytes_leave_out_the_first_token() -> None:
-    lengths = np.array([0, 1, 2, 3, 4], dtype=np.int32)
-    assert TokenSet(np.array([4, 1, 2, 0], dtype=np.uint16), [(0, 4)]).target_bytes(lengths) == 3
-
-
 def test_spans_are_read_as_one_stream() -> None:
     tokens = TokenSet(np.arange(100, dtype=np.uint16), [(0, 1), (10, 20), (20, 25), (50, 50), (90, 100)])
     whole = [0, *range(10, 25), *range(90, 100)]

@@ -11,7 +11,7 @@ from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, named_variables, read_weight
+from gpt2simple.gpt2.model import build_model, named_variables, weight_reader
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M
@@ -29,7 +29,7 @@ def test_perplexity_is_that_of_plain_pytorch(name, tmp_path):
     """Stride equal to the window, and half of it; 1e-4 relative."""
     config, length = SHAPES[name]
     model = build_model(config, seed=3, initializer_range=0.05)
-    write_model_folder(tmp_path / "model", config, lambda weight: read_weight(model, weight), byte_tokenizer())
+    write_model_folder(tmp_path / "model", config, weight_reader(model), byte_tokenizer())
     ids = np.random.RandomState(4).randint(0, config.n_vocab, length)
     np.save(tmp_path / "ids.npy", ids)
     cases = [(config.n_ctx, config.n_ctx), (config.n_ctx, config.n_ctx // 2)]

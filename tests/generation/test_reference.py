@@ -18,10 +18,10 @@ from gpt2simple.generation.sampling import (
     forbid_repeated_ngrams,
 )
 from gpt2simple.generation.text import BadWords
-from gpt2simple.gpt2.model import build_model, named_variables, read_weight
+from gpt2simple.gpt2.model import build_model, named_variables
 from gpt2simple.settings import GenerateSettings
 from tests.helpers.reference import printed_by
-from tests.helpers.weight_layouts import CONFIG_124M, write_pytorch
+from tests.helpers.weight_layouts import CONFIG_124M, canonical_weights, write_pytorch
 
 pytestmark = pytest.mark.reference
 
@@ -46,7 +46,7 @@ class IdTokenizer:
 def test_greedy_ids_of_a_model_of_124m_are_pytorchs_for_200_tokens(tmp_path: Path) -> None:
     """Weights spread over 0.1: with the usual 0.02 a random model repeats a handful of tokens and proves nothing."""
     model = build_model(CONFIG_124M, seed=0, initializer_range=0.1)
-    write_pytorch(tmp_path, {name: read_weight(model, name) for name in named_variables(model)}, CONFIG_124M)
+    write_pytorch(tmp_path, canonical_weights(model), CONFIG_124M)
     printed = printed_by("reference/pytorch_generation.py", tmp_path, 200, *PROMPT)
     theirs = [int(token) for token in printed.strip("[]\n").split(",")]
     assert len(theirs) == 200

@@ -11,7 +11,7 @@ import pytest
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, read_weight
+from gpt2simple.gpt2.model import build_model, weight_reader
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
@@ -35,7 +35,7 @@ def as_options(settings: dict[str, Any]) -> list[str]:
 def write_small_model(folder: Path, seed: int = 0, config: ModelConfig = ONE_LAYER) -> Path:
     """A folder with a random model and the byte tokenizer; its path, as a string, is the model's name."""
     model = build_model(config, seed=seed, initializer_range=0.1)
-    write_model_folder(folder, config, lambda name: read_weight(model, name), byte_tokenizer())
+    write_model_folder(folder, config, weight_reader(model), byte_tokenizer())
     return folder
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.hub.registry import resolve
+
+if TYPE_CHECKING:
+    from transformers import TFGPT2LMHeadModel
 
 CONFIG_124M = resolve("124M").config
 PARITY_CONFIG = ModelConfig(n_vocab=257, n_ctx=32, n_embd=16, n_head=2, n_layer=2)
@@ -34,6 +38,14 @@ def random_weights(config: ModelConfig = PARITY_CONFIG, seed: int = 0) -> dict[s
         if "ln_" in name and name.endswith(".weight"):
             weights[name] += 1.0
     return {name: value.astype(np.float32) for name, value in weights.items()}
+
+
+def canonical_weights(model: TFGPT2LMHeadModel) -> dict[str, np.ndarray]:
+    """The weights of a model by canonical name, in canonical shape."""
+    from gpt2simple.gpt2.model import named_variables, weight_reader
+
+    read = weight_reader(model)
+    return {name: read(name) for name in named_variables(model)}
 
 
 def write_config(folder: Path, config: ModelConfig = PARITY_CONFIG, **changes: object) -> None:

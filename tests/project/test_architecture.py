@@ -38,10 +38,10 @@ MAY_EXIT = {"__main__", "cli"}
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: parts that import from the rows below it, and from one another unless strangers."""
+    """One row of the table: parts that import from the rows below it, and from one another unless independent."""
 
     names: frozenset[str]
-    strangers: bool
+    independent: bool
 
 
 def documented_rows() -> list[Row]:
@@ -50,7 +50,7 @@ def documented_rows() -> list[Row]:
     block = re.search(r"^## Direction of imports\n+```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert block is not None, "docs/architecture.md has lost its table of rows"
     lines = [line.partition("#") for line in block[1].splitlines()]
-    return [Row(frozenset(names.split()), "strangers" in comment) for names, _, comment in lines]
+    return [Row(frozenset(names.split()), "independent" in comment) for names, _, comment in lines]
 
 
 ROWS = documented_rows()
@@ -136,7 +136,7 @@ def direction_problem(importer: str, imported: str) -> str | None:
         if name not in RANK:
             return f"{name} has no row in docs/architecture.md"
     above, below = RANK[importer], RANK[imported]
-    if above < below or (above == below and not ROWS[above].strangers):
+    if above < below or (above == below and not ROWS[above].independent):
         return None
     return f"{importer} (row {above}) imports {imported} (row {below})"
 
@@ -170,7 +170,7 @@ def test_the_table_is_read_as_it_is_meant() -> None:
         ["backend", "settings", "storage"],
         ["_version", "errors"],
     ]
-    assert [row.strangers for row in ROWS] == [rank == RANK["training"] for rank in range(len(ROWS))]
+    assert [row.independent for row in ROWS] == [rank == RANK["training"] for rank in range(len(ROWS))]
 
 
 def test_every_source_has_a_row() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,15 +59,13 @@ def test_a_torn_checkpoint_is_skipped_aloud_and_the_one_before_is_used(
     assert len(messages) == 1
     assert "step-000006 is damaged: " in messages[0]
     assert messages[0].endswith("Using step 3 instead.")
-    with pytest.raises(RunError, match=rf"step-000006 is damaged: {damage}\. Use another checkpoint of the run"):
-        run.checkpoints()[-1].verify()
+    assert re.fullmatch(damage, str(run.checkpoints()[-1].damage()))
 
 
 def test_a_manifest_of_another_step_is_damage(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     (tmp_path / "run1" / "step-000003").rename(tmp_path / "run1" / "step-000004")
-    with pytest.raises(RunError, match=r"manifest\.json is not this checkpoint's"):
-        RunWriter(tmp_path / "run1").checkpoints()[0].verify()
+    assert RunWriter(tmp_path / "run1").checkpoints()[0].damage() == "manifest.json is not this checkpoint's"
 
 
 def test_generating_looks_at_the_weights_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.runs.resume import CHANGES_THE_COURSE, FREE, Start, continues, decide_start, with_recorded
+from gpt2simple.runs.resume import CHANGES_TRAINING, FREE, Start, continues, decide_start, with_recorded
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, TextSettings
 from tests.helpers.run_folders import MODEL_FILES, begin, description, save
@@ -209,8 +209,8 @@ def test_every_setting_has_one_rule() -> None:
     fixed = {"batch_size", "accumulate_gradients", "window", "optimizer", "only_train_transformer_layers",
              "train_last_n_layers", "seed"}  # fmt: skip
     names = {field.name for field in dataclasses.fields(FinetuneSettings)}
-    assert names == fixed | FREE | CHANGES_THE_COURSE
-    assert not FREE & CHANGES_THE_COURSE
+    assert names == fixed | FREE | CHANGES_TRAINING
+    assert not FREE & CHANGES_TRAINING
 
 
 def test_a_run_is_replaced_only_when_told_to(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import gpt2simple
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import LoadedModel, build_model, read_weight
+from gpt2simple.gpt2.model import LoadedModel, build_model, weight_reader
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.metrics import read as read_metrics
 from tests.helpers.paths import outside_data
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 def write_random_model(folder, tokenizer):
     model = build_model(CONFIG_124M, seed=0)
-    write_model_folder(folder, CONFIG_124M, lambda name: read_weight(model, name), tokenizer)
+    write_model_folder(folder, CONFIG_124M, weight_reader(model), tokenizer)
 
 
 @pytest.fixture(scope="module")

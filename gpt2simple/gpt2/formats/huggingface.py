@@ -75,11 +75,11 @@ class SafetensorsSource(WeightSource):
     def _check(self) -> None:
         shapes = {name: file.tensors[stored].shape for name, (file, stored) in self._places.items()}
         self._require_complete(shapes, "config.json")
-        strangers = [name for name in shapes if _BODY.fullmatch(name) and name not in self._expected]
-        if strangers:
+        unexpected = [name for name in shapes if _BODY.fullmatch(name) and name not in self._expected]
+        if unexpected:
             raise CheckpointError(
-                f"{self.folder} holds {len(strangers)} tensors that a plain GPT-2 of its config.json does not have, "
-                f"such as {strangers[0]}. Choose a plain GPT-2 checkpoint, or restore the config.json that belongs "
+                f"{self.folder} holds {len(unexpected)} tensors that a plain GPT-2 of its config.json does not have, "
+                f"such as {unexpected[0]}. Choose a plain GPT-2 checkpoint, or restore the config.json that belongs "
                 "to it."
             )
         for name in self._expected:

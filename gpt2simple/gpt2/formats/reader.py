@@ -37,12 +37,12 @@ def read_hparams(folder: Path) -> ModelConfig:
     return _read(folder, "hparams.json", "write n_vocab, n_ctx, n_embd, n_head and n_layer into one")
 
 
-def _read(folder: Path, name: str, way_out: str) -> ModelConfig:
+def _read(folder: Path, name: str, remedy: str) -> ModelConfig:
     path = folder / name
     if not path.is_file():
         raise CheckpointError(
             f"{path} is missing: without it the shapes of the weights are unknown. "
-            f"Copy the one that came with them, or {way_out}."
+            f"Copy the one that came with them, or {remedy}."
         )
     values = read_json_object(path)
     try:

@@ -103,19 +103,15 @@ class SafetensorsFile:
         self._file.close()
 
 
-def write_safetensors(file: BinaryIO | Path, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:
+def write_safetensors(file: BinaryIO, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file, holding the values of one tensor at a time.
 
     Args:
-        file: an open binary file (such as `storage.atomic_file` yields), or a path, which is overwritten in place.
+        file: an open binary file (such as `storage.atomic_file` yields).
         tensors: what to write. Wider types come first in the file, so that readers that map it find every value
             aligned; within a type the order is kept.
         metadata: strings for the header, such as `PYTORCH_METADATA`.
     """
-    if isinstance(file, Path):
-        with file.open("wb") as opened:
-            write_safetensors(opened, tensors, metadata)
-        return
     ordered = sorted(tensors, key=lambda tensor: -_DTYPES[tensor.dtype].itemsize)
     file.write(_header(ordered, metadata))
     for tensor in ordered:

@@ -7,13 +7,14 @@ import pytest
 
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, load_model, named_variables, read_weight
+from gpt2simple.gpt2.model import build_model, load_model
 from gpt2simple.testing import byte_tokenizer
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import (
     CONFIG_124M,
     PARITY_CONFIG,
     PARITY_IDS,
+    canonical_weights,
     random_weights,
     write_pytorch,
     write_tf1,
@@ -50,7 +51,7 @@ def model_of_124m(tmp_path_factory):
     """A folder with random weights in two layouts, ids, and PyTorch's logits for them in float32 and float64."""
     root = tmp_path_factory.mktemp("124M")
     model = build_model(CONFIG_124M, seed=0, initializer_range=0.1)
-    weights = {name: read_weight(model, name) for name in named_variables(model)}
+    weights = canonical_weights(model)
     write_pytorch(root / "safetensors", weights, CONFIG_124M)
     write_tf1(root / "tf1", weights, CONFIG_124M)
     ids = np.random.RandomState(0).randint(0, 50257, (1, 512))

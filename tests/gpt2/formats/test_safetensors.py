@@ -26,6 +26,11 @@ def tensors():
     return [Tensor(name, array.shape, DTYPES[name], lambda name=name: ARRAYS[name]) for name, array in ARRAYS.items()]
 
 
+def write_file(path, given, metadata):
+    with path.open("wb") as file:
+        write_safetensors(file, given, metadata)
+
+
 def read_all(path):
     file = SafetensorsFile(path)
     try:
@@ -42,7 +47,7 @@ def assert_same(found):
 
 
 def test_the_library_reads_what_we_write(tmp_path):
-    write_safetensors(tmp_path / "a.safetensors", tensors(), {"format": "pt"})
+    write_file(tmp_path / "a.safetensors", tensors(), {"format": "pt"})
     assert_same(load_file(tmp_path / "a.safetensors"))
 
 
@@ -64,7 +69,7 @@ def test_an_open_file_is_written_to_and_left_open():
 
 def test_bfloat16_rounds_to_the_nearest_even_and_comes_back(tmp_path):
     values = np.array([1.0, 1.00390625, 1.01171875, 3.0e38, -0.0], np.float32)  # two ties: down to 1, up to 1.015625
-    write_safetensors(tmp_path / "a", [Tensor("x", values.shape, "BF16", lambda: values)], {})
+    write_file(tmp_path / "a", [Tensor("x", values.shape, "BF16", lambda: values)], {})
     found, _ = read_all(tmp_path / "a")
     assert found["x"].dtype == ml_dtypes.bfloat16
     np.testing.assert_array_equal(
@@ -81,7 +86,7 @@ def test_values_are_let_go_before_the_next_are_made(tmp_path):
         made.append(weakref.ref(values))
         return values
 
-    write_safetensors(tmp_path / "a", [Tensor(f"t{i}", (4,), "F32", make) for i in range(3)], {})
+    write_file(tmp_path / "a", [Tensor(f"t{i}", (4,), "F32", make) for i in range(3)], {})
     assert len(made) == 3
 
 
