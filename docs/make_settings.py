@@ -47,7 +47,7 @@ other. A learning rate that a callback assigns (`ReduceLROnPlateau`, `LearningRa
 schedule, warm-up included, and checkpoints keep it.
 """,
     "TextSettings": """\
-Between documents the model sees GPT-2's real end-of-text token. Windows line ends become plain ones. An encoded text
+Between documents the model sees GPT-2's real end-of-text token. Windows line endings become plain ones. An encoded text
 is kept in the cache folder, so that the next run on it starts at once; `gpt2simple encode` writes it to a file that
 can be taken to another machine.
 """,
@@ -58,7 +58,7 @@ the encoding of standard output lacks are printed as codes such as `\\u20ac`; `P
 Files are always UTF-8.
 
 `--prefix -` and `--prefix-file FILE` read a prefix in UTF-8 from standard input or a file. A byte-order mark and one
-line end at the very end, which editors and `echo` add, are not part of the prefix; everything else is.
+final newline, which editors and `echo` add, are not part of the prefix; everything else is.
 
 `session.samples(...)` and `--json` give for each text its prefix, its new tokens, the number of tokens in its prompt,
 why it ended (`"length"`, `"end_of_text"`, or `"stop"`, also at `truncate`) and its seconds from reading the prompt to

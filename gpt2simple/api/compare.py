@@ -124,12 +124,16 @@ def _prepared(
     shortest = min(shape.n_ctx for shape in shapes.values())
     window = settings.window or min(shortest, _LONGEST_WINDOW)
     if window > shortest:
-        raise SettingsError(f"window is {window}; one of the models reads at most {shortest}. Give up to {shortest}.")
+        raise SettingsError(
+            f"window is {window}; one of the models reads at most {shortest} tokens. Use a smaller window."
+        )
     tokenizer = Tokenizer.load(first)
     prepared = prepare_text(dataset, text, tokenizer, window, n_ctx=shortest)
     corpus, validation, parts = prepared.corpus, prepared.validation, prepared.split
     if parts.held_out is None:
-        raise DataError(f"Models are compared by held-out text, and there is none. {prepared.no_held_out_reason}")
+        raise DataError(
+            f"Models are compared by their held-out loss, but nothing is held out. {prepared.no_held_out_reason}"
+        )
     budget = settings.tokens or _EPOCHS * parts.train.tokens
     fixed = {
         **to_json(settings),

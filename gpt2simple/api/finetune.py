@@ -71,8 +71,8 @@ class FinetuneResult:
         """The result as a few lines of text."""
         ended = {
             "finished": "finished",
-            "patience": "stopped: held-out loss no longer improves",
-            "interrupted": "interrupted, and saved",
+            "patience": "stopped early (held-out loss no longer improved)",
+            "interrupted": "was interrupted and saved",
             "callback": "stopped by a callback",
             "done": "was already finished",
         }[self.reason]
@@ -117,8 +117,8 @@ def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> 
         )
     else:
         yield (
-            f"{plan.last_step} steps are {plan.last_step / plan.steps_per_epoch:.1f} epochs and take about "
-            f"{duration(seconds_per_step * plan.last_step)} here."
+            f"{plan.last_step} step{'' if plan.last_step == 1 else 's'} ({plan.last_step / plan.steps_per_epoch:.1f} "
+            f"epochs) will take about {duration(seconds_per_step * plan.last_step)} on this device."
         )
 
 

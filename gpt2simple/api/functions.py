@@ -181,7 +181,7 @@ def evaluate(
 ) -> EvaluateResult:
     """Evaluate a model on a text: nats per token with a standard error, perplexity, bits per byte, accuracy.
 
-    The result states the protocol, so that figures compare with published ones; precision "auto" means float32 here.
+    The result states the protocol, so that it can be compared with published ones; precision "auto" means float32 here.
 
     Args:
         dataset: a text file, folder, or any other source listed in the README.
@@ -226,7 +226,7 @@ def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", 
     Args:
         dataset: a text file, folder, or any other source listed in the README.
         model_names: two or more known models or model folders.
-        name: of the comparison.
+        name: name of the comparison; its folder and runs are named after it.
         settings: see below.
 
     Raises:

@@ -199,19 +199,19 @@ class Session:
 
     @accepts(GenerateSettings)
     def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
-        """The same as ``Sample`` objects: text, tokens, finish reason, log-probabilities, seconds."""
+        """Generate texts as ``Sample`` objects: text, tokens, finish reason, log-probabilities, seconds."""
         return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
-        """One text in pieces, while it is generated; never half a character. ``nsamples`` must be 1."""
+        """Yield one text piece by piece as it is generated, never splitting a character. ``nsamples`` must be 1."""
         request = GenerateRequest.of(prefix, settings, texts_alone=True)
         request.require_one_text()
         return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
     def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
-        """Several texts in pieces, while they are generated; each piece has the number of its sample."""
+        """Yield several texts piece by piece as they are generated; each piece carries its sample's number."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
@@ -259,7 +259,7 @@ class Session:
     def _measuring_precision(self) -> str:
         if self._precision.measuring != self._precision.training:
             self._log_once(
-                "Evaluating in float32, so that figures compare with published ones; set precision to change that."
+                "Evaluating in float32, for comparison with published results; set precision to change that."
             )
         return self._precision.measuring
 

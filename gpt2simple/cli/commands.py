@@ -39,7 +39,7 @@ from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS,
     "--source",
     type=click.Choice(["huggingface", "openai"]),
     default="huggingface",
-    help="Publisher. [default: huggingface]",
+    help="Where to download from. [default: huggingface]",
 )
 @click.option("--base-url", help="Mirror of the publisher. [default: HF_ENDPOINT from the environment]")
 @json_option
@@ -61,7 +61,7 @@ def download(model_name: str, source: str, base_url: str | None, *, as_json: boo
 @json_option
 @click.pass_context
 def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune a model on a text; called again, continue the run.
+    """Fine-tune a model on a text, or continue the run if it exists.
 
     DATASET: files, folders, glob patterns, tfds:NAME, or - for standard input.
 
@@ -152,7 +152,9 @@ def _dashed(name: str) -> str:
     help=f"Model whose tokenizer is used: a known one or a folder. [default: {DEFAULT_MODEL}]",
 )
 @settings_options(MODELS)
-@click.option("--combine", default=50_000, help="Bytes of text per array of documents. [default: 50000]")
+@click.option(
+    "--combine", default=50_000, help="Join documents into arrays of about this many bytes of text. [default: 50000]"
+)
 @settings_options(TextSettings)
 @json_option
 def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
@@ -171,7 +173,9 @@ def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: 
 @dataset_argument
 @click.option("--vocab-size", default=4096, help="Maximum size of the vocabulary, at least 257. [default: 4096]")
 @click.option("--folder", default="models/own", help="New folder to write. [default: models/own]")
-@click.option("--n-layer", type=int, help="Layers of a new model; any of these four options makes one. [default: 6]")
+@click.option(
+    "--n-layer", type=int, help="Layers of the new model, made if any of these four sizes is given. [default: 6]"
+)
 @click.option("--n-head", type=int, help="Attention heads of the new model. [default: 6]")
 @click.option("--n-embd", type=int, help="Width of the new model, a multiple of the heads. [default: 192]")
 @click.option("--n-ctx", type=int, help="Context length of the new model in tokens. [default: 512]")
@@ -215,7 +219,7 @@ def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str
 @checkpoint_option
 @click.option("--html", "as_html", is_flag=True, help="Print HTML with tokens coloured by surprisal.")
 def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: dict[str, Any]) -> None:
-    """Print the log-probability of each token of texts, as JSON or HTML; - reads stdin.
+    """Print the log-probability of each token of the given texts, as JSON or HTML; - reads stdin.
 
     \b
       gpt2simple score "To be, or not to be"
@@ -235,12 +239,14 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
 
 @command()
 @dataset_argument
-@click.option("--model-name", multiple=True, required=True, help="Model to compare; given once for each.")
+@click.option(
+    "--model-name", multiple=True, required=True, help="Model to compare; repeat the option for each (at least two)."
+)
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 @json_option
 def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune several models on the same text and compare them; called again, continue.
+    """Fine-tune several models on the same text and compare them, or continue a comparison.
 
     \b
       gpt2simple compare script.txt --model-name tiny --model-name 124M --model-name 355M
@@ -254,7 +260,11 @@ def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bo
 @click.argument("run_name", nargs=-1, required=True)
 @settings_options(RUNS)
 @click.option("--dataset", multiple=True, help="Training text of the runs, if it cannot be found.")
-@click.option("--destination-path", type=click.Path(), help="Page to write. [default: report.html in the run's folder]")
+@click.option(
+    "--destination-path",
+    type=click.Path(),
+    help="HTML file to write. [default: report.html in the run's folder; for several runs, in --checkpoint-dir]",
+)
 @json_option
 def report(run_name: tuple[str, ...], dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Write a report on runs: curves, verdict, memorised passages, samples; with JSON and PNG files.

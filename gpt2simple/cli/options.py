@@ -65,7 +65,9 @@ def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
     flag = f"--{field.name.replace('_', '-')}"
     kinds = set(plain_types(hint)) - {Path}  # typed as text
-    text = field.metadata["help"] + ("" if field.default in (None, ()) else f" [default: {_shown(field.default)}]")
+    text = field.metadata["help"].replace("None:", "default:")  # there is no way to type None
+    if field.default not in (None, ()):
+        text += f" [default: {_shown(field.default)}]"
     if kinds == {bool}:
         return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
     if kinds == {tuple}:
@@ -127,7 +129,9 @@ def _read(name: str, read: Callable[[], bytes]) -> str:
     try:
         return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: without a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{name} cannot be read ({error}); expected a text in UTF-8.") from None
+        raise click.UsageError(
+            f"{name} cannot be read ({error}); expected a text in UTF-8. Check the path and the encoding."
+        ) from None
 
 
 def _without_last_line_end(text: str) -> str:

@@ -6,8 +6,8 @@ runs a program or notebook that was written for gpt-2-simple 0.8.1. New programs
 calls are shorter and whose defaults are better; only this module keeps the old ones:
 
 * ``steps`` counts the steps that this call adds; 0 and -1 train until Ctrl-C.
-* All of the text is trained on, nothing stops early, and the latest weights generate.
-* One micro-batch of one window, five of them a step, Adam at a constant 1e-4: no warm-up, decay, clipping or dropout.
+* ``finetune`` trains on all of the text and never stops early; ``generate`` uses the latest weights.
+* Five micro-batches of one window per step, Adam at a constant 1e-4: no warm-up, decay, clipping or dropout.
 * ``length`` is at most one less than the model's window, the prefix included; ``top_p`` switches ``top_k`` off.
 * Losses and samples are printed in the old format; messages of this package go to stderr.
 
@@ -20,7 +20,7 @@ What differs, on purpose:
   another text, batch or optimizer needs a run of its own (``run_name="run2", restore_from="checkpoint/run1"``). With
   ``restore_from="latest"``, ``overwrite`` has no effect.
 * Documents, and the rows of a table, are separated by GPT-2's end-of-text token itself, not by its spelling, so
-  ``combine`` matters to ``encode_dataset`` alone. A text ends where the model ends it, not only at ``length``.
+  ``combine`` matters to ``encode_dataset`` alone. A text ends at the model's end-of-text token, not only at ``length``.
 * Every token is trained on equally often, in windows as long as the model's, instead of windows drawn at random.
 * ``include_prefix=False`` works without ``truncate`` too; a seed gives the same text every time; ``sgd`` takes the mean
   of a step's gradients, not their sum; all ``sample_num`` samples are printed, each a text of its own.

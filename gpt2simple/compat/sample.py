@@ -149,10 +149,10 @@ def _new_tokens(engine: Session, prefix: str, length: int) -> int:
     room = window - 1 - used
     if room < 1:
         raise SettingsError(
-            f"prefix has {used} tokens, and a text has at most {window - 1} with its prefix. Shorten the prefix."
+            f"prefix has {used} tokens, but prefix and new text together have at most {window - 1}. Shorten the prefix."
         )
     if length > room and length != _DEFAULT_LENGTH:
         logger.info(
-            f"length is {length}; {room} tokens are generated, so that a text has {window - 1} with its prefix."
+            f"length is {length}; only {room} tokens are generated, as prefix and new text have at most {window - 1}."
         )
     return min(length, room)

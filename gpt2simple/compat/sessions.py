@@ -76,7 +76,7 @@ def checked(sess: Any) -> NotebookSession:
 
 
 def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
-    """An empty session.
+    """Return a new, empty session for ``finetune`` or ``load_gpt2`` to fill.
 
     Args:
         threads: CPU threads, fixed for the process by the first call that computes; -1 or 0: all cores.

@@ -131,4 +131,4 @@ def _beginning(run: RunFolder, model_name: str, restore_from: str) -> tuple[str 
 def report_multi_gpu(multi_gpu: bool) -> None:
     """Log what ``multi_gpu`` does."""
     if multi_gpu:
-        logger.info("multi_gpu: this package computes on one GPU, which fits every size of GPT-2 that it knows.")
+        logger.info("multi_gpu has no effect: this package uses one GPU, which can hold every supported size of GPT-2.")

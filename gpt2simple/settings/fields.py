@@ -67,7 +67,7 @@ def setting(
 
 
 def like(cls: type, name: str, **changes: Any) -> Any:
-    """A dataclass field like a setting of another class: the same meaning and range, and default but for the changes.
+    """A dataclass field with the meaning, range and default of a setting of another class, except for the changes.
 
     Args:
         changes: arguments of ``setting`` that differ.
@@ -186,7 +186,7 @@ def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], F
     another keyword raises SettingsError, which offers the nearest names.
 
     Args:
-        after: the function's own parameter behind which the first class is shown; None: all stand behind its own.
+        after: list the first class's settings after this parameter of the function; None: after all its own parameters.
     """
 
     def decorate(function: FunctionT) -> FunctionT:

@@ -13,7 +13,8 @@ class FinetuneSettings:
 
     steps: int | None = setting(
         None,
-        "Optimizer steps of the whole run; without steps or epochs, training ends when held-out loss stops falling.",
+        "Optimizer steps of the whole run; without steps or epochs: until held-out loss stops falling, or 100 if "
+        "nothing is held out.",
         minimum=1,
     )
     epochs: float | None = setting(None, "Passes over the training text; instead of steps.", above=0.0)
@@ -22,12 +23,14 @@ class FinetuneSettings:
     window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
     learning_rate: float = setting(1e-4, "Peak learning rate.", above=0.0)
     schedule: str = setting(
-        "constant", "Learning rate schedule after the warm-up.", choices=("constant", "linear", "cosine")
+        "constant",
+        "Learning rate after the warm-up; linear and cosine fall to 0 at the last step and need steps or epochs.",
+        choices=("constant", "linear", "cosine"),
     )
     warmup_steps: int = setting(10, "Steps over which the learning rate rises linearly from 0.", minimum=0)
-    optimizer: str = setting("adamw", "Optimizer.", choices=("adamw", "adam", "sgd"))
+    optimizer: str = setting("adamw", "Optimizer; sgd is without momentum.", choices=("adamw", "adam", "sgd"))
     weight_decay: float = setting(0.01, "Weight decay of AdamW; biases and layer norms are left out.", minimum=0.0)
-    clip_norm: float = setting(1.0, "Largest global gradient norm (L2); 0: no clipping.", minimum=0.0)
+    clip_norm: float = setting(1.0, "Clip gradients to this global L2 norm; 0: no clipping.", minimum=0.0)
     dropout: float = setting(0.0, "Dropout rate during training.", minimum=0.0, maximum=0.9)
     only_train_transformer_layers: bool = setting(False, "Freeze the token and position embeddings.")
     train_last_n_layers: int | None = setting(None, "Train only the last n layers and the final layer norm.", minimum=1)
@@ -37,7 +40,7 @@ class FinetuneSettings:
     )
     seed: int | None = setting(None, "Random seed of the run; None: a new one, which the run records.", minimum=0)
     eval_every: int | str | None = setting(
-        None, 'Steps between evaluations on the held-out text, or "epoch"; None: chosen for you.', minimum=1
+        None, 'Steps between evaluations on the held-out text, or "epoch"; None: about a quarter epoch.', minimum=1
     )
     early_stopping_patience: int = setting(
         3,
@@ -47,16 +50,17 @@ class FinetuneSettings:
     save_every: int | None = setting(
         None, "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.", minimum=1
     )
-    max_checkpoints: int = setting(2, "Checkpoints to keep, the best and the latest among them.", minimum=1)
-    sample_every: int | None = setting(
-        None, "Steps between generated samples; None: chosen for you; 0: no samples.", minimum=0
+    max_checkpoints: int = setting(
+        2, "Maximum number of checkpoints to keep; the best and the latest are always kept.", minimum=1
     )
+    sample_every: int | None = setting(None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0)
     sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
     print_every: int = setting(10, "Steps between progress lines where no progress bar is shown.", minimum=1)
     restore_from: str = setting(
-        "latest", 'What the run starts from: "latest", "best", "fresh", or the folder of a model.'
+        "latest",
+        '"latest", "best": continue the run from that checkpoint; "fresh": start a new run; or a folder to start from.',
     )
-    overwrite: bool = setting(False, 'With restore_from="fresh": replace an existing run.')
+    overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
 
     def __post_init__(self) -> None:
         check(self, self._contradictions)

@@ -27,7 +27,7 @@ class GenerateSettings:
     top_k: int = setting(0, "Sample from this many most likely tokens; 0: from all.", minimum=0)
     top_p: float = setting(
         0.0,
-        "Sample from the most likely tokens that together have this probability; 0 or 1: from all.",
+        "Nucleus sampling: sample from the most likely tokens with this total probability; 0 or 1: from all.",
         minimum=0.0,
         maximum=1.0,
     )
@@ -35,15 +35,20 @@ class GenerateSettings:
         0.0, "Exclude tokens below this fraction of the highest probability; 0: none.", minimum=0.0, maximum=1.0
     )
     repetition_penalty: float = setting(
-        1.0, "Above 1: tokens already in the text become less likely.", minimum=_SMALLEST, maximum=_LARGEST
+        1.0,
+        "Penalty on tokens already in the text: above 1, they become less likely; 1: off.",
+        minimum=_SMALLEST,
+        maximum=_LARGEST,
     )
     no_repeat_ngram_size: int = setting(0, "No n-gram of this size is repeated; 0: off.", minimum=0)
-    bad_words: tuple[str, ...] = setting((), "A word or phrase that is never generated, or several.")
-    stop: tuple[str, ...] = setting((), "A string that ends a sample and is left out of it, or several.")
+    bad_words: tuple[str, ...] = setting((), "Words or phrases that are never generated.")
+    stop: tuple[str, ...] = setting((), "Stop strings: each ends a sample and is not part of it.")
     truncate: str | None = setting(None, "Cut each sample at the first occurrence of this string after the prefix.")
     include_prefix: bool = setting(True, "Whether samples begin with the prefix.")
     nsamples: int = setting(1, "Samples per prefix.", minimum=1)
-    batch_size: int | None = setting(None, "Samples generated in parallel; None: chosen for you.", minimum=1)
+    batch_size: int | None = setting(
+        None, "Samples generated in parallel; None: up to 8 on a CPU, 32 on a GPU.", minimum=1
+    )
     seed: int | None = setting(None, "Random seed; None: a new one for each call.", minimum=0)
     logprobs: bool = setting(
         False, "Also return the log-probability (nats) of each token, in samples(), pieces() and --json."
@@ -71,7 +76,7 @@ class GenerateSettings:
 
 
 def _as_tuple(value: Any) -> Any:
-    """One string as a tuple of it: taken for a sequence, it would be its letters. What is no text is left as it is."""
+    """A single string as a one-element tuple, so that it is not split into letters; other values unchanged."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value

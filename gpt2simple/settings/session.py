@@ -1,4 +1,4 @@
-"""Which model and run a session works with, where they lie, and how it computes."""
+"""The model and run that a session works with, where they are stored, and how it computes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings:
-    """The model, the run, their folders, and how to compute."""
+    """Model, run, folders and device."""
 
     model_name: str | None = setting(
         None,
-        f"Model: 124M, 355M, 774M, 1558M, tiny, or the folder of a GPT-2; None: the run's model, else {DEFAULT_MODEL}.",
+        f"Model: 124M, 355M, 774M, 1558M, tiny, or a GPT-2 model folder; None: the run's model, else {DEFAULT_MODEL}.",
     )
     run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
     model_dir: str | Path = setting("models", "Folder of downloaded models.")  # noqa: RUF009 - a field
     checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.")  # noqa: RUF009 - a field
     precision: str = setting(
         "auto",
-        "Precision of matrix products; auto: what suits the device; int8: for generation only.",
+        "Precision of matrix products; auto: suited to the device; int8: for generation (trains as auto).",
         choices=PRECISIONS,
     )
     seed: int | None = setting(

@@ -208,9 +208,11 @@ def test_fewer_than_two_models_are_refused(names):
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(SettingsError, match=r"window is 99; one of the models reads at most 32\. Give up to 32"):
+    with pytest.raises(SettingsError, match=r"window is 99; one of the models reads at most 32 tokens\. Use a smaller"):
         gpt2simple.compare("text.txt", ["one", "two"], name="other", window=99)
-    with pytest.raises(DataError, match=r"compared by held-out text, and there is none. validation_split is 0"):
+    with pytest.raises(
+        DataError, match=r"compared by their held-out loss, but nothing is held out. validation_split is 0"
+    ):
         gpt2simple.compare("text.txt", ["one", "two"], name="other", validation_split=0.0)
 
 

@@ -125,7 +125,7 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
     assert (result.run_dir, result.steps) == (Path("checkpoint/run1"), 4)
     assert (place / "models" / "124M" / "model.safetensors").exists()
     told = capsys.readouterr().err
-    assert "4 steps are" in told
+    assert "\n4 steps (" in told
     assert "take about" in told
     assert gpt2simple.generate(prefix="The ", length=5, seed=0) is None
     printed = capsys.readouterr().out

@@ -71,7 +71,7 @@ def test_measuring_in_another_precision_is_said_once(place: Path, asked: str, me
     with Session(str(place / "small"), precision=asked) as session:
         result = session.evaluate(place / "text.txt", cache_dir=str(place / "cache"))
         session.score("The ")
-    said = "Evaluating in float32, so that figures compare with published ones; set precision to change that."
+    said = "Evaluating in float32, for comparison with published results; set precision to change that."
     assert result.precision == ("bfloat16" if asked == "bfloat16" else "float32")
     assert messages.count(said) == (0 if asked == "bfloat16" else 1)
 

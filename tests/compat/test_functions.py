@@ -252,8 +252,13 @@ def test_length_and_prefix_together_fit_the_window(notebook: Path, capsys: pytes
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=30, top_k=40, top_p=0.9, return_as_list=True)
     gpt2.generate(sess, model_name="small", prefix="x" * 20, length=3, top_k=40, return_as_list=True)
     assert [(s["length"], s["top_k"]) for s in used] == [(31, 0), (11, 0), (3, 40)]
-    assert "length is 30; 11 tokens are generated, so that a text has 31 with its prefix." in capsys.readouterr().err
-    with pytest.raises(SettingsError, match=r"prefix has 31 tokens, and a text has at most 31 .* Shorten the prefix"):
+    assert (
+        "length is 30; only 11 tokens are generated, as prefix and new text have at most 31." in capsys.readouterr().err
+    )
+    with pytest.raises(
+        SettingsError,
+        match=r"prefix has 31 tokens, but prefix and new text together have at most 31\. Shorten the prefix",
+    ):
         gpt2.generate(sess, model_name="small", prefix="x" * 31)
 
 
@@ -266,7 +271,7 @@ def test_arguments_without_effect_are_reported(notebook: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     for remark in (
         "combine has no effect on finetune: the end-of-text token separates documents",
-        "multi_gpu: this package computes on one GPU",
+        "multi_gpu has no effect: this package uses one GPU",
         "overwrite has no effect when the run is continued",
     ):
         assert told.count(remark) == 1

@@ -59,7 +59,7 @@ def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path)
     text = tmp_path / "short.txt"
     text.write_text(SCRIPT.read_text(encoding="ascii")[:6000], encoding="ascii")
     shown = run(tmp_path, str(EXAMPLES / "01_quickstart.py"), "tiny", str(text))
-    assert "stopped: held-out loss no longer improves" in shown
+    assert "stopped early (held-out loss no longer improved)" in shown
     assert shown.count("=" * 20) == 3
     assert "TILDA" in shown
 
