@@ -67,15 +67,11 @@ class WeightSource(ABC):
         self.folder, self.layout, self.config = folder, layout, config
         self._expected = canonical_shapes(config)
 
-    def names(self) -> tuple[str, ...]:
-        """The canonical names of all weights, in canonical order."""
-        return tuple(self._expected)
-
     def read(self, name: str) -> np.ndarray:
         """One weight as a float32 array of its canonical shape, which the caller may keep and change.
 
         Args:
-            name: one of `names()`.
+            name: a canonical name.
 
         Raises:
             CheckpointError: the data is damaged.
