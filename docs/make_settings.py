@@ -73,8 +73,8 @@ Every setting with the values it takes, its default, and its meaning with its un
 same names: `learning_rate=3e-5` is `--learning-rate 3e-5`, and `overwrite=True` is `--overwrite` (its opposite is
 `--no-overwrite`). An option that takes several texts is given once for each. `None` means that no value is given.
 
-`help(gpt2simple.finetune)` and `gpt2simple finetune --help` show the same texts. `docs/defaults.md` says why the
-defaults of fine-tuning are what they are.
+`help(gpt2simple.finetune)` and `gpt2simple finetune --help` show the same texts; on the command line `default:`
+stands for `None:`. `docs/defaults.md` says why the defaults of fine-tuning are what they are.
 
 This file is generated: change the texts in `gpt2simple/settings` and run `python docs/make_settings.py`.
 """

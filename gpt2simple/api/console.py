@@ -20,17 +20,22 @@ logger = logging.getLogger(__name__)
 class _StderrHandler(logging.Handler):
     """Writes messages to the current sys.stderr, above a running progress bar rather than into it.
 
-    Silent once the program has given the logger a handler for the terminal: no message is shown twice.
+    Leaves what a handler of the program shows there to it: no message appears twice.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         if sys.stderr is None:  # to None tqdm would prefer stdout, which belongs to results
             return
-        handlers = logging.getLogger("gpt2simple").handlers
-        if not any(getattr(handler, "stream", self) in (sys.stdout, sys.stderr) for handler in handlers):
+        if not any(_shows(handler, record) for handler in logging.getLogger("gpt2simple").handlers):
             from tqdm import tqdm  # on first use: `--help` needs none
 
             tqdm.write(self.format(record), file=sys.stderr)
+
+
+def _shows(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    """Whether a handler of the program writes a record to the terminal."""
+    stream = getattr(handler, "stream", None)
+    return stream is not None and stream in (sys.stdout, sys.stderr) and record.levelno >= handler.level
 
 
 def show_messages() -> None:

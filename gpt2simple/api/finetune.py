@@ -118,7 +118,7 @@ def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> 
     else:
         yield (
             f"{plan.last_step} step{'' if plan.last_step == 1 else 's'} ({plan.last_step / plan.steps_per_epoch:.1f} "
-            f"epochs) will take about {duration(seconds_per_step * plan.last_step)} on this device."
+            f"epochs) take about {duration(seconds_per_step * plan.last_step)} in all on this device."
         )
 
 
@@ -230,8 +230,7 @@ def finetune_run(
         state = TrainerState.from_json(start.checkpoint.state["progress"])
         _load_best(folder, loaded)
         return _result(folder.path, state, "done")
-    if memory_message is not None:
-        logger.info(memory_message)
+    _log([memory_message])
     _log(before_start(run.summary, run.plan, run.seconds_per_step()))
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
@@ -254,8 +253,7 @@ def training_sampler(request: Request, new_generator: Callable[[], Generator]) -
     """A function from a step to a sample that the model generates at that step."""
 
     def sample(step: int) -> str:
-        length = request.settings.sample_length
-        settings = GenerateSettings(length=length, seed=request.seed + step, **_SAMPLING)
+        settings = GenerateSettings(length=request.settings.sample_length, seed=request.seed + step, **_SAMPLING)
         return sample_texts(new_generator, settings)[0]
 
     return sample
@@ -280,8 +278,7 @@ def _prepare(
         request.dataset, request.text, tokenizer, settings.window, n_ctx=config.n_ctx, progress=progress
     )
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
-    if windows.message is not None:
-        logger.info(windows.message)
+    _log([windows.message])
     held_out, rows = text.split.held_out, settings.batch_size
     limit = max(HELD_OUT_ROWS // rows, 1)
     data = TrainingData(
@@ -332,14 +329,13 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
     return trainer, state
 
 
-def _log(messages: Iterable[str]) -> None:
-    for message in messages:
+def _log(messages: Iterable[str | None]) -> None:
+    for message in filter(None, messages):
         logger.info(message)
 
 
 def _load_best(folder: RunWriter, loaded: LoadedModel) -> None:
-    best = folder.best(weights_only=True)
-    if best is not None:
+    if (best := folder.best(weights_only=True)) is not None:
         loaded.refill(best.path)
 
 

@@ -149,10 +149,11 @@ def _new_tokens(engine: Session, prefix: str, length: int) -> int:
     room = window - 1 - used
     if room < 1:
         raise SettingsError(
-            f"prefix has {used} tokens, but prefix and new text together have at most {window - 1}. Shorten the prefix."
+            f"prefix has {used} tokens, but prefix and new text together may have {window - 1}. Shorten the prefix."
         )
     if length > room and length != _DEFAULT_LENGTH:
         logger.info(
-            f"length is {length}; only {room} tokens are generated, as prefix and new text have at most {window - 1}."
+            f"length is {length}; only {room} tokens are generated, as prefix and new text together may have "
+            f"{window - 1}."
         )
     return min(length, room)

@@ -260,15 +260,15 @@ def _why_done(
 
 
 def _continuing_messages(
-    run: RunFolder, step: int, course: Mapping[str, tuple[Any, Any]], recorded: RunDescription, wanted: RunDescription
+    run: RunFolder, step: int, changes: Mapping[str, tuple[Any, Any]], recorded: RunDescription, wanted: RunDescription
 ) -> tuple[str, ...]:
     messages = [f"Continuing {run.path} from step {step}."]
-    if course:
-        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in course.items())
+    if changes:
+        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in changes.items())
         messages.append(f"From step {step} on: {what}. The result will differ from a run that had this from the start.")
     before, after = recorded.environment, wanted.environment
     # What a run's file lacks, an older version did not record yet.
-    differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in course]
+    differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in changes]
     if differing:
         what = ", ".join(f"{name} {after[name]} instead of {before[name]}" for name in differing)
         messages.append(f"The run continues with {what}; it may differ in the last digits from one that kept them.")

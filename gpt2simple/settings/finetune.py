@@ -40,7 +40,9 @@ class FinetuneSettings:
     )
     seed: int | None = setting(None, "Random seed of the run; None: a new one, which the run records.", minimum=0)
     eval_every: int | str | None = setting(
-        None, 'Steps between evaluations on the held-out text, or "epoch"; None: about a quarter epoch.', minimum=1
+        None,
+        'Steps between evaluations on the held-out text, or "epoch"; None: a quarter of an epoch, within 10 to 200.',
+        minimum=1,
     )
     early_stopping_patience: int = setting(
         3,
@@ -50,15 +52,14 @@ class FinetuneSettings:
     save_every: int | None = setting(
         None, "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.", minimum=1
     )
-    max_checkpoints: int = setting(
-        2, "Maximum number of checkpoints to keep; the best and the latest are always kept.", minimum=1
-    )
+    max_checkpoints: int = setting(2, "Checkpoints to keep; the best and the latest are kept in any case.", minimum=1)
     sample_every: int | None = setting(None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0)
     sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
     print_every: int = setting(10, "Steps between progress lines where no progress bar is shown.", minimum=1)
     restore_from: str = setting(
         "latest",
-        '"latest", "best": continue the run from that checkpoint; "fresh": start a new run; or a folder to start from.',
+        '"latest": continue the run, or start it if there is none; "best": continue from its best step; "fresh": start '
+        "a new run; or a model folder to start from.",
     )
     overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
 

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO, TypeVar
 
 import pytest
@@ -31,9 +32,10 @@ def _a_process_that_has_set_up_nothing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handler_of(logger: logging.Logger, stream: StreamT) -> Iterator[StreamT]:
+def handler_of(logger: logging.Logger, stream: StreamT, level: int = logging.NOTSET) -> Iterator[StreamT]:
     """A program's own handler, which writes to a stream."""
     handler = logging.StreamHandler(stream)
+    handler.setLevel(level)
     logger.addHandler(handler)
     yield stream
     logger.removeHandler(handler)
@@ -74,10 +76,20 @@ def test_a_program_that_adds_a_handler_later_shows_each_message_once(capsys: pyt
     with handler_of(PACKAGE, sys.stderr), handler_of(PACKAGE, io.StringIO()) as in_a_file:
         log("A message.")
     assert tuple(capsys.readouterr()) == ("", "A message.\n")
-    with handler_of(PACKAGE, in_a_file):
+    with handler_of(PACKAGE, in_a_file), handler_of(PACKAGE, sys.stderr, level=logging.ERROR):
         log("Another one.")
     assert tuple(capsys.readouterr()) == ("", "Another one.\n")
     assert in_a_file.getvalue() == "A message.\nAnother one.\n"
+
+
+def test_a_log_file_that_is_not_open_yet_does_not_silence_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    console.show_messages()
+    PACKAGE.addHandler(logging.FileHandler(tmp_path / "log.txt", delay=True))
+    monkeypatch.setattr(sys, "stdout", None)
+    log("A message.")
+    assert capsys.readouterr().err == "A message.\n"
 
 
 def test_a_program_with_a_handler_of_its_own_is_left_to_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,7 @@ def test_every_setting_is_an_option_with_its_default_and_help(command: str, clas
         option = options[field.name]
         assert option.help is not None
         assert option.help.startswith(field.metadata["help"].replace("None:", "default:"))
+        assert "None" not in option.help
         assert f"--{field.name.replace('_', '-')}" in option.opts
         if field.metadata["choices"] is not None:
             assert tuple(option.type.choices) == field.metadata["choices"]  # type: ignore[attr-defined]

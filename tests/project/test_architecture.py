@@ -33,7 +33,7 @@ HEAVY = {
 # The parts that look others up when they are first used; elsewhere an import inside a function dodges a cycle.
 LAZY = {"__init__", "__main__", "api", "cli", "testing"}
 MAY_PRINT = {"cli", "compat"}
-MAY_EXIT = {"__main__", "cli"}
+MAY_EXIT = {"__main__", "cli", "compat"}
 
 
 @dataclass(frozen=True)

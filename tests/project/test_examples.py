@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import EXAMPLES, ROOT, SCRIPT
-from tests.helpers.small_runs import write_small_model
+from tests.helpers.small_runs import work_in, write_small_model
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -76,8 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the README's programs run: with a text, and a model of one layer in the place of 124M."""
     (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
     write_small_model(tmp_path / "models" / "124M")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GPT2SIMPLE_CACHE", str(tmp_path / "cache"))
+    work_in(monkeypatch, tmp_path)
     return tmp_path
 
 

@@ -148,7 +148,7 @@ def test_the_seed_that_was_drawn_is_the_runs_seed(tmp_path: Path) -> None:
         decide_start(RunWriter(tmp_path / "run1"), other, total_steps=9)
 
 
-def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
+def test_settings_that_change_training_change_with_a_notice(tmp_path: Path) -> None:
     begin(tmp_path / "run1", 3)
     start = decide(tmp_path / "run1", learning_rate=5e-5, dropout=0.1, print_every=1, steps=100)
     assert start.kind == "continue"
@@ -159,7 +159,7 @@ def test_settings_of_the_course_change_with_a_notice(tmp_path: Path) -> None:
     )
 
 
-def test_more_steps_change_the_course_of_a_falling_rate_only(tmp_path: Path) -> None:
+def test_more_steps_change_training_with_a_falling_rate_only(tmp_path: Path) -> None:
     for schedule in ("constant", "linear"):
         run = RunWriter(tmp_path / schedule)
         with run.lock():
