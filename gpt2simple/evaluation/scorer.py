@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import Tensor, Variable, tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -49,6 +49,7 @@ class Scorer:
     def _score(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         weights = flat_weights(self._variables)
         states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
+        forget_gradients()
         matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
         parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,22 +41,30 @@ class TrainingData:
         return inputs, targets, loss_mask
 
 
-def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Any:
-    """A `tf.data.Dataset` of the steps' batches (A, B, T), prefetched while the device computes.
+@contextmanager
+def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator[Any]:
+    """A `tf.data.Dataset` of the steps' batches (A, B, T), prefetched while the device computes; for this block only.
 
     Args:
         steps_done: returns the completed steps; called at the start of each `fit`.
     """
     shape = (data.accumulate, *data.micro_batch(0)[0].shape)  # (A, B, T)
 
+    # TensorFlow keeps every generator for the life of the process, and with it whatever the generator refers to.
+    held = [(data, steps_done)]
+
     def steps() -> Iterator[Batch]:
-        step = steps_done()
+        (source, done), *_ = held
+        step = done()
         while True:
-            yield data.step_batches(step)
+            yield source.step_batches(step)
             step += 1
 
     signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
     # Autotuning has nothing to tune, and its thread, which sleeps for up to a minute, would delay the end.
     options = tf.data.Options()
     options.autotune.enabled = False
-    return tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)
+    try:
+        yield tf.data.Dataset.from_generator(steps, output_signature=signature).prefetch(4).with_options(options)
+    finally:
+        held.clear()

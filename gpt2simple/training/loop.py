@@ -229,7 +229,6 @@ def train(
 
 
 def _fit(trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerState, callbacks: Sequence[Any]) -> None:
-    dataset = steps_dataset(data, lambda: state.step)
     epoch = plan.evaluations_until(state.step)
     callback_list = CallbackList(
         callbacks,
@@ -237,14 +236,15 @@ def _fit(trainer: Trainer, data: TrainingData, plan: StepPlan, state: TrainerSta
         epochs=plan.evaluations_until(ENDLESS if plan.last_step is None else plan.last_step),
         steps=math.ceil(plan.eval_every),
     )
-    for steps, count in plan.keras_epochs(state.step):
-        trainer.fit(
-            dataset, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0,
-            callbacks=callback_list,
-        )  # fmt: skip
-        epoch += count
-        if trainer.stop_training:
-            break
+    with steps_dataset(data, lambda: state.step) as dataset:
+        for steps, count in plan.keras_epochs(state.step):
+            trainer.fit(
+                dataset, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + count, verbose=0,
+                callbacks=callback_list,
+            )  # fmt: skip
+            epoch += count
+            if trainer.stop_training:
+                break
     callback_list.end_training()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpt2simple.backend.tensorflow import DType, Tensor, Variable, in_xla, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -73,6 +73,7 @@ class ModelStep:
     def evaluation_sums(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
         """The task's sums (K,) over one held-out batch [B, T], without dropout."""
         states = hidden_states(flat_weights(self._variables), inputs, self._config, self._dtype)  # (N, E)
+        forget_gradients()
         return self._task.evaluation_sums(self._variables, Rows.of(states, targets, loss_mask))
 
     def _of_micro_batch(
@@ -91,6 +92,7 @@ class ModelStep:
         rows = Rows.of(states, targets, loss_mask)
         nats, d_states, of_head = self._task.gradients(self._variables, rows, scale, self._trained)  # (), (N, E)
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
+        forget_gradients()
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
         if "wte.weight" in of_head:  # may end in padding; a slice of the first rows shares its memory

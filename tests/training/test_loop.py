@@ -335,16 +335,17 @@ def test_a_second_ctrl_c_is_obeyed_at_once():
 def test_the_data_goes_on_at_the_step_where_the_run_does():
     """Micro-batches are numbered through the run: step s has numbers s x A to s x A + A - 1."""
     done = [4, 1]  # asked anew for each reading
-    data = steps_dataset(data_of(accumulate=3), lambda: done.pop(0))
-    for numbers in ((12, 13, 14), (3, 4, 5)):
-        first = next(iter(data))
+    with steps_dataset(data_of(accumulate=3), lambda: done.pop(0)) as data:
+        readings = [next(iter(data)), next(iter(data))]
+    for first, numbers in zip(readings, ((12, 13, 14), (3, 4, 5)), strict=True):
         np.testing.assert_array_equal(first[0], np.stack([batch_of(number)[0] for number in numbers]))
     assert [part.dtype for part in first] == [tf.int32, tf.int32, tf.float32]
 
 
 def test_nothing_of_the_pipeline_is_tuned():
     """The tuning thread sleeps for up to a minute at a time, and the end of a run would wait for it to wake."""
-    assert steps_dataset(data_of(), int).options().autotune.enabled is False
+    with steps_dataset(data_of(), int) as data:
+        assert data.options().autotune.enabled is False
 
 
 class Told(keras.callbacks.Callback):
