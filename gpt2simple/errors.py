@@ -10,7 +10,7 @@
     ├── RunError                               a run that is missing or does not allow the operation
     │   └── RunLockedError                     another process is writing to the run
     ├── StorageError       (also OSError)      the disk is full or a file cannot be written
-    ├── TrainingError                          training cannot continue (non-finite loss, out of memory)
+    ├── TrainingError                          training cannot continue (diverged, out of memory)
     └── BackendError                           TensorFlow is missing, unsupported or set up differently
 
 Every message says what is wrong with the value received, what was expected or found, and what to do next.
@@ -53,7 +53,7 @@ class StorageError(Gpt2SimpleError, OSError):
 
 
 class TrainingError(Gpt2SimpleError):
-    """Training had to stop: the loss is not finite, or there is not enough memory."""
+    """Training had to stop: it diverged, or there is not enough memory."""
 
 
 class BackendError(Gpt2SimpleError):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpt2simple.backend.tensorflow import keras
-from gpt2simple.errors import StorageError
+from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.checkpoint import StepCheckpoint
@@ -86,7 +86,8 @@ class CheckpointCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._plan, self._state, self._checkpointer, self._callback = plan, state, checkpointer, callback
-        self._saved_step = state.step
+        self.saved_step = state.step
+        self.check_weights: Callable[[], None] = lambda: None  # raises TrainingError where they must not be saved
         self._clock = clock
         self._saved_at = clock()
         self._in_step = False
@@ -117,24 +118,25 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Save the last step, unless it is already saved."""
-        if self._saved_step == self._state.step:
+        if self.saved_step == self._state.step:
             return
+        self.check_weights()
         path = self._checkpointer.save(self._state)
-        self._saved_step, self._saved_at = self._state.step, self._clock()
-        self._callback.on_save(self._saved_step, path)
+        self.saved_step, self._saved_at = self._state.step, self._clock()
+        self._callback.on_save(self.saved_step, path)
 
     def rescue(self, error: BaseException) -> None:
         """Save the last complete step before an error ends the run; never raises, which would hide that error.
 
         Not in the middle of a step, when only some weights may be updated, nor after a ``StorageError``, which would
-        occur again.
+        occur again, nor after a ``TrainingError``, when the weights may be ruined.
         """
-        if self._in_step or isinstance(error, StorageError):
+        if self._in_step or isinstance(error, (StorageError, TrainingError)):
             return
         try:
             self.save()
         except Exception as failure:
-            saved = self._saved_step
+            saved = self.saved_step
             left = f"continues from step {saved}" if saved else "has no checkpoint to continue from"
             reason = f"{type(failure).__name__}: {failure}"
             self._callback.on_message(f"Step {self._state.step} could not be saved ({reason}); the run {left}.")

@@ -53,6 +53,7 @@ class CallbackList(keras.callbacks.CallbackList):
         super().on_train_end(self._last_logs)
 
 
+_RUINED_LOSS = 10.0  # nats per target: as bad as a guess among 22,000 tokens
 _MOST_SKIPPED_IN_A_ROW = 50  # float16 steps with overflowing gradients, before the run is stopped
 
 
@@ -74,7 +75,8 @@ class LoopCallback(keras.callbacks.Callback):
         self._trainer, self._data, self._plan, self._state = trainer, data, plan, state
         self._saver, self._callback, self._sample, self._request = saver, callback, sample, request
         self._reason: str | None = None
-        self._held_out_loss = math.nan
+        self._held_out_loss = self._first_loss = math.nan
+        self._evaluated_step = -1
         self._skipped_in_a_row = self._steps_timed = 0
         self._seconds_timed = self._tokens_timed = 0.0
         self._resumed_at = time.perf_counter()
@@ -90,6 +92,8 @@ class LoopCallback(keras.callbacks.Callback):
         now = time.perf_counter()
         seconds = now - self._resumed_at
         self._check_finite(logs)
+        if math.isnan(self._first_loss):
+            self._first_loss = float(logs["loss"])
         epochs_before = math.floor(self._epoch)
         self._state.add_step(float(logs["nats"]), float(logs["tokens"]), seconds)
         epoch_loss = self._state.end_epoch() if math.floor(self._epoch) > epochs_before else None
@@ -128,12 +132,33 @@ class LoopCallback(keras.callbacks.Callback):
         overflow_of_scaling = self._trainer.scales_loss and self._skipped_in_a_row < _MOST_SKIPPED_IN_A_ROW
         if overflow_of_scaling and math.isfinite(float(logs["loss"])):
             return
-        self._saver.save()
-        raise TrainingError(
-            f"Step {self._state.step + 1} had a loss of {float(logs['loss'])} and a gradient norm of "
-            f"{float(logs['gradient_norm'])}; both must be finite. The step was skipped; step {self._state.step} is "
-            "saved. Likely causes: a learning_rate that is too high, clip_norm=0, or float16. Continue with a lower "
-            'learning_rate or with precision="float32".'
+        raise self._divergence(
+            f"step {self._state.step + 1} had a loss of {float(logs['loss'])} and a gradient norm of "
+            f"{float(logs['gradient_norm'])}; both must be finite"
+        )
+
+    def check_weights(self) -> None:
+        """Return if the weights after the last step still predict; called before they are saved.
+
+        The loss of a step is that of the weights before it: the step may have ruined them all the same.
+
+        Raises:
+            TrainingError: they do not.
+        """
+        limit = max(_RUINED_LOSS, 3.0 * self._first_loss)
+        if self._evaluated_step == self._state.step and self._held_out_loss <= limit:
+            return
+        batch = self._data.micro_batch((self._state.step - 1) * self._data.accumulate)  # (B, T) each
+        loss = self._trainer.evaluate_batches([batch]).loss
+        if not loss <= limit:  # `not`, for nan
+            raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats per token")
+
+    def _divergence(self, what: str) -> TrainingError:
+        saved = self._saver.saved_step
+        kept = f"Step {saved}, saved before, is kept. Continue" if saved else "No step was saved. Start again"
+        return TrainingError(
+            f"Training diverged: {what}. Likely causes: a learning_rate that is too high, clip_norm=0, or float16. "
+            f'{kept} with a lower learning_rate or with precision="float32".'
         )
 
     def _step_record(self, logs: Any, seconds: float) -> StepRecord:
@@ -176,7 +201,7 @@ class LoopCallback(keras.callbacks.Callback):
     def _evaluate(self) -> None:
         started = time.perf_counter()
         figures = self._trainer.evaluate_batches(self._data.held_out)
-        self._held_out_loss = figures.loss
+        self._held_out_loss, self._evaluated_step = figures.loss, self._state.step
         self._callback.on_evaluation(
             EvaluationRecord(
                 step=self._state.step,
@@ -216,13 +241,14 @@ def train(
         "finished", "patience", "interrupted" or "callback".
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, or the device has too little memory.
+        TrainingError: training diverged, of which nothing is saved, or the device has too little memory.
         Exceptions of callbacks propagate unchanged. The last complete step is saved first.
     """
     with stop_on_signals() as request:
         saver = CheckpointCallback(plan, state, checkpointer, callback, clock)
         loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
         with _explained_memory_errors(), _rescuing(saver, request):
+            saver.check_weights = loop.check_weights
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
             saver.save()  # in case a callback revoked the request to stop
     return loop.reason

@@ -182,7 +182,10 @@ def test_a_callback_may_stop_the_run():
     assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("callback", 3, [3])
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights():
+LOWER = r"with a lower learning_rate or with precision=\"float32\"\.$"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing():
     def batch(number):
         inputs, targets, weights = batch_of(number)
         return inputs, targets, weights * np.float32(np.nan) if number == 3 else weights
@@ -191,18 +194,38 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(
     trainer, variables = small_trainer(FAST, config=ONE_LAYER)
     remember = AtStep(3, lambda model: good.update(values_of(variables)))
     message = (
-        r"Step 4 had a loss of nan and a gradient norm of nan; both must be finite\. The step was skipped; step 3 is "
-        r"saved\. Likely causes: a learning_rate that is too high, clip_norm=0, or float16\. Continue with a lower "
-        r'learning_rate or with precision="float32"\.'
+        r"^Training diverged: step 4 had a loss of nan and a gradient norm of nan; both must be finite\. "
+        r"Likely causes: a learning_rate that is too high, clip_norm=0, or float16\. "
+        r"Step 2, saved before, is kept\. Continue " + LOWER
     )
     outcome = run_small(
-        plan_of(last_step=20, eval_every=10), data_of(micro_batch=batch), trainer=(trainer, variables),
+        plan_of(last_step=20, eval_every=10, save_every=2), data_of(micro_batch=batch), trainer=(trainer, variables),
         callbacks=[remember], expect=pytest.raises(TrainingError, match=message),
     )  # fmt: skip
     assert outcome.state.step == 3
-    assert outcome.keeper.steps == [3]
-    assert_equal(outcome.keeper.weights, good)
+    assert outcome.keeper.steps == [2], "step 3 may have ruined the weights"
     assert_equal(values_of(variables), good)
+
+
+@pytest.mark.parametrize(("factor", "step", "held_out"), [(1e3, 10, False), (np.nan, 10, False), (1e3, 8, True)])
+def test_weights_that_the_last_step_ruined_are_not_saved(factor, step, held_out):
+    """The loss of a step is that of the weights before it."""
+    trainer, variables = small_trainer(FAST, config=ONE_LAYER)
+    ruin = AtStep(step, lambda _: [v.assign(v * factor) for v in variables.values()])
+    data = data_of() if held_out else data_of(held_out=())
+    message = r"^Training diverged: after step 10 the model's loss is \S+ nats per token\. .* Step \d, saved before, is"
+    outcome = run_small(
+        plan_of(last_step=10, eval_every=3, save_every=5), data, trainer=(trainer, variables), callbacks=[ruin],
+        expect=pytest.raises(TrainingError, match=message),
+    )  # fmt: skip
+    assert 10 not in outcome.keeper.steps
+
+
+def test_without_a_saved_step_the_advice_is_to_start_again():
+    settings = FinetuneSettings(learning_rate=1e30, warmup_steps=0)
+    expect = pytest.raises(TrainingError, match=r"No step was saved\. Start again " + LOWER)
+    outcome = run_small(plan_of(last_step=20), data_of(held_out=()), settings, expect=expect)
+    assert outcome.keeper.steps == []
 
 
 def test_a_learning_rate_far_too_high_ends_in_that_message():

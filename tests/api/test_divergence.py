@@ -1,0 +1,67 @@
+"""A run that diverges: what it keeps, and that the way on that its message names works."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2simple.api.session import Session
+from gpt2simple.backend.tensorflow import keras
+from gpt2simple.errors import TrainingError
+from tests.helpers.small_runs import QUICK, write_model_and_text
+
+
+class RateAfter(keras.callbacks.Callback):
+    """Sets the learning rate after a step."""
+
+    def __init__(self, step: int, rate: float) -> None:
+        super().__init__()
+        self._left, self._rate = step, rate
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.model.optimizer.learning_rate = self._rate
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    write_model_and_text(tmp_path)
+    return Session("small", precision="float32", model_dir=tmp_path, checkpoint_dir=tmp_path)
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    one = {"validation_split": 0.0, "max_checkpoints": 1, "save_every": 4, "steps": 16}
+    return QUICK | {"cache_dir": str(folder / "cache")} | one
+
+
+@pytest.mark.parametrize("step", [5, 7], ids=["between two saves", "in the step that is to be saved"])
+def test_the_last_good_checkpoint_is_kept_and_a_lower_rate_goes_on_from_it(
+    session: Session, tmp_path: Path, step: int
+) -> None:
+    settings = settings_of(tmp_path)
+    with (
+        session,
+        pytest.raises(TrainingError, match=r"^Training diverged: .* Step 4, saved before, is kept\. Continue"),
+    ):
+        session.finetune(tmp_path / "text.txt", callbacks=[RateAfter(step, 1e6)], **settings)
+    run = tmp_path / "run1"
+    assert [folder.name for folder in run.glob("step-*")] == ["step-000004"]
+    assert (run / "model.safetensors").samefile(run / "step-000004" / "model.safetensors")
+    with Session(model_dir=tmp_path, checkpoint_dir=tmp_path, precision="float32") as again:
+        result = again.finetune(tmp_path / "text.txt", **settings | {"learning_rate": 1e-4})
+    assert (result.steps, result.reason) == (16, "finished")
+    assert math.isfinite(result.train_loss)
+
+
+def test_without_a_checkpoint_a_lower_rate_starts_again(session: Session, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    with session, pytest.raises(TrainingError, match=r"No step was saved\. Start again with a lower learning_rate"):
+        session.finetune(tmp_path / "text.txt", **settings | {"learning_rate": 1e6, "warmup_steps": 0})
+    with Session("small", model_dir=tmp_path, checkpoint_dir=tmp_path, precision="float32") as again:
+        result = again.finetune(tmp_path / "text.txt", **settings | {"learning_rate": 1e-4})
+    assert result.steps == 16
+    assert result.train_loss < 7.0
