@@ -80,27 +80,28 @@ def split_long(parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20) 
     """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut."""
     held = ""
     for text, ends in parts:
-        held += text
-        while len(held) > 2 * size:
-            place = _last_place(held, size) or _last_place(held, min(len(held), longest))
-            if not place and len(held) < longest:
+        held, start = held + text, 0
+        while len(held) - start > 2 * size:
+            place = _last_place(held, start, start + size) or _last_place(held, start, start + longest)
+            if not place and len(held) - start < longest:
                 break
-            place = place or longest
-            yield TextPart(held[:place], False)
-            held = held[place:]
+            place = place or start + longest
+            yield TextPart(held[start:place], False)
+            start = place
+        held = held[start:]  # once for each text: a long one would be copied often
         if ends:
             yield TextPart(held)
             held = ""
 
 
-def _last_place(text: str, limit: int) -> int:
-    """The last place before ``limit`` where the text may be cut; 0 where there is none."""
-    place = limit
-    while place > 0:
-        place = max(text.rfind(" ", 0, place), text.rfind("\n", 0, place))
-        while place > 0 and text[place - 1].isspace():
+def _last_place(text: str, start: int, limit: int) -> int:
+    """The last place between ``start`` and ``limit`` where the text may be cut; 0 where there is none."""
+    place = min(limit, len(text))
+    while place > start:
+        place = max(text.rfind(" ", start, place), text.rfind("\n", start, place))
+        while place > start and text[place - 1].isspace():
             place -= 1
-        if place > 0 and text[place] not in _SPACE_IN_PYTHON_ONLY:
+        if place > start and text[place] not in _SPACE_IN_PYTHON_ONLY:
             return place
-    stops = [match.end() for match in _BEFORE_STOP.finditer(text, 0, limit)]
+    stops = [match.end() for match in _BEFORE_STOP.finditer(text, start, limit)]
     return stops[-1] if stops else 0

@@ -14,6 +14,7 @@ from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
 _READ_BYTES = 1 << 20
+_LONGEST_LINE = 1 << 28  # characters; a packed file of a few kilobytes can hold more than the memory does
 
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -74,12 +75,22 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
 
 def decoded_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of a stream with their ends; only ``\\n`` ends one: JSON strings may hold U+2028, cells a form feed."""
-    held = ""
+    held: list[str] = []  # the parts of a line that has not ended; joined once, or a long line would be copied often
+    characters = 0
     for text in decoded(name, stream, encoding):
-        *lines, held = (held + text).split("\n")
-        yield from (f"{line}\n" for line in lines)
-    if held:
-        yield held
+        *lines, last = text.split("\n")
+        for line in lines:
+            yield "".join([*held, line, "\n"])
+            held, characters = [], 0
+        held.append(last)
+        characters += len(last)
+        if characters > _LONGEST_LINE:
+            raise DataError(
+                f"{name} has a line of more than {_LONGEST_LINE:,} characters, which has to be in memory as a whole. "
+                "Break it into lines, or give plain text the ending .txt."
+            )
+    if characters:
+        yield "".join(held)
 
 
 def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:
