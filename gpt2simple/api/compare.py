@@ -33,7 +33,7 @@ from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
-from gpt2simple.storage.contents import CONTENT_ERRORS, content_errors, read_json
+from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
@@ -204,7 +204,7 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
         "window": comparison.window,
         "texts": [path.stat().st_mtime_ns for path in (comparison.train, comparison.held_out)],
     }
-    with contextlib.suppress(*CONTENT_ERRORS):  # no such file, or a damaged one: the run itself holds the results
+    with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
         values = read_json(kept)
         if values["key"] == key:
             row = CompareRow.from_json(values["row"])

@@ -25,7 +25,7 @@ import platformdirs
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import CONTENT_ERRORS, read_json
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, storage_errors
 from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
@@ -61,7 +61,7 @@ class TextCache:
         """
         try:
             fingerprint = str(read_json(self._keys / f"{key[:32]}.json")["text"])
-        except CONTENT_ERRORS:
+        except Exception:
             return None
         return self.open(fingerprint, names, files)
 
@@ -199,5 +199,5 @@ def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: in
             sources=names,
             fingerprint=fingerprint,
         )
-    except CONTENT_ERRORS:
+    except Exception:
         return None

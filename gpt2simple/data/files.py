@@ -298,5 +298,5 @@ def clear_errors(shown: str) -> Iterator[None]:
             return DataError(f"{shown} cannot be read: {reason}. Check the file and its permissions.")
         return DataError(f"{shown} cannot be read ({reason}). Repair it, or copy or download it again.")
 
-    with content_errors(clear, lzma.LZMAError, zlib.error, zipfile.BadZipFile):
+    with content_errors(clear):
         yield

@@ -17,7 +17,7 @@ from typing import Any
 from gpt2simple.errors import RunError
 from gpt2simple.runs.layout import MANIFEST_FILE, RUN_FILE
 from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, misfit, to_json
-from gpt2simple.storage.contents import CONTENT_ERRORS, quoted, read_json, reason
+from gpt2simple.storage.contents import quoted, read_json, reason
 from gpt2simple.storage.files import atomic_write, sha256_of
 
 
@@ -114,7 +114,7 @@ class Manifest:
             )
         except FileNotFoundError:
             raise ValueError(f"{MANIFEST_FILE} is missing") from None
-        except CONTENT_ERRORS as error:
+        except Exception as error:
             raise ValueError(f"{MANIFEST_FILE} cannot be read") from error
 
     def damage(self, folder: Path, names: Iterable[str] | None = None) -> str | None:
@@ -244,7 +244,7 @@ class RunInfo:
         try:
             values = read_json(path)
             return cls.from_json(upgraded(values, path))
-        except CONTENT_ERRORS as error:  # a SettingsError is a ValueError
+        except Exception as error:  # a SettingsError is a ValueError
             raise RunError(
                 f"{path} cannot be read ({reason(error)}). Every run has this file; put it back from a "
                 "copy, or start over under another run_name."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.runs.records import RunPlan, SampleRecord, TrainingCallback
-from gpt2simple.storage.contents import CONTENT_ERRORS, read_json
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.files import atomic_write
 
 FOLDER_NAME = "samples"
@@ -77,7 +77,7 @@ def _read_index(folder: Path) -> list[dict[str, Any]]:
     try:
         listed = read_json(folder / INDEX_NAME)["samples"]
         entries = [e for e in listed if isinstance(e, dict) and type(e.get("step")) is int and e["step"] >= 0]
-    except CONTENT_ERRORS:
+    except Exception:
         return []
     # A name with a folder in it is not one of ours: the index may not lead the callback to delete files elsewhere.
     return [entry for entry in entries if entry.get("file") == file_name(entry["step"])]

@@ -22,7 +22,7 @@ from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.storage.contents import CONTENT_ERRORS, parse_json, read_json
+from gpt2simple.storage.contents import parse_json, read_json
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.files import atomic_folder, atomic_write, free_name, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
@@ -312,7 +312,7 @@ class RunWriter(RunFolder):
             if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
                 return "another session of this process"
             return f"another process (PID {who['pid']} on {who['host']}, since {who['since']})"
-        except CONTENT_ERRORS:
+        except Exception:
             return "another process"
 
     def _write_info(self, info: RunInfo) -> None:

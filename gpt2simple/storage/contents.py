@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import reprlib
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,29 +14,22 @@ from typing import Any
 
 from gpt2simple.errors import Gpt2SimpleError
 
-# Parsers raise any of these for a file they did not expect; RuntimeError includes NotImplementedError (a method of
-# compression that Python lacks) and RecursionError (deep nesting).
-CONTENT_ERRORS: tuple[type[Exception], ...] = (
-    OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
-    struct.error,
-)  # fmt: skip
 _MOST_LEVELS = 100  # of nested lists and objects: ours have 5, and what walks through a value may be recursive
 _LONGEST_REASON = 160  # characters
 
 
 @contextmanager
-def content_errors(clear: Callable[[str, Exception], Gpt2SimpleError], *more: type[Exception]) -> Iterator[None]:
+def content_errors(clear: Callable[[str, Exception], Gpt2SimpleError]) -> Iterator[None]:
     """Turn whatever a file's content causes inside the block into one of our errors; our own pass unchanged.
 
     Args:
         clear: makes the error from a short reason and what was raised.
-        more: further errors that the block's parser raises.
     """
     try:
         yield
     except Gpt2SimpleError:
         raise
-    except (*CONTENT_ERRORS, *more) as error:
+    except Exception as error:  # parsers raise what they like: NotImplementedError, RecursionError, TokenError ...
         raise clear(reason(error), error) from error
 
 

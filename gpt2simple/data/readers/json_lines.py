@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
-from gpt2simple.data.readers.plain import decoded, decoded_lines
+from gpt2simple.data.readers.plain import decoded_lines, decoded_whole
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text
 from gpt2simple.settings.text import TextSettings
@@ -45,7 +45,7 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[T
     Raises:
         DataError: the file is not JSON, or an entry has no such key.
     """
-    text = "".join(decoded(name, stream, settings.encoding))
+    text = decoded_whole(name, stream, settings.encoding)
     chooser = TextChooser(name, settings)
     try:
         values = parse_json(text)

@@ -43,7 +43,7 @@ def _ids(name: str, key: str, file: IO[bytes], tokenizer: Tokenizer) -> Iterator
     """
     try:
         shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # NumPy evaluates the header as Python
         raise DataError(f"{name} is not an .npz file of token ids ({key}: {reason(error)}). {_ADVICE}") from error
     if len(shape) != 1 or dtype.kind not in "ui":
         raise DataError(

@@ -18,7 +18,7 @@ from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
 from gpt2simple.settings.session import DEFAULT_MODEL
-from gpt2simple.storage.contents import CONTENT_ERRORS, read_json
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.locks import wait_for_lock
 from gpt2simple.storage.temporary import remove_leftovers
@@ -53,7 +53,7 @@ def _has_hub_weights(folder: Path) -> bool:
     try:
         shards = set(read_json(folder / INDEX_FILE)["weight_map"].values())
         return bool(shards) and _has(folder, *shards)
-    except CONTENT_ERRORS:  # no index, or one that loading will refuse
+    except Exception:  # no index, or one that loading will refuse
         return False
 
 
