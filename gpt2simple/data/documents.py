@@ -22,10 +22,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
 
 END_MARK = END_OF_TEXT
 _BOUNDARY = re.compile(re.escape(END_MARK) + r"\n?")
+_MOST_BLANKS = 1 << 26  # characters kept until something else comes; a packed file can hold more than the memory does
 _UNFINISHED = tuple((END_MARK + "\n")[:n] for n in range(len(END_MARK), 0, -1))
 
 
@@ -63,13 +65,17 @@ def _unfinished(text: str) -> int:
 
 def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     blank: list[str] = []  # white space that opens a document of which nothing else is known yet
-    open_document = False
+    blanks, open_document = 0, False
     for text, ends in parts:
         if not open_document and (not text or text.isspace()):
-            blank = [] if ends else [*blank, text]
+            blank, blanks = ([], 0) if ends else ([*blank, text], blanks + len(text))
+            if blanks > _MOST_BLANKS:
+                raise DataError(
+                    f"A document begins with more than {_MOST_BLANKS:,} characters of white space. Remove them."
+                )
             continue
         yield TextPart("".join(blank) + text, ends) if blank else TextPart(text, ends)
-        blank, open_document = [], not ends
+        blank, blanks, open_document = [], 0, not ends
 
 
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not

@@ -63,8 +63,8 @@ class BestMark:
     @classmethod
     def checked(cls, step: Any, figures: Any) -> BestMark:
         """From values of a file. Raises ValueError if they are not a whole number and numbers by name."""
-        numbers = figures.values() if isinstance(figures, dict) else [figures]
-        if type(step) is not int or not all(n is None or type(n) in (int, float) for n in numbers):
+        known = type(step) is int and isinstance(figures, dict)
+        if not known or not all(n is None or type(n) in (int, float) for n in figures.values()):
             raise ValueError(f"the best step is {quoted(step)} with {quoted(figures)}")
         return cls(step, figures)
 

@@ -253,8 +253,12 @@ def from_json(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
 
 
+_LARGEST_COUNT = (1 << 63) - 1  # what NumPy's and TensorFlow's whole numbers hold
+
+
 def misfit(cls: type, values: Mapping[str, Any], *unchecked: str) -> str | None:
-    """The first field of a dataclass whose value in ``values`` has another type than declared; None if all fit.
+    """The first field of a dataclass whose value in ``values`` has another type than declared, or is a whole number
+    of more than 64 bits; None if all fit.
 
     Args:
         unchecked: fields that are left out.
@@ -267,4 +271,6 @@ def misfit(cls: type, values: Mapping[str, Any], *unchecked: str) -> str | None:
 
 
 def _is_of(value: Any, hint: Any) -> bool:
+    if isinstance(value, int) and abs(value) > _LARGEST_COUNT:
+        return False
     return (value is None and type(None) in typing.get_args(hint)) or _fits(value, plain_types(hint))

@@ -1,4 +1,4 @@
-"""What a file's content may cause: one list of errors, JSON that raises nothing but ValueError, short quotations.
+"""Reading what may be damaged: every error as one of ours, JSON that raises nothing but ValueError, short quotations.
 
 A file comes from anywhere. Where a part of the package opens one, it wraps the reading in ``content_errors``.
 """

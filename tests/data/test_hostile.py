@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpt2simple.data import documents
 from gpt2simple.data.readers import plain
 from gpt2simple.errors import DataError
 from tests.helpers.hostile import DEEP, JSON, require_clear
@@ -113,6 +114,13 @@ def test_a_line_longer_than_the_bound_is_refused(tmp_path: Path, monkeypatch: py
         path = write(tmp_path / f"{name}.gz", gzip.compress(b'"' + b"x" * 5000 + b'"'))
         with pytest.raises(DataError, match=rf"{name}\.gz (has a line|holds a text) of more than 1,000 characters"):
             encode(path, tmp_path / "cache")
+
+
+def test_endless_white_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_MOST_BLANKS", 5000)
+    assert texts_of(encode(write(tmp_path / "a.txt", " " * 5000 + "text"), tmp_path / "cache")) == [" " * 5000 + "text"]
+    with pytest.raises(DataError, match=r"begins with more than 5,000 characters of white space\. Remove them"):
+        encode(write(tmp_path / "b.txt", " " * 1_200_000 + "text"), tmp_path / "cache")
 
 
 def test_one_long_line_is_read_in_parts_without_copying_the_rest_each_time(tmp_path: Path) -> None:
