@@ -244,7 +244,9 @@ class RunInfo:
         try:
             values = read_json(path)
             return cls.from_json(upgraded(values, path))
-        except Exception as error:  # a SettingsError is a ValueError
+        except RunError:
+            raise
+        except Exception as error:  # a SettingsError too
             raise RunError(
                 f"{path} cannot be read ({reason(error)}). Every run has this file; put it back from a "
                 "copy, or start over under another run_name."
