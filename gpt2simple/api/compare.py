@@ -6,6 +6,7 @@ all vocabularies. Knows no arithmetic of training.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -32,6 +33,7 @@ from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
+from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 
@@ -158,7 +160,7 @@ def _prepared(
     _require_the_same(folder, fixed)
     for path, tokens in ((comparison.train, parts.train), (comparison.held_out, parts.held_out)):
         lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
-        if not path.is_file() or path.read_text(encoding="utf-8") != lines:
+        if not path.is_file() or path.read_bytes() != lines.encode():
             atomic_write(path, lines)
     return comparison
 
@@ -169,9 +171,15 @@ def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
     if not path.is_file():
         atomic_write(path, json.dumps({"asked": fixed}, indent=1) + "\n")
         return
-    before = json.loads(path.read_text(encoding="utf-8")).get("asked", {})
-    renamed = former_names(CompareSettings)
-    before = {renamed.get(name, name): value for name, value in before.items()}
+
+    def clear(reason: str, _error: Exception) -> RunError:
+        return RunError(
+            f"{path} cannot be read ({reason}). Put it back from a copy, or use another name than {folder.name!r}."
+        )
+
+    with content_errors(clear):
+        renamed = former_names(CompareSettings)
+        before = {renamed.get(name, name): value for name, value in read_json(path).get("asked", {}).items()}
     changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
     if changed:
         settings = [name for name in changed if name not in _TEXTS]
@@ -196,11 +204,12 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
         "window": comparison.window,
         "texts": [path.stat().st_mtime_ns for path in (comparison.train, comparison.held_out)],
     }
-    if kept.is_file():
-        values = json.loads(kept.read_text(encoding="utf-8"))
+    with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
+        values = read_json(kept)
         if values["key"] == key:
+            row = CompareRow.from_json(values["row"])
             logger.info(f"{model}: finished before; results read from {kept}.")
-            return CompareRow.from_json(values["row"])
+            return row
     logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
     row = _measured(model, config, comparison)
     atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")

@@ -99,11 +99,11 @@ def get_info(settings: SessionSettings) -> Overview:
 
 def _run(path: Path) -> RunEntry:
     run = RunFolder(path)
-    if not run.exists:
-        return RunEntry(name=path.name, step=run.legacy_step, ended="by gpt-2-simple")
     try:
+        if not run.exists:
+            return RunEntry(name=path.name, step=run.legacy_step, ended="by gpt-2-simple")
         info, mark = run.info, run.best_mark()
-    except Gpt2SimpleError as error:
+    except (Gpt2SimpleError, OSError) as error:  # the other runs are shown all the same
         return RunEntry(name=path.name, problem=str(error))
     return RunEntry(
         name=path.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from gpt2simple.cli.options import (
     dataset_argument,
     json_option,
     read_prefix,
+    read_words,
     settings_options,
 )
 from gpt2simple.cli.output import show, show_json, show_line, show_result
@@ -228,8 +228,7 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
     from gpt2simple.api import functions
     from gpt2simple.evaluation.token_scores import scores_page
 
-    texts = [sys.stdin.buffer.read().decode("utf-8") if part == "-" else part for part in text]
-    scores = functions.score(texts, checkpoint=checkpoint, **settings)
+    scores = functions.score(read_words("TEXT", text), checkpoint=checkpoint, **settings)
     if as_html:
         page = scores_page(scores)
         show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding

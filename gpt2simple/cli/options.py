@@ -112,11 +112,24 @@ def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
     """
     if path is not None:
         name = f"--prefix-file {path}"
-        return _read(name, _standard_input if str(path) == "-" else path.read_bytes)
-    if typed.count("-") > 1:
-        raise click.UsageError(f"--prefix - was given {typed.count('-')} times; standard input can be read once.")
-    texts = [_read("--prefix -", _standard_input) if text == "-" else text for text in typed]
+        return _without_last_line_end(_read(name, _standard_input if str(path) == "-" else path.read_bytes))
+    read = zip(typed, read_words("--prefix", typed), strict=True)
+    texts = [_without_last_line_end(text) if word == "-" else text for word, text in read]
     return texts if len(texts) > 1 else "".join(texts)
+
+
+def read_words(name: str, words: tuple[str, ...]) -> list[str]:
+    """Texts from the command line, with standard input in place of ``-``.
+
+    Args:
+        name: what the words are, for messages.
+
+    Raises:
+        UsageError: standard input is not UTF-8, or named twice.
+    """
+    if words.count("-") > 1:
+        raise click.UsageError(f"{name} - was given {words.count('-')} times; standard input can be read once.")
+    return [_read(f"{name} -", _standard_input) if word == "-" else word for word in words]
 
 
 def _standard_input() -> bytes:
@@ -127,7 +140,7 @@ def _standard_input() -> bytes:
 
 def _read(name: str, read: Callable[[], bytes]) -> str:
     try:
-        return _without_last_line_end(read().decode("utf-8-sig"))  # -sig: without a byte-order mark
+        return read().decode("utf-8-sig")  # -sig: without a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(
             f"{name} cannot be read ({error}); expected a text in UTF-8. Check the path and the encoding."

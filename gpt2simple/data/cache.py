@@ -18,7 +18,6 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -26,13 +25,13 @@ import platformdirs
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, storage_errors
 from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
 _SCHEMA = 1
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)  # whatever reading a damaged entry may raise
 
 
 def cache_folder(settings: TextSettings) -> Path:
@@ -61,8 +60,8 @@ class TextCache:
             names, files: how the source is called now, for the Corpus.
         """
         try:
-            fingerprint = str(json.loads((self._keys / f"{key[:32]}.json").read_text(encoding="utf-8"))["text"])
-        except _DAMAGED:
+            fingerprint = str(read_json(self._keys / f"{key[:32]}.json")["text"])
+        except Exception:
             return None
         return self.open(fingerprint, names, files)
 
@@ -183,7 +182,7 @@ class TextWriter:
 
 def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
-        about: dict[str, Any] = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+        about = read_json(folder / "text.json")
         rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)  # (3, D)
         dtype = np.dtype(about["dtype"])
         found = (about["schema"], about["fingerprint"], (folder / "ids.bin").stat().st_size, rows.shape)
@@ -200,5 +199,5 @@ def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: in
             sources=names,
             fingerprint=fingerprint,
         )
-    except _DAMAGED:
+    except Exception:
         return None

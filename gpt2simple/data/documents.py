@@ -22,10 +22,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT
 
 END_MARK = END_OF_TEXT
 _BOUNDARY = re.compile(re.escape(END_MARK) + r"\n?")
+_MOST_BLANKS = 1 << 26  # characters kept until something else comes; a packed file can hold more than the memory does
 _UNFINISHED = tuple((END_MARK + "\n")[:n] for n in range(len(END_MARK), 0, -1))
 
 
@@ -63,13 +65,17 @@ def _unfinished(text: str) -> int:
 
 def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     blank: list[str] = []  # white space that opens a document of which nothing else is known yet
-    open_document = False
+    blanks, open_document = 0, False
     for text, ends in parts:
         if not open_document and (not text or text.isspace()):
-            blank = [] if ends else [*blank, text]
+            blank, blanks = ([], 0) if ends else ([*blank, text], blanks + len(text))
+            if blanks > _MOST_BLANKS:
+                raise DataError(
+                    f"A document begins with more than {_MOST_BLANKS:,} characters of white space. Remove them."
+                )
             continue
         yield TextPart("".join(blank) + text, ends) if blank else TextPart(text, ends)
-        blank, open_document = [], not ends
+        blank, blanks, open_document = [], 0, not ends
 
 
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
@@ -80,27 +86,28 @@ def split_long(parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20) 
     """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut."""
     held = ""
     for text, ends in parts:
-        held += text
-        while len(held) > 2 * size:
-            place = _last_place(held, size) or _last_place(held, min(len(held), longest))
-            if not place and len(held) < longest:
+        held, start = held + text, 0
+        while len(held) - start > 2 * size:
+            place = _last_place(held, start, start + size) or _last_place(held, start, start + longest)
+            if not place and len(held) - start < longest:
                 break
-            place = place or longest
-            yield TextPart(held[:place], False)
-            held = held[place:]
+            place = place or start + longest
+            yield TextPart(held[start:place], False)
+            start = place
+        held = held[start:]  # once for each text: a long one would be copied often
         if ends:
             yield TextPart(held)
             held = ""
 
 
-def _last_place(text: str, limit: int) -> int:
-    """The last place before ``limit`` where the text may be cut; 0 where there is none."""
-    place = limit
-    while place > 0:
-        place = max(text.rfind(" ", 0, place), text.rfind("\n", 0, place))
-        while place > 0 and text[place - 1].isspace():
+def _last_place(text: str, start: int, limit: int) -> int:
+    """The last place between ``start`` and ``limit`` where the text may be cut; 0 where there is none."""
+    place = min(limit, len(text))
+    while place > start:
+        place = max(text.rfind(" ", start, place), text.rfind("\n", start, place))
+        while place > start and text[place - 1].isspace():
             place -= 1
-        if place > 0 and text[place] not in _SPACE_IN_PYTHON_ONLY:
+        if place > start and text[place] not in _SPACE_IN_PYTHON_ONLY:
             return place
-    stops = [match.end() for match in _BEFORE_STOP.finditer(text, 0, limit)]
+    stops = [match.end() for match in _BEFORE_STOP.finditer(text, start, limit)]
     return stops[-1] if stops else 0

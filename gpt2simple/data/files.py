@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type
 from gpt2simple.errors import DataError
+from gpt2simple.storage.contents import content_errors
 
 logger = logging.getLogger(__name__)
 STDIN = "-"
@@ -90,6 +91,7 @@ def _matches(pattern: str) -> bool:
 
 
 _HEAD_BYTES = 4096
+_MOST_PACKINGS = 4  # archives and compressed files inside one another; some files unpack to themselves for ever
 _LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
 _COMPRESSED: dict[bytes, tuple[str, Any]] = {b"\x1f\x8b": (".gz", gzip.open), b"\xfd7zXZ\0": (".xz", lzma.open)}
 
@@ -169,22 +171,24 @@ def members(path: Path, meter: Meter) -> Iterator[Member]:
         yield from _members(str(path), path.name, stream)
 
 
-def _members(shown: str, name: str, stream: io.BufferedReader[Any]) -> Iterator[Member]:
+def _members(shown: str, name: str, stream: io.BufferedReader[Any], packings: int = 0) -> Iterator[Member]:
+    if packings > _MOST_PACKINGS:
+        raise DataError(f"{shown} is packed more than {_MOST_PACKINGS} times over. Unpack it first.")
     head = _head(stream)
     kind = file_type(name, head)
     if packed := next((how for magic, how in _COMPRESSED.items() if head.startswith(magic)), None):
         suffix, unpacked = packed
         with unpacked(stream) as inner:
-            yield from _members(shown, name.removesuffix(suffix), io.BufferedReader(inner))
+            yield from _members(shown, name.removesuffix(suffix), io.BufferedReader(inner), packings + 1)
     elif head.startswith(ZIP) and not kind.zipped:
-        yield from _in_archive(shown, stream)
+        yield from _in_archive(shown, stream, packings + 1)
     elif what := next((what for magic, what in _NO_TEXT.items() if head.startswith(magic)), None):
         raise DataError(f"{shown} is {what}, not text. Save its content as plain text first.")
     else:
         yield Member(name=shown, kind=kind, stream=stream)
 
 
-def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
+def _in_archive(shown: str, stream: BinaryIO, packings: int) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as archive:
         names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
         if {"[Content_Types].xml", "mimetype", "word/document.xml"} & set(names):
@@ -203,7 +207,7 @@ def _in_archive(shown: str, stream: BinaryIO) -> Iterator[Member]:
                 if len(names) > 1 and not _looks_like_text(_head(inner)):
                     skipped.append(PurePosixPath(name).name)
                 else:
-                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner)
+                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner, packings)
     if len(skipped) == len(names):
         raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
     _log_skipped(shown, skipped)
@@ -281,15 +285,18 @@ class _MeteredFile(io.FileIO):
 
 @contextmanager
 def clear_errors(shown: str) -> Iterator[None]:
-    """Turn the errors of the file system and of decompression into one DataError that says what to do."""
-    try:
+    """Turn whatever opening, unpacking and reading a file may raise into one DataError that says what to do."""
+
+    def clear(reason: str, error: Exception) -> DataError:
+        if isinstance(error, (gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError)):
+            return DataError(f"{shown} is damaged or incomplete ({reason}). Copy or download it again.")
+        if "password" in reason or "encrypted" in reason:  # how zipfile reports it
+            return DataError(f"{shown} is protected by a password. Unpack it first.")
+        if isinstance(error, NotImplementedError):
+            return DataError(f"{shown} is packed in a way that Python cannot unpack ({reason}). Unpack it first.")
+        if isinstance(error, OSError):
+            return DataError(f"{shown} cannot be read: {reason}. Check the file and its permissions.")
+        return DataError(f"{shown} cannot be read ({reason}). Repair it, or copy or download it again.")
+
+    with content_errors(clear):
         yield
-    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{shown} is damaged or incomplete ({error}). Copy or download it again.") from error
-    except RuntimeError as error:  # how zipfile reports it
-        if "password" not in str(error) and "encrypted" not in str(error):
-            raise
-        raise DataError(f"{shown} is protected by a password. Unpack it first.") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{shown} cannot be read: {reason}. Check the file and its permissions.") from error

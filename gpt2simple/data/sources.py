@@ -92,12 +92,19 @@ def _from_names(names: list[str | Path], tokenizer: Tokenizer | None, settings: 
     sources: list[Source] = []
     for name in names:
         if name == STDIN:
-            sources.append(Source(_SHOWN_STDIN, lambda: read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings)))
+            sources.append(Source(_SHOWN_STDIN, lambda: _standard_input(settings)))
         elif isinstance(name, str) and name.startswith(CATALOGUE):
             sources.append(_Catalogue(name, settings))
         else:
             sources.append(_Files(str(name), find_files(name), tokenizer, settings))
     return sources[0] if len(sources) == 1 else _Several(sources)
+
+
+def _standard_input(settings: TextSettings) -> Iterator[TextPart]:
+    with clear_errors(_SHOWN_STDIN):
+        if sys.stdin is None:
+            raise DataError(f"{_SHOWN_STDIN} is closed. Give the name of a file.")
+        yield from read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings)
 
 
 class _Files(Source):

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt2simple.errors import CheckpointError
+from gpt2simple.storage.contents import quoted
+
+# What a config may claim, far above any GPT-2's: a larger number is damage, and would cost time and memory before the
+# weights show that it is.
+LARGEST_SIZE = 1 << 24  # of the vocabulary, the context or the width
+_MOST_LAYERS = 1000
 
 # Options of transformers' GPT2Config that would make the same weights mean something else.
 _REFUSED_UNLESS = {
@@ -37,6 +43,10 @@ BLOCK_WEIGHTS: dict[str, tuple[int, ...]] = {
 PROJECTIONS = {name.removesuffix(".weight"): units[1] for name, units in BLOCK_WEIGHTS.items() if len(units) == 2}
 
 
+def _invalid(why: str) -> CheckpointError:
+    return CheckpointError(f"This is no valid GPT-2 config: {why}. Check config.json or hparams.json.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The sizes of a GPT-2."""
@@ -49,12 +59,16 @@ class ModelConfig:
     layer_norm_epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        numbers = (self.n_vocab, self.n_ctx, self.n_embd, self.n_head, self.n_layer)
-        if any(not isinstance(n, int) or n < 1 for n in numbers) or self.n_embd % self.n_head:
-            raise CheckpointError(
-                f"{self} is not a valid GPT-2 config: sizes must be positive integers, n_embd a multiple of n_head. "
-                "Check config.json or hparams.json."
-            )
+        for name, most in (("n_vocab", LARGEST_SIZE), ("n_ctx", LARGEST_SIZE), ("n_embd", LARGEST_SIZE),
+                           ("n_head", LARGEST_SIZE), ("n_layer", _MOST_LAYERS)):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise _invalid(f"{name} is {quoted(value)}; expected a whole number from 1 to {most:,}")
+        if self.n_embd % self.n_head:
+            raise _invalid(f"n_embd is {self.n_embd}; expected a multiple of n_head, which is {self.n_head}")
+        epsilon = self.layer_norm_epsilon
+        if not isinstance(epsilon, (int, float)) or isinstance(epsilon, bool) or not 0 < epsilon < 1:
+            raise _invalid(f"layer_norm_epsilon is {quoted(epsilon)}; expected a number between 0 and 1")
 
     @property
     def head_width(self) -> int:
@@ -72,7 +86,7 @@ class ModelConfig:
     def from_hparams(cls, values: Mapping[str, Any]) -> ModelConfig:
         """From OpenAI's hparams.json."""
         try:
-            return cls(**{k: int(values[k]) for k in ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")})
+            return cls(**{k: values[k] for k in ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")})
         except KeyError as missing:
             raise CheckpointError(f"hparams.json has no {missing}. Restore the checkpoint's own file.") from None
 
@@ -86,28 +100,30 @@ class ModelConfig:
         kind = values.get("model_type")
         if kind != "gpt2":
             raise CheckpointError(
-                f"config.json says model_type {kind!r}; this package loads GPT-2 models (model_type 'gpt2'). "
+                f"config.json says model_type {quoted(kind)}; this package loads GPT-2 models (model_type 'gpt2'). "
                 "Choose a GPT-2 checkpoint."
             )
         for name, allowed in _REFUSED_UNLESS.items():
             value = values.get(name, allowed[0])
             if value not in allowed:
                 raise CheckpointError(
-                    f"config.json sets {name} to {value!r}, a GPT-2 variant that this package does not support "
+                    f"config.json sets {name} to {quoted(value)}, a GPT-2 variant that this package does not support "
                     f"(expected {allowed[0]!r}). Choose a plain GPT-2 checkpoint."
                 )
         inner = values.get("n_inner")
-        if inner is not None and inner != 4 * int(values.get("n_embd", 768)):
+        width = values.get("n_embd", 768)
+        if inner is not None and isinstance(width, int) and inner != 4 * width:
             raise CheckpointError(
-                f"config.json sets n_inner to {inner}; plain GPT-2 has 4 x n_embd. Choose a plain GPT-2 checkpoint."
+                f"config.json sets n_inner to {quoted(inner)}; plain GPT-2 has 4 x n_embd. "
+                "Choose a plain GPT-2 checkpoint."
             )
         return cls(
-            n_vocab=int(values.get("vocab_size", 50257)),
-            n_ctx=int(values.get("n_positions", values.get("n_ctx", 1024))),
-            n_embd=int(values.get("n_embd", 768)),
-            n_head=int(values.get("n_head", 12)),
-            n_layer=int(values.get("n_layer", 12)),
-            layer_norm_epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
+            n_vocab=values.get("vocab_size", 50257),
+            n_ctx=values.get("n_positions", values.get("n_ctx", 1024)),
+            n_embd=width,
+            n_head=values.get("n_head", 12),
+            n_layer=values.get("n_layer", 12),
+            layer_norm_epsilon=values.get("layer_norm_epsilon", 1e-5),
         )
 
     def to_huggingface(self, end_of_text: int) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from gpt2simple.errors import RunError
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, plain_number
 from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE
+from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.files import HashingWriter
 
 
@@ -35,7 +37,12 @@ class StepCheckpoint:
     @property
     def state(self) -> dict[str, Any]:
         """What the caller of ``save`` gave as state."""
-        return cast(dict[str, Any], json.loads((self.path / STATE_FILE).read_text(encoding="utf-8")))
+        with content_errors(self._unreadable_state):
+            return read_json(self.path / STATE_FILE)
+
+    def _unreadable_state(self, reason: str, _error: Exception) -> RunError:
+        path = self.path / STATE_FILE
+        return RunError(f"{path} cannot be read ({reason}). Put it back from a copy, or remove {self.path.name}.")
 
     @property
     def best(self) -> BestMark | None:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.errors import RunError
 from gpt2simple.runs.layout import MANIFEST_FILE, RUN_FILE
-from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, to_json
+from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, misfit, to_json
+from gpt2simple.storage.contents import quoted, read_json, reason
 from gpt2simple.storage.files import atomic_write, sha256_of
 
 
@@ -59,6 +60,21 @@ class BestMark:
     step: int
     figures: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def checked(cls, step: Any, figures: Any) -> BestMark:
+        """From values of a file. Raises ValueError if they are not a whole number and numbers by name."""
+        known = type(step) is int and isinstance(figures, dict)
+        if not known or not all(n is None or type(n) in (int, float) for n in figures.values()):
+            raise ValueError(f"the best step is {quoted(step)} with {quoted(figures)}")
+        return cls(step, figures)
+
+
+def _file_records(values: Mapping[str, Any]) -> dict[str, FileRecord]:
+    """The records of files by name. Raises ValueError for a name that is not of a file in the folder itself."""
+    if odd := [name for name in values if "\0" in name or Path(name).name != name]:
+        raise ValueError(f"it names the file {quoted(odd[0])}")
+    return {name: FileRecord.from_json(record) for name, record in values.items()}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -89,16 +105,16 @@ class Manifest:
             ValueError: it is missing or not whole; the message says which.
         """
         try:
-            content = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+            content = read_json(folder / MANIFEST_FILE)
             best = content["best"]
             return cls(
                 step=int(content["step"]),
-                files={name: FileRecord.from_json(record) for name, record in content["files"].items()},
-                best=None if best is None else BestMark(int(best["step"]), dict(best["figures"])),
+                files=_file_records(content["files"]),
+                best=None if best is None else BestMark.checked(best["step"], best["figures"]),
             )
         except FileNotFoundError:
             raise ValueError(f"{MANIFEST_FILE} is missing") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:
             raise ValueError(f"{MANIFEST_FILE} cannot be read") from error
 
     def damage(self, folder: Path, names: Iterable[str] | None = None) -> str | None:
@@ -182,7 +198,7 @@ class RunInfo:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunInfo:
         best_step = values["best_step"]
-        return cls(
+        info = cls(
             description=RunDescription(
                 model_name=values["model_name"],
                 settings=from_json(FinetuneSettings, values["settings"]),
@@ -194,14 +210,20 @@ class RunInfo:
                 seed=values["seed"],
                 environment=values["environment"],
             ),
-            model_files={name: FileRecord.from_json(record) for name, record in values["model_files"].items()},
+            model_files=_file_records(values["model_files"]),
             created=values["created"],
             updated=values["updated"],
             latest_step=values["latest_step"],
-            best=None if best_step is None else BestMark(int(best_step), values["best_figures"] or {}),
+            best=None if best_step is None else BestMark.checked(best_step, values["best_figures"] or {}),
             ended=values["ended"],
             changes=tuple(values["changes"]),
         )
+        for part in (info.description, info):
+            if wrong := misfit(type(part), vars(part)):
+                raise ValueError(f"{wrong} is {quoted(vars(part)[wrong])}")
+        if not all(isinstance(change, dict) for change in info.changes):
+            raise ValueError(f"changes is {quoted(list(info.changes))}")
+        return info
 
     def write(self, run: Path) -> None:
         """Write it into the run's folder, in one step."""
@@ -220,11 +242,13 @@ class RunInfo:
         """
         path = folder / RUN_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             return cls.from_json(upgraded(values, path))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+        except RunError:
+            raise
+        except Exception as error:  # a SettingsError too
             raise RunError(
-                f"{path} cannot be read ({type(error).__name__}: {error}). Every run has this file; put it back from a "
+                f"{path} cannot be read ({reason(error)}). Every run has this file; put it back from a "
                 "copy, or start over under another run_name."
             ) from error
 
@@ -240,12 +264,14 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
     Raises:
         RunError: a newer version of this package wrote it.
     """
-    schema = int(values["schema"])
+    schema = values["schema"]
+    if type(schema) is not int or schema < 1:
+        raise ValueError(f"schema is {quoted(schema)}")
     newest = max(upgrades, default=SCHEMA - 1) + 1
     if schema > newest:
         raise RunError(
-            f"{path} has schema {schema}; this version of gpt2simple reads up to {newest}. A newer version wrote it: "
-            "pip install --upgrade gpt2simple."
+            f"{path} has schema {quoted(schema)}; this version of gpt2simple reads up to {newest}. "
+            "A newer version wrote it: pip install --upgrade gpt2simple."
         )
     while schema < newest:
         values = {**upgrades[schema](values), "schema": schema + 1}

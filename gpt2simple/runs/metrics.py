@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpt2simple.runs import records
+from gpt2simple.settings import misfit
+from gpt2simple.storage.contents import parse_json
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
@@ -135,10 +137,10 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for text in file:
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 continue
-            if isinstance(line, dict) and "kind" in line:
+            if isinstance(line, dict) and isinstance(line.get("kind"), str) and type(_step_of(line)) is int:
                 yield line
 
 
@@ -147,7 +149,7 @@ def _dump(line: dict[str, Any]) -> str:
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> Any:
-    """The record that a line holds, or None where it is of no known kind or lacks a value."""
+    """The record that a line holds, or None where it is of no known kind, or a value is missing or of another type."""
     cls = _KINDS.get(line["kind"])
     if cls is None:
         return None
@@ -157,11 +159,12 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
         values["run_dir"] = run_dir
     if cls is records.EvaluationRecord and (figures := records.figures_from_json(line)) is not None:
         values["figures"] = figures
-    return cls(**values) if len(values) == len(fields(cls)) else None
+    whole = len(values) == len(fields(cls)) and isinstance(values.get("figures"), (records.LanguageFigures, type(None)))
+    return cls(**values) if whole and misfit(cls, values, "figures") is None else None
 
 
 def _step_of(line: dict[str, Any]) -> int:
-    return int(line["first_step"] if line["kind"] == "start" else line.get("step", 0))
+    return line.get("first_step" if line["kind"] == "start" else "step", 0)
 
 
 def _stays(line: dict[str, Any], step: int) -> bool:
@@ -173,9 +176,9 @@ def _stays(line: dict[str, Any], step: int) -> bool:
 def _row(line: dict[str, Any]) -> list[Any] | None:
     """A step's, a pass's or an evaluation's values in the order of the columns; None for the other kinds."""
     if line["kind"] == "step":
-        renamed = {"train_loss": line["loss"], "smoothed_train_loss": line["smoothed_loss"]}
+        renamed = {"train_loss": line.get("loss"), "smoothed_train_loss": line.get("smoothed_loss")}
     elif line["kind"] == "evaluation":
-        renamed = {"train_loss": None, "smoothed_train_loss": line["train_loss"], "held_out_loss": line["loss"]}
+        renamed = {"train_loss": None, "smoothed_train_loss": line.get("train_loss"), "held_out_loss": line.get("loss")}
         renamed["seconds"] = None  # how long the evaluation took; for a step it is when it ended: not one column
     elif line["kind"] == "epoch":
         renamed = {}  # its training loss is the mean over the pass that has just ended

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from gpt2simple.settings import misfit
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
@@ -118,6 +120,8 @@ def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
     if not all(name in values for name in names):
         return None
     numbers: dict[str, Any] = {name: math.nan if values[name] is None else values[name] for name in names}
+    if misfit(LanguageFigures, numbers) or numbers["target_tokens"] < 1:
+        return None
     return LanguageFigures(**numbers)
 
 

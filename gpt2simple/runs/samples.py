@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.runs.records import RunPlan, SampleRecord, TrainingCallback
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.files import atomic_write
 
 FOLDER_NAME = "samples"
@@ -74,8 +75,9 @@ class SampleFiles(TrainingCallback):
 
 def _read_index(folder: Path) -> list[dict[str, Any]]:
     try:
-        listed = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["samples"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        listed = read_json(folder / INDEX_NAME)["samples"]
+        entries = [e for e in listed if isinstance(e, dict) and type(e.get("step")) is int and e["step"] >= 0]
+    except Exception:
         return []
     # A name with a folder in it is not one of ours: the index may not lead the callback to delete files elsewhere.
-    return [e for e in listed if isinstance(e, dict) and e.get("file") == file_name(int(e.get("step", -1)))]
+    return [entry for entry in entries if entry.get("file") == file_name(entry["step"])]

@@ -22,6 +22,7 @@ from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import StepCheckpoint, write_checkpoint
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, RunDescription, RunInfo, now
 from gpt2simple.runs.folder import RunFolder
+from gpt2simple.storage.contents import parse_json, read_json
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.files import atomic_folder, atomic_write, free_name, link_or_copy, remove_folder, rename_folder
 from gpt2simple.storage.locks import locked
@@ -74,7 +75,7 @@ def _is_torn(path: Path, record: FileRecord) -> bool:
     if path.suffix != ".json":
         return path.stat().st_size < record.n_bytes
     try:
-        json.loads(path.read_bytes())
+        parse_json(path.read_bytes())
     except ValueError:
         return True
     return False
@@ -307,11 +308,11 @@ class RunWriter(RunFolder):
 
     def _lock_owner(self) -> str:
         try:
-            who = json.loads((self.path / layout.LOCK_OWNER_FILE).read_text(encoding="utf-8"))
+            who = read_json(self.path / layout.LOCK_OWNER_FILE)
             if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
                 return "another session of this process"
             return f"another process (PID {who['pid']} on {who['host']}, since {who['since']})"
-        except (OSError, ValueError, KeyError, TypeError):
+        except Exception:
             return "another process"
 
     def _write_info(self, info: RunInfo) -> None:

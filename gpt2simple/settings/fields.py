@@ -251,3 +251,26 @@ def from_json(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
     """The settings object that ``to_json`` wrote; names unknown to this version are left out."""
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+
+
+_LARGEST_COUNT = (1 << 63) - 1  # what NumPy's and TensorFlow's whole numbers hold
+
+
+def misfit(cls: type, values: Mapping[str, Any], *unchecked: str) -> str | None:
+    """The first field of a dataclass whose value in ``values`` has another type than declared, or is a whole number
+    of more than 64 bits; None if all fit.
+
+    Args:
+        unchecked: fields that are left out.
+    """
+    hints = typing.get_type_hints(cls)
+    for name in [field.name for field in dataclasses.fields(cls) if field.name in values]:
+        if name not in unchecked and not _is_of(values[name], hints[name]):
+            return name
+    return None
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    if isinstance(value, int) and abs(value) > _LARGEST_COUNT:
+        return False
+    return (value is None and type(None) in typing.get_args(hint)) or _fits(value, plain_types(hint))

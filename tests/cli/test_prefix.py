@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from gpt2simple.cli.options import read_prefix
+from gpt2simple.cli.options import read_prefix, read_words
 
 BYTES = [
     (b"Dear diary,\n", "Dear diary,"),
@@ -70,3 +70,11 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(click.UsageError, match=r"^--prefix - cannot be read \(standard input is closed\); expected a"):
         read_prefix(("-",), None)
+
+
+def test_a_word_that_stands_for_standard_input_must_be_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe_in(monkeypatch, b"To be\n")
+    assert read_words("TEXT", ("a", "-")) == ["a", "To be\n"]
+    pipe_in(monkeypatch, b"\xe9")
+    with pytest.raises(click.UsageError, match=r"^TEXT - cannot be read \(.*\); expected a text in UTF-8\. Check"):
+        read_words("TEXT", ("-",))

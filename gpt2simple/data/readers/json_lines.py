@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
-from gpt2simple.data.readers.plain import decoded, decoded_lines
+from gpt2simple.data.readers.plain import decoded_lines, decoded_whole
 from gpt2simple.errors import DataError
+from gpt2simple.settings.fields import is_text
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import parse_json, quoted
 
 
 def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
@@ -27,7 +28,7 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
         if not line.strip():
             continue
         try:
-            value = json.loads(line.rstrip("\n"))
+            value = parse_json(line.rstrip("\n"))
         except ValueError as error:
             raise DataError(
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
@@ -44,10 +45,10 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[T
     Raises:
         DataError: the file is not JSON, or an entry has no such key.
     """
-    text = "".join(decoded(name, stream, settings.encoding))
+    text = decoded_whole(name, stream, settings.encoding)
     chooser = TextChooser(name, settings)
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError as error:
         values = _as_lines(text)
         if values is None:
@@ -59,17 +60,22 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[T
 
 
 def _document(name: str, value: Any, chooser: TextChooser, place: str) -> TextPart:
-    if isinstance(value, str):
-        return TextPart(value)
     if isinstance(value, dict) and value:
-        return TextPart(chooser.text(value, place))
-    raise DataError(
-        f"{name}, {place}: found {json.dumps(value)[:60]}; expected a string, or an object with a text in it."
-    )
+        text = chooser.text(value, place)
+    elif isinstance(value, str):
+        text = value
+    else:
+        raise DataError(f"{name}, {place}: found {quoted(value)}; expected a string, or an object with a text in it.")
+    if not is_text(text):  # JSON can spell it (\\ud83d) where a text was cut in the middle of an emoji
+        raise DataError(
+            f"{name}, {place}: the text holds half a surrogate pair, such as a cut emoji leaves, which is not a "
+            "character. Remove it, or leave the record out."
+        )
+    return TextPart(text)
 
 
 def _as_lines(text: str) -> list[Any] | None:
     try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [parse_json(line) for line in text.splitlines() if line.strip()]
     except ValueError:
         return None

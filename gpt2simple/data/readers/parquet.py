@@ -9,6 +9,7 @@ from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import reason
 
 _ROWS_AT_ONCE = 1024
 
@@ -31,5 +32,11 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
         columns = chooser.needed(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             yield from (TextPart(chooser.text(row, "a row")) for row in batch.to_pylist())
+    except DataError:
+        raise
     except (ArrowException, OSError) as error:
-        raise DataError(f"{name} is not a readable Parquet file ({error}). Copy or download it again.") from error
+        why = f"is not a readable Parquet file ({reason(error)}). Copy or download it again."
+        raise DataError(f"{name} {why}") from error
+    except (ValueError, ArithmeticError) as error:  # bytes that are no UTF-8, a time that Python's calendar lacks
+        why = f"holds a value that cannot be read ({reason(error)}). Name the column of the text (column=...)"
+        raise DataError(f"{name} {why}, or repair that value.") from error

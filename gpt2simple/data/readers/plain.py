@@ -14,6 +14,7 @@ from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
 _READ_BYTES = 1 << 20
+_LONGEST_LINE = 1 << 28  # characters; a packed file of a few kilobytes can hold more than the memory does
 
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -72,14 +73,42 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
         data = stream.read(_READ_BYTES)
 
 
+def decoded_whole(name: str, stream: BinaryIO, encoding: str) -> str:
+    """The text of a stream as one string.
+
+    Raises:
+        DataError: it is longer than what should be in memory at once.
+    """
+    parts, characters = [], 0
+    for text in decoded(name, stream, encoding):
+        parts.append(text)
+        characters += len(text)
+        _require_short(name, "holds a text", characters)
+    return "".join(parts)
+
+
 def decoded_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of a stream with their ends; only ``\\n`` ends one: JSON strings may hold U+2028, cells a form feed."""
-    held = ""
+    held: list[str] = []  # the parts of a line that has not ended; joined once, or a long line would be copied often
+    characters = 0
     for text in decoded(name, stream, encoding):
-        *lines, held = (held + text).split("\n")
-        yield from (f"{line}\n" for line in lines)
-    if held:
-        yield held
+        *lines, last = text.split("\n")
+        for line in lines:
+            yield "".join([*held, line, "\n"])
+            held, characters = [], 0
+        held.append(last)
+        characters += len(last)
+        _require_short(name, "has a line", characters)
+    if characters:
+        yield "".join(held)
+
+
+def _require_short(name: str, what: str, characters: int) -> None:
+    if characters > _LONGEST_LINE:
+        raise DataError(
+            f"{name} {what} of more than {_LONGEST_LINE:,} characters, which has to be in memory as a whole. Use JSON "
+            "Lines (.jsonl) with one document on each line, or give plain text the ending .txt."
+        )
 
 
 def _undecodable(name: str, place: int, error: UnicodeDecodeError, encoding: str) -> DataError:

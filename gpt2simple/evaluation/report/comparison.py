@@ -12,6 +12,7 @@ from typing import Any
 
 from gpt2simple.evaluation.html import render
 from gpt2simple.runs.figure import Figure, line_figure
+from gpt2simple.settings import misfit
 
 HEADS = (
     "model", "parameters", "tokens/parameter", "best step", "held-out bits/byte", "final gap", "copied", "time",
@@ -82,7 +83,10 @@ class CompareRow:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CompareRow:
         """The row that ``asdict`` and JSON made; lists become tuples again."""
-        return cls(**{field.name: _as_tuples(values[field.name]) for field in fields(cls)})
+        row = {field.name: _as_tuples(values[field.name]) for field in fields(cls)}
+        if wrong := misfit(cls, row):
+            raise ValueError(f"{wrong} is of another type")
+        return cls(**row)
 
 
 def _as_tuples(value: Any) -> Any:

@@ -12,6 +12,7 @@ from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.formats.huggingface import SafetensorsSource
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.formats.reader import WeightSource
+from gpt2simple.gpt2.formats.validate import checkpoint_errors
 
 _LAYOUTS = (
     "config.json with model.safetensors (Hugging Face, and this package's own runs), config.json with tf_model.h5, "
@@ -30,6 +31,11 @@ def open_checkpoint(folder: Path) -> WeightSource:
     Raises:
         CheckpointError: there is no such folder, it holds no weights, or weights that cannot or must not be used.
     """
+    with checkpoint_errors(folder):
+        return _open(folder)
+
+
+def _open(folder: Path) -> WeightSource:
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"
         raise CheckpointError(f"{folder} {kind}, where a model's folder was expected: {_LAYOUTS}. Check the path.")

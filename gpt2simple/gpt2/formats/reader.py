@@ -16,7 +16,7 @@ import numpy as np
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes
-from gpt2simple.gpt2.formats.validate import read_json_object
+from gpt2simple.gpt2.formats.validate import checkpoint_errors, read_json_object
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -45,10 +45,8 @@ def _read(folder: Path, name: str, remedy: str) -> ModelConfig:
             f"Copy the one that came with them, or {remedy}."
         )
     values = read_json_object(path)
-    try:
+    with checkpoint_errors(path):
         return ModelConfig.from_huggingface(values) if name == "config.json" else ModelConfig.from_hparams(values)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is invalid: {error}. Restore the one that came with the weights.") from error
 
 
 _NAMES_SHOWN = 3
@@ -76,7 +74,8 @@ class WeightSource(ABC):
         Raises:
             CheckpointError: the data is damaged.
         """
-        return self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
+        with checkpoint_errors(self.folder):
+            return self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
 
     def close(self) -> None:  # noqa: B027 - not every reader keeps files open
         """Close the files; reading afterwards is an error."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.formats.validate import require_data
+from gpt2simple.storage.contents import json_object, quoted, reason
 
 _DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype(np.float64),
@@ -36,6 +37,7 @@ _DTYPES: dict[str, np.dtype] = {
 PYTORCH_METADATA = {"format": "pt"}  # for the header: without it transformers takes the tensors for TensorFlow's
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LENGTH = struct.Struct("<Q")
+_MOST_DIMENSIONS, _MOST_VALUES = 16, 1 << 48
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
 
@@ -76,7 +78,7 @@ class SafetensorsFile:
         """Open a file and check its header.
 
         Raises:
-            CheckpointError: it is no safetensors file, or cut short.
+            CheckpointError: it is no safetensors file, cut short, or has data that belongs to no tensor or to two.
         """
         require_data(path)
         self.path = path
@@ -142,24 +144,44 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, str], dict[str, 
     if _LENGTH.size + length > total:
         raise _cut_short(path, total, _LENGTH.size + length)
     try:
-        header = json.loads(file.read(length))
+        header = json_object(file.read(length).decode("utf-8"))
         metadata = header.pop("__metadata__", None) or {}
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("__metadata__ holds something else than strings")
         tensors = {name: _entry(entry, _LENGTH.size + length) for name, entry in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _unreadable(path, f"its header cannot be understood ({error!r})") from error
+        raise _unreadable(path, f"its header cannot be understood ({reason(error)})") from error
     end = max((tensor.start + tensor.size for tensor in tensors.values()), default=_LENGTH.size + length)
     if end > total:
         raise _cut_short(path, total, end)
+    _require_no_gaps(path, tensors, _LENGTH.size + length, total)
     return metadata, tensors
+
+
+def _require_no_gaps(path: Path, tensors: Mapping[str, StoredTensor], start: int, end: int) -> None:
+    """The data is that of the tensors, one after the other: otherwise a header was edited, or belongs to other data."""
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].size)):
+        if tensor.start != start:
+            how = "overlaps the tensor before it" if tensor.start < start else "leaves a gap before it"
+            raise _unreadable(path, f"{quoted(name)} {how}")
+        start += tensor.size
+    if start != end:
+        raise _unreadable(path, f"{end - start:,} bytes at its end belong to no tensor")
 
 
 def _entry(entry: Mapping[str, Any], base: int) -> StoredTensor:
     """One entry of the header; ValueError, TypeError or KeyError if it makes no sense."""
-    dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
+    dtype, shape = str(entry["dtype"]), tuple(entry["shape"])
     begin, end = entry["data_offsets"]
+    if dtype not in _DTYPES:
+        raise ValueError(f"the type {quoted(dtype)} is unknown")
+    whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))  # JSON's true and 1e999 are not
+    # NumPy refuses what is larger even where a 0 among the sizes makes it empty.
+    if not whole or len(shape) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in shape) > _MOST_VALUES:
+        raise ValueError(f"offsets {quoted([begin, end])} and shape {quoted(list(shape))} make no sense")
     size = math.prod(shape) * _DTYPES[dtype].itemsize
-    if begin < 0 or end - begin != size:
-        raise ValueError(f"offsets {begin} to {end} for a {dtype} of shape {list(shape)}")
+    if end - begin != size:
+        raise ValueError(f"offsets {quoted([begin, end])} for a {dtype} of shape {quoted(list(shape))}")
     return StoredTensor(dtype, shape, base + begin, size)
 
 

@@ -6,14 +6,29 @@ Knows what may lie under a file's name instead: nothing, a Git LFS pointer, or a
 from __future__ import annotations
 
 import codecs
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import CheckpointError
+from gpt2simple.storage.contents import content_errors, json_object, quoted, reason
 
 _LFS_POINTER = b"version https://git-lfs"
 _PAGE_STARTS = (b"<!", b"<?", b"<html", b"<error")
+
+
+@contextmanager
+def checkpoint_errors(path: Path) -> Iterator[None]:
+    """Turn whatever a file or folder of a model may cause inside the block into one CheckpointError."""
+
+    def clear(reason: str, error: Exception) -> CheckpointError:
+        if isinstance(error, OSError):
+            return CheckpointError(f"{path} cannot be read: {reason}. Check the files and their permissions.")
+        return CheckpointError(f"{path} cannot be read ({reason}). Copy or download it again.")
+
+    with content_errors(clear):
+        yield
 
 
 def require_data(path: Path) -> None:
@@ -69,14 +84,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        value = json.loads(text)
+        return json_object(text)
     except ValueError as error:
         raise CheckpointError(
-            f"{path} is not valid JSON ({error}); it begins with {text[:40]!r}. Copy or download it again, or restore "
-            "it from a backup."
+            f"{path} is not a valid JSON object ({reason(error)}); it begins with {quoted(text[:40])}. "
+            "Copy or download it again, or restore it from a backup."
         ) from error
-    if not isinstance(value, dict):
-        raise CheckpointError(
-            f"{path} holds a JSON {type(value).__name__} where an object was expected. Copy or download it again."
-        )
-    return value

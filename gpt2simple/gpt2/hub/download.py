@@ -7,7 +7,6 @@ fetched.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
 from gpt2simple.settings.session import DEFAULT_MODEL
+from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, require_space
 from gpt2simple.storage.locks import wait_for_lock
 from gpt2simple.storage.temporary import remove_leftovers
@@ -51,11 +51,10 @@ def _has_hub_weights(folder: Path) -> bool:
     if _has(folder, WEIGHTS_FILE) or _has(folder, KERAS_FILE):
         return True
     try:
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        shards = set(index["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no index, or one that loading will refuse
+        shards = set(read_json(folder / INDEX_FILE)["weight_map"].values())
+        return bool(shards) and _has(folder, *shards)
+    except Exception:  # no index, or one that loading will refuse
         return False
-    return bool(shards) and _has(folder, *shards)
 
 
 def _has(folder: Path, *names: str) -> bool:

@@ -334,7 +334,7 @@ def _etag_path(partial: Path) -> Path:
 
 def _saved_etag(partial: Path) -> str | None:
     path = _etag_path(partial)
-    return path.read_text(encoding="ascii") if path.exists() else None
+    return path.read_text(encoding="ascii", errors="ignore") if path.exists() else None
 
 
 def _save_etag(partial: Path, response: requests.Response) -> None:

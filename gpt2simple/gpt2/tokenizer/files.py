@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.validate import read_json_object, read_text
+from gpt2simple.gpt2.config import LARGEST_SIZE
+from gpt2simple.gpt2.formats.validate import checkpoint_errors, read_json_object, read_text
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary, to_bytes, to_symbols
+from gpt2simple.storage.contents import quoted, reason
 from gpt2simple.storage.files import atomic_write
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
@@ -24,6 +26,11 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     Raises:
         CheckpointError: no complete layout is there, or a file is damaged or of another kind of tokenizer.
     """
+    with checkpoint_errors(folder):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Vocabulary:
     name = _end_of_text_name(folder)
     if (folder / "tokenizer.json").is_file():
         return _from_fast_file(folder / "tokenizer.json", name)
@@ -49,11 +56,11 @@ def _from_fast_file(path: Path, name: str) -> Vocabulary:
     _refuse_other_rules(path, content, model)
     try:
         merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-        added = {str(token["content"]): int(token["id"]) for token in content.get("added_tokens") or ()}
+        added = {str(token["content"]): token["id"] for token in content.get("added_tokens") or ()}
         return _assemble(path, model["vocab"], merges, added, name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is not a BPE tokenizer.json ({type(error).__name__}: {error}). Copy or download it again."
+            f"{path} is not a BPE tokenizer.json ({reason(error)}). Copy or download it again."
         ) from error
 
 
@@ -62,9 +69,9 @@ def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[s
     before = content.get("pre_tokenizer") or {}
     found = []
     if model.get("type", "BPE") != "BPE":
-        found.append(f"a {model.get('type')} model")
+        found.append(f"a {str(model.get('type'))[:40]} model")
     if before.get("type") != "ByteLevel" or not before.get("use_regex", True):
-        found.append(f"the pre-tokenizer {before.get('type')}")
+        found.append(f"the pre-tokenizer {str(before.get('type'))[:40]}")
     if before.get("add_prefix_space"):
         found.append("add_prefix_space")
     if content.get("normalizer"):
@@ -89,18 +96,24 @@ def _from_pair(vocabulary: Path, merges: Path, name: str) -> Vocabulary:
 def _assemble(
     path: Path, vocab: Mapping[str, Any], merges: Iterable[tuple[str, ...]], added: Mapping[str, Any], name: str
 ) -> Vocabulary:
-    special = {content: int(index) for content, index in added.items()}
+    special = {content: _id(path, content, index) for content, index in added.items()}
     ids: dict[bytes, int] = {}
-    for symbols, index in vocab.items():
-        if not isinstance(index, int):
-            problem = f"{path} gives {symbols!r} the id {index!r}; expected a number."
-            raise CheckpointError(f"{problem} Copy or download it again.")
-        token = to_bytes(symbols)
+    for symbols, value in vocab.items():
+        index, token = _id(path, symbols, value), to_bytes(symbols)
         if token is None or symbols == name or symbols in special:
             special[symbols] = index
         else:
             ids[token] = index
     return Vocabulary(ids=ids, merges=tuple(_pair(path, m) for m in merges), special=special, end_of_text_name=name)
+
+
+def _id(path: Path, symbols: str, index: Any) -> int:
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < LARGEST_SIZE:
+        raise CheckpointError(
+            f"{path} gives {quoted(symbols)} the id {quoted(index)}; expected a number below {LARGEST_SIZE:,}. "
+            "Copy or download it again."
+        )
+    return index
 
 
 def _pair(path: Path, symbols: tuple[str, ...]) -> tuple[bytes, bytes]:

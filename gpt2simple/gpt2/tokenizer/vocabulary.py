@@ -17,6 +17,7 @@ import numpy as np
 import tokenizers
 
 from gpt2simple.errors import CheckpointError, DataError, SettingsError
+from gpt2simple.storage.contents import quoted
 
 _VISIBLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
 _HIDDEN = [byte for byte in range(256) if byte not in _VISIBLE]
@@ -65,14 +66,14 @@ class Vocabulary:
             )
         if self.end_of_text_name not in self.special:
             raise CheckpointError(
-                f"The vocabulary has no token {self.end_of_text_name!r} that ends a text. Use the files that came with "
-                "the model, or name its end token as eos_token in tokenizer_config.json."
+                f"The vocabulary has no token {quoted(self.end_of_text_name)} that ends a text. Use the files that "
+                "came with the model, or name its end token as eos_token in tokenizer_config.json."
             )
         for left, right in self.merges:
             if not (left in self.ids and right in self.ids and left + right in self.ids):
                 raise CheckpointError(
-                    f"The merge {left!r} + {right!r} names a token that the vocabulary does not hold: the two files "
-                    "belong to different models. Take both from the same folder."
+                    f"The merge {quoted(left)} + {quoted(right)} names a token that the vocabulary does not hold: "
+                    "the two files belong to different models. Take both from the same folder."
                 )
         if len(set(self.ids.values()) | set(self.special.values())) < len(self.ids) + len(self.special):
             raise CheckpointError(

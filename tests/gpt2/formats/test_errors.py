@@ -124,9 +124,12 @@ def test_no_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"config\.json is not valid JSON"),
-        ("[1]", r"config\.json holds a JSON list where an object was expected"),
-        ('{"model_type": "gpt2", "n_embd": null}', r"config\.json is invalid: int\(\)"),
+        ("{", r"config\.json is not a valid JSON object"),
+        ("[1]", r"config\.json is not a valid JSON object \(it is a list where an object was expected\)"),
+        (
+            '{"model_type": "gpt2", "n_embd": null}',
+            r"no valid GPT-2 config: n_embd is None; expected a whole number .* Check config\.json",
+        ),
         ('{"model_type": "llama"}', r"model_type 'llama'; this package loads GPT-2"),
         ("", r"config\.json is empty"),
     ],

@@ -103,10 +103,10 @@ def header(entries):
         (struct.pack("<Q", 500) + b"{}", r"cut short: 10 bytes of at least 508"),
         (struct.pack("<Q", 4) + b"{{{{", "not a safetensors file: its header cannot be understood"),
         (header([]), "its header cannot be understood"),
-        (header({"x": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}), r"KeyError\('F8_E4M3'\)"),
+        (header({"x": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}), "the type 'F8_E4M3' is unknown"),
         (
             header({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}),
-            r"offsets 0 to 4 for a F32 of shape \[2\]",
+            r"offsets \[0, 4\] for a F32 of shape \[2\]",
         ),
         (header({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}) + b"1234", "cut short"),
         (b"", "is empty: a copy or download was cut off"),
