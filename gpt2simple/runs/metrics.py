@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpt2simple.runs import records
+from gpt2simple.runs.curves import Curves
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
@@ -75,6 +76,15 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / JSONL_NAME, "".join(map(_dump, kept)), durable=False)
     rows = [_COLUMNS, *filter(None, map(_row, kept))]
     atomic_write(run_dir / CSV_NAME, "".join(map(_csv_line, rows)), durable=False)
+
+
+def curves_until(run_dir: Path, step: int) -> Curves:
+    """The curves of what a run recorded until a step, from which it continues; without a file, empty."""
+    earlier = read(run_dir) if step else Metrics()
+    return Curves.of(
+        (record for record in earlier.steps if record.step <= step),
+        (record for record in earlier.evaluations if record.step <= step),
+    )
 
 
 def finite(value: Any) -> Any:
