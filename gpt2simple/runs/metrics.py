@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from gpt2simple.runs import records
 from gpt2simple.runs.curves import Curves
-from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.files import atomic_write, json_text
 
 JSONL_NAME = "metrics.jsonl"
 CSV_NAME = "metrics.csv"
@@ -87,15 +87,6 @@ def curves_until(run_dir: Path, step: int) -> Curves:
     )
 
 
-def finite(value: Any) -> Any:
-    """A JSON value with null in place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 class MetricsFiles(records.TrainingCallback):
     """Writes both files during a run; each line reaches the operating system before the next step begins.
 
@@ -153,7 +144,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    return json.dumps(finite(line), ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(line) + "\n"
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> Any:
