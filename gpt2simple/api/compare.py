@@ -35,7 +35,7 @@ from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
 from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.disk import make_folder
-from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.files import atomic_write, json_text
 
 logger = logging.getLogger(__name__)
 _EPOCHS = 4  # if no token budget is given
@@ -212,7 +212,7 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
             return row
     logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
     row = _measured(model, config, comparison)
-    atomic_write(kept, json.dumps({"key": key, "row": asdict(row)}, indent=1) + "\n")
+    atomic_write(kept, json_text({"key": key, "row": asdict(row)}, indent=1) + "\n")
     return row
 
 
@@ -281,5 +281,5 @@ def _written(rows: list[CompareRow], comparison: Comparison) -> CompareResult:
     figure = result.figure()
     atomic_write(result.picture, to_png(figure), durable=False)
     atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
-    atomic_write(result.json_path, json.dumps(result.to_json(), indent=1) + "\n", durable=False)
+    atomic_write(result.json_path, json_text(result.to_json(), indent=1) + "\n", durable=False)
     return result

@@ -23,6 +23,7 @@ from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
@@ -54,6 +55,7 @@ class FinetuneResult:
             training, and ``generate`` uses the last step; None: nothing was held out.
         best_loss: held-out loss at that step, nats per token. best_bits_per_byte: the same, comparable between
             tokenizers.
+        evaluations_since_best: how many times held-out loss was measured after that step.
         train_loss: smoothed training loss at the end, nats per token.
         seconds: training time of the run so far.
     """
@@ -64,6 +66,7 @@ class FinetuneResult:
     best_step: int | None
     best_loss: float | None
     best_bits_per_byte: float | None
+    evaluations_since_best: int
     train_loss: float
     seconds: float
 
@@ -85,6 +88,13 @@ class FinetuneResult:
 
     def _best(self) -> str:
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
+        since = self.evaluations_since_best
+        if self.best_step == 0 and since < EVALUATIONS_WITHOUT_GAIN and self.reason != "patience":
+            times = ("not been evaluated since", "not improved in one evaluation", "not improved in two evaluations")
+            return (
+                f"Held-out loss was {figures} before training and has {times[since]}: too few steps to tell whether "
+                f"the model improves. generate() uses the last step, {self.steps}."
+            )
         if self.best_step == 0:  # the model before training, which has no checkpoint
             return (
                 f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
@@ -347,6 +357,7 @@ def _result(path: Path, state: TrainerState, reason: str) -> FinetuneResult:
         best_step=state.best_step,
         best_loss=state.best.get("loss"),
         best_bits_per_byte=state.best.get("bits_per_byte"),
+        evaluations_since_best=state.evaluations_since_best,
         train_loss=state.smoothed_loss,
         seconds=state.seconds,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from gpt2simple.runs.figure import loss_figure, to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
 from gpt2simple.storage.disk import make_folder
-from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.files import atomic_write, json_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +90,7 @@ def write_report(
     result = ReportResult(
         path=target, json_path=target.with_suffix(".json"), pictures=tuple(pictures), runs=tuple(runs)
     )
-    text = json.dumps(result.to_json(), indent=1, ensure_ascii=False)
-    atomic_write(result.json_path, text + "\n", durable=False)
+    atomic_write(result.json_path, json_text(result.to_json(), indent=1) + "\n", durable=False)
     return result
 
 

@@ -12,14 +12,14 @@ def show(result: Any, *, as_json: bool) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON value.
+    """Print one JSON value; what is not finite becomes null.
 
     Raises:
         StorageError: standard output is closed, or its disk cannot be written.
     """
-    import json  # on first use, as below
+    from gpt2simple.storage.files import json_text  # on first use, as below
 
-    show_result(json.dumps(value, indent=2, ensure_ascii=True))
+    show_result(json_text(value, indent=2, ascii_only=True))
 
 
 def show_result(text: str) -> None:

@@ -2,11 +2,20 @@
 
 The measure of the GPT-2 paper (Radford et al. 2019, section 4): the share of sequences of eight words, lower-cased and
 without punctuation, that occur in the training text. Some occur in any text; the held-out text, which the model never
-saw, is the baseline. Exact: nothing is sampled or approximated.
+saw, is the baseline. The shares are exact.
+
+Whether the text was memorised is decided only where there is enough evidence. Both shares get a 95 % interval (Wilson
+1927). Neighbouring sequences overlap, and those of a copied passage stand or fall together: as many sequences as a
+copied passage has on average, but no fewer than eight and no more than a sample has, count as one observation.
+*Memorised*: the interval of the samples lies more than 0.05 above that of the held-out text. *Not memorised*: the
+interval of the held-out text is at most 0.2 wide, and that of the samples ends at most 0.2 above its lower end. Both
+need 123 sequences in the samples and in the held-out text: with fewer, the interval of a text that copies nothing is
+wider than 0.2.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,9 +26,45 @@ from gpt2simple.errors import DataError
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.ngrams import WORDS_PER_GRAM, CopyIndex, Match, Vocabulary, WordSequence
 
-# Copying counts as memorisation from this much above the held-out text's own share: the overlaps of texts by one
-# author differ by a few hundredths.
-_CLEARLY_MORE = 0.05
+_CLEARLY_MORE = 0.05  # the shares of texts by one author differ by a few hundredths
+_WIDEST = 0.2  # a share that is known less well decides nothing
+_FEWEST_GRAMS = 123  # Z^2 / (123 / 8 + Z^2) < 0.2
+_Z = 1.96  # of a 95 % interval
+_MORE_TEXT = "Write more or longer samples (sample_every, sample_length), or hold out more text."
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """How much of some texts is copied.
+
+    Attributes:
+        grams: sequences of eight words. copied: those that occur in the training text.
+        passages: uninterrupted runs of those.
+    """
+
+    grams: int = 0
+    copied: int = 0
+    passages: int = 0
+
+    def __add__(self, other: CopyCount) -> CopyCount:
+        return CopyCount(self.grams + other.grams, self.copied + other.copied, self.passages + other.passages)
+
+    @property
+    def share(self) -> float:
+        """Share of the sequences that are copied, 0 to 1; 0 if there are none."""
+        return self.copied / max(self.grams, 1)
+
+    def interval(self, longest: float) -> tuple[float, float]:
+        """The 95 % interval of the share (Wilson 1927); there must be a sequence.
+
+        Args:
+            longest: how many neighbouring sequences at most count as one observation.
+        """
+        alike = max(min(self.copied / max(self.passages, 1), longest), WORDS_PER_GRAM)
+        count = self.grams / alike  # of independent observations
+        middle = (self.share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+        reach = _Z * math.sqrt(self.share * (1 - self.share) / count + (_Z / (2 * count)) ** 2) / (1 + _Z**2 / count)
+        return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 @dataclass(frozen=True)
@@ -53,9 +98,7 @@ class MemorisationReport:
         samples: the texts compared. passages: the copied ones, longest first.
         sample_shares: ``share`` of each sample.
         judged: how many of the last samples decide whether the text was memorised.
-        judged_grams, judged_copied_grams: ``grams`` and ``copied_grams`` of those.
-        grams: sequences of eight words in the samples. copied_grams: those that occur in the training text.
-        held_out_grams, held_out_copied_grams: the same for the held-out text; 0 if there is none.
+        written, last, held_out: counts of all samples, of the last ones, and of the held-out text.
         training_words: words of the training text.
     """
 
@@ -63,28 +106,25 @@ class MemorisationReport:
     passages: tuple[Passage, ...]
     sample_shares: tuple[float, ...]
     judged: int
-    judged_grams: int
-    judged_copied_grams: int
-    grams: int
-    copied_grams: int
-    held_out_grams: int
-    held_out_copied_grams: int
+    written: CopyCount
+    last: CopyCount
+    held_out: CopyCount
     training_words: int
 
     @property
     def share(self) -> float:
         """Share of the samples' sequences of eight words that occur in the training text, 0 to 1."""
-        return self.copied_grams / max(self.grams, 1)
+        return self.written.share
 
     @property
     def judged_share(self) -> float:
         """The same for the last samples, on which the verdict is based: earlier ones are by a weaker model."""
-        return self.judged_copied_grams / max(self.judged_grams, 1)
+        return self.last.share
 
     @property
     def natural_share(self) -> float | None:
         """Share of the held-out text's sequences that occur in the training text; None if nothing was held out."""
-        return self.held_out_copied_grams / self.held_out_grams if self.held_out_grams else None
+        return self.held_out.share if self.held_out.grams else None
 
     @property
     def longest(self) -> Passage | None:
@@ -92,9 +132,15 @@ class MemorisationReport:
         return self.passages[0] if self.passages else None
 
     @property
-    def is_memorised(self) -> bool:
-        """Whether the judged samples repeat the training text clearly more than unseen text does."""
-        return self.judged_share > (self.natural_share or 0.0) + _CLEARLY_MORE
+    def is_memorised(self) -> bool | None:
+        """Whether the judged samples repeat the training text clearly more than unseen text does; None: cannot say."""
+        if min(self.last.grams, self.held_out.grams) < _FEWEST_GRAMS:
+            return None
+        per_sample = self.last.grams / self.judged
+        (low, high), (natural_low, natural_high) = self.last.interval(per_sample), self.held_out.interval(per_sample)
+        if low > natural_high + _CLEARLY_MORE:
+            return True
+        return False if max(high, natural_high) <= natural_low + _WIDEST else None
 
     def summary(self) -> str:
         """The result in a few lines."""
@@ -102,7 +148,7 @@ class MemorisationReport:
         baseline = "nothing was held out to compare with" if natural is None else f"held-out text: {natural:.1%}"
         lines = [
             f"{self.share:.1%} of the samples' sequences of {WORDS_PER_GRAM} words occur in the training text "
-            f"({self.copied_grams:,} of {self.grams:,}; {baseline})."
+            f"({self.written.copied:,} of {self.written.grams:,}; {baseline})."
         ]
         if self.judged < len(self.samples):
             lines.append(f"In the last {self.judged} samples: {self.judged_share:.1%}.")
@@ -117,11 +163,30 @@ class MemorisationReport:
     def conclusion(self) -> str:
         """The result in one sentence."""
         samples = "The samples" if self.judged == len(self.samples) else f"The last {self.judged} samples"
-        if not self.judged_grams:
+        if not self.last.grams:
             return f"{samples} have fewer than {WORDS_PER_GRAM} words, too few to measure copying."
         if self.is_memorised:
             return f"{samples} repeat the training text: the model has memorised it."
-        return f"{samples} repeat the training text no more than unseen text would."
+        if self.is_memorised is False:
+            return f"{samples} do not repeat the training text clearly more than unseen text does."
+        return f"Whether the model has memorised the text cannot be said: {self._too_little()}"
+
+    def _too_little(self) -> str:
+        """Why there is no judgement, and what would allow one."""
+        if not self.held_out.grams:
+            return (
+                "there is no held-out text to compare with, and unseen text may repeat the training text just as much. "
+                "Hold out text: validation_split=0.1, or a validation_file."
+            )
+        if min(self.last.grams, self.held_out.grams) < _FEWEST_GRAMS:
+            return (
+                f"that takes {_FEWEST_GRAMS} sequences of {WORDS_PER_GRAM} words in the samples, which have "
+                f"{self.last.grams:,}, and in the held-out text, which has {self.held_out.grams:,}. {_MORE_TEXT}"
+            )
+        return (
+            f"{self.last.share:.1%} of the samples and {self.held_out.share:.1%} of the held-out text are copied, in "
+            f"so few passages that the difference may be chance. {_MORE_TEXT}"
+        )
 
     def copied_spans(self, sample: int) -> tuple[tuple[int, int], ...]:
         """Start and end, in characters, of what a sample copies: in order and without overlap."""
@@ -136,11 +201,16 @@ class MemorisationReport:
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         shares = ("share", "judged_share", "natural_share", "is_memorised")
-        counts = ("grams", "copied_grams", "held_out_grams", "held_out_copied_grams", "training_words")
         return {
             "words_per_gram": WORDS_PER_GRAM,
             "judged_samples": self.judged,
-            **{name: getattr(self, name) for name in (*shares, *counts)},
+            **{name: getattr(self, name) for name in shares},
+            "conclusion": self.conclusion(),
+            "grams": self.written.grams,
+            "copied_grams": self.written.copied,
+            "held_out_grams": self.held_out.grams,
+            "held_out_copied_grams": self.held_out.copied,
+            "training_words": self.training_words,
             "longest_words": self.longest.words if self.longest else 0,
             "sample_shares": list(self.sample_shares),
             "passages": [asdict(passage) for passage in self.passages],
@@ -167,11 +237,9 @@ class TrainingText:
         if not self._source.texts:
             raise DataError("There is no training text to compare with. Give the text that the model was trained on.")
         self._index = CopyIndex(self._source.words)
-        self._held_out_grams, self._held_out_copied = 0, 0
+        self._held_out = CopyCount()
         for text in held_out:
-            copied, grams = self._count(np.array(self._vocabulary.numbers(text), dtype=np.int32))
-            self._held_out_copied += copied
-            self._held_out_grams += grams
+            self._held_out += self._count(np.array(self._vocabulary.numbers(text), dtype=np.int32))
 
     def find_copies(self, samples: Sequence[str], *, judged: int | None = None) -> MemorisationReport:
         """What these samples copy, each sample on its own.
@@ -180,7 +248,7 @@ class TrainingText:
             judged: how many of the last samples decide whether the text was memorised; None: all.
         """
         passages: list[Passage] = []
-        counts: list[tuple[int, int]] = []
+        counts: list[CopyCount] = []
         for number, text in enumerate(samples):
             written = WordSequence([text], self._vocabulary)
             counts.append(self._count(written.words[:-1]))
@@ -189,21 +257,18 @@ class TrainingText:
         return MemorisationReport(
             samples=tuple(samples),
             passages=tuple(sorted(passages, key=lambda p: (-p.words, p.sample, p.start))),
-            sample_shares=tuple(copied / max(grams, 1) for copied, grams in counts),
+            sample_shares=tuple(count.share for count in counts),
             judged=len(last),
-            judged_grams=sum(grams for _, grams in last),
-            judged_copied_grams=sum(copied for copied, _ in last),
-            grams=sum(grams for _, grams in counts),
-            copied_grams=sum(copied for copied, _ in counts),
-            held_out_grams=self._held_out_grams,
-            held_out_copied_grams=self._held_out_copied,
+            written=sum(counts, CopyCount()),
+            last=sum(last, CopyCount()),
+            held_out=self._held_out,
             training_words=int((self._source.words >= 0).sum()),
         )
 
-    def _count(self, words: np.ndarray) -> tuple[int, int]:
-        """How many sequences of eight words are copied, and how many there are."""
+    def _count(self, words: np.ndarray) -> CopyCount:
         copied = self._index.copied(words)  # (len(words) - 7,)
-        return int(copied.sum()), len(copied)
+        passages = np.diff(copied.astype(np.int8), prepend=0) == 1  # (len(words) - 7,), where one begins
+        return CopyCount(len(copied), int(copied.sum()), int(passages.sum()))
 
     def _passage(self, sample: int, written: WordSequence, match: Match) -> Passage:
         _, start, end = written.place(match.start, match.words)

@@ -1,35 +1,44 @@
 """Texts as sequences of words, and an exact index of which n-grams of a text also occur in another.
 
-Words are lower-cased runs of letters and digits, as in section 4 of the GPT-2 paper. The positions of words are kept
-per slice of text and located again when needed: 100 MB of text hold 18 million words. The n-grams of the source are
-sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a collision costs time but never
-causes a wrong result.
+Words are lower-cased runs of letters and digits with their combining marks, in Unicode's composed form (NFC), as in
+section 4 of the GPT-2 paper. In scripts that put no blanks between words each character is a word. The positions of
+words are kept per slice of text and located again when needed: 100 MB of text hold 18 million words. The n-grams of the
+source are sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a collision costs time
+but never causes a wrong result.
 """
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import regex
 
-WORD = re.compile(r"[^\W_]+")
-_NO_WORD = re.compile(r"[\W_]")
+_START = r"[\p{L}\p{N}]"
+_INSIDE = r"[\p{L}\p{N}\p{M}\u200c\u200d]"  # the last two join letters: in Persian and in the scripts of India
+_WITHOUT_BLANKS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+_CHARACTER = rf"[{_START}&&{_WITHOUT_BLANKS}]"
+WORD = regex.compile(
+    rf"[a-z0-9[{_START}--{_WITHOUT_BLANKS}]][a-z0-9[{_INSIDE}--{_WITHOUT_BLANKS}]]*|{_CHARACTER}\p{{M}}*",
+    regex.VERSION1,  # sets with -- and &&
+)
+_WORD_ENDS = regex.compile(rf"[^{_INSIDE}]|{_CHARACTER}", regex.VERSION1)
 _SLICE_CHARACTERS = 1 << 18
 BREAK = -1  # between texts: no passage runs from one text into the next
 
 
 class Vocabulary(dict[str, int]):
-    """A number for each word, ignoring case; a new word gets the next number."""
+    """A number for each word, ignoring case and how accents are encoded; a new word gets the next number."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._lowered: dict[str, int] = {}
+        self._folded: dict[str, int] = {}
 
     def __missing__(self, word: str) -> int:
-        number = self._lowered.setdefault(word.lower(), len(self._lowered))
+        number = self._folded.setdefault(unicodedata.normalize("NFC", word).lower(), len(self._folded))
         self[word] = number
         return number
 
@@ -82,7 +91,7 @@ def _slices(text: str) -> Iterable[tuple[int, int]]:
     while first < len(text):
         last = min(first + _SLICE_CHARACTERS, len(text))
         if last < len(text):
-            last = gap.start() if (gap := _NO_WORD.search(text, last)) else len(text)
+            last = end.start() if (end := _WORD_ENDS.search(text, last)) else len(text)
         yield first, last
         first = last
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.model import not_finite
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 
@@ -42,9 +43,16 @@ class Scorer:
         self._compiled = tf.function(self._score, reduce_retracing=False, autograph=False)
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
-        """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32."""
-        nats, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,), (N,)
-        return TokenScores(nats.numpy().reshape(targets.shape), ranks.numpy().reshape(targets.shape))
+        """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32.
+
+        Raises:
+            CheckpointError: a loss is not finite.
+        """
+        losses, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,), (N,)
+        nats = losses.numpy()
+        if not np.isfinite(nats).all():
+            raise not_finite("The loss of a token")
+        return TokenScores(nats.reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
     def _score(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         weights = flat_weights(self._variables)

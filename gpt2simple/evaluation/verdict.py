@@ -16,15 +16,13 @@ from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
 
-# A run overfitted if held-out loss ends this share above its best, three evaluations or more after it, or as many as
-# its patience allowed. All evaluations use the same text, so their differences are far more certain than the loss.
-_CLEAR_RISE = 0.01
-
 _TITLES = {
+    "diverged": "Diverged",
     "overfitted": "Overfitted",
     "at_its_best": "Stopped improving, not overfitted",
     "still_learning": "Still improving",
     "learned_nothing": "Never better than before training",
+    "cannot_say": "Too early to tell",
     "not_measured": "Not evaluated",
 }
 
@@ -34,8 +32,8 @@ class Verdict:
     """How a run went.
 
     Attributes:
-        kind: "overfitted", "at_its_best" (held-out loss stopped falling and has hardly risen), "still_learning",
-            "learned_nothing" (never better than before training) or "not_measured" (nothing was held out).
+        kind: "diverged", "overfitted", "at_its_best", "still_learning", "learned_nothing", "cannot_say" or
+            "not_measured"; `runs.curves.Curves.kind` says when it is which.
         explanation: why, in a sentence. advice: what to do next, sentences, the most useful first.
         step, epoch: the last ones. best_step, best_epoch: where held-out loss was lowest; 0: before training.
         best_loss, last_loss: held-out loss at the best step and at the end, nats per token.
@@ -91,7 +89,7 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     best, last = curves.trend.best, curves.trend.latest
     steps, _, smooth = curves.drawn()
     patience = settings.early_stopping_patience if plan.last_step is None else EVALUATIONS_WITHOUT_GAIN
-    kind = _kind(curves, patience)
+    kind = curves.kind(patience)
     step = metrics.steps[-1].step
     facts: dict[str, Any] = {
         "step": step,
@@ -110,25 +108,34 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
         "parameters": plan.parameters,
         "tokens_per_parameter": plan.train_tokens / plan.parameters,
     }
-    return Verdict(
-        kind=kind, explanation=_explanation(kind, facts), advice=_advice(kind, facts, plan, settings), **facts
+    explanation = (
+        _diverged(facts, float(np.nanmin(smooth))) if kind == "diverged" else _explanation(kind, facts, curves)
+    )
+    return Verdict(kind=kind, explanation=explanation, advice=_advice(kind, facts, plan, settings), **facts)
+
+
+def _diverged(facts: dict[str, Any], lowest: float) -> str:
+    """Why a run diverged; ``lowest`` is its lowest smoothed training loss."""
+    train = f"from its lowest, {lowest:.3f}, to {facts['train_loss']:.3f} nats/token"
+    if facts["best_step"] is None:
+        return f"Training loss has risen {train}. No text was held out, or it was never evaluated."
+    where = f"at step {facts['best_step']:,}" if facts["best_step"] else "before training"
+    return (
+        f"Held-out loss was lowest {where}, {facts['best_loss']:.3f} nats/token, and has risen to "
+        f"{facts['last_loss']:.3f}; training loss has risen too, {train}: the model did not memorise the text, it got "
+        "worse on all text."
     )
 
 
-def _kind(curves: Curves, patience: int) -> str:
-    best, last = curves.trend.best, curves.trend.latest
-    if best is None or last is None:
-        return "not_measured"
-    if best.step == 0 and last.step > 0:
-        return "learned_nothing"
-    if not curves.trend.has_stopped_after(patience):
-        return "still_learning"
-    return "overfitted" if last.loss > best.loss * (1.0 + _CLEAR_RISE) else "at_its_best"
-
-
-def _explanation(kind: str, facts: dict[str, Any]) -> str:
+def _explanation(kind: str, facts: dict[str, Any], curves: Curves) -> str:
     if kind == "not_measured":
         return "No text was held out, or it was never evaluated, so learning cannot be distinguished from memorising."
+    if kind == "cannot_say":
+        times = len(curves.held_out)
+        return (
+            f"Held-out loss was evaluated {times} time{'s' if times > 1 else ''} in {facts['step']:,} steps, too few "
+            "to tell whether the model improves or memorises."
+        )
     best = f"{facts['best_loss']:.3f} nats/token"
     if kind == "learned_nothing":
         return (
@@ -151,13 +158,22 @@ def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneS
         return ("Hold out text: validation_split=0.1, or a validation_file of your own.",)
     if kind == "still_learning":
         return (f"Train longer: finetune(..., steps={2 * facts['step']}), or leave out steps for automatic stopping.",)
+    if kind == "cannot_say":
+        return (
+            f"Train longer: finetune(..., steps={max(2 * facts['step'], 100)}).",
+            f"Or evaluate more often: eval_every={max(facts['step'] // 5, 1)}.",
+        )
     if kind == "at_its_best":
         return (
             f"Use it: generate() uses step {facts['best_step']}.",
             "To improve further, add text of the same kind, or fine-tune a larger model.",
         )
-    lower = f"{settings.learning_rate / 3:.1g}"
+    lower = f"{min(settings.learning_rate / 3, FinetuneSettings().learning_rate):.1g}"
     rate = f"Lower the learning rate: learning_rate={lower} instead of {settings.learning_rate:g}."
+    if kind == "diverged":
+        again = 'restore_from="best"' if facts["best_step"] else 'restore_from="fresh", overwrite=True'
+        where = f"Continue from step {facts['best_step']}" if facts["best_step"] else "Start again"
+        return (rate, f"{where}: finetune(..., {again}, learning_rate={lower}).")
     remedies = []
     if kind == "overfitted":
         remedies.append(

@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gpt2simple.generation.batch import CachedBatch
 from gpt2simple.generation.samples import TextChunk
 from gpt2simple.generation.sampling import Chain, Logits, draw, draw_key, greedy, log_probability
 from gpt2simple.generation.text import TextStream
+from gpt2simple.gpt2.model import not_finite
 from gpt2simple.settings import GenerateSettings
 
 
@@ -140,6 +143,8 @@ class Scheduler:
         new = len(sample.new) + len(drafted)
         filtered = self._chain(logits, [*sample.tokens, *drafted], new)
         token = self._choose(filtered, draw_key(self._seed, sample.number, new))
+        if not np.isfinite(logits if token is None else logits[token]).all():
+            raise not_finite("The probability of a token")
         return self._end_of_text if token is None else token  # where all are forbidden, the sample ends
 
     def _append(self, sample: ActiveSample, logits: Logits) -> Iterator[TextChunk]:

@@ -201,6 +201,14 @@ def _float32_policy() -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
+def not_finite(what: str) -> CheckpointError:
+    """The error where a model whose weights are finite computes NaN or infinity: its values exceed the range."""
+    return CheckpointError(
+        f"{what} is not finite (NaN or infinity): the model's weights are too large for the arithmetic. Use "
+        'precision="float32" if another was used, or another checkpoint.'
+    )
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model in memory, with its config and tokenizer.

@@ -1,7 +1,7 @@
 """The curves of a run, small in memory however long it runs and thinned out for drawing, and the held-out trend.
 
-Whether held-out loss still falls is judged here, once for console and picture. When a run stops is not decided here:
-that is the training loop's patience. Knows records; draws nothing.
+What the curves show is judged here, once for console, picture and report. When a run stops is not decided here: that is
+the training loop's patience. Knows records; draws nothing.
 """
 
 from __future__ import annotations
@@ -55,6 +55,14 @@ class HeldOutTrend:
         return self.evaluations_since_best >= min(patience, EVALUATIONS_WITHOUT_GAIN)
 
 
+# Held-out loss has risen if it ends this share above its best. All evaluations use the same text, so their differences
+# are far more certain than the loss.
+_CLEAR_RISE = 0.01
+
+# Training loss has risen if the mean of the last tenth of the steps is above the lowest of the other tenths by this
+# share of the first step's loss, and by three standard errors: batches differ.
+_TENTHS, _CLEAR_TRAINING_RISE, _STANDARD_ERRORS = 10, 0.1, 3.0
+
 _POINTS_DRAWN = 2000  # more points than a picture has columns cost time and show nothing
 _SMOOTHED_SHARE = 0.05  # share of the steps that each point of the smooth curve averages
 
@@ -85,6 +93,49 @@ class Curves:
     def add_evaluation(self, record: EvaluationRecord) -> None:
         self.held_out.append(record)
         self.trend.add(record)
+
+    def kind(self, patience: int = EVALUATIONS_WITHOUT_GAIN) -> str:
+        """What the curves show of the run.
+
+        Args:
+            patience: evaluations without gain after which the run ends by itself.
+
+        Returns:
+            "diverged": training loss has risen, and held-out loss with it where there is any.
+            "not_measured": there was no evaluation.
+            "cannot_say": there were too few evaluations to judge.
+            "learned_nothing": held-out loss was lowest before training.
+            "still_learning": held-out loss falls, or has not stopped falling for long enough to say so.
+            "overfitted": held-out loss has risen while training loss fell.
+            "at_its_best": held-out loss has stopped falling, but has not clearly risen.
+        """
+        best, last = self.trend.best, self.trend.latest
+        if best is None or last is None:
+            return "diverged" if self._training_loss_has_risen() else "not_measured"
+        risen = not last.loss <= best.loss * (1.0 + _CLEAR_RISE)  # `not`: a nan has risen
+        stopped = self.trend.has_stopped_after(patience)
+        if risen and (self._training_loss_has_risen() or (stopped and not self._training_loss_fell_after(best.step))):
+            return "diverged"
+        if not stopped and (len(self.held_out) < EVALUATIONS_WITHOUT_GAIN or best.step == 0):
+            return "cannot_say"
+        if best.step == 0:
+            return "learned_nothing"
+        if not stopped:
+            return "still_learning"
+        return "overfitted" if risen else "at_its_best"
+
+    def _training_loss_has_risen(self) -> bool:
+        size = len(self.train) // _TENTHS
+        if size < 2:
+            return False
+        tenths = np.array(self.train)[-size * _TENTHS :].reshape(_TENTHS, size)
+        means, variance = tenths.mean(axis=1), float(np.median(tenths.var(axis=1, ddof=1)))
+        noise = _STANDARD_ERRORS * float(np.sqrt(2 * variance / size))
+        return bool(means[-1] - means.min() > max(_CLEAR_TRAINING_RISE * self.train[0], noise))
+
+    def _training_loss_fell_after(self, step: int) -> bool:
+        steps, _, smooth = self.drawn()
+        return not len(steps) or bool(smooth[-1] < np.interp(step, steps, smooth))
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Steps, losses and smoothed losses [N], thinned out evenly; the last point always stays.

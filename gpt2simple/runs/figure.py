@@ -18,12 +18,16 @@ from matplotlib.ticker import MaxNLocator
 
 from gpt2simple.runs.curves import Curves
 
-_TRAIN, _HELD_OUT, _OVERFITTING, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
+_TRAIN, _HELD_OUT, _AFTER_BEST_COLOUR, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
+_AFTER_BEST = {
+    "overfitted": "overfitting: held-out loss no longer improves",
+    "diverged": "diverging: training loss does not fall either",
+}
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
 
 
 def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure:
-    """Training and held-out loss by step, the best step, and where overfitting begins."""
+    """Training and held-out loss by step, the best step, and what came after it."""
     figure, axes = _new_figure()
     _draw_train(axes, curves)
     if curves.held_out:
@@ -99,10 +103,11 @@ def _draw_held_out(axes: Any, curves: Curves) -> None:
         [best.step], [best.loss], "*", color=_HELD_OUT, markeredgecolor="black", markersize=14, zorder=5,
         label=f"best: step {best.step}, {best.figures.brief()}",
     )  # fmt: skip
-    if curves.trend.has_stopped_falling:
+    kind = curves.kind()
+    if curves.trend.has_stopped_falling or kind == "diverged":
         axes.axvline(best.step, color=_HELD_OUT, linewidth=1, linestyle="--")
-        label = "overfitting: held-out loss no longer improves"
-        axes.axvspan(best.step, steps[-1], color=_OVERFITTING, alpha=0.4, linewidth=0, label=label)
+        label = _AFTER_BEST.get(kind, "held-out loss no longer improves")
+        axes.axvspan(best.step, steps[-1], color=_AFTER_BEST_COLOUR, alpha=0.4, linewidth=0, label=label)
 
 
 def _finished(figure: Figure, *, x_label: str, y_label: str) -> Figure:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpt2simple.runs import records
+from gpt2simple.runs.curves import Curves
 from gpt2simple.settings import misfit
 from gpt2simple.storage.contents import parse_json
-from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.files import atomic_write, json_text
 
 JSONL_NAME = "metrics.jsonl"
 CSV_NAME = "metrics.csv"
@@ -79,13 +79,13 @@ def truncate(run_dir: Path, step: int) -> None:
     atomic_write(run_dir / CSV_NAME, "".join(map(_csv_line, rows)), durable=False)
 
 
-def finite(value: Any) -> Any:
-    """A JSON value with null in place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def curves_until(run_dir: Path, step: int) -> Curves:
+    """The curves of what a run recorded until a step, from which it continues; without a file, empty."""
+    earlier = read(run_dir) if step else Metrics()
+    return Curves.of(
+        (record for record in earlier.steps if record.step <= step),
+        (record for record in earlier.evaluations if record.step <= step),
+    )
 
 
 class MetricsFiles(records.TrainingCallback):
@@ -145,7 +145,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    return json.dumps(finite(line), ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(line) + "\n"
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> Any:

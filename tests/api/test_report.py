@@ -1,6 +1,7 @@
 """Reports: the verdict and the memorised passages of runs with known answers, on a page that stands by itself."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -41,14 +42,20 @@ class Balanced(HTMLParser):
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text(sample_text(100))
+    draw = random.Random(0)  # words in an order that repeats by chance only
+    path.write_text(" ".join(f"word{draw.randrange(100)}" for _ in range(2000)))
     return path
+
+
+def copies(text, count=3, words=70):
+    """Passages of the training text, each a sample of its own."""
+    learned = text.read_text().split()
+    return [f"So: {' '.join(learned[200 * number :][:words])} and no more." for number in range(1, count + 1)]
 
 
 @pytest.fixture
 def over(tmp_path, text):
-    learned = " ".join(text.read_text().split()[100:140])
-    return make_run(tmp_path / "over", text, OVERTRAINED, [NEW, f"So: {learned} and no more."])
+    return make_run(tmp_path / "over", text, OVERTRAINED, [NEW, *copies(text)])
 
 
 def report(tmp_path, *names, **options):
@@ -61,7 +68,7 @@ def test_an_overtrained_run_and_its_copying_are_told(tmp_path, over):
     (run,) = result.runs
     assert (run.verdict.kind, run.verdict.best_step) == ("overfitted", 30)
     assert run.memorisation.is_memorised
-    assert run.memorisation.longest.words >= 38
+    assert run.memorisation.longest.words >= 70
     assert run.memorisation.sample_shares[0] == 0.0
     page = result.path.read_text()
     assert result.path == over / "report.html"
@@ -80,8 +87,22 @@ def test_a_healthy_run_is_not_accused(tmp_path, text):
     make_run(tmp_path / "healthy", text, HEALTHY, [NEW])
     (run,) = report(tmp_path, "healthy").runs
     assert run.verdict.kind == "still_learning"
-    assert not run.memorisation.is_memorised
+    assert run.memorisation.is_memorised is None, "one short sample"
     assert "memorised it" not in report(tmp_path, "healthy").path.read_text()
+
+
+def test_a_judgement_that_cannot_be_made_is_withheld_everywhere(tmp_path, text):
+    make_run(tmp_path / "short", text, HEALTHY, [NEW, NEW])
+    result = report(tmp_path, "short")
+    withheld = (
+        "Whether the model has memorised the text cannot be said: that takes 123 sequences of 8 words in the samples"
+    )
+    assert withheld in result.summary()
+    assert result.path.read_text().count(withheld) == 2, "beside the share, and in the description of its chart"
+    values = json.loads(result.json_path.read_text())["runs"][0]["memorisation"]
+    assert values["is_memorised"] is None
+    assert values["conclusion"].startswith(withheld)
+    assert values["share"] == 0.0
 
 
 def test_several_runs_share_a_page_that_needs_nothing_else(tmp_path, over, text):
@@ -178,8 +199,8 @@ def test_what_cannot_be_reported_says_why(tmp_path, over):
 
 
 def test_copying_of_late_samples_is_told_beside_that_of_all(tmp_path, text):
-    learned = " ".join(text.read_text().split()[100:130])
-    make_run(tmp_path / "late", text, OVERTRAINED, [*[NEW * 20] * 8, *[learned] * 3])
+    learned = [copy.removeprefix("So: ").removesuffix(" and no more.") for copy in copies(text)]
+    make_run(tmp_path / "late", text, OVERTRAINED, [*[NEW * 20] * 8, *learned])
     (run,) = report(tmp_path, "late").runs
     assert run.memorisation.is_memorised
     assert run.memorisation.judged_share == 1.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gpt2simple.api.finetune import FinetuneResult
 
 RESULT = FinetuneResult(
     run_dir=Path("checkpoint/run1"), steps=80, reason="patience", best_step=50, best_loss=3.25, best_bits_per_byte=1.5,
-    train_loss=2.0, seconds=60.0,
+    evaluations_since_best=3, train_loss=2.0, seconds=60.0,
 )  # fmt: skip
 
 
@@ -25,6 +27,19 @@ def test_a_model_that_was_better_before_training_is_said_to_be_so() -> None:
     assert "Held-out loss was lowest before training, 3.250 nats/token (1.500 bits/byte)" in told
     assert "generate() uses the last step, 80" in told
     assert "uses that step" not in told
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "times"),
+    [(0, "not been evaluated since"), (1, "not improved in one evaluation"), (2, "not improved in two evaluations")],
+)
+def test_a_run_interrupted_after_a_few_steps_is_not_said_to_have_failed(evaluations: int, times: str) -> None:
+    early = replace(RESULT, best_step=0, steps=12, reason="interrupted", evaluations_since_best=evaluations)
+    assert (
+        f"Held-out loss was 3.250 nats/token (1.500 bits/byte) before training and has {times}: too few steps to tell "
+        "whether the model improves. generate() uses the last step, 12."
+    ) in early.summary()
+    assert "did not improve" not in early.summary()
 
 
 def test_without_held_out_text_nothing_is_called_best() -> None:

@@ -1,12 +1,16 @@
 """The commands that measure: figures on standard output, as text, JSON or HTML."""
 
 import json
+import math
 
 import pytest
 from click.testing import CliRunner
 
 from gpt2simple.api import functions
 from gpt2simple.cli.group import cli
+from gpt2simple.cli.output import show_json
+from gpt2simple.gpt2.formats.huggingface import write_model_folder
+from gpt2simple.gpt2.model import LoadedModel
 from tests.helpers.records import OVERTRAINED, make_run
 from tests.helpers.small_runs import work_in, write_model_and_text, write_text
 
@@ -106,3 +110,41 @@ def test_compare_passes_on_what_was_asked_for_and_refuses_a_single_model(monkeyp
     done = CliRunner().invoke(cli, ["compare", "text.txt", "--model-name", "small"])
     assert done.exit_code == 2
     assert "expected two or more different models" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "text.txt", "--json"),
+        ("score", "To be"),
+        ("generate", "--length", "5"),
+        ("generate", "--length", "5", "--temperature", "0"),
+        ("finetune", "text.txt", "--steps", "2"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (math.nan, "ln_f.weight contains NaN or infinity in 1 of"),
+        (1e38, "is not finite"),  # finite, but what follows from it is not
+    ],
+)
+def test_a_model_that_is_not_finite_is_one_error(words, value, message, place, tmp_path):
+    broken = tmp_path / "broken"
+    loaded = LoadedModel.load(place / "small")
+    weights = {name: loaded.read(name) for name in loaded.variables}
+    weights["ln_f.weight"][0] = value
+    weights["wte.weight"][:, 0] *= 10.0
+    write_model_folder(broken, loaded.config, weights.__getitem__, loaded.tokenizer)
+    done = CliRunner().invoke(cli, [*words, "--model-name", str(broken)])
+    assert done.exit_code == 1
+    assert message in done.stderr or "both must be finite" in done.stderr, done.stderr
+    assert "NaN" not in done.stdout
+
+
+def test_json_on_standard_output_is_valid_whatever_the_figures(capsys):
+    show_json({"loss": math.nan, "rows": [1.5, -math.inf, {"a": (math.inf, "\u00e9")}]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "loss": None,
+        "rows": [1.5, None, {"a": [None, "\u00e9"]}],
+    }

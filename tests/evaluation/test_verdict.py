@@ -1,6 +1,8 @@
 """The verdict on curves with known answers: overfitted at the right step, healthy runs left in peace."""
 
 import json
+import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -16,13 +18,17 @@ PLAN = RunPlan(
 )  # fmt: skip
 
 
-def run_of(held_out, *, first_look=25, every=25, plan=PLAN):
-    """A run whose training loss falls by 0.01 a step, and whose held-out losses are these."""
+def falling(step):
+    return 5.0 - 0.01 * step
+
+
+def run_of(held_out, *, first_look=25, every=25, plan=PLAN, train=falling, last=100):
+    """A run whose training loss falls by 0.01 a step unless ``train`` says otherwise, with these held-out losses."""
     looks = [first_look + every * number for number in range(len(held_out))]
-    last = max([*looks, 100])
+    last = max([*looks, last])
     steps = [
         StepRecord(
-            step=n, epoch=n / 20, loss=5.0 - 0.01 * n, smoothed_loss=5.0, learning_rate=1e-4, gradient_norm=1.0,
+            step=n, epoch=n / 20, loss=train(n), smoothed_loss=5.0, learning_rate=1e-4, gradient_norm=1.0,
             tokens=64 * n, seconds=float(n), tokens_per_second=64.0,
         )
         for n in range(1, last + 1)
@@ -117,3 +123,61 @@ def test_patience_says_nothing_of_a_run_that_had_its_steps_given():
     assert judge(run_of([4.0, 3.5, 3.2, 3.3], plan=plan), FinetuneSettings(early_stopping_patience=1)).kind == (
         "still_learning"
     )
+
+
+def exploded(step):
+    """As one run went when its learning rate was raised to 0.03 after step 25."""
+    return 5.3 - 0.024 * step if step <= 25 else min(4.7 + 0.3 * (step - 25), 6.29) + 0.1 * math.sin(step)
+
+
+@pytest.mark.parametrize("held_out", [[4.65, 6.2, 6.18, 6.18], [4.65, 6.18], [4.65, math.nan]])
+def test_a_run_whose_training_loss_rose_as_well_diverged_and_did_not_memorise(held_out):
+    verdict = judge(run_of(held_out, train=exploded), FinetuneSettings(learning_rate=0.03))
+    assert verdict.kind == "diverged"
+    text = verdict.summary()
+    assert text.startswith("Diverged. Held-out loss was lowest at step 25, 4.650 nats/token, and has risen to ")
+    assert "training loss has risen too, from its lowest, 4.7" in text
+    assert "the model did not memorise the text, it got worse on all text." in text
+    assert verdict.advice == (
+        "Lower the learning rate: learning_rate=0.0001 instead of 0.03.",
+        'Continue from step 25: finetune(..., restore_from="best", learning_rate=0.0001).',
+    )
+
+
+def test_a_run_that_diverged_from_its_first_step_is_to_start_again():
+    verdict = judge(run_of([5.0, 6.0, 6.5], first_look=0, train=lambda step: 5.0 + 0.02 * step), FinetuneSettings())
+    assert verdict.kind == "diverged"
+    assert "lowest before training, 5.000" in verdict.explanation
+    assert verdict.advice[1] == 'Start again: finetune(..., restore_from="fresh", overwrite=True, learning_rate=3e-05).'
+
+
+def test_divergence_shows_without_held_out_text():
+    verdict = judge(run_of([], train=exploded), FinetuneSettings())
+    assert verdict.kind == "diverged"
+    assert verdict.explanation.startswith("Training loss has risen from its lowest, ")
+    assert verdict.advice[1].startswith("Start again")
+
+
+def test_noise_of_the_training_loss_is_no_divergence():
+    for seed in range(20):
+        draw = random.Random(seed)
+        noisy = [max(4.0 - 0.005 * n + draw.gauss(0.0, 0.7), 0.1) for n in range(101)]
+        assert judge(run_of([], train=noisy.__getitem__), FinetuneSettings()).kind == "not_measured"
+        learned = [0.05 + abs(draw.gauss(0.0, 0.03)) if n > 80 else 4.0 - 0.049 * n for n in range(301)]
+        overtrained = run_of([4.0, 3.5, 3.2, 3.3, 3.6, 4.1], train=learned.__getitem__, last=300)
+        assert judge(overtrained, FinetuneSettings()).kind == "overfitted"
+
+
+@pytest.mark.parametrize(
+    ("held_out", "first_look", "last"), [([4.0], 0, 12), ([4.0, 4.1], 0, 12), ([4.0, 3.5], 25, 60), ([4.0], 25, 30)]
+)
+def test_one_or_two_evaluations_are_too_few_for_a_verdict(held_out, first_look, last):
+    verdict = judge(run_of(held_out, first_look=first_look, last=last), FinetuneSettings())
+    assert verdict.kind == "cannot_say"
+    times = "1 time" if len(held_out) == 1 else "2 times"
+    assert verdict.summary().startswith(
+        f"Too early to tell. Held-out loss was evaluated {times} in {verdict.step} steps, too few to tell whether the "
+        "model improves or memorises."
+    )
+    assert verdict.advice[0] == f"Train longer: finetune(..., steps={max(2 * verdict.step, 100)})."
+    assert verdict.advice[1].startswith("Or evaluate more often: eval_every=")

@@ -89,7 +89,7 @@ class SafetensorsSource(WeightSource):
                     f"{self.folder}: {name} is stored as {file.tensors[stored].dtype}, perhaps quantised; expected "
                     "F32, F16 or BF16. Choose the unquantised checkpoint."
                 )
-        if _HEAD in self._places and not np.array_equal(self._float(_HEAD), self._float("wte.weight")):
+        if _HEAD in self._places and not np.array_equal(self._float(_HEAD), self.read("wte.weight")):
             raise CheckpointError(
                 f"The head of {self.folder} is not tied: its lm_head.weight differs from its wte.weight, while GPT-2 "
                 "uses one matrix for both and TFGPT2LMHeadModel has room for one only. "

@@ -72,10 +72,17 @@ class WeightSource(ABC):
             name: a canonical name.
 
         Raises:
-            CheckpointError: the data is damaged.
+            CheckpointError: the data is damaged, or contains NaN or infinity.
         """
         with checkpoint_errors(self.folder):
-            return self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
+            value = self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
+        if not np.isfinite([value.min(), value.max()]).all():  # both are NaN if any value is; needs no memory
+            raise CheckpointError(
+                f"{self.folder} ({self.layout}): {name} contains NaN or infinity in {np.sum(~np.isfinite(value)):,} of "
+                f"{value.size:,} values, so the model can compute nothing. Copy or download the checkpoint again, or "
+                "use one from before the training that damaged it."
+            )
+        return value
 
     def close(self) -> None:  # noqa: B027 - not every reader keeps files open
         """Close the files; reading afterwards is an error."""

@@ -36,13 +36,7 @@ class LossPlot(TrainingCallback):
 
     def on_start(self, plan: RunPlan) -> None:
         self._plan = plan
-        self._curves = Curves()
-        if plan.first_step:
-            earlier = metrics.read(self._run_dir)
-            self._curves = Curves.of(
-                (record for record in earlier.steps if record.step <= plan.first_step),
-                (record for record in earlier.evaluations if record.step <= plan.first_step),
-            )
+        self._curves = metrics.curves_until(self._run_dir, plan.first_step)
 
     def on_step(self, record: StepRecord) -> None:
         self._curves.add_step(record)

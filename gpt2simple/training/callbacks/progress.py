@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from tqdm.auto import tqdm
 
 from gpt2simple.runs import metrics, records, samples
-from gpt2simple.runs.curves import HeldOutTrend
+from gpt2simple.runs.curves import Curves, HeldOutTrend
 
 _SAMPLE_LINES = 8
 _SAMPLE_CHARACTERS = 500
@@ -63,17 +63,24 @@ def evaluation_line(record: records.EvaluationRecord, trend: HeldOutTrend) -> st
     return f"step {record.step}: held-out loss {record.figures.text()} ({comparison})"
 
 
-def stopped_improving_line(best: records.EvaluationRecord, plan: records.RunPlan) -> str:
-    """The step at which a run that continues to its last step stopped improving."""
-    if best.step == 0:  # it never improved, and there is no checkpoint of step 0
+def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: records.RunPlan) -> str:
+    """The step at which a run stopped improving, and why.
+
+    Args:
+        kind: what the curves show (`Curves.kind`).
+    """
+    never = f"Held-out loss has not improved on its value before training ({best.loss:.3f})"
+    since = f"Held-out loss has not improved since step {best.step} ({best.loss:.3f})"
+    if kind == "diverged":
+        remedy = ', restore_from="best"' if best.step else ', restore_from="fresh", overwrite=True'
         return (
-            f"Held-out loss has not improved on its value before training ({best.loss:.3f}): the model is memorising "
-            "the text, or learning_rate is too high."
+            f"{since if best.step else never}, and training loss has not fallen either: training diverges. Interrupt "
+            f"it and lower the learning rate: finetune(..., learning_rate=...{remedy})."
         )
-    return (
-        f"Held-out loss has not improved since step {best.step} ({best.loss:.3f}); since then the model has been "
-        f"memorising the text. Training continues to step {plan.last_step}; step {best.step} is kept as the best."
-    )
+    if best.step == 0:  # it never improved, and there is no checkpoint of step 0
+        return f"{never}: the model is memorising the text, or learning_rate is too high."
+    memorising = "; since then the model has been memorising the text" if kind == "overfitted" else ""
+    return f"{since}{memorising}. Training continues to step {plan.last_step}; step {best.step} is kept as the best."
 
 
 def epoch_line(record: records.EpochRecord) -> str:
@@ -130,14 +137,13 @@ class Progress(records.TrainingCallback):
         self._given_stream, self._bar_setting, self._clock = stream, bar, clock
         self._plan: records.RunPlan | None = None
         self._bar: Any = None
-        self._trend = HeldOutTrend()
+        self._curves = Curves()
         self._reported_no_improvement = False
         self._first_step_done: tuple[int, float] | None = None  # step and time; the first step is slow, it compiles
 
     def on_start(self, plan: records.RunPlan) -> None:
         self._plan = plan
-        earlier = metrics.read(plan.run_dir).evaluations if plan.first_step else []
-        self._trend = HeldOutTrend(record for record in earlier if record.step <= plan.first_step)
+        self._curves = metrics.curves_until(plan.run_dir, plan.first_step)
         self._first_step_done = None
         self._write(start_line(plan))
         if self._shows_bar():
@@ -151,6 +157,7 @@ class Progress(records.TrainingCallback):
 
     def on_step(self, record: records.StepRecord) -> None:
         assert self._plan is not None, "a step before the start"
+        self._curves.add_step(record)
         if self._bar is not None:
             self._bar.set_postfix_str(bar_note(record, self._trend.latest), refresh=False)
             self._bar.update(record.step - self._bar.n)
@@ -163,7 +170,7 @@ class Progress(records.TrainingCallback):
         self._write(epoch_line(record))
 
     def on_evaluation(self, record: records.EvaluationRecord) -> None:
-        self._trend.add(record)
+        self._curves.add_evaluation(record)
         self._write(evaluation_line(record, self._trend))
         self._report_no_improvement(record.step)
 
@@ -180,13 +187,18 @@ class Progress(records.TrainingCallback):
         self._write(end_line(record, self._trend))
 
     def _report_no_improvement(self, step: int) -> None:
-        """Once per run that continues; a run that stops by patience reports it at its end."""
-        plan, best = self._plan, self._trend.best
-        if plan is None or best is None or self._reported_no_improvement or not self._trend.has_stopped_falling:
+        """Once per run that continues or diverges; another run that stops by patience reports it at its end."""
+        plan, best, kind = self._plan, self._trend.best, self._curves.kind()
+        if plan is None or best is None or self._reported_no_improvement:
             return
-        if plan.last_step is not None and step < plan.last_step:
+        continues = plan.last_step is not None and step < plan.last_step
+        if kind == "diverged" or (continues and self._trend.has_stopped_falling):
             self._reported_no_improvement = True
-            self._write(stopped_improving_line(best, plan))
+            self._write(stopped_improving_line(kind, best, plan))
+
+    @property
+    def _trend(self) -> HeldOutTrend:
+        return self._curves.trend
 
     @property
     def _stream(self) -> TextIO | None:

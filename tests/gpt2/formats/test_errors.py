@@ -229,3 +229,32 @@ def test_a_folder_with_only_the_file_named_checkpoint(tmp_path):
     write_hparams(tmp_path)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model-1"\n')
     assert "present are: none" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("layout", ["safetensors", "bfloat16", "shards", "keras", "h5", "tf1"])
+def test_weights_that_are_not_finite_are_named(tmp_path, layout, bad):
+    weights = random_weights()
+    weights["ln_f.bias"][3] = weights["h.1.attn.c_attn.weight"][2, 5] = bad
+    {
+        "safetensors": lambda: write_pytorch(tmp_path, weights),
+        "bfloat16": lambda: write_pytorch(tmp_path, weights, dtype="bfloat16"),
+        "shards": lambda: write_pytorch(tmp_path, weights, shards=2),
+        "keras": lambda: write_keras(tmp_path, weights, safetensors=True),
+        "h5": lambda: write_keras(tmp_path, weights, safetensors=False),
+        "tf1": lambda: write_tf1(tmp_path, weights),
+    }[layout]()
+    with pytest.raises(CheckpointError) as caught:
+        load_model(tmp_path)
+    assert re.search(
+        r"(h\.1\.attn\.c_attn\.weight|ln_f\.bias) contains NaN or infinity in 1 of [\d,]+ values, so the model can "
+        r"compute nothing\. Copy or download the checkpoint again, or use one from before the training that damaged it",
+        str(caught.value),
+    ), str(caught.value)
+
+
+def test_a_head_that_is_tied_but_not_finite_is_said_to_be_not_finite(tmp_path):
+    weights = random_weights()
+    weights["wte.weight"][0, 0] = np.nan
+    write_pytorch(tmp_path, weights | {"lm_head.weight": weights["wte.weight"]}, prefix="")
+    assert_refused(tmp_path, r"wte\.weight contains NaN or infinity in 1 of")

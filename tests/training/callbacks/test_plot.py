@@ -75,6 +75,24 @@ def test_a_healthy_run_has_no_such_zone(tmp_path: Path, drawn: list[Figure]) -> 
     assert not drawn[-1].axes[0].patches
 
 
+@pytest.mark.parametrize(
+    ("change", "held_out", "label"),
+    [
+        (+0.05, 6.0, "diverging: training loss does not fall either"),
+        (-0.01, 4.01, "held-out loss no longer improves"),
+        (-0.01, 6.0, "overfitting: held-out loss no longer improves"),
+    ],
+)
+def test_what_came_after_the_best_step_is_named_as_in_the_report(
+    change: float, held_out: float, label: str, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    steps = [step(n, 4.0 + change * n) for n in range(1, 81)]
+    evaluations = [evaluation(n, 4.0 if n == 20 else held_out, is_best=n == 20) for n in (20, 40, 60, 80)]
+    watch(tmp_path, steps, evaluations).on_end(end(80))
+    assert labels(drawn[-1])[-1] == label
+    assert drawn[-1].axes[0].patches[0].get_x() == 20
+
+
 def test_a_run_with_nothing_held_out_shows_its_training_loss(tmp_path: Path, drawn: list[Figure]) -> None:
     watch(tmp_path, [step(1), step(2), step(3)], []).on_end(end(3))
     assert labels(drawn[-1]) == ["training, each step", "training, smoothed"]

@@ -88,12 +88,41 @@ def told_of_overfitting(text: str) -> list[str]:
 def test_a_run_that_goes_to_its_end_says_once_when_held_out_loss_stopped_falling(tmp_path: Path) -> None:
     stream = io.StringIO()
     progress = started(stream, plan(tmp_path, last_step=600))
-    _, evaluations = overfitted_run()
-    for record in evaluations:
-        progress.on_evaluation(record)
+    steps, evaluations = overfitted_run()
+    for record in steps:
+        progress.on_step(record)
+        for held_out in (each for each in evaluations if each.step == record.step):
+            progress.on_evaluation(held_out)
     assert told_of_overfitting(stream.getvalue()) == [
         "Held-out loss has not improved since step 200 (2.726); since then the model has been memorising the text. "
         "Training continues to step 600; step 200 is kept as the best."
+    ]
+
+
+def test_a_run_that_diverges_says_so_and_how_to_continue(tmp_path: Path) -> None:
+    for last_step in (100, None):
+        stream = io.StringIO()
+        progress = started(stream, plan(tmp_path, last_step=last_step))
+        for number in range(1, 81):
+            progress.on_step(step(number, 5.0 - 0.05 * number if number <= 20 else 6.0))
+            if number % 20 == 0:
+                progress.on_evaluation(evaluation(number, 4.0 if number == 20 else 6.1, is_best=number == 20))
+        assert told_of_overfitting(stream.getvalue()) == [
+            "Held-out loss has not improved since step 20 (4.000), and training loss has not fallen either: training "
+            'diverges. Interrupt it and lower the learning rate: finetune(..., learning_rate=..., restore_from="best").'
+        ]
+
+
+def test_a_run_that_only_stopped_improving_is_not_said_to_memorise(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    for number in range(1, 81):
+        progress.on_step(step(number, 5.0 - 0.01 * number))
+        if number % 20 == 0:
+            progress.on_evaluation(evaluation(number, 4.0 if number == 20 else 4.01, is_best=number == 20))
+    assert told_of_overfitting(stream.getvalue()) == [
+        "Held-out loss has not improved since step 20 (4.000). Training continues to step 100; step 20 is kept as the "
+        "best."
     ]
 
 
