@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -212,6 +212,7 @@ def finetune_run(
     callback: TrainingCallback,
     sample: Callable[[int], str],
     progress: ProgressBar,
+    signals: ExitStack,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
@@ -219,6 +220,7 @@ def finetune_run(
         request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
         folder: for checkpoints. callback: receives the records of the run.
         sample: step -> generated text. progress: shows the progress of encoding the text.
+        signals: closed when all is done; a signal that comes after the last step takes its effect then.
     """
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
@@ -235,17 +237,17 @@ def finetune_run(
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
-    # The loop handles signals itself; this covers a Ctrl-C after its last step, which must not leave a finished run
+    # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
-    with stop_on_signals():
-        reason = "failed"
-        try:
-            reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
-        finally:
-            folder.mark_ended(reason)
-            hint = run.resume_hint(reason, state.step)
-            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
-        _load_best(folder, loaded)
+    signals.enter_context(stop_on_signals())
+    reason = "failed"
+    try:
+        reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
+    finally:
+        folder.mark_ended(reason)
+        hint = run.resume_hint(reason, state.step)
+        callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+    _load_best(folder, loaded)
     return _result(folder.path, state, reason)
 
 

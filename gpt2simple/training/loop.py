@@ -225,6 +225,7 @@ def train(
         with _explained_memory_errors(), _rescuing(saver, request):
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
             saver.save()  # in case a callback revoked the request to stop
+        request.obeyed = loop.reason == "interrupted"
     return loop.reason
 
 

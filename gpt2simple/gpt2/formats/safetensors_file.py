@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.validate import require_data
+from gpt2simple.gpt2.formats.validate import open_data
 
 _DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype(np.float64),
@@ -78,9 +78,8 @@ class SafetensorsFile:
         Raises:
             CheckpointError: it is no safetensors file, or cut short.
         """
-        require_data(path)
         self.path = path
-        self._file = path.open("rb")
+        self._file = open_data(path)
         try:
             self.metadata, self.tensors = _read_header(path, self._file)
         except BaseException:
