@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -322,7 +322,11 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         compile_whole_step=devices.compiles_whole_step(),
     )
     if start.checkpoint is None:
-        overwrite = request.settings.overwrite and request.settings.restore_from not in ("latest", "best")
+        settings = request.settings
+        overwrite = settings.overwrite and settings.restore_from not in ("latest", "best")
+        if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
+            recorded = replace(settings, restore_from=str(start.weights_from))
+            description = replace(description, settings=recorded)
         run.folder.create(description, run.task.saved_files(loaded), overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)

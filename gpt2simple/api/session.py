@@ -174,7 +174,8 @@ class Session:
     def _load_for_training(self, run: RunWriter, request: Request) -> LoadedModel:
         """A model of the right size; for a new run, with the weights that it starts from."""
         name, begins_with = request.model_name, request.weights_from
-        goes_on = continues(run, request.settings.restore_from) and name == run.info.description.model_name
+        goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
+        goes_on = goes_on and name == run.info.description.model_name
         if begins_with is None:
             fits = self._source.model_name == name if goes_on else self._source == BaseModel(name)
             if self._loaded is not None and fits:
