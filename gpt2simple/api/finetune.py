@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,7 @@ def finetune_run(
     callback: TrainingCallback,
     sample: Callable[[int], str],
     progress: ProgressBar,
+    signals: ExitStack,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
@@ -229,6 +230,7 @@ def finetune_run(
         request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
         folder: for checkpoints. callback: receives the records of the run.
         sample: step -> generated text. progress: shows the progress of encoding the text.
+        signals: closed when all is done; a signal that comes after the last step takes its effect then.
     """
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
@@ -245,17 +247,17 @@ def finetune_run(
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
-    # The loop handles signals itself; this covers a Ctrl-C after its last step, which must not leave a finished run
+    # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
-    with stop_on_signals():
-        reason = "failed"
-        try:
-            reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
-        finally:
-            folder.mark_ended(reason)
-            hint = run.resume_hint(reason, state.step)
-            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
-        _load_best(folder, loaded)
+    signals.enter_context(stop_on_signals())
+    reason = "failed"
+    try:
+        reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
+    finally:
+        folder.mark_ended(reason)
+        hint = run.resume_hint(reason, state.step)
+        callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+    _load_best(folder, loaded)
     return _result(folder.path, state, reason)
 
 
@@ -330,7 +332,11 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         compile_whole_step=devices.compiles_whole_step(),
     )
     if start.checkpoint is None:
-        overwrite = request.settings.overwrite and request.settings.restore_from not in ("latest", "best")
+        settings = request.settings
+        overwrite = settings.overwrite and settings.restore_from not in ("latest", "best")
+        if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
+            recorded = replace(settings, restore_from=str(start.weights_from))
+            description = replace(description, settings=recorded)
         run.folder.create(description, run.task.saved_files(loaded), overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)

@@ -71,14 +71,19 @@ def complete_request(
         recorded = run.info.description
         chosen = precision.training
         used = chosen if precision.named else recorded.environment.get("precision", chosen)
+        settings = with_recorded(recorded.settings, finetune)
+        at_step_0 = not run.checkpoints()
+        folder = begins_with(run, settings.restore_from, overwrite=False) if at_step_0 else None
+        if folder is not None and session.model_name is not None:
+            _name_of(folder, session)  # raises if the folder holds another model
         return Request(
             dataset=dataset,
             model_name=session.model_name or recorded.model_name,
-            weights_from=None,
-            settings=with_recorded(recorded.settings, finetune),
+            weights_from=folder,
+            settings=settings,
             text=with_recorded(recorded.text_settings, text),
             precision=used,
-            seed=recorded.seed,
+            seed=settings.seed if at_step_0 and settings.seed is not None else recorded.seed,
             callbacks=callbacks,
             messages=() if used == chosen else (_stays_in(used, chosen),),
         )

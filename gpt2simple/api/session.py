@@ -29,7 +29,8 @@ from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.checkpoint import require_undamaged
+from gpt2simple.runs.folder import RunFolder, Which
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
@@ -137,7 +138,7 @@ class Session:
         TextSettings(**of_text)
         keras_callbacks = adapt_callbacks(callbacks)
         self._require_open()
-        with locked_run(self.run_dir) as run:
+        with contextlib.ExitStack() as signals, locked_run(self.run_dir) as run:
             request = complete_request(
                 run,
                 dataset,
@@ -150,14 +151,14 @@ class Session:
             )
             if request.precision != self._precision.training:
                 self._log_once(f"Training in {request.precision}, as this run was started.")
-            return self._train(run, request)
+            return self._train(run, request, signals)
 
-    def _train(self, run: RunWriter, request: Request) -> FinetuneResult:
+    def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
             callbacks, sample = self._callbacks(request)
-            result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar)
+            result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar, signals)
         except BaseException:
             self._free()  # half-trained weights: the next call loads those from before
             raise
@@ -173,12 +174,14 @@ class Session:
     def _load_for_training(self, run: RunWriter, request: Request) -> LoadedModel:
         """A model of the right size; for a new run, with the weights that it starts from."""
         name, begins_with = request.model_name, request.weights_from
-        goes_on = continues(run, request.settings.restore_from) and name == run.info.description.model_name
+        goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
+        goes_on = goes_on and name == run.info.description.model_name
         if begins_with is None:
             fits = self._source.model_name == name if goes_on else self._source == BaseModel(name)
             if self._loaded is not None and fits:
                 return self._loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
+        require_undamaged(begins_with)
         self._free()  # before another is in memory
         self._loaded = LoadedModel.load(begins_with)
         return self._loaded
@@ -319,7 +322,15 @@ class Session:
 
     def _load(self, source: Source) -> LoadedModel:
         """Load the weights of a source. If that fails, the next call loads those from before."""
-        found, folder = self._find(source)
+        found = self._find(source)
+        if isinstance(found, Run):
+            which: Which = found.checkpoint  # type: ignore[assignment]
+            return self._run_folder(found).read_model(which, lambda folder: self._open(found, folder))
+        folder = model_folder(found.model_name, self._model_dir)
+        require_undamaged(folder)
+        return self._open(found, folder)
+
+    def _open(self, found: Source, folder: Path) -> LoadedModel:
         self._drop_generator()
         loaded, self._loaded = self._loaded, None
         of_same_model = found.model_name == self._source.model_name
@@ -332,20 +343,19 @@ class Session:
         self._loaded, self._source = loaded, found
         return loaded
 
-    def _find(self, source: Source) -> tuple[Source, Path]:
-        """The source as found on disk, and the folder of its weights.
+    def _find(self, source: Source) -> Source:
+        """The source as found on disk.
 
         Raises:
-            RunError: the run does not exist, or has no usable checkpoint. SettingsError: there is no such model.
+            RunError: the run does not exist.
         """
         if isinstance(source, BaseModel):
-            return source, model_folder(source.model_name, self._model_dir)
+            return source
         run = self._run_folder(source)
         if source.model_name is not None and not is_run(run.path):
-            return self._find(BaseModel(source.model_name))  # the run will start from it
+            return BaseModel(source.model_name)  # the run will start from it
         existing_run_path(self._checkpoint_dir, source.name)  # raises, naming the runs that exist
-        model_name = run.info.description.model_name if run.exists else source.model_name
-        return replace(source, model_name=model_name), run.model_folder(source.checkpoint)  # type: ignore[arg-type]
+        return replace(source, model_name=run.info.description.model_name if run.exists else source.model_name)
 
     def _run_folder(self, source: Run) -> RunFolder:
         return RunFolder(run_path(self._checkpoint_dir, source.name))

@@ -12,6 +12,7 @@ from gpt2simple.compat.sessions import checked
 from gpt2simple.compat.train import report_multi_gpu
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
+from gpt2simple.runs.checkpoint import read_chosen
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folder_name, step_folders
 from gpt2simple.settings.session import DEFAULT_RUN
@@ -39,30 +40,38 @@ def load_gpt2(
     session = checked(sess)
     report_multi_gpu(multi_gpu)
     if model_name:
-        folder = shown = model_folder(model_name, Path(model_dir))
-        print("Loading pretrained model", shown, flush=True)
-    else:
-        folder, shown = _run_weights(existing_run_path(Path(checkpoint_dir), run_name), checkpoint)
+        folder = model_folder(model_name, Path(model_dir))
+        print("Loading pretrained model", folder, flush=True)
+        return session.hold(_opened(session, folder), f"model {model_name!r}")
+    run = existing_run_path(Path(checkpoint_dir), run_name)
+    legacy = RunFolder(run).legacy_step
+
+    def load(folder: Path) -> Session:
+        shown = run / f"model-{legacy}" if folder == run and legacy is not None else folder
         print("Loading checkpoint", shown, flush=True)
+        return _opened(session, folder)
+
+    session.hold(read_chosen(lambda: _run_weights(run, checkpoint), load), f"run {run_name!r}")
+
+
+def _opened(session: Any, folder: Path) -> Session:
     session.empty()
     engine = Session(str(folder.absolute()), threads=session.threads)
     _ = engine.model  # loads it now, so that errors occur here
-    session.hold(engine, f"model {model_name!r}" if model_name else f"run {run_name!r}")
+    return engine
 
 
-def _run_weights(run: Path, checkpoint: str) -> tuple[Path, Path]:
-    """The folder to load a run from, and what is loaded, as gpt-2-simple would name it."""
-    legacy = RunFolder(run).legacy_step
-    steps = step_folders(run)
+def _run_weights(run: Path, checkpoint: str) -> Path:
+    """The folder to load a run from."""
     if checkpoint == "latest":
-        folder = RunFolder(run).model_folder("latest")
-        return folder, run / f"model-{legacy}" if folder == run and legacy is not None else folder
+        return RunFolder(run).model_folder("latest")
+    legacy, steps = RunFolder(run).legacy_step, step_folders(run)
     match = _STEP.fullmatch(checkpoint)
     wanted = int(match[1]) if match else None
     if wanted in steps:
-        return steps[wanted], steps[wanted]
+        return steps[wanted]
     if not steps and wanted is not None and wanted == legacy:
-        return run, run / checkpoint
+        return run
     there = [step_folder_name(step) for step in steps] or [f"model-{legacy}"]
     raise SettingsError(
         f'checkpoint is {checkpoint!r}; {run} can be loaded at "latest" or at {", ".join(there)}. Name one of these.'

@@ -70,7 +70,7 @@ def finetune(
         )
     run = RunFolder(run_path(Path(checkpoint_dir), run_name))
     name, begins_with, done = _beginning(run, model_name, restore_from)
-    loaded_from = model_folder(model_name, Path(model_dir)) if begins_with is None else begins_with
+    loaded_from = model_folder(name or model_name, Path(model_dir)) if begins_with is None else begins_with
     session.empty()  # two models in memory would be one too many
     folders = {"run_name": run_name, "model_dir": model_dir, "checkpoint_dir": checkpoint_dir}
     engine = WatchedSession(name, **folders, threads=session.threads, sample_num=sample_num)
@@ -125,6 +125,8 @@ def _beginning(run: RunFolder, model_name: str, restore_from: str) -> tuple[str 
             return name, newest.path, newest.step
         if legacy is not None:
             return name, run.path / f"model-{legacy}", 0
+        if run.exists:  # stopped before its first checkpoint
+            return name or run.info.description.model_name, None, 0
     return model_name, None, 0
 
 

@@ -1,22 +1,25 @@
 """A run folder, open to every reader: its checkpoints, the best, the latest, and what run.json says.
 
-Writes nothing and needs no lock. Knows files and steps; not what the tensors mean.
+Writes nothing and needs no lock: another process may save and remove checkpoints meanwhile. What is found missing or
+damaged therefore counts only if the checkpoints are still those that were listed; else they are listed again.
+Knows files and steps; not what the tensors mean.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from gpt2simple.errors import RunError
 from gpt2simple.runs import layout
-from gpt2simple.runs.checkpoint import StepCheckpoint
+from gpt2simple.runs.checkpoint import CheckpointRemovedError, StepCheckpoint, read_chosen
 from gpt2simple.runs.description import BestMark, RunInfo
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 Which = Literal["best", "latest"]
 
 
@@ -71,8 +74,11 @@ class RunFolder:
         Raises:
             RunError: there are checkpoints, and every one is damaged.
         """
-        found = self._newest_whole(weights_only=weights_only)
-        if found is None and self.checkpoints():
+        return self._settled(lambda listed: self._latest(listed, weights_only))
+
+    def _latest(self, listed: list[StepCheckpoint], weights_only: bool) -> StepCheckpoint | None:
+        found = self._newest_whole(listed, weights_only=weights_only)
+        if found is None and listed:
             message = (
                 f"Every checkpoint of {self.path} is damaged. Put the files back from a copy, or start over: "
                 'restore_from="fresh" with overwrite=True, or another run_name.'
@@ -89,17 +95,34 @@ class RunFolder:
         Where the best is damaged or gone, the one that was best before replaces it, else the latest, with a
         message. Arguments and errors as ``latest``.
         """
-        for step, found in {mark.step: found for mark, found in self._best_first()}.items():
+        return self._settled(lambda listed: self._best(listed, weights_only))
+
+    def _best(self, listed: list[StepCheckpoint], weights_only: bool) -> StepCheckpoint | None:
+        problems = []
+        for step, found in {mark.step: found for mark, found in self._best_first(listed)}.items():
             damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
             if found is not None and damage is None:
-                return found
-            logger.info(f"The best checkpoint of {self.path}, step {step}, cannot be used: {damage}.")
-        return self.latest(weights_only=weights_only)
+                break
+            problems.append(f"The best checkpoint of {self.path}, step {step}, cannot be used: {damage}.")
+        else:
+            found = None
+        self._require_unchanged(listed, found, *problems)
+        return found or self._latest(listed, weights_only)
 
     def best_mark(self) -> BestMark | None:
         """The best step and its held-out figures, as the newest readable checkpoint knows them; None where nothing is
         held out."""
-        return next((mark for mark, _ in self._best_first()), None)
+        return self._settled(self._best_mark)
+
+    def _best_mark(self, listed: list[StepCheckpoint]) -> BestMark | None:
+        mark = next((mark for mark, _ in self._best_first(listed)), None)
+        self._require_unchanged(listed, mark)
+        return mark
+
+    def read_model(self, which: Which, read: Callable[[Path], T]) -> T:
+        """What ``read`` returns for the folder of ``model_folder``; called again where training removed the checkpoint
+        meanwhile. Arguments and errors as there."""
+        return read_chosen(lambda: self.model_folder(which), read)
 
     def model_folder(self, which: Which = "best") -> Path:
         """The folder to load a model from for generating: a checkpoint, or the root where only that was kept or where
@@ -123,37 +146,53 @@ class RunFolder:
 
     def _unverified_best(self) -> StepCheckpoint | None:
         """What ``best`` gives, without reading the files."""
-        marked = next((found for _, found in self._best_first() if found is not None), None)
-        return marked or next(reversed(self.checkpoints()), None)
+        listed = self.checkpoints()
+        marked = next((found for _, found in self._best_first(listed) if found is not None), None)
+        return marked or next(reversed(listed), None)
 
-    def _best_first(self) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
+    def _best_first(self, listed: list[StepCheckpoint]) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
         """The best step recorded in each checkpoint, and that step's checkpoint or None if it is gone.
 
         Newest checkpoint first; ends at one that records no best step.
         """
-        steps = layout.step_folders(self.path)
-        for checkpoint in reversed(self.checkpoints()):
+        steps = {checkpoint.step: checkpoint for checkpoint in listed}
+        for checkpoint in reversed(listed):
             try:
                 mark = checkpoint.best
             except ValueError:  # a torn manifest
                 continue
             if mark is None:
                 return
-            path = steps.get(mark.step)
-            yield mark, None if path is None else StepCheckpoint(mark.step, path)
+            yield mark, steps.get(mark.step)
 
-    def _newest_whole(self, *, weights_only: bool = False) -> StepCheckpoint | None:
-        skipped = None
-        for checkpoint in reversed(self.checkpoints()):
+    def _newest_whole(self, listed: list[StepCheckpoint], *, weights_only: bool = False) -> StepCheckpoint | None:
+        problems: list[str] = []
+        found = None
+        for checkpoint in reversed(listed):
             damage = checkpoint.damage(weights_only=weights_only)
-            if skipped is not None:
-                logger.info(f"{skipped} Using step {checkpoint.step} instead." if damage is None else skipped)
             if damage is None:
-                return checkpoint
-            skipped = f"The checkpoint {checkpoint.path} is damaged: {damage}."
-        if skipped is not None:
-            logger.info(skipped)
-        return None
+                found = checkpoint
+                break
+            problems.append(f"The checkpoint {checkpoint.path} is damaged: {damage}.")
+        if problems and found is not None:
+            problems[-1] += f" Using step {found.step} instead."
+        self._require_unchanged(listed, found, *problems)
+        return found
+
+    def _settled(self, choose: Callable[[list[StepCheckpoint]], T]) -> T:
+        """What is chosen from the checkpoints, which are listed again where one was removed meanwhile."""
+        while True:
+            try:
+                return choose(self.checkpoints())
+            except CheckpointRemovedError:
+                continue
+
+    def _require_unchanged(self, listed: list[StepCheckpoint], found: object, *problems: str) -> None:
+        """Log the problems of a choice; if it has any, or found nothing, the checkpoints must be those listed."""
+        if (problems or found is None) and self.checkpoints() != listed:
+            raise CheckpointRemovedError(self.path)
+        for problem in problems:
+            logger.info(problem)
 
     def _read_info(self) -> RunInfo:
         try:

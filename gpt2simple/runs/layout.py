@@ -5,6 +5,7 @@ Knows names only; opens nothing but gpt-2-simple's two small pointer files.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,7 +31,7 @@ CALLBACKS_FOLDERS = ("samples", "tensorboard")
 
 # A checkpoint that replaces one of the same step is complete under this second name before the first one goes.
 REPLACEMENT_SUFFIX = ".new"
-_STEP_FOLDER = re.compile(r"step-(\d{6,})(\.new)?")
+_STEP_FOLDER = re.compile(r"step-\d{6,}(\.new)?")
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
 
@@ -51,9 +52,7 @@ def run_path(checkpoint_dir: Path, run_name: str) -> Path:
 
 def list_runs(checkpoint_dir: Path) -> list[str]:
     """The names of the runs in a checkpoint folder, sorted; those of gpt-2-simple included."""
-    if not checkpoint_dir.is_dir():
-        return []
-    return sorted(folder.name for folder in checkpoint_dir.iterdir() if folder.is_dir() and is_run(folder))
+    return sorted(folder.name for folder in _entries(checkpoint_dir) if folder.is_dir() and is_run(folder))
 
 
 def is_run(folder: Path) -> bool:
@@ -85,12 +84,13 @@ def step_folder_name(step: int) -> str:
 
 def step_folders(run: Path) -> dict[int, Path]:
     """The checkpoint folders of a run by step, ascending; a finished replacement counts instead of what it replaces."""
-    found: dict[int, Path] = {}
-    for path in sorted(run.iterdir()) if run.is_dir() else []:  # "step-000120.new" sorts after "step-000120"
-        match = _STEP_FOLDER.fullmatch(path.name)
-        if match and path.is_dir():
-            found[int(match[1])] = path
-    return dict(sorted(found.items()))
+    while True:
+        paths = [path for path in _entries(run) if _STEP_FOLDER.fullmatch(path.name)]
+        folders = [path for path in paths if path.is_dir()]
+        if all(os.path.lexists(path) for path in paths):  # else training removed one: another may have come
+            break
+    # "step-000120.new" sorts after "step-000120".
+    return dict(sorted((int(path.name[5:].removesuffix(REPLACEMENT_SUFFIX)), path) for path in folders))
 
 
 def legacy_step(folder: Path) -> int | None:
@@ -98,7 +98,13 @@ def legacy_step(folder: Path) -> int | None:
 
     TensorFlow's pointer file ``checkpoint`` decides, as it does for gpt-2-simple; without it the highest number.
     """
-    if not folder.is_dir():
-        return None
-    steps = {path.stem: int(match[1]) for path in folder.iterdir() if (match := _LEGACY_MODEL.fullmatch(path.name))}
+    steps = {path.stem: int(match[1]) for path in _entries(folder) if (match := _LEGACY_MODEL.fullmatch(path.name))}
     return steps.get(pointed_prefix(folder) or "", max(steps.values(), default=None)) if steps else None
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing if it is missing: another process may remove it at any time."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

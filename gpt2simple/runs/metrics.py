@@ -6,6 +6,7 @@ Knows neither what the numbers mean nor who reads them.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -131,10 +132,12 @@ class MetricsFiles(records.TrainingCallback):
 
 
 def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
-    path = run_dir / JSONL_NAME
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+    with contextlib.ExitStack() as opened:
+        try:
+            path = run_dir / JSONL_NAME
+            file = opened.enter_context(path.open(encoding="utf-8", errors="replace", newline="\n"))
+        except FileNotFoundError:
+            return
         for text in file:
             try:
                 line = parse_json(text)

@@ -10,7 +10,8 @@ Three kinds of settings, and why:
 * every other setting fixes what the saved position, random streams or optimizer tensors mean (``batch_size``,
   ``window``, ``seed``, ``optimizer`` ...): another value is refused, and the message says what to do instead.
 
-A setting that the call leaves out keeps the run's value, not the default. Knows run folders, settings and
+A setting that the call leaves out keeps the run's value, not the default. A run that has no checkpoint yet goes on
+from step 0: nothing was learned, so everything may change, with a message. Knows run folders, settings and
 descriptions; loads no tensor and writes nothing.
 """
 
@@ -161,8 +162,11 @@ class Start:
 
 
 def continues(run: RunFolder, restore_from: str) -> bool:
-    """Whether a call with this ``restore_from`` continues the run there, so that settings left out are the run's."""
-    return restore_from in ("latest", "best") and bool(run.checkpoints())
+    """Whether a call with this ``restore_from`` continues the run there, so that settings left out are the run's.
+
+    Also if it was stopped before its first checkpoint, unless the best one was asked for.
+    """
+    return bool(run.checkpoints()) if restore_from == "best" else restore_from == "latest" and run.exists
 
 
 def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | None) -> Start:
@@ -178,15 +182,17 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
             ``restore_from`` does not fit what is there.
     """
     restore_from = wanted.settings.restore_from
-    if continues(run, restore_from):
+    goes_on = continues(run, restore_from)
+    if goes_on and run.checkpoints():
         return _continued(run, wanted, total_steps)
+    messages = _messages_at_step_0(run, wanted) if goes_on else ()
     folder = begins_with(run, restore_from, overwrite=wanted.settings.overwrite)
-    if restore_from not in ("latest", "best") or folder is None:
-        return Start(kind="fresh", weights_from=folder)
     legacy = run.legacy_step
-    assert legacy is not None, folder
+    if restore_from not in ("latest", "best") or folder is None or legacy is None:
+        return Start(kind="fresh", weights_from=folder, messages=messages)
     message = f"Continuing gpt-2-simple's checkpoint of step {legacy} in {run.path}; its files are kept, "
-    return Start(kind="legacy", step=legacy, weights_from=folder, messages=(f"{message}and new ones are added.",))
+    messages = (f"{message}and new ones are added.", *messages[1:])
+    return Start(kind="legacy", step=legacy, weights_from=folder, messages=messages)
 
 
 def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
@@ -204,7 +210,9 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
                 f'restore_from is "best", and {run.path} has no checkpoint to continue from. '
                 "Leave restore_from out to start a run, or name the run_name of one that exists."
             )
-        return None if run.legacy_step is None else run.path
+        if run.legacy_step is not None:
+            return run.path
+        return _recorded_beginning(run) if run.exists else None
     if run.checkpoints() and not overwrite:
         raise RunError(
             f"{run.path} holds a run already, at step {run.checkpoints()[-1].step}, and restore_from={restore_from!r} "
@@ -225,6 +233,35 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
             "Choose another run_name for the run that starts from it."
         )
     return path
+
+
+def _recorded_beginning(run: RunFolder) -> Path | None:
+    """The model folder that a run without checkpoints was started from; None: the model that it names."""
+    recorded = run.info.description.settings.restore_from
+    if recorded in ("latest", "best", "fresh"):
+        return None
+    if not Path(recorded).is_dir():
+        raise RunError(
+            f"{run.path} has no checkpoint yet and was started from the model folder {recorded!r}, which is not there "
+            'any more. Put it back, or start over with restore_from="fresh", or another folder as restore_from.'
+        )
+    return Path(recorded)
+
+
+def _messages_at_step_0(run: RunFolder, wanted: RunDescription) -> tuple[str, ...]:
+    recorded = run.info.description
+    changes = {n: pair for n, pair in _changed_settings(recorded, wanted.settings).items() if n not in FREE}
+    before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
+    changes |= {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT}
+    if recorded.model_name != wanted.model_name:
+        changes["model_name"] = (recorded.model_name, wanted.model_name)
+    messages = [f"Continuing {run.path} from step 0."]
+    if changes:
+        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in changes.items())
+        messages.append(f"It had no checkpoint yet, so it changes to: {what}.")
+    if recorded.data_fingerprint != wanted.data_fingerprint:
+        messages.append("It had no checkpoint yet, so it changes to this text, which is not the one it was started on.")
+    return tuple(messages)
 
 
 def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) -> Start:

@@ -5,6 +5,7 @@ Knows nothing of how the text was made.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ def read(run_dir: Path) -> list[SampleRecord]:
     folder = run_dir / FOLDER_NAME
     found = []
     for entry in _read_index(folder):
-        path = folder / entry["file"]
-        if path.is_file():
-            found.append(SampleRecord(step=entry["step"], text=path.read_bytes().decode("utf-8", "replace")))
+        with contextlib.suppress(FileNotFoundError):
+            text = (folder / entry["file"]).read_bytes().decode("utf-8", "replace")
+            found.append(SampleRecord(step=entry["step"], text=text))
     return found
 
 

@@ -244,7 +244,7 @@ class RunWriter(RunFolder):
         self._require_lock()
         remove_leftovers(self.path)
         self._finish_replacements()
-        newest = self._newest_whole()
+        newest = self._settled(self._newest_whole)
         if newest is None:
             return
         for later in [c for c in self.checkpoints() if c.step > newest.step]:

@@ -1,6 +1,7 @@
 """SIGINT (Ctrl-C) and SIGTERM let the current step finish before training stops.
 
-Python allows signal handlers only on the main thread; on others nothing changes. Previous handlers are restored.
+Python allows signal handlers only on the main thread; on others nothing changes. Previous handlers are restored, and
+get a signal that came too late to stop anything: a script that was told to end must not go on to its next call.
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ from types import FrameType
 
 
 class StopRequest:
-    """True once a signal has requested the run to stop."""
+    """True once a signal has requested the run to stop.
+
+    Attributes:
+        signal: the last one. obeyed: whether it took effect; set by the run if that is why it stopped.
+    """
 
     def __init__(self) -> None:
-        self.signal_name: str | None = None
+        self.signal: signal.Signals | None = None
+        self.obeyed = False
 
     def __bool__(self) -> bool:
-        return self.signal_name is not None
+        return self.signal is not None
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """A request that SIGINT or SIGTERM sets; a second SIGINT raises KeyboardInterrupt at once."""
+    """A request that SIGINT or SIGTERM sets; a second SIGINT raises KeyboardInterrupt at once.
+
+    A request that is not ``obeyed`` takes the signal's usual effect when the block ends.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -32,8 +41,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if request and number == signal.SIGINT:
+            request.obeyed = request.signal == number
             raise KeyboardInterrupt
-        request.signal_name = signal.Signals(number).name
+        request.signal = signal.Signals(number)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -41,3 +51,5 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if request.signal is not None and not request.obeyed:
+            signal.raise_signal(request.signal)

@@ -251,6 +251,7 @@ def train(
             saver.check_weights = loop.check_weights
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
             saver.save()  # in case a callback revoked the request to stop
+        request.obeyed = loop.reason == "interrupted"
     return loop.reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,23 @@ import numpy as np
 import pytest
 
 import gpt2simple
-from gpt2simple import testing
+from gpt2simple import compat, testing
 from gpt2simple.api.session import Session
 from gpt2simple.backend import devices
 from gpt2simple.backend.tensorflow import library_versions
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunInfo
-from tests.helpers.small_runs import QUICK, weights_of, write_model_and_text, write_small_model, write_text
+from tests.helpers.run_folders import go_on
+from tests.helpers.small_runs import (
+    QUICK,
+    differing,
+    last_state,
+    weights_of,
+    write_model_and_text,
+    write_small_model,
+    write_text,
+)
 from tests.helpers.weight_layouts import canonical_weights, random_weights, write_tf1
 
 
@@ -387,3 +397,60 @@ def test_one_stop_string_needs_no_list(place: Path) -> None:
         assert text(stop=stop) == text(stop=[stop]) == whole[: whole.index(stop, 4)]
         assert text(stop=list(stop)) != text(stop=stop)
         assert text(bad_words=stop) == text(bad_words=[stop]) != text(bad_words=list(stop))
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_goes_on_as_it_was_started(
+    place: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {name: value for name, value in text_settings(place).items() if name != "seed"} | {"window": 16}
+    text, cache = place / "text.txt", str(place / "cache")
+    for name in ("whole", "killed"):
+        with monkeypatch.context() as patch, open_session(place, "small", run_name=name, seed=3) as session:
+            if name == "killed":
+                patch.setattr("gpt2simple.api.finetune.train", lambda *_, **__: pytest.fail("killed"))
+                with pytest.raises(pytest.fail.Exception):
+                    session.finetune(text, steps=2, **settings)
+            else:
+                session.finetune(text, steps=2, **settings)
+    before = RunInfo.read(place / "runs" / "killed").description
+    with open_session(place, run_name="killed", seed=4) as session:
+        assert session.finetune(text, cache_dir=cache).steps == 2
+    assert f"Continuing {place / 'runs' / 'killed'} from step 0." in messages
+    after = RunInfo.read(place / "runs" / "killed").description
+    assert (after.seed, after.model_name, after.settings) == (before.seed, "small", before.settings)
+    assert after.settings.window == 16
+    assert differing(last_state(place / "runs" / "killed"), last_state(place / "runs" / "whole")) == []
+
+
+@pytest.mark.parametrize("method", ["load", "evaluate", "compat"])
+def test_a_checkpoint_that_training_removes_before_it_is_opened_is_chosen_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str], method: str
+) -> None:
+    """Also in the middle, between the tokenizer and the weights."""
+    from gpt2simple.gpt2.tokenizer import Tokenizer
+
+    for moment, module in enumerate((LoadedModel, Tokenizer)):
+        folder = place / "runs" / f"{method}-{moment}"
+        shutil.copytree(place / "runs" / "done", folder)
+        left, load = [1], module.load
+
+        def overtaken(path: Path, folder: Path = folder, left: list[int] = left, load: Any = load) -> Any:
+            if left.pop() if left else False:
+                go_on(folder)
+            return load(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "load", overtaken)
+            if method == "compat":
+                sess = compat.start_tf_sess()
+                compat.load_gpt2(sess, run_name=folder.name, checkpoint_dir=str(folder.parent))
+                compat.reset_session(sess)
+            else:
+                with open_session(place, run_name=folder.name) as session:
+                    if method == "evaluate":
+                        assert session.evaluate(place / "text.txt", cache_dir=str(place / "cache")).loss > 0
+                    else:
+                        session.load("latest")
+        assert left == []
+        assert [path.name for path in folder.glob("step-*")] == ["step-000005"]
+    assert not [message for message in messages if "damaged" in message or "cannot be used" in message]

@@ -27,10 +27,35 @@ def test_a_new_run_starts_fresh(tmp_path: Path) -> None:
     assert not continues(RunWriter(tmp_path / "run1"), "latest")
 
 
-def test_a_run_without_a_checkpoint_starts_fresh(tmp_path: Path) -> None:
-    begin(tmp_path / "run1")
-    assert decide(tmp_path / "run1") == Start(kind="fresh")
+def test_a_run_without_a_checkpoint_goes_on_from_step_0(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run1")
+    going_on = f"Continuing {tmp_path / 'run1'} from step 0."
+    assert decide(tmp_path / "run1") == Start(kind="fresh", messages=(going_on,))
     assert decide(tmp_path / "run1", restore_from="fresh") == Start(kind="fresh")
+    assert continues(run, "latest")
+    assert not continues(run, "best")
+    assert not continues(run, "fresh")
+    changed = decide(tmp_path / "run1", batch_size=4, steps=9, model_name="124M", data_fingerprint="text-2")
+    assert changed.messages == (
+        going_on,
+        "It had no checkpoint yet, so it changes to: batch_size 4 instead of 1, model_name '124M' instead of 'tiny'.",
+        "It had no checkpoint yet, so it changes to this text, which is not the one it was started on.",
+    )
+
+
+def test_a_run_without_a_checkpoint_goes_on_from_the_folder_that_it_was_started_from(tmp_path: Path) -> None:
+    run = RunWriter(tmp_path / "run1")
+    (tmp_path / "model").mkdir()
+    with run.lock():
+        run.create(description(restore_from=str(tmp_path / "model")), MODEL_FILES)
+    assert decide(tmp_path / "run1").weights_from == tmp_path / "model"
+    (tmp_path / "model").rmdir()
+    with pytest.raises(
+        RunError,
+        match=r"run1 has no checkpoint yet and was started from the model folder '.*model', "
+        r"which is not there any more\. Put it back, or start over with restore_from=\"fresh\", or another folder",
+    ):
+        decide(tmp_path / "run1")
 
 
 @pytest.mark.parametrize(("restore_from", "step"), [("latest", 6), ("best", 3)])

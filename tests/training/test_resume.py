@@ -97,7 +97,7 @@ def pressing_ctrl_c(function):
 
 
 @pytest.mark.parametrize("moment", ["in the last step", "at the end", "while the best weights are loaded"])
-def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place, monkeypatch, moment):
+def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_waits_until_all_is_done(place, monkeypatch, moment):
     """After the loop, Ctrl-C broke off what was left to do: no mark of why it ended, no model in the session."""
     callback = InterruptIn(1) if moment == "in the last step" else None
     name = f"last-{moment.replace(' ', '-')}"
@@ -106,17 +106,38 @@ def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_changes_nothing(place,
     elif moment == "while the best weights are loaded":
         monkeypatch.setattr(LoadedModel, "refill", pressing_ctrl_c(LoadedModel.refill))
     with open_session(place, name, "float32") as session:
-        try:
-            result = finetune(place, name, "float32", session=session, callbacks=callback, steps=2)
-        except KeyboardInterrupt:  # which would end the tests too
-            pytest.fail("Ctrl-C broke off what was left to do")
-        assert (result.reason, result.steps) == ("finished", 2)
-        assert "finished at step 2" in result.summary()
+        with pytest.raises(KeyboardInterrupt):  # a script does not go on to its next call
+            finetune(place, name, "float32", session=session, callbacks=callback, steps=2)
         monkeypatch.undo()
         assert session.generate("The ", length=2)[0].startswith("The ")
+        assert session.run_dir.name == name
+        result = finetune(place, name, "float32", session=session, steps=2)
+        assert (result.reason, result.steps) == ("done", 2)
     info = RunInfo.read(place / "checkpoint" / name)
     assert (info.ended, info.latest_step) == ("finished", 2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_while_the_best_weights_are_loaded_ends_the_process(place):
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from tests.training import test_resume as this
+refill = this.LoadedModel.refill
+def stopped(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return refill(*arguments)
+this.LoadedModel.refill = stopped
+this.finetune(Path({str(place)!r}), "terminated", "float32", steps=2)
+print("the next call")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")  # a shell says 143
+    info = RunInfo.read(place / "checkpoint" / "terminated")
+    assert (info.ended, info.latest_step) == ("finished", 2)
+    assert finetune(place, "terminated", "float32", steps=2).reason == "done"
 
 
 @pytest.mark.slow

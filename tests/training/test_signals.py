@@ -16,8 +16,24 @@ def test_a_signal_asks_and_interrupts_nothing(number):
         assert not request
         os.kill(os.getpid(), number)
         assert request
-        assert request.signal_name == number.name
+        assert request.signal == number
+        request.obeyed = True
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_came_too_late_takes_its_usual_effect_in_the_end():
+    with pytest.raises(KeyboardInterrupt), stop_on_signals() as outer, stop_on_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert outer  # the inner block handed it on
+    heard = []
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with stop_on_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == []
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def test_a_second_ctrl_c_interrupts_at_once_and_the_handlers_come_back():

@@ -36,10 +36,12 @@ def open_checkpoint(folder: Path) -> WeightSource:
 
 
 def _open(folder: Path) -> WeightSource:
-    if not folder.is_dir():
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError) as error:
         kind = "is a file" if folder.exists() else "does not exist"
-        raise CheckpointError(f"{folder} {kind}, where a model's folder was expected: {_LAYOUTS}. Check the path.")
-    present = {path.name for path in folder.iterdir()}
+        message = f"{folder} {kind}, where a model's folder was expected: {_LAYOUTS}. Check the path."
+        raise CheckpointError(message) from error
     if present & {WEIGHTS_FILE, INDEX_FILE}:
         return SafetensorsSource(folder)
     if KERAS_FILE in present:

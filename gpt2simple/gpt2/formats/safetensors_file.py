@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.formats.validate import require_data
+from gpt2simple.gpt2.formats.validate import open_data
 from gpt2simple.storage.contents import json_object, quoted, reason
 
 _DTYPES: dict[str, np.dtype] = {
@@ -80,9 +80,8 @@ class SafetensorsFile:
         Raises:
             CheckpointError: it is no safetensors file, cut short, or has data that belongs to no tensor or to two.
         """
-        require_data(path)
         self.path = path
-        self._file = path.open("rb")
+        self._file = open_data(path)
         try:
             self.metadata, self.tensors = _read_header(path, self._file)
         except BaseException:

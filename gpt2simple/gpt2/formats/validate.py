@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,34 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
         yield
 
 
-def require_data(path: Path) -> None:
-    """Return if a file exists and may hold data.
+def open_data(path: Path) -> BufferedReader:
+    """A file that exists and may hold data, open for reading.
 
     Raises:
         CheckpointError: it is missing, empty, a Git LFS pointer, or a web page.
     """
-    if not path.is_file():
+    try:
+        file = path.open("rb")  # not after a look whether it is there: it may vanish in between
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise CheckpointError(
             f"{path} is missing: without it the weights are incomplete. Copy or download the checkpoint again, "
             "all of its files."
-        )
-    with path.open("rb") as file:
-        start = file.read(len(_LFS_POINTER))
+        ) from error
+    try:
+        _require_data(path, file.read(len(_LFS_POINTER)))
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def require_data(path: Path) -> None:
+    """Check a file as ``open_data`` does."""
+    open_data(path).close()
+
+
+def _require_data(path: Path, start: bytes) -> None:
     if start == _LFS_POINTER:
         raise CheckpointError(
             f"{path} is a Git LFS pointer, not the data: it was cloned without Git LFS. "
@@ -69,9 +85,10 @@ def read_text(path: Path) -> str:
     Raises:
         CheckpointError: the file is missing, holds no data, or is not UTF-8.
     """
-    require_data(path)
+    with open_data(path) as file:
+        content = file.read()
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not UTF-8 text (byte {error.start}). Copy or download it again.") from error
 
