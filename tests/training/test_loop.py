@@ -160,9 +160,9 @@ def test_a_signal_finishes_the_step_saves_and_says_so(number):
     assert outcome.keeper.steps == [outcome.state.step]
 
 
-def test_ctrl_c_in_the_last_step_ends_a_run_that_is_finished():
-    outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(3)])
-    assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("finished", 4, [4])
+def test_ctrl_c_in_the_last_step_takes_effect_when_the_run_is_finished():
+    outcome = run_small(plan_of(last_step=4), callbacks=[InterruptIn(3)], expect=pytest.raises(KeyboardInterrupt))
+    assert (outcome.state.step, outcome.keeper.steps) == (4, [4])
     assert [look.step for look in outcome.seen.of("EvaluationRecord")] == [0, 4]
 
 
@@ -170,8 +170,8 @@ def test_ctrl_c_in_the_last_step_ends_a_run_that_is_finished():
 def test_ctrl_c_after_the_last_step_too(moment):
     """While callbacks have their say, and the last step is saved."""
     press = keras.callbacks.LambdaCallback(**{moment: lambda *_: os.kill(os.getpid(), signal.SIGINT)})
-    outcome = run_small(plan_of(last_step=4), callbacks=[press])
-    assert (outcome.reason, outcome.state.step, outcome.keeper.steps) == ("finished", 4, [4])
+    outcome = run_small(plan_of(last_step=4), callbacks=[press], expect=pytest.raises(KeyboardInterrupt))
+    assert (outcome.state.step, outcome.keeper.steps) == (4, [4])
 
 
 def test_a_callback_may_stop_the_run():
