@@ -19,7 +19,7 @@ from typing import Any
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
-from gpt2simple.data.prepare import prepare_text
+from gpt2simple.data.prepare import check_texts, prepare_text
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.memorisation import TrainingText
@@ -36,6 +36,7 @@ from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, 
 from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write, json_text
+from gpt2simple.storage.outputs import check_unused
 
 logger = logging.getLogger(__name__)
 _EPOCHS = 4  # if no token budget is given
@@ -103,6 +104,7 @@ def compare_models(
             f"model_names is {list(model_names)!r}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
         )
+    check_texts(dataset, text)
     folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
     folder = Path(place.checkpoint_dir) / name
@@ -166,20 +168,19 @@ def _prepared(
 
 
 def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
-    """Record the settings and text of a new comparison; raise RunError if an existing one has others."""
+    """Record the settings and text of a new comparison; raise RunError if an existing one has others.
+
+    Raises:
+        SettingsError: the folder holds something else.
+    """
     path = folder / "compare.json"
     if not path.is_file():
+        check_unused(folder)
         atomic_write(path, json.dumps({"asked": fixed}, indent=1) + "\n")
         return
-
-    def clear(reason: str, _error: Exception) -> RunError:
-        return RunError(
-            f"{path} cannot be read ({reason}). Put it back from a copy, or use another name than {folder.name!r}."
-        )
-
-    with content_errors(clear):
-        renamed = former_names(CompareSettings)
-        before = {renamed.get(name, name): value for name, value in read_json(path).get("asked", {}).items()}
+    before = _read_asked(path)
+    renamed = former_names(CompareSettings)
+    before = {renamed.get(name, name): value for name, value in before.items()}
     changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
     if changed:
         settings = [name for name in changed if name not in _TEXTS]
@@ -189,6 +190,19 @@ def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
             f"The comparison {folder} was started with {'; and with '.join(differences)}: the results could not be "
             f"compared. Use the same text and settings to continue it, or another name than {folder.name!r}."
         )
+
+
+def _read_asked(path: Path) -> dict[str, Any]:
+    """The settings and text that a comparison has recorded."""
+
+    def clear(reason: str, _error: Exception) -> SettingsError:
+        return SettingsError(
+            f"{path} is not from a comparison ({reason}), so nothing in its folder is replaced. Choose another name "
+            f"than {path.parent.name!r}."
+        )
+
+    with content_errors(clear):
+        return dict(read_json(path)["asked"])
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpt2simple.data.corpus import TokenSet
-from gpt2simple.data.prepare import PreparedText, prepare_text
+from gpt2simple.data.prepare import PreparedText, check_texts, prepare_text
 from gpt2simple.errors import DataError, RunError
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.results import EvaluateResult
@@ -47,7 +47,7 @@ def evaluate_text(
     """
     started = time.perf_counter()
     protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
-    recorded = run.info.description if run is not None and run.exists and settings.part != "all" else None
+    recorded = _recorded(settings, run)
     prepared = _prepared(dataset, loaded, text, recorded, protocol.window)
     found = measure(
         Scorer(loaded.variables, loaded.config, precision),
@@ -66,6 +66,19 @@ def evaluate_text(
         precision=precision,
         seconds=time.perf_counter() - started,
     )
+
+
+def check_evaluation_text(
+    dataset: Any, settings: EvaluateSettings, text: Mapping[str, Any], run: RunFolder | None
+) -> None:
+    """Look at the text before a model is loaded. Arguments and errors as for ``evaluate_text``."""
+    recorded = _recorded(settings, run)
+    check_texts(dataset, TextSettings(**text) if recorded is None else _as_parted(recorded, text))
+
+
+def _recorded(settings: EvaluateSettings, run: RunFolder | None) -> RunDescription | None:
+    """The run whose split of the text is meant, if any is."""
+    return run.info.description if run is not None and run.exists and settings.part != "all" else None
 
 
 def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettings:

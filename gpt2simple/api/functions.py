@@ -255,10 +255,10 @@ def report(
         run_name: the run, or a list of runs.
         dataset: the training text, needed only if neither its encoded copy nor its files can be found.
         destination_path: the page; None: ``report.html`` in the run's folder, or in ``checkpoint_dir`` for several
-            runs. An earlier report there is replaced.
+            runs. An earlier report there is replaced, any other file is not.
 
     Raises:
-        RunError: the run does not exist, or has no steps yet.
+        RunError: the run does not exist, or has no steps yet. SettingsError: a file there is not from a report.
     """
     return write_report(
         [run_name] if isinstance(run_name, str) else list(run_name),

@@ -12,13 +12,15 @@ from typing import Any
 
 from gpt2simple.api.console import reading_bar
 from gpt2simple.data import documents, export
+from gpt2simple.data.sources import checked_source
 from gpt2simple.data.texts import read_texts
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, pick
 from gpt2simple.settings.session import DEFAULT_MODEL, MODELS
-from gpt2simple.storage.disk import make_folder, require_unused
+from gpt2simple.settings.text import ENCODED, READING
+from gpt2simple.storage.outputs import check_output, check_unused, output_folder
 
 _DEFAULT_SIZE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
 
@@ -71,7 +73,7 @@ class MadeModel:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-@accepts(MODELS, TextSettings, after="model_name")
+@accepts(MODELS, ENCODED, after="model_name")
 def encode_dataset(
     dataset: Any,
     out_path: str | Path = "text_encoded.npz",
@@ -86,13 +88,14 @@ def encode_dataset(
 
     Args:
         dataset: whatever ``finetune`` takes.
-        out_path: the file to write; an existing one is replaced.
+        out_path: the file to write; an earlier encoded text is replaced, any other file is not.
         model_name: the model whose tokenizer is used: a known one, downloaded if it is missing, or a folder.
         combine: documents are combined into arrays of about this many bytes of text.
         settings: see below.
 
     Raises:
-        DataError: the dataset cannot be read or holds no text. StorageError: the file cannot be written.
+        DataError: the dataset cannot be read or holds no text. SettingsError: ``out_path`` is some other file.
+        StorageError: the file cannot be written.
 
     Example:
         >>> import gpt2simple
@@ -100,6 +103,7 @@ def encode_dataset(
         2
     """
     text = build(TextSettings, settings)
+    check_output(Path(out_path), export.ENCODED_TEXT, checked_source(dataset, text).paths)
     where = SessionSettings(model_name=model_name, **pick(settings, MODELS))
     tokenizer = Tokenizer.load(model_folder(model_name, Path(where.model_dir)))
     with reading_bar("Encoding") as progress:
@@ -124,14 +128,14 @@ def encode_csv(
     ``finetune`` reads tables by itself, with the real end-of-text token between rows; this file is for people.
 
     Args:
-        csv_path: a .csv or .tsv file. out_path: the file to write; an existing one is replaced.
+        csv_path: a .csv or .tsv file. out_path: a new file to write, or one that this program wrote since it started.
         header: whether the first line has column names. column: the one with the text, by name or index from 0.
         encoding: character encoding of the table; the new file is UTF-8.
         start_token, end_token: the marks before and after each row.
 
     Raises:
         DataError: the file is missing, not a table, in another encoding, or lacks the column. SettingsError: there is
-            no such encoding. StorageError: the file cannot be written.
+            no such encoding, or ``out_path`` is some other file. StorageError: the file cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -145,7 +149,7 @@ def encode_csv(
     return Path(out_path)
 
 
-@accepts(TextSettings)
+@accepts(READING)
 def make_tokenizer(
     dataset: Any,
     folder: str | Path,
@@ -186,14 +190,14 @@ def make_tokenizer(
     if numbers:  # raise before the text is read
         ModelConfig(n_vocab=vocab_size, **(_DEFAULT_SIZE | numbers))
     target = Path(folder)
-    require_unused(target)
+    check_unused(target)
     tokenizer = Tokenizer.train(_texts(dataset, text), vocab_size)
-    if not numbers:
-        make_folder(target)
-        tokenizer.save(target)
-        return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=None)
-    config = ModelConfig(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SIZE | numbers))
-    _write_new_model(target, config, tokenizer, seed)
+    with output_folder(target) as written:
+        if not numbers:
+            tokenizer.save(written)
+            return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=None)
+        config = ModelConfig(n_vocab=tokenizer.vocab_size, **(_DEFAULT_SIZE | numbers))
+        _write_new_model(written, config, tokenizer, seed)
     return MadeModel(folder=target, vocab_size=tokenizer.vocab_size, parameters=config.parameters)
 
 

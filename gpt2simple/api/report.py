@@ -11,20 +11,21 @@ from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.prepare import prepare_text
+from gpt2simple.data.sources import checked_source
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsError
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.data import RunReport, run_report
-from gpt2simple.evaluation.report.page import page
+from gpt2simple.evaluation.report.page import GENERATOR, REPORT_NUMBERS, REPORT_PAGE, page
 from gpt2simple.gpt2.formats.reader import read_config
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.description import RunInfo
-from gpt2simple.runs.figure import loss_figure, to_png, to_svg
+from gpt2simple.runs.figure import PICTURE, loss_figure, to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
-from gpt2simple.storage.disk import make_folder
-from gpt2simple.storage.files import atomic_write, json_text
+from gpt2simple.storage.files import json_text
+from gpt2simple.storage.outputs import check_output, write_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,30 +68,37 @@ def write_report(
     Args:
         dataset: the training text of the runs; None: the encoded copy in the cache, or the sources that they recorded.
         destination: the page; None: ``report.html`` in the run's folder, or beside the runs if there are several. An
-            existing report is replaced.
+            existing report is replaced, any other file is not.
 
     Raises:
-        RunError: there is no such run, or it has no steps yet. StorageError: the files cannot be written.
+        RunError: there is no such run, or it has no steps yet. SettingsError: a file of these names is not from
+            an earlier report. StorageError: the files cannot be written.
     """
     if not run_names:
         raise SettingsError("No run was named. Name at least one, such as run1.")
     folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
-    runs = [_report_on(folder, dataset) for folder in folders]
     target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
-    make_folder(target.parent)
-    pictures, charts = [], []
-    for run in runs:
-        name = f"{target.stem}.png" if len(runs) == 1 else f"{target.stem}-{run.name}.png"
+    numbers = target.with_suffix(".json")
+    one, names = len(folders) == 1, [folder.name for folder in folders]
+    pictures = [target.with_name(f"{target.stem}.png" if one else f"{target.stem}-{name}.png") for name in names]
+    if target.suffix.lower() in (".json", ".png"):
+        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
+    kinds = {target: REPORT_PAGE, numbers: REPORT_NUMBERS, **dict.fromkeys(pictures, PICTURE)}
+    for path, kind in kinds.items():  # before the work
+        check_output(path, kind)
+    if dataset is not None:
+        checked_source(dataset, None)  # how it is read, each run has recorded
+    runs = [_report_on(folder, dataset) for folder in folders]
+    charts = []
+    for run, picture in zip(runs, pictures, strict=True):
         title = f"{run.name}: {run.info.description.model_name}"
         figure = loss_figure(run.curves, title=title, steps_per_epoch=run.steps_per_epoch)
-        pictures.append(target.with_name(name))
-        atomic_write(pictures[-1], to_png(figure), durable=False)
+        write_output(picture, PICTURE, to_png(figure))
         charts.append(to_svg(figure))
-    atomic_write(target, page(runs, charts), durable=False)
-    result = ReportResult(
-        path=target, json_path=target.with_suffix(".json"), pictures=tuple(pictures), runs=tuple(runs)
-    )
-    atomic_write(result.json_path, json_text(result.to_json(), indent=1) + "\n", durable=False)
+    write_output(target, REPORT_PAGE, page(runs, charts))
+    result = ReportResult(path=target, json_path=numbers, pictures=tuple(pictures), runs=tuple(runs))
+    text = json_text({"generator": GENERATOR, **result.to_json()}, indent=1)
+    write_output(numbers, REPORT_NUMBERS, text + "\n")
     return result
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.api.console import reading_bar, show_messages
-from gpt2simple.api.evaluate import evaluate_text, score_with
+from gpt2simple.api.evaluate import check_evaluation_text, evaluate_text, score_with
 from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
 from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
 from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
+from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
@@ -46,7 +47,7 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN, ONE_CALL
-from gpt2simple.storage.disk import require_unused
+from gpt2simple.storage.outputs import check_unused, output_folder
 from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 
@@ -149,6 +150,7 @@ class Session:
                 precision=self._precision,
                 next_seed=self._next_seed,
             )
+            check_texts(request.dataset, request.text)
             if request.precision != self._precision.training:
                 self._log_once(f"Training in {request.precision}, as this run was started.")
             return self._train(run, request, signals)
@@ -241,10 +243,12 @@ class Session:
         """
         wanted, of_text = build(EvaluateSettings, settings), pick(settings, TextSettings)
         TextSettings(**of_text)  # raise before anything is loaded
-        loaded, source = self._in_memory(), self._source
+        self._require_open()
+        check_evaluation_text(dataset, wanted, of_text, self._source_run())
+        loaded = self._in_memory()
         return evaluate_text(
             loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
-            run=self._run_folder(source) if isinstance(source, Run) else None,
+            run=self._source_run(),
         )  # fmt: skip
 
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
@@ -299,9 +303,11 @@ class Session:
         Raises:
             SettingsError: the folder is not empty. StorageError: it cannot be written.
         """
-        loaded, target = self._in_memory(), Path(folder)
-        require_unused(target)
-        write_model_folder(target, loaded.config, loaded.read, loaded.tokenizer)
+        target = Path(folder)
+        check_unused(target)  # before a model is loaded
+        loaded = self._in_memory()
+        with output_folder(target) as written:
+            write_model_folder(written, loaded.config, loaded.read, loaded.tokenizer)
         return target
 
     def close(self) -> None:
@@ -356,6 +362,10 @@ class Session:
             return BaseModel(source.model_name)  # the run will start from it
         existing_run_path(self._checkpoint_dir, source.name)  # raises, naming the runs that exist
         return replace(source, model_name=run.info.description.model_name if run.exists else source.model_name)
+
+    def _source_run(self) -> RunFolder | None:
+        """The run that the weights come from, if they come from one; it need not exist."""
+        return self._run_folder(self._source) if isinstance(self._source, Run) else None
 
     def _run_folder(self, source: Run) -> RunFolder:
         return RunFolder(run_path(self._checkpoint_dir, source.name))

@@ -28,6 +28,7 @@ from gpt2simple.settings import (
     only,
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
+from gpt2simple.settings.text import ENCODED, READING
 
 
 @command()
@@ -155,7 +156,7 @@ def _dashed(name: str) -> str:
 @click.option(
     "--combine", default=50_000, help="Join documents into arrays of about this many bytes of text. [default: 50000]"
 )
-@settings_options(TextSettings)
+@settings_options(ENCODED)
 @json_option
 def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Encode a text once, to a file that finetune and gpt-2-simple read.
@@ -180,7 +181,7 @@ def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: 
 @click.option("--n-embd", type=int, help="Width of the new model, a multiple of the heads. [default: 192]")
 @click.option("--n-ctx", type=int, help="Context length of the new model in tokens. [default: 512]")
 @click.option("--seed", type=int, default=0, help="Random seed of the new model's weights. [default: 0]")
-@settings_options(TextSettings)
+@settings_options(READING)
 @json_option
 def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
     """Train a tokenizer on a text, and make a new model with random weights if its size is given.

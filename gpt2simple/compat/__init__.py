@@ -21,6 +21,8 @@ What differs, on purpose:
   ``restore_from="latest"``, ``overwrite`` has no effect.
 * Documents, and the rows of a table, are separated by GPT-2's end-of-text token itself, not by its spelling, so
   ``combine`` matters to ``encode_dataset`` alone. A text ends at the model's end-of-text token, not only at ``length``.
+* ``destination_path``, ``out_path`` and copied files replace nothing but what this process, or ``encode_dataset``,
+  wrote there before.
 * Every token is trained on equally often, in windows as long as the model's, instead of windows drawn at random.
 * ``include_prefix=False`` works without ``truncate`` too; a seed gives the same text every time; ``sgd`` takes the mean
   of a step's gradients, not their sum; all ``sample_num`` samples are printed, each a text of its own.

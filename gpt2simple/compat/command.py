@@ -12,7 +12,6 @@ from typing import Any
 
 from tqdm import trange
 
-from gpt2simple.compat.files import download_gpt2, is_gpt2_downloaded
 from gpt2simple.compat.sample import generate_to_file, load_gpt2
 from gpt2simple.compat.sessions import start_tf_sess
 from gpt2simple.compat.train import finetune
@@ -95,10 +94,8 @@ def cmd_finetune(
     dataset: str, run_name: str, checkpoint_dir: str, model_name: str, model_dir: str, steps: int, restore_from: str,
     sample_every: int, save_every: int, print_every: int, optimizer: str, overwrite: bool, multi_gpu: bool,
 ) -> None:  # fmt: skip
-    """Fine-tune as ``finetune`` does, in a session of its own, after downloading the model if it is missing."""
+    """Fine-tune as ``finetune`` does, in a session of its own."""
     given = dict(locals())
-    if not is_gpt2_downloaded(model_dir, model_name):
-        download_gpt2(model_dir, model_name)
     with start_tf_sess() as sess:
         finetune(sess, **given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 import os
 import shutil
@@ -11,7 +12,8 @@ from pathlib import Path
 from gpt2simple.errors import BackendError, DataError, RunError, StorageError
 from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, existing_run_path, run_path
 from gpt2simple.storage.disk import storage_errors
-from gpt2simple.storage.files import atomic_file, atomic_folder
+from gpt2simple.storage.files import atomic_folder
+from gpt2simple.storage.outputs import UNMARKED, OutputKind, output_file
 
 _MOUNT = Path("/content/drive")
 _RUNS = Path("checkpoint")
@@ -54,7 +56,7 @@ def get_tarfile_name(checkpoint_folder: str) -> str:
 def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
     """Copy the folder of a run to Google Drive, as one archive or as a folder.
 
-    An existing archive is replaced once the new one is complete; an existing folder is an error.
+    An earlier archive of the run is replaced once the new one is complete; an existing folder is an error.
 
     Raises:
         RunError: there is no such run, or its folder is in Google Drive already.
@@ -66,7 +68,8 @@ def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False)
         _copy_folder(folder, _in_drive(str(folder)))
         return
     archive = _in_drive(get_tarfile_name(str(folder)))
-    with atomic_file(archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
+    kind = OutputKind("an archive of this run", mark=f"{folder.as_posix()}/\0".encode())  # a name in it
+    with output_file(archive, kind) as file, tarfile.open(fileobj=file, mode="w") as tar:
         tar.add(folder, folder.as_posix(), filter=lambda m: None if Path(m.name).name in _NOT_COPIED else m)
 
 
@@ -110,9 +113,10 @@ def _unpack(tar: tarfile.TarFile, inside: str, target: Path) -> None:
 
 
 def copy_file_to_gdrive(file_path: str) -> None:
-    """Copy a file to Google Drive under the same name, replacing an existing one.
+    """Copy a file to Google Drive under the same name. Another file of that name is not replaced.
 
     Raises:
+        SettingsError: there is another file of that name.
         StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
     """
     is_mounted()
@@ -120,9 +124,10 @@ def copy_file_to_gdrive(file_path: str) -> None:
 
 
 def copy_file_from_gdrive(file_path: str) -> None:
-    """Copy a file from Google Drive under the same name, replacing an existing one.
+    """Copy a file from Google Drive under the same name. Another file of that name is not replaced.
 
     Raises:
+        SettingsError: there is another file of that name.
         StorageError: Google Drive is not mounted, or the file is missing or cannot be written.
     """
     is_mounted()
@@ -135,7 +140,9 @@ def _in_drive(path: str) -> Path:
 
 def _copy_file(source: Path, target: Path) -> None:
     _require_there(source)
-    with storage_errors(source), source.open("rb") as file, atomic_file(target) as copy:
+    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+        return
+    with storage_errors(source), source.open("rb") as file, output_file(target, UNMARKED, [source]) as copy:
         shutil.copyfileobj(file, copy)
 
 

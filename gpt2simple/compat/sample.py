@@ -16,7 +16,7 @@ from gpt2simple.runs.checkpoint import read_chosen
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folder_name, step_folders
 from gpt2simple.settings.session import DEFAULT_RUN
-from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.outputs import UNMARKED, check_output, write_output
 
 logger = logging.getLogger(__name__)
 _DEFAULT_LENGTH = 1023  # means "as long as the model allows"
@@ -93,7 +93,7 @@ def generate(
         sample_dir: has no effect, as in gpt-2-simple.
         return_as_list: return the texts and print nothing.
         truncate: a text ends before the first occurrence of this string.
-        destination_path: a file to write, replaced if it exists; nothing is printed then.
+        destination_path: a new file to write, or one that this program wrote since it started; nothing is printed.
         sample_delim: separates several texts.
         prefix: what each text starts with. include_prefix: whether it is part of the text.
         seed: makes the texts reproducible. nsamples: how many. batch_size: how many at a time; None chooses.
@@ -101,9 +101,12 @@ def generate(
         temperature, top_k, top_p: how tokens are sampled; a ``top_p`` above 0 switches ``top_k`` off.
 
     Raises:
-        RunError: the session is empty and there is no such run. SettingsError: an argument is out of range.
+        RunError: the session is empty and there is no such run. SettingsError: an argument is out of range, or the
+            file exists.
     """
     session = checked(sess)
+    if destination_path:
+        check_output(Path(destination_path), UNMARKED)  # before the work
     if session.holds is None:
         load_gpt2(session, "latest", run_name, checkpoint_dir, model_name, model_dir)
     else:
@@ -125,7 +128,7 @@ def generate(
     texts = [text.lstrip("\n") for text in texts]
     shown = "".join(f"{text}\n{sample_delim if nsamples > 1 else ''}" for text in texts)
     if destination_path:
-        atomic_write(Path(destination_path), shown)
+        write_output(Path(destination_path), UNMARKED, shown)
     elif not return_as_list:
         print(shown, end="", flush=True)
     return texts if return_as_list else None
@@ -138,7 +141,7 @@ def generate_to_file(
     batch_size: int | None = 1, length: int = 1023, temperature: float = 0.7, top_k: int = 0, top_p: float = 0.0,
     include_prefix: bool = True,
 ) -> None:  # fmt: skip
-    """Write to ``destination_path`` what ``generate`` would print; an existing file is replaced."""
+    """Write to ``destination_path`` what ``generate`` would print."""
     generate(**locals())
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from gpt2simple.compat.callbacks import WatchedSession
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.sessions import checked
+from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import run_path
+from gpt2simple.settings import TextSettings
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.training.plan import ENDLESS
 
@@ -70,6 +72,8 @@ def finetune(
         )
     run = RunFolder(run_path(Path(checkpoint_dir), run_name))
     name, begins_with, done = _beginning(run, model_name, restore_from)
+    if begins_with is None:
+        check_texts(dataset, TextSettings(**text_settings(dataset)))  # before the model is downloaded
     loaded_from = model_folder(name or model_name, Path(model_dir)) if begins_with is None else begins_with
     session.empty()  # two models in memory would be one too many
     folders = {"run_name": run_name, "model_dir": model_dir, "checkpoint_dir": checkpoint_dir}

@@ -60,7 +60,7 @@ def encode_corpus(
     # Everything beside the source that decides what the encoded text is.
     reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
     salt = json.dumps([_RULES, tokenizer.fingerprint, *reading])
-    find = partial(cache.find, names=source.names, files=source.files)
+    find = partial(cache.find, names=source.names, files=len(source.paths))
     quick = _salted(source.quick_key(), salt)
     if quick and (corpus := find(quick)):
         return corpus
@@ -101,7 +101,7 @@ def _encode(
             names = ", ".join(source.names)
             raise DataError(f"{names} holds no text, or nothing but white space. Give a text to train on.")
         fingerprint = writer.finish()
-    corpus = cache.open(fingerprint, source.names, source.files)
+    corpus = cache.open(fingerprint, source.names, len(source.paths))
     assert corpus is not None, fingerprint
     return corpus
 

@@ -20,9 +20,10 @@ from gpt2simple.data.files import Meter, clear_errors, find_files, members
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.files import atomic_file
+from gpt2simple.storage.outputs import UNMARKED, OutputKind, output_file
 
 START_MARK = "<|startoftext|>"
+ENCODED_TEXT = OutputKind("an encoded text of gpt2simple", begins=b"PK\x03\x04", mark=b"gpt2simple: encoded text")
 
 
 def encode_dataset(
@@ -44,10 +45,14 @@ def encode_dataset(
 
     Raises:
         DataError: the dataset is missing, cannot be read or holds no text.
-        StorageError: the file cannot be written.
+        SettingsError: ``out_path`` is a file that may not be replaced. StorageError: it cannot be written.
     """
     corpus = encode_corpus(dataset, tokenizer, settings, progress=progress)
-    with atomic_file(out_path) as file, zipfile.ZipFile(cast(BinaryIO, file), "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        output_file(out_path, ENCODED_TEXT) as file,
+        zipfile.ZipFile(cast(BinaryIO, file), "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.comment = ENCODED_TEXT.mark
         for number, (start, end) in enumerate(_groups(corpus, combine)):
             with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as member:
                 # Not the end-of-text id behind the last document: gpt-2-simple separates arrays itself.
@@ -81,12 +86,12 @@ def encode_csv(
 
     Raises:
         DataError: the file is missing, is no table, or has no such column.
-        StorageError: ``out_path`` cannot be written.
+        SettingsError: ``out_path`` is a file that may not be replaced. StorageError: it cannot be written.
     """
     settings = settings or TextSettings(column=0, header=True)
     path = find_files(csv_path)[0]
     rows = 0
-    with atomic_file(out_path) as file:
+    with output_file(out_path, UNMARKED, [path]) as file:
         for text in _rows(path, settings):
             file.write(f"{start_token}{text}{end_token}\n".encode())
             rows += 1

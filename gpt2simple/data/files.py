@@ -16,7 +16,7 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -158,7 +158,7 @@ def _is_there(path: Path) -> bool:
             raise
 
 
-def members(path: Path, meter: Meter) -> Iterator[Member]:
+def members(path: Path, meter: Meter) -> Generator[Member, None, None]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
     In an archive of several files, those that are not text are skipped, as in a folder. Use it, and read the

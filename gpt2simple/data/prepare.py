@@ -15,6 +15,7 @@ from typing import Any
 from gpt2simple.data.batches import checked_window
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.encode import Progress, encode_corpus, no_progress
+from gpt2simple.data.sources import checked_source
 from gpt2simple.data.split import Split, split
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
@@ -54,6 +55,13 @@ class PreparedText:
         if self.split.held_out is not None:
             return None
         return self.split.messages[0] if self.split.messages else "validation_split is 0."
+
+
+def check_texts(dataset: Any, settings: TextSettings) -> None:
+    """Look at what ``prepare_text`` will read: see ``sources.checked_source``, and its errors."""
+    checked_source(dataset, settings)
+    if settings.validation_file is not None:
+        checked_source(settings.validation_file, settings)
 
 
 def prepare_text(

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.files import CATALOGUE, STDIN, Member, Meter, are_names, clear_errors, find_files, members
-from gpt2simple.data.readers.plain import read_plain
+from gpt2simple.data.readers.plain import check_encoding, read_plain
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
@@ -30,10 +33,10 @@ class Source:
 
     Attributes:
         names: what it is called, as the user named it.
-        files: how many files it has.
+        paths: its files.
     """
 
-    files = 0
+    paths: tuple[Path, ...] = ()
 
     def __init__(self, name: str, read: Callable[[], Iterator[TextPart]]) -> None:
         self.names: tuple[str, ...] = (name,)
@@ -58,6 +61,52 @@ class Source:
     def parts(self) -> Iterator[TextPart]:
         """The documents, in one part or several each."""
         return self._read()
+
+    def check_beginnings(self) -> None:
+        """Read the beginning of what can be read again, where the encoding and the columns show.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+
+def checked_source(dataset: Any, settings: TextSettings | None) -> Source:
+    """The source of a dataset, after a look at it that takes no time, uses nothing up and logs nothing.
+
+    Calls that fetch or load something need this look first: a wrong name must not cost a download.
+
+    Args:
+        settings: how the text will be read; None: not known yet, so that only its name is looked up.
+
+    Raises:
+        DataError: there is no such source, it holds no text, or a file begins with something that cannot be read.
+        SettingsError: the encoding is unknown, or the template is invalid.
+    """
+    with _silent():
+        if settings is None:
+            return open_source(dataset, None, TextSettings())
+        check_encoding(settings.encoding)
+        source = open_source(dataset, None, settings)
+        source.check_beginnings()
+    return source
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what this thread's readers of files log, which they log again when the text is read."""
+    here = threading.get_ident()
+    loggers = [logging.getLogger(f"gpt2simple.data.{name}") for name in ("files", "readers.fields", "readers.tables")]
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    for logger in loggers:
+        logger.addFilter(of_others)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(of_others)
 
 
 def open_source(dataset: Any, tokenizer: Tokenizer | None, settings: TextSettings) -> Source:
@@ -112,8 +161,8 @@ class _Files(Source):
 
     def __init__(self, name: str, paths: list[Path], tokenizer: Tokenizer | None, settings: TextSettings) -> None:
         super().__init__(name, self._read_files)
-        self.files = len(paths)
-        self._paths, self._tokenizer, self._settings = paths, tokenizer, settings
+        self.paths = tuple(paths)
+        self._tokenizer, self._settings = tokenizer, settings
         self._meter = Meter()
         self._is_on_disk = all(path.is_file() for path in paths)  # else a pipe: read once, and nothing known before
         self._state = self._current_state()
@@ -126,7 +175,7 @@ class _Files(Source):
 
     def content_key(self) -> str | None:
         # A file's type follows from its content and its endings, so both are part of the key.
-        return _digest([["".join(p.suffixes).lower(), sha256_of(p)] for p in self._paths]) if self._is_on_disk else None
+        return _digest([["".join(p.suffixes).lower(), sha256_of(p)] for p in self.paths]) if self._is_on_disk else None
 
     def total_bytes(self) -> int | None:
         return sum(size for _, size, _ in self._state) if self._is_on_disk else None
@@ -134,8 +183,18 @@ class _Files(Source):
     def bytes_read(self) -> int:
         return self._meter.bytes_read
 
+    def check_beginnings(self) -> None:
+        if not self._is_on_disk:
+            return
+        one_of_each_kind = {"".join(path.suffixes).lower(): path for path in reversed(self.paths)}
+        for path in one_of_each_kind.values():
+            with clear_errors(str(path)), closing(members(path, Meter())) as found:
+                member = next(found)
+                if not member.kind.holds_ids:
+                    next(self._read_member(member), None)
+
     def _read_files(self) -> Iterator[TextPart]:
-        for path in self._paths:
+        for path in self.paths:
             with clear_errors(str(path)):
                 for member in members(path, self._meter):
                     yield from self._read_member(member)
@@ -144,7 +203,7 @@ class _Files(Source):
 
     def _current_state(self) -> list[tuple[str, int, int]]:
         """Path, bytes and time of change of each file."""
-        found = [(path, path.stat()) for path in self._paths]
+        found = [(path, path.stat()) for path in self.paths]
         return [(str(path.absolute()), status.st_size, status.st_mtime_ns) for path, status in found]
 
     def _read_member(self, member: Member) -> Iterator[TextPart]:
@@ -177,13 +236,17 @@ class _Several(Source):
         super().__init__("", lambda: (part for source in sources for part in source.parts()))
         self._sources = sources
         self.names = tuple(name for source in sources for name in source.names)
-        self.files = sum(source.files for source in sources)
+        self.paths = tuple(path for source in sources for path in source.paths)
 
     def quick_key(self) -> str | None:
         return _joined([source.quick_key() for source in self._sources])
 
     def content_key(self) -> str | None:
         return _joined([source.content_key() for source in self._sources])
+
+    def check_beginnings(self) -> None:
+        for source in self._sources:
+            source.check_beginnings()
 
     def total_bytes(self) -> int | None:
         sizes = [source.total_bytes() for source in self._sources]

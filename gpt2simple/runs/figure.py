@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gpt2simple.runs.curves import Curves
+from gpt2simple.storage.outputs import OutputKind
 
 _TRAIN, _HELD_OUT, _AFTER_BEST_COLOUR, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
 _AFTER_BEST = {
@@ -24,6 +25,8 @@ _AFTER_BEST = {
     "diverged": "diverging: training loss does not fall either",
 }
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
+_SOFTWARE = "gpt2simple"  # in each PNG
+PICTURE = OutputKind("a picture of gpt2simple", b"\x89PNG", b"Software\0" + _SOFTWARE.encode())
 
 
 def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure:
@@ -61,7 +64,7 @@ def line_figure(
 
 
 def to_png(figure: Figure) -> bytes:
-    return _saved(figure, format="png", dpi=_DPI)
+    return _saved(figure, format="png", dpi=_DPI, metadata={"Software": _SOFTWARE})
 
 
 def to_svg(figure: Figure) -> str:

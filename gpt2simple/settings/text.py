@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, paths_to_text, setting
+from gpt2simple.settings.fields import check, only, paths_to_text, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +29,8 @@ class TextSettings:
         if self.column is not None and self.template is not None:
             return ["column and template were both given; give one of the two."]
         return []
+
+
+# What a function takes that reads a text and holds nothing out, without the cache of encoded texts and with it.
+READING = only(TextSettings, "encoding", "column", "template", "header")
+ENCODED = only(TextSettings, "encoding", "column", "template", "header", "cache_dir")

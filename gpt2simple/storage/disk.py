@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt2simple.errors import SettingsError, StorageError
+from gpt2simple.errors import StorageError
 from gpt2simple.storage.temporary import is_temporary_name
 
 _NEXT_STEP = {
@@ -80,12 +80,6 @@ def make_folder(path: Path) -> Path:
             problem = f"Cannot write into {path}: it is a file, where a folder is needed."
             raise StorageError(f"{problem} Choose another folder.") from error
     return path
-
-
-def require_unused(folder: Path) -> None:
-    """Raise SettingsError where a folder holds something: nothing in it is replaced."""
-    if folder.exists() and any(folder.iterdir()):
-        raise SettingsError(f"{folder} is not empty, and nothing in it is replaced. Name a new folder.")
 
 
 def readable_size(n_bytes: int) -> str:

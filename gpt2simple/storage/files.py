@@ -72,7 +72,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         StorageError: the disk is full or the file cannot be written.
     """
-    if _is_device(path):
+    if is_device(path):
         with path.open("wb") as device:
             yield device
         return
@@ -171,7 +171,7 @@ def free_name(path: Path, separator: str = "-") -> Path:
     return next(name for name in itertools.chain([path], numbered) if not name.exists())
 
 
-def _is_device(path: Path) -> bool:
+def is_device(path: Path) -> bool:
     """Renaming onto /dev/null would, for root, replace it."""
     return path.exists() and not path.is_dir() and (not path.is_file() or path.parent == Path("/dev"))
 

@@ -172,6 +172,20 @@ def test_other_settings_or_another_text_under_the_same_name_are_refused_and_repl
     assert {path: path.read_bytes() for path in result.path.parent.iterdir()} == before
 
 
+def test_a_folder_of_the_user_is_no_comparison(place, tmp_path):
+    mine = tmp_path / "mine" / "train.jsonl"
+    mine.parent.mkdir()
+    mine.write_text('"mine"\n')
+    with pytest.raises(SettingsError, match=r"mine is not empty, and nothing in it is replaced\. Name a new folder"):
+        gpt2simple.compare("text.txt", ["one", "two"], name="mine", checkpoint_dir=tmp_path, **QUICK)
+    for text in ("[]", "{}", "no JSON"):
+        (mine.parent / "compare.json").write_text(text)
+        with pytest.raises(SettingsError, match=r"compare\.json is not from a comparison, so nothing .* than 'mine'"):
+            gpt2simple.compare("text.txt", ["one", "two"], name="mine", checkpoint_dir=tmp_path, **QUICK)
+        assert (mine.parent / "compare.json").read_text() == text
+    assert mine.read_text() == '"mine"\n'
+
+
 def test_a_comparison_begun_with_the_old_name_of_a_setting_is_held_to_its_value(place, result):
     path = result.json_path
     now = path.read_text()

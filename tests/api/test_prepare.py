@@ -53,3 +53,46 @@ def test_a_path_is_a_name_in_the_settings(tmp_path: Path) -> None:
     assert settings == TextSettings(validation_file=str(tmp_path / "own.txt"), cache_dir=str(tmp_path))
     with pytest.raises(SettingsError, match=r"validation_file is 3; expected str\."):
         TextSettings(validation_file=3)  # type: ignore[arg-type]
+
+
+def test_no_output_replaces_what_the_user_wrote(tmp_path: Path) -> None:
+    book, table = tmp_path / "book.txt", tmp_path / "t.csv"
+    book.write_text("A long story.")
+    table.write_text("tale\nOnce.\n")
+    for name in (book, tmp_path / "link.txt"):
+        (tmp_path / "link.txt").unlink(missing_ok=True)
+        (tmp_path / "link.txt").symlink_to("book.txt")
+        with pytest.raises(SettingsError, match=r"would be overwritten by its output\. Name another file"):
+            gpt2simple.encode_dataset(book, name, model_name="tiny")
+    with pytest.raises(SettingsError, match=r"t\.csv is read by this call, and would be overwritten"):
+        gpt2simple.encode_csv(table, table)
+    with pytest.raises(SettingsError, match=r"book\.txt exists, so it is not overwritten"):
+        gpt2simple.encode_csv(table, book)
+    assert (book.read_text(), table.read_text()) == ("A long story.", "tale\nOnce.\n")
+
+
+def test_an_encoded_text_replaces_an_earlier_one_unless_it_is_read(tmp_path: Path) -> None:
+    out, theirs = tmp_path / "out.npz", tmp_path / "theirs.npz"
+    np.savez(theirs, np.arange(9))
+    with pytest.raises(SettingsError, match=r"theirs\.npz exists and is not an encoded text of gpt2simple, so it"):
+        gpt2simple.encode_dataset(["one"], theirs, model_name="tiny")
+    for text in ("one", "one and two"):
+        gpt2simple.encode_dataset([text], out, model_name="tiny", cache_dir=str(tmp_path / "cache"))
+    with np.load(out) as arrays:
+        assert len(arrays["arr_0"]) == 3
+    with pytest.raises(SettingsError, match=r"out\.npz is read by this call"):
+        gpt2simple.encode_dataset([str(out)], out, model_name="tiny")
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(tokenizer: Tokenizer, folder: Path) -> None:
+        (folder / "vocab.json").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokenizer, "save", torn)
+        with pytest.raises(KeyboardInterrupt):
+            gpt2simple.make_tokenizer(["some text"] * 9, tmp_path / "made", vocab_size=260)
+    assert list(tmp_path.iterdir()) == []
+    gpt2simple.make_tokenizer(["some text"] * 9, tmp_path / "made", vocab_size=260)
+    assert len(list((tmp_path / "made").iterdir())) == 4

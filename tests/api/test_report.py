@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from gpt2simple.api.report import write_report
-from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.testing import sample_text
 from tests.helpers.paths import from_environment
 from tests.helpers.records import HEALTHY, OVERTRAINED, make_run
@@ -181,6 +181,27 @@ def test_a_text_that_is_gone_is_said_to_be_so_and_can_be_given(tmp_path, over, t
     kept.write_text(sample_text(100, seed=1))
     (run,) = report(tmp_path, "over", dataset=str(kept)).runs
     assert "is not the text that the run was trained on" in run.missing
+
+
+def test_a_report_replaces_reports_and_nothing_else(tmp_path, over):
+    page, numbers, picture = (tmp_path / f"my.{suffix}" for suffix in ("html", "json", "png"))
+    for _ in range(2):
+        report(tmp_path, "over", destination=page)
+        for path in (page, numbers, picture):  # copied: nothing is known of these files but their content
+            shutil.copy(path, tmp_path / "copy")
+            shutil.move(tmp_path / "copy", path)
+    for path, kind in ((page, "a report"), (numbers, "the numbers of a report"), (picture, "a picture")):
+        kept = path.read_bytes()
+        path.write_text("<!doctype html>mine")
+        with pytest.raises(SettingsError, match=rf"{path.name} exists and is not {kind} of gpt2simple"):
+            report(tmp_path, "over", destination=page)
+        assert path.read_text() == "<!doctype html>mine"
+        path.write_bytes(kept)
+    for name in ("x.json", "x.PNG"):
+        with pytest.raises(SettingsError, match=rf"{name}'; expected the name of an HTML file, such as"):
+            report(tmp_path, "over", destination=tmp_path / name)
+    with pytest.raises(DataError, match=r"There is no file 'nosuch\.txt'"):
+        report(tmp_path, "over", dataset="nosuch.txt")
 
 
 def test_what_cannot_be_reported_says_why(tmp_path, over):

@@ -20,6 +20,7 @@ from gpt2simple import __version__
 from gpt2simple.cli.group import cli
 from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
+from gpt2simple.settings.text import ENCODED, READING
 from tests.helpers import small_runs
 from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import as_options, work_in, write_model_and_text
@@ -62,8 +63,8 @@ def environment(place: Path) -> dict[str, str]:
         ("evaluate", (ONE_CALL, EvaluateSettings, TextSettings)),
         ("score", (ONE_CALL,)),
         ("compare", (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
-        ("encode", (TextSettings,)),
-        ("tokenizer", (TextSettings,)),
+        ("encode", (ENCODED,)),
+        ("tokenizer", (READING,)),
     ],
 )
 def test_every_setting_is_an_option_with_its_default_and_help(command: str, classes: tuple[type, ...]) -> None:
@@ -317,6 +318,13 @@ def test_encode_and_tokenizer_make_what_finetune_takes(place: Path) -> None:
     trained = run("finetune", "-", "--model-name", "mine", "--run-name", "mine", "--steps", "2", *QUICK, text=text)
     assert trained.exit_code == 0, trained.stderr
     assert "finished at step 2" in trained.stdout
+
+
+@pytest.mark.parametrize("words", ["encode text.txt --validation-split 0.2", "tokenizer text.txt --cache-dir here"])
+def test_options_without_effect_are_not_offered(words: str) -> None:
+    refused = run(*words.split())
+    assert refused.exit_code == 2
+    assert f"No such option '{words.split()[2]}'" in refused.stderr
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import tarfile
 import types
@@ -120,6 +121,20 @@ def test_a_run_goes_to_the_drive_and_back(mounted: Path, as_folder: bool) -> Non
         gpt2.copy_checkpoint_to_gdrive("run2", copy_folder=as_folder)
 
 
+def test_an_archive_replaces_an_earlier_one_of_its_run(mounted: Path) -> None:
+    archive = mounted / "checkpoint_run1.tar"
+    gpt2.copy_checkpoint_to_gdrive()
+    shutil.copy(archive, "copy")  # as after a restart, when nothing is known of the file
+    shutil.move("copy", archive)
+    Path("checkpoint/run1/more").touch()
+    gpt2.copy_checkpoint_to_gdrive()
+    with tarfile.open(archive) as tar:
+        assert "checkpoint/run1/more" in tar.getnames()
+    archive.write_text("something else")
+    with pytest.raises(SettingsError, match=r"checkpoint_run1\.tar exists and is not an archive of this run, so it"):
+        gpt2.copy_checkpoint_to_gdrive()
+
+
 @pytest.mark.parametrize("name", ["evil.py", "../evil.py", "checkpoint/run1/../../evil.py", "/tmp/evil-from-tar.py"])
 def test_an_archive_reaches_nothing_but_its_run(mounted: Path, name: str) -> None:
     Path("checkpoint/run1").rename("moved")
@@ -139,9 +154,19 @@ def test_files_go_to_the_drive_and_back(mounted: Path) -> None:
     Path("script.txt").write_text("one")
     gpt2.copy_file_to_gdrive("script.txt")
     assert (mounted / "script.txt").read_text() == "one"
+    gpt2.copy_file_from_gdrive("script.txt")  # equal, so there is nothing to do
     Path("script.txt").write_text("two")
+    with pytest.raises(SettingsError, match=r"script\.txt exists, so it is not overwritten\. Name another file"):
+        gpt2.copy_file_from_gdrive("script.txt")
+    gpt2.copy_file_to_gdrive("script.txt")  # over what this process copied there before
+    assert (mounted / "script.txt").read_text() == "two"
+    (mounted / "script.txt").write_text("edited there")
+    Path("script.txt").write_text("three")
+    with pytest.raises(SettingsError, match=r"script\.txt exists, so it is not overwritten\. Name another file"):
+        gpt2.copy_file_to_gdrive("script.txt")
+    Path("script.txt").unlink()
     gpt2.copy_file_from_gdrive("script.txt")
-    assert Path("script.txt").read_text() == "one"
+    assert Path("script.txt").read_text() == "edited there"
     with pytest.raises(StorageError, match=r"There is no .*other\.txt.* contains: script\.txt\. Check the name"):
         gpt2.copy_file_from_gdrive("other.txt")
 

@@ -227,6 +227,9 @@ def test_texts_are_returned_written_and_printed(notebook: Path, capsys: pytest.C
     gpt2.generate_to_file(sess, destination_path="written.txt", **common)
     gpt2.generate_to_file(sess, destination_path="written.txt", **common)  # as a notebook's cell that is run again
     assert Path("written.txt").read_text(encoding="utf-8") == f"{texts[0]}\n"
+    Path("mine.txt").write_text("mine")
+    with pytest.raises(SettingsError, match=r"mine\.txt exists, so it is not overwritten"):
+        gpt2.generate_to_file(sess, destination_path="mine.txt", **common)
     assert capsys.readouterr().out == ""
     (bare,) = gpt2.generate(sess, include_prefix=False, return_as_list=True, **common) or []
     assert "The " + bare == texts[0] or bare == texts[0].removeprefix("The ").lstrip("\n")

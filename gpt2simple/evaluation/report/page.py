@@ -10,14 +10,22 @@ from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.evaluation.report.data import RunReport
 from gpt2simple.runs.figure import line_figure, to_svg
 from gpt2simple.settings import to_json
+from gpt2simple.storage.outputs import OutputKind
 
 _MOST_PASSAGES = 20
+GENERATOR = "gpt2simple report"  # by which a page and its JSON are recognised, and may be replaced by the next ones
+REPORT_PAGE = OutputKind(
+    "a report of gpt2simple", b"<!doctype html>", f'name="generator" content="{GENERATOR}"'.encode()
+)
+REPORT_NUMBERS = OutputKind("the numbers of a report of gpt2simple", b"{", f'"generator": "{GENERATOR}"'.encode())
 
 
 def page(runs: Sequence[RunReport], charts: Iterable[str]) -> str:
     """The report on these runs, a section each, with each run's loss curves as SVG."""
     sections = [_section(run, chart) for run, chart in zip(runs, charts, strict=True)]
-    return render("report.html", title=f"Report: {', '.join(run.name for run in runs)}", sections=sections)
+    return render(
+        "report.html", title=f"Report: {', '.join(run.name for run in runs)}", sections=sections, generator=GENERATOR
+    )
 
 
 def _section(run: RunReport, chart: str) -> dict[str, Any]:
