@@ -136,7 +136,7 @@ def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
         try:
             path = run_dir / JSONL_NAME
             file = opened.enter_context(path.open(encoding="utf-8", errors="replace", newline="\n"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for text in file:
             try:

@@ -180,7 +180,9 @@ def test_a_folder_of_the_user_is_no_comparison(place, tmp_path):
         gpt2simple.compare("text.txt", ["one", "two"], name="mine", checkpoint_dir=tmp_path, **QUICK)
     for text in ("[]", "{}", "no JSON"):
         (mine.parent / "compare.json").write_text(text)
-        with pytest.raises(SettingsError, match=r"compare\.json is not from a comparison, so nothing .* than 'mine'"):
+        with pytest.raises(
+            SettingsError, match=r"compare\.json is not from a comparison \(.+\), so nothing .* than 'mine'"
+        ):
             gpt2simple.compare("text.txt", ["one", "two"], name="mine", checkpoint_dir=tmp_path, **QUICK)
         assert (mine.parent / "compare.json").read_text() == text
     assert mine.read_text() == '"mine"\n'

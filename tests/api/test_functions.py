@@ -26,6 +26,7 @@ from gpt2simple.settings import (
     TextSettings,
 )
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL
+from gpt2simple.settings.text import ENCODED, READING
 from tests.helpers.download import published
 from tests.helpers.fault_server import serving
 from tests.helpers.paths import ROOT
@@ -80,8 +81,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (gpt2simple.evaluate, (ONE_CALL, EvaluateSettings, TextSettings)),
         (gpt2simple.score, (ONE_CALL,)),
         (gpt2simple.compare, (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
-        (gpt2simple.encode_dataset, (TextSettings,)),
-        (gpt2simple.make_tokenizer, (TextSettings,)),
+        (gpt2simple.encode_dataset, (ENCODED,)),
+        (gpt2simple.make_tokenizer, (READING,)),
         (gpt2simple.Session.finetune, (FinetuneSettings, TextSettings)),
         (gpt2simple.Session.generate, (GenerateSettings,)),
     ],
