@@ -33,9 +33,9 @@ from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
-from gpt2simple.storage.contents import content_errors, read_json
+from gpt2simple.storage.contents import content_errors, json_text, read_json
 from gpt2simple.storage.disk import make_folder
-from gpt2simple.storage.files import atomic_write, json_text
+from gpt2simple.storage.files import atomic_write
 from gpt2simple.storage.outputs import check_unused
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.figure import PICTURE, loss_figure, to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
-from gpt2simple.storage.files import json_text
+from gpt2simple.storage.contents import json_text
 from gpt2simple.storage.outputs import check_output, write_output
 
 

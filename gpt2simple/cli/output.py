@@ -17,7 +17,7 @@ def show_json(value: Any) -> None:
     Raises:
         StorageError: standard output is closed, or its disk cannot be written.
     """
-    from gpt2simple.storage.files import json_text  # on first use, as below
+    from gpt2simple.storage.contents import json_text  # on first use, as below
 
     show_result(json_text(value, indent=2, ascii_only=True))
 

@@ -18,8 +18,8 @@ from typing import Any, TextIO
 from gpt2simple.runs import records
 from gpt2simple.runs.curves import Curves
 from gpt2simple.settings import misfit
-from gpt2simple.storage.contents import parse_json
-from gpt2simple.storage.files import atomic_write, json_text
+from gpt2simple.storage.contents import json_text, parse_json
+from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
 CSV_NAME = "metrics.csv"

@@ -257,11 +257,14 @@ def _messages_at_step_0(run: RunFolder, wanted: RunDescription) -> tuple[str, ..
         changes["model_name"] = (recorded.model_name, wanted.model_name)
     messages = [f"Continuing {run.path} from step 0."]
     if changes:
-        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in changes.items())
-        messages.append(f"It had no checkpoint yet, so it changes to: {what}.")
+        messages.append(f"It had no checkpoint yet, so it changes to: {_instead(changes)}.")
     if recorded.data_fingerprint != wanted.data_fingerprint:
         messages.append("It had no checkpoint yet, so it changes to this text, which is not the one it was started on.")
     return tuple(messages)
+
+
+def _instead(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in changes.items())
 
 
 def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) -> Start:
@@ -301,8 +304,9 @@ def _continuing_messages(
 ) -> tuple[str, ...]:
     messages = [f"Continuing {run.path} from step {step}."]
     if changes:
-        what = ", ".join(f"{name} {after!r} instead of {before!r}" for name, (before, after) in changes.items())
-        messages.append(f"From step {step} on: {what}. The result will differ from a run that had this from the start.")
+        messages.append(
+            f"From step {step} on: {_instead(changes)}. The result will differ from a run that had this from the start."
+        )
     before, after = recorded.environment, wanted.environment
     # What a run's file lacks, an older version did not record yet.
     differing = [n for n in sorted(before.keys() & after.keys()) if before[n] != after[n] and n not in changes]

@@ -1,4 +1,5 @@
 """Reading what may be damaged: every error as one of ours, JSON that raises nothing but ValueError, short quotations.
+And JSON as it is written.
 
 A file comes from anywhere. Where a part of the package opens one, it wraps the reading in ``content_errors``.
 """
@@ -6,6 +7,7 @@ A file comes from anywhere. Where a part of the package opens one, it wraps the 
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,3 +103,17 @@ def json_object(text: str) -> dict[str, Any]:
         except UnicodeEncodeError:
             raise ValueError("it holds half a surrogate pair, which is not a character") from None
     return value
+
+
+def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """A value as JSON, with null in place of NaN and infinity, which JSON does not have."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of NaN and infinity."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

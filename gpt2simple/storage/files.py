@@ -10,15 +10,13 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
-import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.disk import absent_as_storage_error, make_folder, storage_errors
@@ -268,17 +266,3 @@ class GrowingFile:
         if not self.parts:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-
-
-def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    """A value as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    return json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """A JSON value with null in place of NaN and infinity."""
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

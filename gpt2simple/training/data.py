@@ -54,7 +54,7 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
     held = [(data, steps_done)]
 
     def steps() -> Iterator[Batch]:
-        (source, done), *_ = held
+        source, done = held[0]
         step = done()
         while True:
             yield source.step_batches(step)

@@ -14,7 +14,7 @@ from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.records import SampleRecord
 from gpt2simple.settings import to_json
-from gpt2simple.storage.files import finite
+from gpt2simple.storage.contents import finite
 
 # How many of a run's last samples decide whether the text was memorised: those of early steps copy nothing anyway.
 _JUDGED_SAMPLES = 3
