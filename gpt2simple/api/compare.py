@@ -152,7 +152,7 @@ def _prepared(
         folder=folder,
         train_tokens=parts.train.tokens,
         window=window,
-        steps=max(round(budget / (window * settings.batch_size)), settings.evaluations),
+        steps=max(-(-budget // (window * settings.batch_size)), settings.evaluations),  # rounded up to whole steps
         settings=settings,
         place=place,
         cache_dir=text.cache_dir,

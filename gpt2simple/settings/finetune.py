@@ -17,7 +17,9 @@ class FinetuneSettings:
         "nothing is held out.",
         minimum=1,
     )
-    epochs: float | None = setting(None, "Passes over the training text; instead of steps.", above=0.0)
+    epochs: float | None = setting(
+        None, "Passes over the training text, rounded up to whole steps; instead of steps.", above=0.0
+    )
     batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
     accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
     window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)

@@ -82,7 +82,8 @@ def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: i
     steps_per_epoch = rows_per_epoch / per_step
     last_step = settings.steps
     if settings.epochs is not None:
-        last_step = max(round(settings.epochs * steps_per_epoch), 1)
+        # Rounded up: a pass reads every window. As a decimal, since 1.1 * 100 is a little more than 110 as a float.
+        last_step = math.ceil(Fraction(str(settings.epochs)) * Fraction(rows_per_epoch, per_step))
     if last_step is None and not held_out_rows:
         last_step = _STEPS_WITHOUT_HELD_OUT
     return StepPlan(

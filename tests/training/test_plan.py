@@ -2,8 +2,11 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
+from gpt2simple.data.batches import TrainingWindows
+from gpt2simple.data.corpus import TokenSet
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.plan import ENDLESS, StepPlan, plan_steps
 
@@ -20,6 +23,10 @@ def plan(windows=1000, held_out=10, **settings):
         ({"epochs": 2, "batch_size": 4, "accumulate_gradients": 5}, 1000, 10, 100),
         ({"epochs": 0.5, "batch_size": 3}, 100, 10, 17),
         ({"epochs": 0.001}, 10, 10, 1),
+        ({"epochs": 1, "batch_size": 32}, 47, 10, 2),  # rounded up: one step would read 68 % of the text
+        ({"epochs": 1, "batch_size": 4, "accumulate_gradients": 8}, 65, 10, 3),
+        ({"epochs": 3, "batch_size": 32}, 47, 10, 5),  # 4.4 steps
+        ({"epochs": 1.1}, 100, 10, 110),  # 110.00000000000001 as floats
         ({}, 1000, 10, None),
         ({}, 1000, 0, 100),  # nothing held out: no patience to stop by
         ({"steps": 7}, 1000, 0, 7),
@@ -27,6 +34,18 @@ def plan(windows=1000, held_out=10, **settings):
 )
 def test_where_the_run_ends(settings, windows, held_out, last_step):
     assert plan(windows, held_out, **settings).last_step == last_step
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_pass_reads_every_token(epochs):
+    text = TokenSet(np.arange(47 * 8 - 3), [(0, 47 * 8 - 3)])
+    windows = TrainingWindows(text, window=8, batch_size=32, seed=3)
+    assert windows.windows_per_epoch == 47
+    seen = np.zeros(windows.tokens_per_epoch + 1, dtype=int)
+    for number in range(plan(47, epochs=epochs, batch_size=32).last_step):
+        _, targets, loss_mask = windows.batch(number)
+        np.add.at(seen, targets[loss_mask > 0], 1)
+    assert seen[1:].min() >= epochs
 
 
 @pytest.mark.parametrize(
