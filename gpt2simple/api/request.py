@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
@@ -146,7 +147,8 @@ class GenerateRequest:
     """A generation call.
 
     Attributes:
-        prefixes: the texts to start from. settings: for each prefix; if the seed is None, the session draws one.
+        prefixes: the texts to start from, with the line ends of training texts. settings: for each prefix; if the
+            seed is None, the session draws one.
     """
 
     prefixes: tuple[str, ...]
@@ -172,12 +174,30 @@ class GenerateRequest:
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
         if not all(isinstance(text, str) for text in prefixes):
             raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
-        return cls(prefixes, build(GenerateSettings, given))
+        settings = build(GenerateSettings, given)
+        settings = replace(
+            settings,
+            stop=tuple(map(plain_line_ends, settings.stop)),
+            bad_words=tuple(map(plain_line_ends, settings.bad_words)),
+            truncate=None if settings.truncate is None else plain_line_ends(settings.truncate),
+        )
+        return cls(tuple(map(plain_line_ends, prefixes)), settings)
 
     @property
     def total(self) -> int:
         """The number of samples."""
         return len(self.prefixes) * self.settings.nsamples
+
+    @property
+    def message(self) -> str | None:
+        """A hint for the user where a prefix ends in a blank; a tab or a no-break space there is a token of its own in
+        training texts too."""
+        if not any(text.endswith(" ") and text.strip() for text in self.prefixes):
+            return None
+        return (
+            "The prefix ends in a blank. GPT-2's words carry the blank in front of them, so that after this one the "
+            "model writes a second blank or an unlikely word; better leave it out."
+        )
 
     def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:
         """The settings, with a new seed if the call gave none."""

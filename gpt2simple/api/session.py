@@ -221,11 +221,16 @@ class Session:
 
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
         """``samples`` for a request that was checked before the session was opened."""
-        return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
+        return self._generator_for(request).generate(request.prefixes, request.settings_with(self._next_seed))
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
-        return self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
+        return self._generator_for(request).stream(request.prefixes, request.settings_with(self._next_seed))
+
+    def _generator_for(self, request: GenerateRequest) -> Generator:
+        if request.message is not None:
+            self._log_once(request.message)
+        return self._generator()
 
     @accepts(EvaluateSettings, TextSettings)
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:

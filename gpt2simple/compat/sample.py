@@ -10,6 +10,7 @@ from typing import Any
 from gpt2simple.api.session import Session
 from gpt2simple.compat.sessions import checked
 from gpt2simple.compat.train import report_multi_gpu
+from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.checkpoint import read_chosen
@@ -157,7 +158,7 @@ def _log_what_is_not_loaded(holds: str, run_name: str, model_name: str | None) -
 
 def _new_tokens(engine: Session, prefix: str, length: int) -> int:
     """How many tokens to generate after a prefix."""
-    window, used = engine.model.config.n_positions, len(engine.tokenizer.encode(prefix))
+    window, used = engine.model.config.n_positions, len(engine.tokenizer.encode(plain_line_ends(prefix)))
     room = window - 1 - used
     if room < 1:
         raise SettingsError(

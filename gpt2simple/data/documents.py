@@ -1,6 +1,7 @@
 """Documents as a stream of text parts, and the rules that hold for every source.
 
-1. Windows line ends become ``\\n``: GPT-2 hardly ever saw ``\\r\\n``, and it would learn to write both.
+1. Windows line ends become ``\\n``: GPT-2 hardly ever saw ``\\r\\n``, and it would learn to write both. The same holds
+   for every other text that a model reads or writes: see ``plain_line_ends``.
 2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it occurs; the token takes its place, never
    its spelling. (``<|startoftext|>``, which is no token of GPT-2, stays ordinary text, so that it works as a prefix.)
 3. A document of nothing but white space is left out.
@@ -38,6 +39,11 @@ class TextPart(NamedTuple):
     ends: bool = True
 
 
+def plain_line_ends(text: str) -> str:
+    """The text with ``\\n`` for each ``\\r\\n``, as in every text that is trained on; a lone ``\\r`` stays."""
+    return text.replace("\r\n", "\n")
+
+
 def documents(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     """The parts after the three rules; a document may come in one part or in many."""
     return _without_blank(_split_at_marks(parts))
@@ -46,7 +52,7 @@ def documents(parts: Iterable[TextPart]) -> Iterator[TextPart]:
 def _split_at_marks(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     held = ""  # the end of the last part where it may be the beginning of a line end or an end mark
     for text, ends in parts:
-        text = (held + text).replace("\r\n", "\n")
+        text = plain_line_ends(held + text)
         keep = 0 if ends else _unfinished(text)
         held = text[len(text) - keep :]
         *whole, rest = _BOUNDARY.split(text[: len(text) - keep])

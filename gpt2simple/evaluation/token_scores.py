@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.data.corpus import TokenSet
+from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.scorer import Scorer
@@ -38,7 +39,10 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class TextScore:
-    """A text with the score of each of its tokens; the first one is predicted from the end-of-text token."""
+    """A text with the score of each of its tokens; the first one is predicted from the end-of-text token.
+
+    Windows line ends have become plain ones, as in training.
+    """
 
     text: str
     tokens: tuple[TokenScore, ...]
@@ -117,6 +121,7 @@ def _score_text(
 ) -> TextScore:
     if not isinstance(text, str):
         raise DataError(f"Text {number} is a {type(text).__name__} ({str(text)[:40]!r}); expected a string.")
+    text = plain_line_ends(text)
     ids = tokenizer.encode(text)
     if not ids:
         raise DataError(f"Text {number} is empty, so there is nothing to score. Leave it out.")

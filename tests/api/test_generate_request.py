@@ -32,6 +32,24 @@ def test_a_prefix_is_one_text_or_several_or_none(prefix: Any, prefixes: tuple[st
     assert (request.prefixes, request.total) == (prefixes, 3 * len(prefixes))
 
 
+def test_line_ends_are_those_of_training_texts_wherever_a_model_reads_or_writes_them() -> None:
+    given = {"stop": ["a\r\nb", "\r\n\r\n"], "truncate": "\r\n", "bad_words": "x\r\n"}
+    request = GenerateRequest.of(["AGNES\r\n", "old\rMac", "plain\n"], given)
+    assert request.prefixes == ("AGNES\n", "old\rMac", "plain\n")
+    settings = request.settings
+    assert (settings.stop, settings.truncate, settings.bad_words) == (("a\nb", "\n\n"), "\n", ("x\n",))
+
+
+@pytest.mark.parametrize("prefix", ["The king ", ["The king", "Once  "], "if x:\n    ", "a\t "])
+def test_a_blank_at_the_end_of_a_prefix_is_pointed_out(prefix: Any) -> None:
+    assert str(GenerateRequest.of(prefix, {}).message).startswith("The prefix ends in a blank. GPT-2's words carry the")
+
+
+@pytest.mark.parametrize("prefix", ["", None, "The king", " ", " \n ", "AGNES\n", "a\t", "prix\xa0"])
+def test_other_prefixes_are_not_remarked_on(prefix: Any) -> None:
+    assert GenerateRequest.of(prefix, {}).message is None
+
+
 @pytest.mark.parametrize("prefix", [5, b"bytes", [None], ["a", 1], [["a"]], Path("a"), 0.5])
 def test_what_is_no_text_is_refused_with_its_value(prefix: Any) -> None:
     with pytest.raises(SettingsError) as refused:

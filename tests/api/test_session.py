@@ -54,6 +54,22 @@ def text_settings(place: Path) -> dict[str, Any]:
     return QUICK | {"cache_dir": str(place / "cache")}
 
 
+def test_a_blank_at_the_end_of_the_prefix_is_pointed_out_once(place: Path, messages: list[str]) -> None:
+    with open_session(place, "small") as session:
+        session.generate("The king ", nsamples=3, length=2)
+        session.generate(["A ", "B "], length=2)
+        list(session.stream("C ", length=2))
+    assert len([message for message in messages if "ends in a blank" in message]) == 1
+
+
+def test_windows_line_ends_in_a_prefix_give_the_text_of_plain_ones(place: Path) -> None:
+    with open_session(place, "small") as session:
+        (windows,), (plain,) = (session.samples(text, length=8, seed=1) for text in ("a\r\nb", "a\nb"))
+    assert windows.tokens == plain.tokens
+    assert windows.text == plain.text
+    assert windows.text.startswith("a\nb")
+
+
 def test_a_run_leaves_its_best_weights_in_the_session_and_on_disk(place: Path) -> None:
     with open_session(place, "small", run_name="best") as session:
         base = weights_of(session.model)

@@ -170,8 +170,13 @@ def test_a_closed_standard_output_is_one_line(words: tuple[str, ...]) -> None:
 
 def test_a_file_is_written_without_a_standard_output_for_its_name() -> None:
     """As by a scheduled task on Windows, which has no console."""
-    assert run_into(None, "--destination-path", "quiet.txt", "--prefix", "The ") == (0, [])
-    assert Path("quiet.txt").read_text(encoding="utf-8").startswith("The ")
+    assert run_into(None, "--destination-path", "quiet.txt", "--prefix", "The") == (0, [])
+    assert Path("quiet.txt").read_text(encoding="utf-8").startswith("The")
+
+
+def test_a_blank_at_the_end_of_the_prefix_is_pointed_out_once() -> None:
+    shown = run("--prefix", "The king ", "--nsamples", "2", "--folder", "hinted", "--nfiles", "2", "--length", "2")
+    assert shown.stderr.count("The prefix ends in a blank.") == 1
 
 
 @needs_shell

@@ -36,6 +36,12 @@ def test_log_probabilities_are_the_models_own(model, scored):
     assert len(scored[0].tokens) == len(ids) - 1 > 32, "longer than a window"
 
 
+def test_windows_line_ends_are_scored_as_plain_ones(model):
+    scorer = Scorer(named_variables(model), SMALL_CONFIG)
+    windows, plain = score_texts(scorer, byte_tokenizer(), ["one\r\ntwo\r\n", "one\ntwo\n"], SMALL_CONFIG.n_ctx)
+    assert windows == plain
+
+
 def test_the_view_shows_each_character_once_and_hides_no_markup(scored):
     view = scored[0].to_html()
     shown = re.search(r"<div[^>]*>(.*)</div>", view, re.DOTALL)[1]
