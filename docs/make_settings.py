@@ -58,7 +58,9 @@ the encoding of standard output lacks are printed as codes such as `\\u20ac`; `P
 Files are always UTF-8.
 
 `--prefix -` and `--prefix-file FILE` read a prefix in UTF-8 from standard input or a file. A byte-order mark and one
-final newline, which editors and `echo` add, are not part of the prefix; everything else is.
+final newline, which editors and `echo` add, are not part of the prefix; everything else is. `--prefix-lines FILE` reads
+many prefixes, one on each line; in Python: `prefix=Path("prompts.txt").read_text(encoding="utf-8").splitlines()`. Each
+gets `nsamples` samples.
 
 `session.samples(...)` and `--json` give for each text its prefix, its new tokens, the number of tokens in its prompt,
 why it ended (`"length"`, `"end_of_text"`, or `"stop"`, also at `truncate`) and its seconds from reading the prompt to

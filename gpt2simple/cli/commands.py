@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,11 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 @checkpoint_option
 @click.option("--prefix", multiple=True, help="Text to start from; - reads stdin. May be given several times.")
 @click.option("--prefix-file", type=click.Path(path_type=Path), help="UTF-8 file with the prefix; - reads stdin.")
+@click.option(
+    "--prefix-lines",
+    type=click.Path(path_type=Path),
+    help="UTF-8 file with a prefix on each line; blank lines are left out; - reads stdin.",
+)
 @click.option("--destination-path", type=click.Path(), help="New file to write to instead of printing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder to write files into instead of printing.")
 @click.option("--nfiles", type=click.IntRange(min=1), help="With --folder: number of files, each with its own samples.")
@@ -98,11 +104,12 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
       gpt2simple generate --run-name play --nsamples 5 --temperature 0.9 --top-k 40
       gpt2simple generate --model-name tiny --folder samples --nfiles 10
       echo "Dear diary," | gpt2simple generate --prefix - --json
+      gpt2simple generate --prefix-lines prompts.txt --destination-path answers.txt
     """
     _refuse_mixtures(options, settings, as_json=as_json)
     from gpt2simple.api.request import GenerateRequest
 
-    prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"))
+    prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"), options.pop("prefix_lines"))
     request = GenerateRequest.of(prefix, settings)  # raises before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
@@ -128,7 +135,8 @@ def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_js
     """Raise UsageError for options of ``generate`` that exclude each other."""
     from gpt2simple.api.source import require_one_source
 
-    for one, other in (("prefix", "prefix_file"), ("destination_path", "folder")):
+    exclusive = (("prefix", "prefix_file", "prefix_lines"), ("destination_path", "folder"))
+    for one, other in (pair for names in exclusive for pair in itertools.combinations(names, 2)):
         if options[one] and options[other]:
             raise click.UsageError(f"--{_dashed(one)} and --{_dashed(other)} were both given; give one of the two.")
     require_one_source(settings.get("model_name"), settings.get("run_name"), options["checkpoint"])

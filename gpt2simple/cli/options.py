@@ -100,19 +100,24 @@ checkpoint_option = click.option(
 )
 
 
-def read_prefix(typed: tuple[str, ...], path: Path | None) -> str | list[str]:
+def read_prefix(typed: tuple[str, ...], path: Path | None = None, lines: Path | None = None) -> str | list[str]:
     """The prefix from the options, a list if there are several.
 
     Args:
         typed: the values of ``--prefix``; ``-`` means standard input.
-        path: the value of ``--prefix-file``; ``-`` means standard input.
+        path, lines: the values of ``--prefix-file`` and ``--prefix-lines``; ``-`` means standard input.
 
     Raises:
-        UsageError: it cannot be read, or standard input is named twice.
+        UsageError: it cannot be read, standard input is named twice, or the file has no line with a prefix.
     """
     if path is not None:
-        name = f"--prefix-file {path}"
-        return _without_last_line_end(_read(name, _standard_input if str(path) == "-" else path.read_bytes))
+        return _without_last_line_end(_read_file("--prefix-file", path))
+    if lines is not None:
+        # Split at no other character: a prefix may hold a form feed or U+2028.
+        read_lines = [line.removesuffix("\r") for line in _read_file("--prefix-lines", lines).split("\n")]
+        if not any(line.strip() for line in read_lines):
+            raise click.UsageError(f"--prefix-lines {lines} holds no prefix; expected one on each line.")
+        return [line for line in read_lines if line.strip()]
     read = zip(typed, read_words("--prefix", typed), strict=True)
     texts = [_without_last_line_end(text) if word == "-" else text for word, text in read]
     return texts if len(texts) > 1 else "".join(texts)
@@ -130,6 +135,10 @@ def read_words(name: str, words: tuple[str, ...]) -> list[str]:
     if words.count("-") > 1:
         raise click.UsageError(f"{name} - was given {words.count('-')} times; standard input can be read once.")
     return [_read(f"{name} -", _standard_input) if word == "-" else word for word in words]
+
+
+def _read_file(option: str, path: Path) -> str:
+    return _read(f"{option} {path}", _standard_input if str(path) == "-" else path.read_bytes)
 
 
 def _standard_input() -> bytes:

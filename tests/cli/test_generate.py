@@ -174,6 +174,16 @@ def test_a_file_is_written_without_a_standard_output_for_its_name() -> None:
     assert Path("quiet.txt").read_text(encoding="utf-8").startswith("The")
 
 
+def test_each_prefix_of_a_file_gets_its_samples_and_other_prefixes_are_refused() -> None:
+    Path("prompts.txt").write_text("The king\n\nThe queen\n", encoding="utf-8")
+    done = run("--prefix-lines", "prompts.txt", "--nsamples", "2", "--length", "2", "--json")
+    prefixes = [sample["prefix"] for sample in json.loads(done.stdout)["samples"]]
+    assert prefixes == ["The king", "The king", "The queen", "The queen"]
+    refused = run("--prefix-lines", "prompts.txt", "--prefix-file", "prompts.txt")
+    assert refused.exit_code == 2
+    assert "--prefix-file and --prefix-lines were both given; give one of the two." in refused.stderr
+
+
 def test_a_blank_at_the_end_of_the_prefix_is_pointed_out_once() -> None:
     shown = run("--prefix", "The king ", "--nsamples", "2", "--folder", "hinted", "--nfiles", "2", "--length", "2")
     assert shown.stderr.count("The prefix ends in a blank.") == 1

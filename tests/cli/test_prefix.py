@@ -45,6 +45,23 @@ def test_a_file_and_standard_input_lose_a_mark_and_one_line_end_and_nothing_else
     assert read_prefix((), Path("-")) == prefix
 
 
+def test_each_line_of_a_file_is_a_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = "\ufeffOnce upon\r\n\r\n  AGNES:\n \t\nzo\u00eb\u2028\x0c and on".encode()
+    expected = ["Once upon", "  AGNES:", "zo\u00eb\u2028\x0c and on"]
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(data)
+    assert read_prefix((), lines=path) == expected
+    pipe_in(monkeypatch, data)
+    assert read_prefix((), lines=Path("-")) == expected
+    path.write_bytes(b"one\n")
+    assert read_prefix((), lines=path) == ["one"]
+    path.write_bytes(b"\r\n \n")
+    with pytest.raises(click.UsageError, match=r"^--prefix-lines .*prompts\.txt holds no prefix; expected one on each"):
+        read_prefix((), lines=path)
+    with pytest.raises(click.UsageError, match=r"^--prefix-lines .*absent cannot be read \(.*\); expected a text"):
+        read_prefix((), lines=tmp_path / "absent")
+
+
 def test_what_was_typed_stays_as_it_is_and_several_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_prefix((), None) == ""
     assert read_prefix(("AGNES\n",), None) == "AGNES\n"
