@@ -25,14 +25,14 @@ from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import Source, open_source
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import TextSettings, reading_key
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.locks import wait_for_lock
 
 # Called now and then with the bytes of the source read so far, and all of them where that is known.
 Progress = Callable[[int, int | None], None]
 _TASK_CHARACTERS = 1 << 17
-_RULES = 1  # version of the reading rules; raise it when the same source gives another text
+_RULES = 2  # version of the reading rules; raise it when the same source gives another text
 
 
 def no_progress(done: int, total: int | None) -> None:
@@ -58,8 +58,7 @@ def encode_corpus(
     source = open_source(dataset, tokenizer, settings)
     cache = TextCache(cache_folder(settings))
     # Everything beside the source that decides what the encoded text is.
-    reading = (settings.encoding.lower(), settings.column, settings.template, settings.header)
-    salt = json.dumps([_RULES, tokenizer.fingerprint, *reading])
+    salt = json.dumps([_RULES, tokenizer.fingerprint, *reading_key(settings)])
     find = partial(cache.find, names=source.names, files=len(source.paths))
     quick = _salted(source.quick_key(), salt)
     if quick and (corpus := find(quick)):

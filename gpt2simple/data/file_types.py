@@ -15,7 +15,7 @@ from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.json_lines import read_json, read_json_lines
 from gpt2simple.data.readers.npz import read_npz
 from gpt2simple.data.readers.parquet import read_parquet
-from gpt2simple.data.readers.plain import read_plain
+from gpt2simple.data.readers.plain import read_lines, read_plain
 from gpt2simple.data.readers.tables import read_table
 
 ZIP = b"PK\x03\x04"
@@ -26,7 +26,7 @@ class FileType:
     """A type of file.
 
     Attributes:
-        name: for messages.
+        name: for messages, and for the setting ``format`` where that offers it.
         read: takes the file's name for messages, its stream and the TextSettings, and yields the text.
         suffixes: endings of its names, lower case.
         magic: how every such file begins; it overrides the name.
@@ -43,12 +43,14 @@ class FileType:
 
 
 TEXT = FileType("text", read_plain, (".txt", ".md"))
+LINES = FileType("lines", read_lines)
 NPZ = FileType("npz", read_npz, (".npz",), zipped=True, holds_ids=True)
 CSV = FileType("csv", partial(read_table, delimiter=","), (".csv",))
 TSV = FileType("tsv", partial(read_table, delimiter="\t"), (".tsv", ".tab"))
 
 FILE_TYPES = (
     TEXT,
+    LINES,
     NPZ,
     CSV,
     TSV,
@@ -56,6 +58,11 @@ FILE_TYPES = (
     FileType("json", read_json, (".json",)),
     FileType("parquet", read_parquet, (".parquet",), magic=b"PAR1"),
 )
+
+
+def type_named(name: str) -> FileType:
+    """The type that a value of the setting ``format`` means."""
+    return next(kind for kind in FILE_TYPES if kind.name == name)
 
 
 def file_type(name: str, head: bytes) -> FileType:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type
+from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type, type_named
 from gpt2simple.errors import DataError
 from gpt2simple.storage.contents import content_errors
 
@@ -31,6 +31,10 @@ STDIN = "-"
 CATALOGUE = "tfds:"
 _LONGEST = 1000  # characters of a name in a list
 _SUFFIXES = (".gz", ".xz", ".zip", *(suffix for kind in FILE_TYPES for suffix in kind.suffixes))
+
+
+class _NoTextError(DataError):
+    """A file whose content is no text: skipped among others."""
 
 
 class Names(tuple[str | Path, ...]):
@@ -158,20 +162,33 @@ def _is_there(path: Path) -> bool:
             raise
 
 
-def members(path: Path, meter: Meter) -> Generator[Member, None, None]:
+def members(
+    path: Path, meter: Meter, wanted: str | None = None, *, in_folder: bool = False
+) -> Generator[Member, None, None]:
     """The texts in a file: one, or those of a zip archive in the order of their names.
 
     In an archive of several files, those that are not text are skipped, as in a folder. Use it, and read the
     streams, inside `clear_errors`.
 
+    Args:
+        wanted: the setting ``format``; None: by the names and first bytes.
+        in_folder: whether the file was found in a folder; if it holds no text, that is logged.
+
     Raises:
-        DataError: the file is of a kind that holds no text.
+        DataError: the file is of a kind that holds no text, and was named itself.
     """
     with _MeteredFile(path, meter) as raw, io.BufferedReader(raw, 1 << 20) as stream:
-        yield from _members(str(path), path.name, stream)
+        try:
+            yield from _members(str(path), path.name, stream, wanted, among_others=in_folder)
+        except _NoTextError:
+            if not in_folder:
+                raise
+            logger.info(f"{path} is skipped: it holds no text.")
 
 
-def _members(shown: str, name: str, stream: io.BufferedReader[Any], packings: int = 0) -> Iterator[Member]:
+def _members(
+    shown: str, name: str, stream: io.BufferedReader[Any], wanted: str | None, packings: int = 0, *, among_others: bool
+) -> Iterator[Member]:
     if packings > _MOST_PACKINGS:
         raise DataError(f"{shown} is packed more than {_MOST_PACKINGS} times over. Unpack it first.")
     head = _head(stream)
@@ -179,37 +196,53 @@ def _members(shown: str, name: str, stream: io.BufferedReader[Any], packings: in
     if packed := next((how for magic, how in _COMPRESSED.items() if head.startswith(magic)), None):
         suffix, unpacked = packed
         with unpacked(stream) as inner:
-            yield from _members(shown, name.removesuffix(suffix), io.BufferedReader(inner), packings + 1)
+            yield from _members(
+                shown, name.removesuffix(suffix), io.BufferedReader(inner), wanted, packings + 1,
+                among_others=among_others,
+            )  # fmt: skip
     elif head.startswith(ZIP) and not kind.zipped:
-        yield from _in_archive(shown, stream, packings + 1)
+        yield from _in_archive(shown, stream, wanted, packings + 1)
     elif what := next((what for magic, what in _NO_TEXT.items() if head.startswith(magic)), None):
-        raise DataError(f"{shown} is {what}, not text. Save its content as plain text first.")
+        raise _NoTextError(f"{shown} is {what}, not text. Save its content as plain text first.")
+    elif among_others and not _looks_like_text(head):
+        raise _NoTextError(f"{shown} holds no text.")
     else:
-        yield Member(name=shown, kind=kind, stream=stream)
+        yield Member(name=shown, kind=_as_wanted(shown, kind, wanted), stream=stream)
 
 
-def _in_archive(shown: str, stream: BinaryIO, packings: int) -> Iterator[Member]:
+def _as_wanted(shown: str, kind: FileType, wanted: str | None) -> FileType:
+    if wanted is not None and (kind.zipped or kind.magic):
+        raise _NoTextError(f"{shown} is a binary file, {kind.name}, not {wanted}. Leave format={wanted!r} out.")
+    return kind if wanted is None else type_named(wanted)
+
+
+def _in_archive(shown: str, stream: BinaryIO, wanted: str | None, packings: int) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as archive:
         names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
         if {"[Content_Types].xml", "mimetype", "word/document.xml"} & set(names):
-            raise DataError(f"{shown} is an office document or e-book, not text. Save it as plain text first.")
+            raise _NoTextError(f"{shown} is an office document or e-book, not text. Save it as plain text first.")
         if names and all(name.endswith(".npy") for name in names):
             stream.seek(0)
-            yield Member(name=shown, kind=NPZ, stream=stream)
+            yield Member(name=shown, kind=_as_wanted(shown, NPZ, wanted), stream=stream)
             return
         names = [name for name in names if not _is_hidden(PurePosixPath(name))]
         if not names:
-            raise DataError(f"{shown} is an archive without files. Give one that holds texts.")
+            raise _NoTextError(f"{shown} is an archive without files. Give one that holds texts.")
         skipped = []
         for name in names:
             with archive.open(name) as opened:
                 inner: io.BufferedReader[Any] = io.BufferedReader(opened)
-                if len(names) > 1 and not _looks_like_text(_head(inner)):
+                try:
+                    yield from _members(
+                        f"{shown}: {name}", PurePosixPath(name).name, inner, wanted, packings,
+                        among_others=len(names) > 1,
+                    )  # fmt: skip
+                except _NoTextError:
+                    if len(names) == 1:
+                        raise
                     skipped.append(PurePosixPath(name).name)
-                else:
-                    yield from _members(f"{shown}: {name}", PurePosixPath(name).name, inner, packings)
     if len(skipped) == len(names):
-        raise DataError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
+        raise _NoTextError(f"The archive {shown} holds no text files. Give one with .txt, .csv, .jsonl, ... in it.")
     _log_skipped(shown, skipped)
 
 

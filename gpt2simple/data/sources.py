@@ -11,14 +11,25 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.files import CATALOGUE, STDIN, Member, Meter, are_names, clear_errors, find_files, members
-from gpt2simple.data.readers.plain import check_encoding, read_plain
+from gpt2simple.data.file_types import type_named
+from gpt2simple.data.files import (
+    CATALOGUE,
+    STDIN,
+    Member,
+    Meter,
+    are_names,
+    clear_errors,
+    expanded,
+    find_files,
+    members,
+)
+from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
@@ -95,7 +106,7 @@ def checked_source(dataset: Any, settings: TextSettings | None) -> Source:
 def _silent() -> Iterator[None]:
     """Drop what this thread's readers of files log, which they log again when the text is read."""
     here = threading.get_ident()
-    loggers = [logging.getLogger(f"gpt2simple.data.{name}") for name in ("files", "readers.fields", "readers.tables")]
+    loggers = [logging.getLogger(f"gpt2simple.data.{name}") for name in ("files", "readers.fields", "readers.dialect")]
 
     def of_others(record: logging.LogRecord) -> bool:
         return record.thread != here
@@ -153,7 +164,7 @@ def _standard_input(settings: TextSettings) -> Iterator[TextPart]:
     with clear_errors(_SHOWN_STDIN):
         if sys.stdin is None:
             raise DataError(f"{_SHOWN_STDIN} is closed. Give the name of a file.")
-        yield from read_plain(_SHOWN_STDIN, sys.stdin.buffer, settings)
+        yield from type_named(settings.format or "text").read(_SHOWN_STDIN, sys.stdin.buffer, settings)
 
 
 class _Files(Source):
@@ -164,6 +175,7 @@ class _Files(Source):
         self.paths = tuple(paths)
         self._tokenizer, self._settings = tokenizer, settings
         self._meter = Meter()
+        self._in_folder = expanded(name).is_dir()
         self._is_on_disk = all(path.is_file() for path in paths)  # else a pipe: read once, and nothing known before
         self._state = self._current_state()
 
@@ -188,18 +200,21 @@ class _Files(Source):
             return
         one_of_each_kind = {"".join(path.suffixes).lower(): path for path in reversed(self.paths)}
         for path in one_of_each_kind.values():
-            with clear_errors(str(path)), closing(members(path, Meter())) as found:
-                member = next(found)
-                if not member.kind.holds_ids:
+            with clear_errors(str(path)), closing(self._members(path, Meter())) as found:
+                member = next(found, None)
+                if member is not None and not member.kind.holds_ids:
                     next(self._read_member(member), None)
 
     def _read_files(self) -> Iterator[TextPart]:
         for path in self.paths:
             with clear_errors(str(path)):
-                for member in members(path, self._meter):
+                for member in self._members(path, self._meter):
                     yield from self._read_member(member)
         if self._is_on_disk and self._current_state() != self._state:
             raise DataError(f"{self.names[0]} changed while it was read. Wait until it is complete, and start again.")
+
+    def _members(self, path: Path, meter: Meter) -> Generator[Member, None, None]:
+        return members(path, meter, self._settings.format, in_folder=self._in_folder)
 
     def _current_state(self) -> list[tuple[str, int, int]]:
         """Path, bytes and time of change of each file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gzip
 import io
@@ -13,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gpt2simple.data.file_types import type_named
 from gpt2simple.data.files import Names
 from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.settings.text import TextSettings
 from tests.helpers.texts import documents_in, encode, texts_of, write
 
 STORY = "Once upon a time.\nThe end.\n"
@@ -123,6 +127,85 @@ def test_a_folder_gives_its_texts_and_says_what_it_passes_over(tmp_path: Path, m
     corpus = encode(folder, tmp_path / "cache")
     assert texts_of(corpus) == ["a/z", "b", "c", "d"]
     assert messages == [f"{folder}: skipped 1 files that are not text (picture.png)."]
+
+
+def test_a_folder_of_source_code_is_read_as_plain_text(tmp_path: Path, messages: list[str]) -> None:
+    folder = tmp_path / "code"
+    files = {
+        "package.json": '{"name": "a", "version": "1"}\n',
+        "broken.json": "{",
+        "fixtures/rows.csv": 'a,b\n1,"x\n',
+        "main.py": "print(1)\n",
+    }
+    for name, content in files.items():
+        write(folder / name, content)
+    write(folder / "notes.gz", gzip.compress(b"packed notes"))
+    write(folder / "things.tar.gz", gzip.compress(b"things\0\0ustar"))
+    write(folder / ".git" / "HEAD", "ref")
+    write(folder / "a.pyc", b"\xcb\r\r\n\0\0")
+    write(folder / "table.parquet", b"PAR1\x15\x04PAR1")
+    np.savez(folder / "ids.npz", np.array([1]))
+    with zipfile.ZipFile(folder / "icons.zip", "w") as archive:
+        archive.writestr("a.bin", b"\0")
+        archive.writestr("b.bin", b"\0")
+    found = documents_in(folder, tmp_path / "cache", format="text")
+    assert sorted(found) == sorted([*files.values(), "packed notes"])
+    skipped = ["icons.zip", "ids.npz", "table.parquet", "things.tar.gz"]
+    assert messages == [
+        f"{folder}: skipped 1 files that are not text (a.pyc).",
+        *[f"{folder / name} is skipped: it holds no text." for name in skipped],
+    ]
+
+
+def test_a_format_that_does_not_fit_a_file_is_explained(tmp_path: Path) -> None:
+    for name in ("a.parquet", "a.npz"):
+        path = write(tmp_path / name, b"PAR1\x15\x04PAR1")
+        if name == "a.npz":
+            np.savez(path, np.array([1]))
+        with pytest.raises(DataError, match=rf"a\.\w+ is a binary file, {name[2:]}, not lines. Leave format="):
+            encode(path, tmp_path / "cache", format="lines")
+
+
+def test_each_line_is_a_document_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    data = "First, a joke.\r\n\r\n \t\n  Second; a joke.\u2028Still it.\nThird\rtoo".encode()
+    lines = ["First, a joke.", "  Second; a joke.\u2028Still it.", "Third\rtoo"]
+    for name in ("a.txt", "a.csv", "a.json", "README"):
+        assert documents_in(write(tmp_path / name, data), cache, format="lines") == lines
+    assert documents_in(write(tmp_path / "a.txt.gz", gzip.compress(data)), cache, format="lines") == lines
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="latin-1"))
+    assert documents_in("-", cache, format="lines") == lines
+    assert documents_in(tmp_path / "a.txt", cache) == [data.decode().replace("\r\n", "\n")]  # not from the cache
+
+
+def test_a_format_replaces_the_type_that_a_name_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    assert documents_in(write(tmp_path / "a.txt", "text,n\nx y,1\n"), cache, format="csv") == ["x y"]
+    assert documents_in(write(tmp_path / "a.log", '{"text": "x"}\n'), cache, format="jsonl") == ["x"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'["x", "y"]'), encoding="latin-1"))
+    assert documents_in("-", cache, format="json") == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"format": "xml"}, r"^format is 'xml'; expected 'text', 'lines', 'csv', 'tsv', 'jsonl' or 'json'\.$"),
+        ({"format": "lines", "column": 0}, r"^column was given, and format='lines' has no columns; give one"),
+        ({"format": "text", "delimiter": ";"}, r"^delimiter was given, and format='text' has no columns"),
+        ({"delimiter": ""}, r"^delimiter is ''; expected one character, such as ';' or a tab\.$"),
+        ({"delimiter": ", "}, r"^delimiter is ', '; expected one character"),
+        ({"delimiter": '"'}, r"^delimiter is '\"'; expected one character"),
+    ],
+)
+def test_settings_of_reading_that_contradict_each_other_are_refused(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        TextSettings(**how)
+
+
+def test_every_format_has_a_reader() -> None:
+    (field,) = [field for field in dataclasses.fields(TextSettings) if field.name == "format"]
+    for name in field.metadata["choices"]:
+        assert type_named(name).name == name
 
 
 def test_a_pattern_gives_its_matches_in_order(tmp_path: Path) -> None:

@@ -45,6 +45,15 @@ class TextChooser:
             return [self._find(self._column, names, "")]
         return names
 
+    def decide(self, record: Mapping[str, Any]) -> None:
+        """Choose the text by a record that stands for many, where the user named none.
+
+        Raises:
+            DataError: it cannot be guessed.
+        """
+        if self._template is None and self._column is None:
+            self._chosen = self._guess(record)
+
     def text(self, record: Mapping[str, Any], place: str) -> str:
         """The text of one record.
 
@@ -92,7 +101,7 @@ class TextChooser:
             )
         if len(names) == 1:
             return names[0]
-        texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
+        texts = [name for name, value in record.items() if _has_letter(value)]
         usual = [name for usual_name in USUAL_NAMES for name in names if name.lower() == usual_name]
         chosen = usual[0] if usual else texts[0] if len(texts) == 1 else None
         if chosen is None:
@@ -120,7 +129,13 @@ def parse_template(template: str) -> list[tuple[str, str | None]]:
         ) from None
     if not any(field for _, field, _, _ in parts):
         raise SettingsError(f"template is {template!r}; expected names in braces, such as '{{title}}\\n{{body}}'.")
-    return [(literal, field) for literal, field, _, _ in parts]
+    # A name may hold a colon, which Python's formatting takes as the beginning of a format.
+    return [(literal, f"{field}:{spec}" if spec else field) for literal, field, spec, _ in parts]
+
+
+def _has_letter(value: Any) -> bool:
+    """Whether a value may be the text, and not a number, a date or such."""
+    return isinstance(value, (str, bytes)) and any(character.isalpha() for character in _as_text(value))
 
 
 def _as_text(value: Any) -> str:

@@ -32,7 +32,7 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
         except ValueError as error:
             raise DataError(
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
-                "give plain text the ending .txt."
+                "give plain text the ending .txt, or format='text' (--format text)."
             ) from error
         yield _document(name, value, chooser, f"line {number}")
 
@@ -52,7 +52,10 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[T
     except ValueError as error:
         values = _as_lines(text)
         if values is None:
-            raise DataError(f"{name} is not JSON ({error}). Repair it, or give plain text the ending .txt.") from error
+            raise DataError(
+                f"{name} is not JSON ({error}). Repair it, or give plain text the ending .txt, or format='text' "
+                "(--format text)."
+            ) from error
     if isinstance(values, dict) and len(values) == 1 and isinstance(next(iter(values.values())), list):
         values = next(iter(values.values()))
     for number, value in enumerate(values if isinstance(values, list) else [values]):

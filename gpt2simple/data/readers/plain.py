@@ -52,6 +52,16 @@ def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[
     yield TextPart("")
 
 
+def read_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+    """One document for each line; blank ones are left out, as everywhere.
+
+    Raises:
+        DataError: as ``read_plain`` does, or a line is longer than what should be in memory at once.
+    """
+    for line in decoded_lines(name, stream, settings.encoding):
+        yield TextPart(line.removesuffix("\n").removesuffix("\r"))
+
+
 def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     """The text of a stream in parts of about 1 MB, a byte-order mark honoured and left out."""
     data = stream.read(_READ_BYTES)
