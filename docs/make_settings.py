@@ -47,6 +47,10 @@ other. A learning rate that a callback assigns (`ReduceLROnPlateau`, `LearningRa
 schedule, warm-up included, and checkpoints keep it.
 """,
     "TextSettings": """\
+A name such as `messages.content`, as `column` or in a `template`, leads through objects and lists; `*` stands for every
+key of an object. Each entry of a list that it leads through is a document, such as each message of a chat. Entries that
+lack it are left out. A message in parts (strings, objects with `type` and `text`) is one text.
+
 Between documents the model sees GPT-2's real end-of-text token. Windows line endings become plain ones. An encoded text
 is kept in the cache folder, so that the next run on it starts at once; `gpt2simple encode` writes it to a file that
 can be taken to another machine.

@@ -20,7 +20,11 @@ class TextSettings:
         choices=(*_WITHOUT_COLUMNS, "csv", "tsv", "jsonl", "json"),
     )
     encoding: str = setting("utf-8", "Character encoding of text files; a byte-order mark takes precedence.")
-    column: str | int | None = setting(None, "Column (name, or index from 0), JSON key or feature that holds the text.")
+    column: str | int | None = setting(
+        None,
+        "Column (name, or index from 0), JSON key or feature that holds the text; a name such as messages.content "
+        "leads into lists and objects.",
+    )
     template: str | None = setting(None, 'Text built from several columns or keys, such as "{title}\\n{body}".')
     header: bool | None = setting(None, "Whether a CSV or TSV file begins with column names; None: detected.")
     delimiter: str | None = setting(

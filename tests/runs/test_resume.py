@@ -150,6 +150,10 @@ def test_another_way_of_reading_the_text_is_refused(tmp_path: Path) -> None:
         r"Give validation_split=0\.1 to continue it, or " + ANOTHER,
     ):
         decide(tmp_path / "run1", text_settings=TextSettings(validation_split=0.3), data_fingerprint="text-2")
+    with pytest.raises(RunError, match=r"reads its text with format=None, and this call with format='lines': "):
+        decide(tmp_path / "run1", text_settings=TextSettings(format="lines"))
+    with pytest.raises(RunError, match=r"reads its text with delimiter=None, and this call with delimiter=';': "):
+        decide(tmp_path / "run1", text_settings=TextSettings(delimiter=";"))
     assert decide(tmp_path / "run1", text_settings=TextSettings(cache_dir="elsewhere")).kind == "continue"
 
 

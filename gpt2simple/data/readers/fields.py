@@ -6,32 +6,51 @@ Serves tables, JSON objects and dataset features alike; knows none of their file
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from string import Formatter
 from typing import Any
 
+from gpt2simple.data.readers.nested import EVERY_KEY, Path, expand, joined, names_inside, split_name
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 
 logger = logging.getLogger(__name__)
+_MOST_WITHOUT = 1000  # records at the beginning, before a name counts as wrong
 USUAL_NAMES = ("text", "content", "body", "document", "story", "article", "review", "sentence", "title")
+_SPEAKERS = ("role", "author", "from", "sender", "user", "username", "name")
+_WEAK_NAMES = ("title", "document")  # of a text, and as often of what holds the texts
 
 
 class TextChooser:
-    """Takes the text out of the records of one file; the choice made at the first record holds for all."""
+    """Takes the text out of the records of one file; the choice made at the first record holds for all.
+
+    A record may hold several texts, where a name such as ``messages.content`` leads through a list.
+    """
 
     def __init__(self, name: str, settings: TextSettings) -> None:
         """For records of ``name``, as messages call it."""
         self._name = name
-        self._column = settings.column
         self._template = parse_template(settings.template) if settings.template is not None else None
+        by_template = [field for _, field in self._template or () if field is not None]
+        self._fields: list[str | int] = [settings.column] if settings.column is not None else [*by_template]
         self._chosen: str | None = None
+        self._missing: DataError | None = None  # about the first record that lacks what was named
+        self._found = self._left_out = 0  # records
+
+    @property
+    def named(self) -> bool:
+        """Whether the user named what the text is made of."""
+        return bool(self._fields)
 
     @property
     def needs_names(self) -> bool:
         """Whether the settings refer to columns by their names."""
-        by_name = [self._column] if self._column is not None else [field for _, field in self._template or () if field]
-        return any(isinstance(field, str) and not field.isdecimal() for field in by_name)
+        return any(isinstance(field, str) and not field.isdecimal() for field in self._fields)
+
+    def reaches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a name of the user's begins at this record, and not at the entries of a list in it."""
+        names = [field for field in self._fields if isinstance(field, str)]
+        return any(name in record or split_name(name)[0] in (*record, EVERY_KEY) for name in names)
 
     def needed(self, names: list[str]) -> list[str]:
         """Those of ``names`` that the text is made of; all of them where the first record decides.
@@ -39,11 +58,7 @@ class TextChooser:
         Raises:
             DataError: one that the user named is not among them.
         """
-        if self._template is not None:
-            return [self._find(field, names, "") for _, field in self._template if field is not None]
-        if self._column is not None:
-            return [self._find(self._column, names, "")]
-        return names
+        return [self._path(field, names, "")[0] for field in self._fields] if self._fields else names
 
     def decide(self, record: Mapping[str, Any]) -> None:
         """Choose the text by a record that stands for many, where the user named none.
@@ -51,66 +66,144 @@ class TextChooser:
         Raises:
             DataError: it cannot be guessed.
         """
-        if self._template is None and self._column is None:
-            self._chosen = self._guess(record)
+        if not self._fields:
+            self._chosen = self._guess(record, "")
 
-    def text(self, record: Mapping[str, Any], place: str) -> str:
-        """The text of one record.
+    def texts(self, record: Mapping[str, Any], place: str, *, whole: bool = False) -> list[str]:
+        """The texts of one record; none where it lacks what the user named, see ``finish``.
 
         Args:
             record: names and values.
             place: where the record is, for messages: "line 3".
+            whole: whether it is the whole file, so that a list of strings in it is several texts.
 
         Raises:
-            DataError: a field is missing, holds no text, or cannot be guessed.
+            DataError: a field holds no text, or cannot be guessed.
         """
-        names = list(record)
-        if self._template is not None:
-            return "".join(
-                literal + (_as_text(record[self._find(field, names, place)]) if field is not None else "")
-                for literal, field in self._template
-            )
-        if self._chosen is None or self._chosen not in record:
-            self._chosen = self._find(self._column, names, place) if self._column is not None else self._guess(record)
-        value = record[self._chosen]
-        if isinstance(value, (list, dict)):
+        if not self._fields:
+            if self._chosen is None or self._chosen not in record:
+                self._chosen = self._guess(record, place)
+            return [self._as_text(record[self._chosen], self._chosen, place)]
+        try:
+            paths = [self._path(field, record, place) for field in self._fields]
+            if not (rows := expand(record, paths)):
+                lacking = (f for f, path in zip(self._fields, paths, strict=True) if not expand(record, [path]))
+                raise self._no_column(next(lacking, self._fields[0]), record, place)
+        except DataError as error:
+            self._missing, self._left_out = self._missing or error, self._left_out + 1
+            if not self._found and self._left_out >= _MOST_WITHOUT:
+                raise self._missing from None
+            return []
+        except ValueError:
             raise DataError(
-                f"{self._name}, {place}: {self._chosen!r} holds a {type(value).__name__}; expected text. "
-                "Name another field (column=...)."
+                f"{self._name}, {place}: the template leads through two lists, so that their texts belong together in "
+                "no certain way. Name texts of one list."
+            ) from None
+        self._found += 1
+        if self._template is None and whole and len(rows) == 1 and is_list_of_text(entries := rows[0][paths[0]]):
+            return list(entries)
+        # In a list null is as good as no key: of a message without words, a template would leave its author.
+        rows = [row for row in rows if not any(len(path) > 1 and row[path] is None for path in paths)]
+        return [self._built(row, paths, place) for row in rows]
+
+    def finish(self) -> None:
+        """To be called behind the last record: logs how many lack what the user named.
+
+        Raises:
+            DataError: all of them do.
+        """
+        if self._missing is not None and not self._found:
+            raise self._missing
+        if self._left_out:
+            what = " and ".join(repr(field) for field in dict.fromkeys(self._fields))
+            records = "record" if self._left_out == 1 else "records"
+            logger.info(f"{self._name}: left out {self._left_out:,} {records} without {what}.")
+
+    def require_choice(self, record: Mapping[str, Any]) -> None:
+        """Raise DataError for an object that is a whole file and holds lists, of which the user named none."""
+        lists = [key for key, value in record.items() if is_list_of_text(value) and value]
+        strong = any(self._is_strong(key, value) for key, value in record.items())
+        if (inside := names_inside(record)) or (lists and not strong):
+            raise self._holds_lists([*inside, *lists], "")
+
+    def _path(self, field: str | int, record: Collection[str], place: str) -> Path:
+        """The path of a field in a record, or among the names of a file's columns."""
+        if isinstance(field, str) and field in record:
+            return (field,)
+        if isinstance(field, int) or field.isdecimal():
+            if 0 <= int(field) < len(record):
+                return ([*record][int(field)],)
+        elif len(path := split_name(field)) > 1 and (path[0] in record or path[0] == EVERY_KEY):
+            return path
+        raise self._no_column(field, record, place)
+
+    def _no_column(self, field: str | int, record: Collection[str], place: str) -> DataError:
+        found = f"has no column {field!r}"
+        if isinstance(field, int) or field.isdecimal():
+            found = f"has {len(record)} columns, so there is no column {field} (the first is 0)"
+        where = f"{self._name}, {place}," if place else self._name
+        names = _listing([*record, *names_inside(record)])
+        return DataError(f"{where} {found}. It has: {names}. Name one of them (column=..., --column ...).")
+
+    def _built(self, row: Mapping[Path, Any], paths: list[Path], place: str) -> str:
+        texts = [self._as_text(row[path], ".".join(path), place) for path in paths]
+        if self._template is None:
+            return texts[0]
+        fields = iter(texts)
+        return "".join(literal + (next(fields) if field is not None else "") for literal, field in self._template)
+
+    def _as_text(self, value: Any, field: str, place: str) -> str:
+        if self._fields and is_list_of_text(value):
+            return "\n".join(value)
+        if isinstance(value, list) and not is_list_of_text(value) and (text := joined(value)) is not None:
+            return text
+        if isinstance(value, (list, dict)):
+            inside = [name for name in names_inside({field: [value]}) if name != field]
+            hint = f", such as {_listing(_usual_first(inside)[:3])}" if inside else ""
+            raise DataError(
+                f"{self._name}, {place}: {field!r} holds a {type(value).__name__}; expected text. "
+                f"Name another field (column=...){hint}."
             )
         return _as_text(value)
 
-    def _find(self, field: str | int, names: list[str], place: str) -> str:
-        if isinstance(field, str) and field in names:
-            return field
-        if isinstance(field, int) or field.isdecimal():
-            if 0 <= int(field) < len(names):
-                return names[int(field)]
-            found = f"has {len(names)} columns, so there is no column {field} (the first is 0)"
-        else:
-            found = f"has no column {field!r}"
-        where = f"{self._name}, {place}," if place else self._name
-        raise DataError(f"{where} {found}. It has: {_listing(names)}. Name one of them (column=..., --column ...).")
-
-    def _guess(self, record: Mapping[str, Any]) -> str:
+    def _guess(self, record: Mapping[str, Any], place: str) -> str:
         names = list(record)
         if self._chosen is not None:  # a later record without the field that the first one had
             raise DataError(
                 f"{self._name} has a record without {self._chosen!r}, which the first one has; it has: "
-                f"{_listing(names)}. Complete it or leave it out."
+                f"{_listing(names)}. Complete it, or name the text (column={self._chosen!r}) to leave such records out."
             )
+        inside = names_inside(record)
+        if inside and not any(self._is_strong(name, value) for name, value in record.items()):
+            raise self._holds_lists(inside, place)
         if len(names) == 1:
             return names[0]
-        texts = [name for name, value in record.items() if _has_letter(value)]
+        texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
         usual = [name for usual_name in USUAL_NAMES for name in names if name.lower() == usual_name]
         chosen = usual[0] if usual else texts[0] if len(texts) == 1 else None
         if chosen is None:
             raise DataError(
                 f"{self._name} has several columns: {_listing(names)}. Say which one is the text (column=..., "
-                "--column ...), or build it from several (template='{a}\\n{b}')."
+                "--column ...), build it from several (template='{a}\\n{b}'), or read the file as plain text "
+                "(format='text', --format text)."
             )
         logger.info(f"{self._name}: the text is taken from {chosen!r}; set column or template to change that.")
         return chosen
+
+    @staticmethod
+    def _is_strong(name: str, value: Any) -> bool:
+        """Whether a field is the text even where lists of records lie beside it, as those of comments do."""
+        return name.lower() in USUAL_NAMES and name.lower() not in _WEAK_NAMES and isinstance(value, (str, bytes, list))
+
+    def _holds_lists(self, inside: list[str], place: str) -> DataError:
+        first, *others = _usual_first(inside)
+        speaker = next((name for name in others if {*split_name(name)[-2:]} & {*_SPEAKERS}), None)
+        built = f", or build a text of several (template='{{{speaker}}}: {{{first}}}')" if speaker else ""
+        where = f"{self._name}, {place}," if place else self._name
+        return DataError(
+            f"{where} holds its texts in lists: {_listing([first, *others])}. Name one (column={first!r}, --column "
+            f"{first}){built}."
+        )
 
 
 def parse_template(template: str) -> list[tuple[str, str | None]]:
@@ -133,9 +226,14 @@ def parse_template(template: str) -> list[tuple[str, str | None]]:
     return [(literal, f"{field}:{spec}" if spec else field) for literal, field, spec, _ in parts]
 
 
-def _has_letter(value: Any) -> bool:
-    """Whether a value may be the text, and not a number, a date or such."""
-    return isinstance(value, (str, bytes)) and any(character.isalpha() for character in _as_text(value))
+def is_list_of_text(value: Any) -> bool:
+    """Whether a value is a list of strings and nothing else."""
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _usual_first(names: list[str]) -> list[str]:
+    """Names of texts, those first that end as names of texts usually do."""
+    return sorted(names, key=lambda name: split_name(name)[-1] not in (*USUAL_NAMES, "parts", "message", "value"))
 
 
 def _as_text(value: Any) -> str:

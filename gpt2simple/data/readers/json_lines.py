@@ -34,13 +34,15 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
                 f"{name}, line {number}: this is not JSON ({error}). A .jsonl file has one JSON value on each line; "
                 "give plain text the ending .txt, or format='text' (--format text)."
             ) from error
-        yield _document(name, value, chooser, f"line {number}")
+        yield from _documents(name, value, chooser, f"line {number}")
+    chooser.finish()
 
 
 def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
-    An object that holds nothing but one list is read as that list. Lines of JSON are understood too.
+    An object that holds nothing but one list is read as that list; of others that hold lists, the texts have to be
+    named. Lists in the list are read as if they were one. Lines of JSON are understood too.
 
     Raises:
         DataError: the file is not JSON, or an entry has no such key.
@@ -56,25 +58,40 @@ def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[T
                 f"{name} is not JSON ({error}). Repair it, or give plain text the ending .txt, or format='text' "
                 "(--format text)."
             ) from error
-    if isinstance(values, dict) and len(values) == 1 and isinstance(next(iter(values.values())), list):
-        values = next(iter(values.values()))
-    for number, value in enumerate(values if isinstance(values, list) else [values]):
-        yield _document(name, value, chooser, f"entry {number}")
+    if isinstance(values, dict) and not chooser.reaches(values):
+        only = next(iter(values.values())) if len(values) == 1 else None
+        if isinstance(only, list):
+            values = only
+        elif not chooser.named:
+            chooser.require_choice(values)
+    whole = isinstance(values, dict)
+    for number, value in enumerate(_entries(values) if isinstance(values, list) else [values]):
+        yield from _documents(name, value, chooser, f"entry {number}", whole=whole)
+    chooser.finish()
 
 
-def _document(name: str, value: Any, chooser: TextChooser, place: str) -> TextPart:
+def _entries(values: list[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list) and value and all(isinstance(entry, (dict, list)) for entry in value):
+            yield from _entries(value)
+        else:
+            yield value
+
+
+def _documents(name: str, value: Any, chooser: TextChooser, place: str, *, whole: bool = False) -> Iterator[TextPart]:
     if isinstance(value, dict) and value:
-        text = chooser.text(value, place)
+        texts = chooser.texts(value, place, whole=whole)
     elif isinstance(value, str):
-        text = value
+        texts = [value]
     else:
         raise DataError(f"{name}, {place}: found {quoted(value)}; expected a string, or an object with a text in it.")
-    if not is_text(text):  # JSON can spell it (\\ud83d) where a text was cut in the middle of an emoji
-        raise DataError(
-            f"{name}, {place}: the text holds half a surrogate pair, such as a cut emoji leaves, which is not a "
-            "character. Remove it, or leave the record out."
-        )
-    return TextPart(text)
+    for text in texts:
+        if not is_text(text):  # JSON can spell it (\\ud83d) where a text was cut in the middle of an emoji
+            raise DataError(
+                f"{name}, {place}: the text holds half a surrogate pair, such as a cut emoji leaves, which is not a "
+                "character. Remove it, or leave the record out."
+            )
+        yield TextPart(text)
 
 
 def _as_lines(text: str) -> list[Any] | None:

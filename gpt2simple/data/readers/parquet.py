@@ -31,7 +31,8 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
         file = parquet.ParquetFile(stream)
         columns = chooser.needed(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            yield from (TextPart(chooser.text(row, "a row")) for row in batch.to_pylist())
+            yield from (TextPart(text) for row in batch.to_pylist() for text in chooser.texts(row, "a row"))
+        chooser.finish()
     except DataError:
         raise
     except (ArrowException, OSError) as error:

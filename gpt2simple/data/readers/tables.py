@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from gpt2simple.settings.text import TextSettings
 
 _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,072 is shorter than many a story
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 1 << 17  # enough to tell what separates the columns, and which hold numbers
+_HAS_LETTER = re.compile(r"[^\W\d_]").search
 _ADVICE = "or, if each line is one text, read it with format='lines' (--format lines)."
 
 
@@ -48,9 +50,12 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         chooser.needed(names)  # a wrong column is an error even where no row follows
         if shown := rows_of(sample[skipped:], separator)[header:]:
             columns = itertools.zip_longest(*shown, fillvalue="")
-            chooser.decide({name: " ".join(cells) for name, cells in zip(names, columns, strict=False)})
+            words = [cells if any(map(_HAS_LETTER, cells)) else None for cells in columns]  # None: numbers, dates ...
+            chooser.decide({name: cells and " ".join(cells) for name, cells in zip(names, words, strict=False)})
         for row in itertools.chain([] if header else [first], [second] if second else [], filled):
-            yield _document(row, names, chooser, name, rows.line_num + skipped)
+            record = _record(row, names, name, rows.line_num + skipped)
+            yield from map(TextPart, chooser.texts(record, f"line {rows.line_num + skipped}"))
+        chooser.finish()
     except csv.Error as error:
         raise DataError(
             f"{name}, line {rows.line_num + skipped}: this is not a valid row ({error}). Put fields with line breaks "
@@ -70,11 +75,10 @@ def _sample(lines: Iterator[str]) -> list[str]:
     return taken
 
 
-def _document(row: list[str], names: list[str], chooser: TextChooser, name: str, line: int) -> TextPart:
+def _record(row: list[str], names: list[str], name: str, line: int) -> dict[str, str]:
     if any(row[len(names) :]):
         raise DataError(
             f"{name}, line {line}: the row has {len(row)} columns, the first one has {len(names)}. "
             f"Put fields that hold the separator in double quotes, {_ADVICE}"
         )
-    record = itertools.zip_longest(names, row[: len(names)], fillvalue="")
-    return TextPart(chooser.text(dict(record), f"line {line}"))
+    return dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))

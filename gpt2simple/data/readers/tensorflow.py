@@ -35,6 +35,7 @@ def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[TextPart]:
     chooser = TextChooser("the tf.data.Dataset", settings)
     for number, element in enumerate(dataset.as_numpy_iterator()):
         yield from _documents(element, chooser, f"element {number}")
+    chooser.finish()
 
 
 class CatalogueText:
@@ -72,6 +73,7 @@ class CatalogueText:
         examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
         for number, example in enumerate(examples):
             yield from _documents(example, chooser, f"example {number}")
+        chooser.finish()
 
     def _prepare(self, dataset_name: str) -> None:
         if self._builder.info.splits:
@@ -107,11 +109,12 @@ def _documents(element: Any, chooser: TextChooser, place: str) -> Iterator[TextP
     record = _as_record(element, place)
     arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
     if not _is_batch(record, arrays):
-        yield TextPart(chooser.text(record | {name: value.tolist() for name, value in arrays.items()}, place))
+        lists = {name: value.tolist() for name, value in arrays.items()}
+        yield from map(TextPart, chooser.texts(record | lists, place))
         return
     for row in range(len(next(iter(arrays.values())))):
         values = {name: v[row].tolist() if v.ndim > 1 else v[row] for name, v in arrays.items()}
-        yield TextPart(chooser.text(record | values, place))
+        yield from map(TextPart, chooser.texts(record | values, place))
 
 
 def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
