@@ -120,6 +120,7 @@ def encode_csv(
     header: bool = True,
     column: str | int = 0,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     start_token: str = export.START_MARK,
     end_token: str = documents.END_MARK,
 ) -> Path:
@@ -131,11 +132,12 @@ def encode_csv(
         csv_path: a .csv or .tsv file. out_path: a new file to write, or one that this program wrote since it started.
         header: whether the first line has column names. column: the one with the text, by name or index from 0.
         encoding: character encoding of the table; the new file is UTF-8.
+        delimiter: the character between its columns; None: detected.
         start_token, end_token: the marks before and after each row.
 
     Raises:
         DataError: the file is missing, not a table, in another encoding, or lacks the column. SettingsError: there is
-            no such encoding, or ``out_path`` is some other file. StorageError: the file cannot be written.
+            no such encoding or delimiter, or ``out_path`` is some other file. StorageError: the file cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -144,7 +146,7 @@ def encode_csv(
         >>> gpt2simple.encode_csv("tales.csv").read_text().splitlines()
         ['<|startoftext|>Once.<|endoftext|>', '<|startoftext|>Twice.<|endoftext|>']
     """
-    settings = TextSettings(header=header, column=column, encoding=encoding)
+    settings = TextSettings(header=header, column=column, encoding=encoding, delimiter=delimiter)
     export.encode_csv(Path(csv_path), Path(out_path), settings, start_token=start_token, end_token=end_token)
     return Path(out_path)
 

@@ -219,5 +219,8 @@ def test_encode_csv_marks_rows_as_gpt_2_simple_does(tmp_path: Path) -> None:
         "<|startoftext|>first",
         '<|startoftext|>second, "quoted"',
     ]
+    path = write(tmp_path / "b.csv", "text;more\nfirst, second;1\n")
+    assert encode_csv(path, tmp_path / "b.txt") == 1
+    assert (tmp_path / "b.txt").read_text(encoding="utf-8") == "<|startoftext|>first, second<|endoftext|>\n"
     with pytest.raises(DataError, match=r"a\.json is a json file; expected a table"):
         encode_csv(write(tmp_path / "a.json", "[]"), tmp_path / "out.txt")
