@@ -125,6 +125,7 @@ IN_LISTS = r"holds its texts in lists: "
         ([TELEGRAM], "a.jsonl", r"line 1, holds its texts in lists: 'messages.text'"),
         ({"title": "T", "data": {"items": [{"body": "x"}]}}, "a.json", IN_LISTS + "'data.items.body'"),
         ({"channel": "general", "lines": ["a", "b"]}, "a.json", IN_LISTS + r"'lines'\. Name one \(column='lines', "),
+        ({"title": "T", "data": []}, "a.json", IN_LISTS + r"'data'\. Name one "),
         ({"1": {"text": "a"}, "2": {"text": "b"}}, "a.json", IN_LISTS + r"'\*\.text'"),
         ({"name": "a", "version": "1", "scripts": {"x": "y"}}, "a.json", r"has several columns.*\(format='text', --f"),
         ([{"text": "a"}, {"id": 1}], "a.json", r"has a record without 'text'.*\(column='text'\) to leave such records"),

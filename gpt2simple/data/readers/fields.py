@@ -121,7 +121,7 @@ class TextChooser:
 
     def require_choice(self, record: Mapping[str, Any]) -> None:
         """Raise DataError for an object that is a whole file and holds lists, of which the user named none."""
-        lists = [key for key, value in record.items() if is_list_of_text(value) and value]
+        lists = [key for key, value in record.items() if is_list_of_text(value)]
         strong = any(self._is_strong(key, value) for key, value in record.items())
         if (inside := names_inside(record)) or (lists and not strong):
             raise self._holds_lists([*inside, *lists], "")
