@@ -1,8 +1,8 @@
 """Which part of a text is held out for evaluation.
 
-Several documents: whole documents, chosen by the digest of their text. Equal documents have equal digests and stay
-together, so none is on both sides, and adding documents later moves no document across by itself. One document, or none
-that is small enough: the tail of one.
+Whole documents, chosen by the digest of their text: equal documents stay together, so none is on both sides, and adding
+documents later moves no document across by itself. Where whole documents make up too little, as in a text of one
+document or of a long and a short one, the tail of the longest is held out too.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
     if settings.validation_split == 0.0:
         return Split(train=corpus.whole(), held_out=None)
     share = settings.validation_split * corpus.tokens
-    held_out = _whole_documents(corpus, share)
-    parts = (_chosen(corpus, ~held_out), _chosen(corpus, held_out)) if held_out.any() else _by_tail(corpus, share)
-    if parts is None:
-        return _nothing_held_out(corpus, "every document of the text occurs more than once")
     fewest = min(window, _FEWEST_TARGETS)
-    if parts[1].targets < fewest:
-        part = f"{settings.validation_split:.0%} of the text is {parts[1].tokens} tokens"
-        return _nothing_held_out(corpus, f"{part}, fewer than the {fewest} needed for a meaningful figure")
-    return Split(train=parts[0], held_out=parts[1])
+    begins = _held_out_from(corpus, share, max(share / 2, min(share, fewest + 1)))
+    train, held_out = _parted(corpus, begins)
+    if held_out.targets < fewest:
+        part = f"{settings.validation_split:.0%} of the text is {_tokens(round(share))}"
+        if round(share) > fewest:
+            part = f"without documents that occur more than once, the text has only {_tokens(held_out.tokens)} for it"
+        return _nothing_held_out(corpus, f"{part}, fewer than the {fewest + 1} needed for a meaningful figure")
+    return Split(train=train, held_out=held_out)
 
 
 def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
@@ -66,42 +66,64 @@ def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
     return Split(train=corpus.whole(), held_out=None, messages=(message,))
 
 
-def _whole_documents(corpus: Corpus, share: float) -> np.ndarray:
-    """Which documents to hold out, bool [D]: in the order of their digests, those that fit into ``share`` tokens."""
+def _tokens(number: int) -> str:
+    return f"{number:,} token{'' if number == 1 else 's'}"
+
+
+def _held_out_from(corpus: Corpus, share: float, enough: float) -> np.ndarray:
+    """Where in ``ids`` the held-out part of each document begins, int64 [D]; at its end where nothing is held out.
+
+    Args:
+        share: tokens to hold out. enough: with fewer in whole documents, the tail of the longest is held out too.
+    """
     _, group_of = np.unique(corpus.document_digests, return_inverse=True)  # groups of equal texts, sorted by digest
-    group_tokens = np.bincount(group_of, weights=corpus.document_tokens)  # (groups,)
+    whole = _whole_groups(np.bincount(group_of, weights=corpus.document_tokens), share, enough)[group_of]  # (D,)
+    begins = np.where(whole, corpus.document_starts, corpus.document_ends)  # (D,)
+    held_out = int(corpus.document_tokens[whole].sum())
+    if held_out < enough:
+        longest = group_of == group_of[np.where(whole, 0, corpus.document_tokens).argmax()]  # the copies have it too
+        lengths = corpus.document_tokens[longest]  # (copies,)
+        begins[longest] -= np.minimum(round((share - held_out) / len(lengths)), lengths // 2)
+    return begins
+
+
+def _whole_groups(group_tokens: np.ndarray, share: float, enough: float) -> np.ndarray:
+    """Which groups of documents to hold out, bool [groups]: in their order, those that fit into ``share`` tokens.
+
+    Args:
+        group_tokens: [groups], the tokens of each.
+    """
+    most = share * _TOLERANCE
     taken = np.zeros(len(group_tokens), dtype=bool)  # (groups,)
-    if len(group_tokens) < 2:
-        return taken[group_of]
     total = 0.0
     for group, tokens in enumerate(group_tokens):
-        if total + tokens <= share * _TOLERANCE:
+        if total + tokens <= most:
             taken[group] = True
             total += tokens
         if total >= share:
             break
-    return taken[group_of]
+    if total < enough:  # those that were taken may have left no room for one that suffices alone
+        alone = np.flatnonzero((enough <= group_tokens) & (group_tokens <= most))
+        if len(alone):
+            taken[:] = False
+            taken[alone[0]] = True
+    return taken
 
 
-def _chosen(corpus: Corpus, chosen: np.ndarray) -> TokenSet:
-    """The chosen documents, bool [D], after the end-of-text id that starts every corpus."""
-    spans = np.column_stack([corpus.document_starts[chosen], corpus.document_ends[chosen]])  # (chosen, 2)
-    return TokenSet(corpus.ids, np.concatenate([[(0, 1)], spans]), documents=int(chosen.sum()))
-
-
-def _by_tail(corpus: Corpus, share: float) -> tuple[TokenSet, TokenSet] | None:
-    """The tail of the longest document that has no copy, at most half of it; None where every document has copies."""
-    _, group_of, copies = np.unique(corpus.document_digests, return_inverse=True, return_counts=True)
-    lengths = np.where(copies[group_of] == 1, corpus.document_tokens, 0)  # (D,)
-    document = int(lengths.argmax())
-    if not lengths[document]:
-        return None
-    end = int(corpus.document_ends[document])
-    cut = end - min(round(share), int(lengths[document]) // 2)
-    # Where other documents follow, the end-of-text id keeps the training part from running into the next one.
-    rest = [(end - 1, corpus.tokens)] if end < corpus.tokens else []
-    train = TokenSet(corpus.ids, [(0, cut), *rest], documents=corpus.documents)
-    return train, TokenSet(corpus.ids, [(cut, end)])
+def _parted(corpus: Corpus, begins: np.ndarray) -> tuple[TokenSet, TokenSet]:
+    """Each document up to ``begins`` [D] to train on, and from there on to hold out."""
+    starts, ends = corpus.document_starts, corpus.document_ends
+    cut = (starts < begins) & (begins < ends)  # (D,), of which the tail is held out
+    # Where other documents follow, an end-of-text id keeps the training part from running into the next one.
+    closed = np.where(cut & (ends < corpus.tokens), ends - 1, ends)
+    kept = np.column_stack([starts, begins, closed, ends]).reshape(-1, 2)  # (2 D, 2)
+    # Tails come first: none of them follows an end-of-text id, as a document does that begins.
+    tails, whole = (np.column_stack([begins[chosen], ends[chosen]]) for chosen in (cut, begins == starts))
+    held_out = np.concatenate([tails if len(tails) else [(0, 1)], whole])  # (spans, 2)
+    return (
+        TokenSet(corpus.ids, np.concatenate([[(0, 1)], kept]), documents=int((starts < begins).sum())),
+        TokenSet(corpus.ids, held_out, documents=int((begins < ends).sum())),
+    )
 
 
 def _with_own(corpus: Corpus, validation: Corpus) -> Split:
@@ -115,4 +137,5 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     if not shared.any():
         return Split(train=corpus.whole(), held_out=held_out)
     message = f"Documents of the dataset that are in validation_file too are not trained on: {int(shared.sum())}."
-    return Split(train=_chosen(corpus, ~shared), held_out=held_out, messages=(message,))
+    train, _ = _parted(corpus, np.where(shared, corpus.document_starts, corpus.document_ends))
+    return Split(train=train, held_out=held_out, messages=(message,))
