@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2simple.data.corpus import Corpus, TokenSet
+from gpt2simple.data.sketches import Sketches
 from gpt2simple.data.split import split
 from gpt2simple.data.summary import summary
 from gpt2simple.errors import DataError
@@ -34,8 +35,11 @@ def corpus(lengths: list[int], texts: list[int] | None = None) -> Corpus:
         ids=np.array(ids, dtype=np.uint16),
         end_of_text=END,
         document_starts=np.array(starts, dtype=np.int64),
-        document_bytes=np.array(lengths, dtype=np.int64),
+        document_bytes=np.array(lengths, dtype=np.int64) * 4,
         document_digests=digests[texts],
+        sketches=Sketches(
+            texts=digests[texts], counts=np.zeros(len(texts), np.int64), grams=np.zeros(0, np.uint32), level=0
+        ),
         characters=sum(lengths),
         files=1,
         sources=("texts",),
@@ -195,7 +199,7 @@ def test_a_validation_file_is_held_out_and_not_learned() -> None:
     assert parted.held_out is not None
     assert texts_in(parted.held_out) == {1, 9}
     assert texts_in(parted.train) == {2, 3}
-    assert parted.messages == ("Documents of the dataset that are in validation_file too are not trained on: 1.",)
+    assert parted.messages == ("Not trained on: 1 document that is in validation_file too.",)
     with pytest.raises(DataError, match=r"is in validation_file too, so nothing would be left to train on"):
         split(corpus([40], [1]), TextSettings(validation_file="x"), window=8, validation=own)
 
@@ -208,7 +212,7 @@ def test_the_summary_counts_and_warns() -> None:
     assert 0.08 < told.held_out_share < 0.13
     assert told.warning is not None
     text = told.text()
-    assert "100 documents, 1 of them copies" in text
+    assert "100 documents (1 of them copies of others)" in text
     assert "will memorise it after a few passes. Train until the held-out loss stops falling" in text
     assert told.to_json()["tokens_per_parameter"] == told.train_tokens / 10_000_000
     enough = summary(whole, split(whole, TextSettings(validation_split=0.0), window=32), parameters=1000)
