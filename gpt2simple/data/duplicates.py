@@ -23,7 +23,7 @@ FEWEST_WORDS = 20
 _FEWEST_GRAMS = 8  # of a sample; a share of fewer says little
 _COMMON = 30  # n-grams in more documents than this, and in more than one in fifty, are common
 _FEWEST_RARE = 0.25  # the share of a document's n-grams that must not be common for the common ones not to count
-_AT_ONCE = 1 << 22  # n-grams looked up at a time, to bound memory
+_AT_ONCE = 1 << 20  # n-grams sorted or looked up at a time, to bound memory
 _LOW = np.uint64((1 << 32) - 1)
 _HALF = np.uint64(32)
 
@@ -83,23 +83,33 @@ def _counted(sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
     """The n-grams that several documents share, and how many n-grams of each document count.
 
     Returns:
-        uint64 [G], n-gram << 32 | document, ascending; int64 [D].
+        uint64 [G], n-gram << 32 | document, equal n-grams side by side and their documents ascending; int64 [D].
     """
     documents = len(sketches.counts)
     first = copies(sketches)
     eligible = (first == np.arange(documents)) & (sketches.counts >= _FEWEST_GRAMS)  # (D,)
-    owners = np.repeat(np.arange(documents, dtype=np.uint64), np.where(eligible, sketches.counts, 0))
-    grams = sketches.grams[np.repeat(eligible, sketches.counts)].astype(np.uint64)  # (G,)
-    by_gram, _ = _sorted(grams << _HALF | owners)
-    in_documents = (by_gram & _LOW).astype(np.int64)  # (G,)
-    frequency = _sorted(by_gram >> _HALF)[1]  # of each n-gram, in documents
-    rare = np.repeat(frequency <= max(_COMMON, documents // 50), frequency)
-    sizes, rares = (np.bincount(owners, minlength=documents) for owners in (in_documents, in_documents[rare]))
+    owners = np.repeat(np.arange(documents, dtype=np.uint32), np.where(eligible, sketches.counts, 0))
+    grams = sketches.grams[np.repeat(eligible, sketches.counts)]  # (G,)
+    sizes, rares = np.zeros((2, documents), np.int64)  # n-grams of each document, and those that are not common
+    shared, shared_rare = [np.zeros(0, np.uint64)], [np.zeros(0, bool)]
+    parts = len(grams) // _AT_ONCE + 1  # the n-grams in turn, to bound memory
+    for part in range(parts):
+        chosen = (grams >> np.uint32(16)) % np.uint32(parts) == part
+        by_gram, _ = _sorted((grams[chosen].astype(np.uint64) << _HALF) | owners[chosen])
+        frequency = _sorted(by_gram >> _HALF)[1]  # of each n-gram, in documents
+        rare = np.repeat(frequency <= max(_COMMON, documents // 50), frequency)
+        in_documents = (by_gram & _LOW).astype(np.int64)
+        sizes += np.bincount(in_documents, minlength=documents)
+        rares += np.bincount(in_documents[rare], minlength=documents)
+        several = np.repeat(frequency > 1, frequency)
+        shared.append(by_gram[several])
+        shared_rare.append(rare[several])
     fewest = max(_FEWEST_GRAMS, (FEWEST_WORDS - WORDS_PER_GRAM + 1) >> sketches.level)
     rare_suffice = (rares >= fewest) & (rares >= _FEWEST_RARE * sizes)  # (D,)
-    counts = (rare | ~rare_suffice[in_documents]) & (sizes >= fewest)[in_documents]
-    shared = np.repeat(frequency > 1, frequency)
-    return by_gram[counts & shared], np.where(rare_suffice, rares, sizes)
+    by_gram = np.concatenate(shared)
+    in_documents = (by_gram & _LOW).astype(np.int64)
+    counts = (np.concatenate(shared_rare) | ~rare_suffice[in_documents]) & (sizes >= fewest)[in_documents]
+    return by_gram[counts], np.where(rare_suffice, rares, sizes)
 
 
 def _sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

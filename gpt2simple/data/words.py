@@ -25,6 +25,8 @@ WORD = regex.compile(
 )
 WORD_ENDS = regex.compile(rf"[^{_INSIDE}]|{_CHARACTER}", regex.VERSION1)
 
+_ANY_MARK = regex.compile(r"\p{M}")
+
 # Kinds of characters, for `hashed_units`; the others are blanks and punctuation.
 _LETTER, _ALONE, _SYMBOL, _MARK = range(1, 5)
 _OF_KIND = {_SYMBOL: r"\p{S}", _MARK: _INSIDE, _LETTER: _START, _ALONE: _CHARACTER}  # the later ones take precedence
@@ -54,7 +56,7 @@ def hashed_units(texts: Sequence[str]) -> Units:
 
     The words are those that `WORD` finds, at a small part of the time that encoding a text takes.
     """
-    encoded = [_folded(text).encode("utf-8", "surrogatepass") for text in texts]
+    encoded = [_folded(text) for text in texts]
     joined = b"\n".join([*encoded, b"\0" * _CHUNK])  # so that each word has so many bytes behind its first
     kinds, begins = _kinds(joined)
     begins &= kinds > _LETTER
@@ -71,10 +73,24 @@ def hashed_units(texts: Sequence[str]) -> Units:
     return Units(hashes, kinds[starts] != _SYMBOL, np.append(0, np.searchsorted(starts, ends)))
 
 
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.lower()
+def _folded(text: str) -> bytes:
+    """The text as UTF-8, without its case and in composed form."""
+    utf8 = text.encode("utf-8", "surrogatepass")
+    if not utf8.isascii():
+        several = _of_several_bytes(utf8)
+        # Mostly these are quotes and dashes, and folding the rest as bytes takes a tenth of the time.
+        if _folded_text(several) != several or _ANY_MARK.search(several):
+            return _folded_text(text).encode("utf-8", "surrogatepass")
+    return utf8.lower()
+
+
+def _folded_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
+
+
+def _of_several_bytes(utf8: bytes) -> str:
+    """The characters that are not in ASCII."""
+    return utf8.translate(None, bytes(range(0x80))).decode("utf-8", "surrogatepass")
 
 
 def _kinds(utf8: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +102,8 @@ def _kinds(utf8: bytes) -> tuple[np.ndarray, np.ndarray]:
         return kinds, begins
     found = np.frombuffer(utf8, np.uint8)  # (N,)
     first = np.flatnonzero(found >= 0xC0)  # (F,), the first bytes of characters of several bytes
-    several = utf8.translate(None, bytes(range(0x80))).decode("utf-8", "surrogatepass")
-    of_character = table[np.frombuffer(several.encode("utf-32-le", "surrogatepass"), "<u4")]  # (F,)
+    several = _of_several_bytes(utf8).encode("utf-32-le", "surrogatepass")
+    of_character = table[np.frombuffer(several, "<u4")]  # (F,)
     begins[(found & 0xC0) == 0x80] = False
     begins[first[of_character == _MARK]] = False
     for offset, least in enumerate((0xC0, 0xC0, 0xE0, 0xF0)):  # of first bytes before so many others

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpt2simple.data import duplicates as duplicates_module
 from gpt2simple.data import sketches as sketches_module
 from gpt2simple.data.documents import TextPart, split_long
 from gpt2simple.data.duplicates import copies, groups, near_copies
@@ -138,6 +139,7 @@ def test_a_document_in_parts_is_the_same_as_in_one() -> None:
 
 def test_a_long_text_is_sampled_and_near_copies_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sketches_module, "MOST_GRAMS", 10_000)
+    monkeypatch.setattr(duplicates_module, "_AT_ONCE", 500)
     texts = [story(i, 200) for i in range(100)]
     texts += [replaced(text, 0.03) for text in texts[:20]]
     writer = SketchWriter()
