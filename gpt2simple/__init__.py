@@ -25,6 +25,7 @@ _HOME = {
     "Gpt2SimpleError": "errors",
     "Session": "api.session",
     "TextSettings": "settings",
+    "check": "api.check",
     "compare": "api.functions",
     "download_gpt2": "gpt2.hub.download",
     "encode_csv": "api.prepare",

@@ -205,6 +205,36 @@ def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **option
 
 @command()
 @dataset_argument
+@click.option("--against", multiple=True, help="Another text, to be held out or tested on, to compare with.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is found.")
+@settings_options(READING)
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    dataset: Any,
+    against: tuple[str, ...],
+    *,
+    strict: bool,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Look for copies and near copies in a text, and for what stands in another text too.
+
+    \b
+      gpt2simple check stories.jsonl
+      gpt2simple check train.txt --against test.txt --strict
+    """
+    from gpt2simple.api.check import check as check_text
+
+    result = check_text(dataset, against=as_dataset(against) if against else None, **settings)
+    show(result, as_json=as_json)
+    if strict and result.found:
+        context.exit(1)
+
+
+@command()
+@dataset_argument
 @settings_options(SessionSettings)
 @checkpoint_option
 @settings_options(EvaluateSettings, TextSettings)

@@ -2,7 +2,7 @@
 
 ::
 
-    texts/<fingerprint>/   ids.bin  documents.npy  text.json      appears under this name when complete
+    texts/<fingerprint>/   ids.bin  documents.npy  grams.npy  text.json      appears under this name when complete
     keys/<key>.json        a key of a source -> the fingerprint of its text
     locks/<key>.lock       held by the process that encodes it
 
@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ import numpy as np
 import platformdirs
 
 from gpt2simple.data.corpus import Corpus
+from gpt2simple.data.sketches import PartHashes, Sketches, SketchWriter
 from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.contents import read_json
@@ -31,7 +32,7 @@ from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
-_SCHEMA = 1
+_SCHEMA = 2  # also part of the fingerprints: a run is not continued where its text would be split in another way
 
 
 def cache_folder(settings: TextSettings) -> Path:
@@ -110,6 +111,7 @@ class TextWriter:
         self._document_bytes = 0
         self._starts, self._bytes, self._digests = array("q"), array("q"), array("Q")  # one number for each document
         self._start = 1
+        self._sketches = SketchWriter()
         self._write(self._end)
 
     def add(self, ids: np.ndarray, utf8: bytes, characters: int, *, ends: bool) -> None:
@@ -133,6 +135,10 @@ class TextWriter:
             self._document_bytes = 0
             self._start = self._tokens
 
+    def add_hashes(self, parts: PartHashes, ends: Sequence[bool]) -> None:
+        """Append the hashes of parts that were added, and end a document behind each of which ``ends`` says so."""
+        self._sketches.add(parts, ends)
+
     @property
     def documents(self) -> int:
         """Documents that have ended."""
@@ -144,11 +150,10 @@ class TextWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self.close()
-        columns = [np.frombuffer(numbers, dtype="<u8") for numbers in (self._starts, self._bytes, self._digests)]
-        with (self._folder / "documents.npy").open("wb") as file:
-            np.save(file, np.stack(columns))
-            file.flush()
-            os.fsync(file.fileno())
+        sketches = self._sketches.finish()
+        columns = (self._starts, self._bytes, self._digests, sketches.texts, sketches.counts)
+        self._save("documents.npy", np.stack([np.frombuffer(numbers, dtype="<u8") for numbers in columns]))
+        self._save("grams.npy", sketches.grams)
         about = {
             "schema": _SCHEMA,
             "fingerprint": fingerprint,
@@ -157,6 +162,7 @@ class TextWriter:
             "documents": self.documents,
             "characters": self._characters,
             "end_of_text": self._end_of_text,
+            "level": sketches.level,
         }
         atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n", durable=False)
         target = self._texts / fingerprint[:32]
@@ -174,6 +180,12 @@ class TextWriter:
         """Let go of the file; without ``finish`` the text is dropped."""
         self._file.close()
 
+    def _save(self, name: str, values: np.ndarray) -> None:
+        with (self._folder / name).open("wb") as file:
+            np.save(file, values)
+            file.flush()
+            os.fsync(file.fileno())
+
     def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._fingerprint.update(data)
@@ -183,10 +195,15 @@ class TextWriter:
 def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
         about = read_json(folder / "text.json")
-        rows = np.load(folder / "documents.npy", mmap_mode="r", allow_pickle=False)  # (3, D)
+        rows, grams = (  # (5, D), (G,)
+            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("documents.npy", "grams.npy")
+        )
         dtype = np.dtype(about["dtype"])
         found = (about["schema"], about["fingerprint"], (folder / "ids.bin").stat().st_size, rows.shape)
-        if found != (_SCHEMA, fingerprint, about["tokens"] * dtype.itemsize, (3, about["documents"])):
+        if found != (_SCHEMA, fingerprint, about["tokens"] * dtype.itemsize, (5, about["documents"])):
+            return None
+        sketches = Sketches(texts=rows[3], counts=rows[4].view(np.int64), grams=grams, level=int(about["level"]))
+        if grams.dtype != np.uint32 or sketches.counts.sum() != len(grams):
             return None
         return Corpus(
             ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),  # (N,)
@@ -194,6 +211,7 @@ def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: in
             document_starts=rows[0].view(np.int64),
             document_bytes=rows[1].view(np.int64),
             document_digests=rows[2],
+            sketches=sketches,
             characters=int(about["characters"]),
             files=files,
             sources=names,

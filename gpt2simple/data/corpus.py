@@ -13,6 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
+from gpt2simple.data.duplicates import copies, groups, near_copies
+from gpt2simple.data.sketches import Sketches
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
@@ -24,6 +27,7 @@ class Corpus:
         document_starts: int64 [D], where each document's first token lies in ``ids``.
         document_bytes: int64 [D], UTF-8 bytes of each document.
         document_digests: uint64 [D], equal for documents of equal text.
+        sketches: what tells copies and near copies.
         characters: Unicode characters of all documents.
         files: how many files were read; 0 when the text came from the program itself.
         sources: what was read, as the user named it.
@@ -35,6 +39,7 @@ class Corpus:
     document_starts: np.ndarray
     document_bytes: np.ndarray
     document_digests: np.ndarray
+    sketches: Sketches
     characters: int
     files: int
     sources: tuple[str, ...]
@@ -56,8 +61,18 @@ class Corpus:
 
     @cached_property
     def duplicates(self) -> int:
-        """Documents with the same text as an earlier one."""
-        return self.documents - len(np.unique(self.document_digests))
+        """Documents with the same words as an earlier one, in the same order."""
+        return self.documents - len(np.unique(self.sketches.texts))
+
+    @cached_property
+    def near_duplicates(self) -> int:
+        """Documents that are near copies of an earlier one, and no copies."""
+        return self.documents - self.duplicates - len(np.unique(self.groups))
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """The group of copies and near copies of each document, int64 [D]: the number of the first one in it."""
+        return groups(copies(self.sketches), near_copies(self.sketches).pairs)
 
     @cached_property
     def document_ends(self) -> np.ndarray:

@@ -22,6 +22,7 @@ from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.documents import TextPart, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
+from gpt2simple.data.sketches import PartHashes, part_hashes
 from gpt2simple.data.sources import Source, open_source
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -92,9 +93,10 @@ def _encode(
     with cache.writer(
         vocab_size=tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, seed=tokenizer.fingerprint
     ) as writer:
-        for encoded in _encoded(documents(source.parts()), tokenizer):
+        for encoded, hashes in _encoded(documents(source.parts()), tokenizer):
             for ids, utf8, characters, ends in encoded:
                 writer.add(ids, utf8, characters, ends=ends)
+            writer.add_hashes(hashes, [part.ends for part in encoded])
             progress(source.bytes_read(), total)
         if not writer.documents:
             names = ", ".join(source.names)
@@ -112,14 +114,17 @@ class _Encoded(NamedTuple):
     ends: bool
 
 
-def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_Encoded]]:
-    """The parts in their order, encoded on all cores, some at a time."""
+_Task = tuple[list[_Encoded], PartHashes]
+
+
+def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[_Task]:
+    """The parts in their order, encoded and hashed on all cores, some at a time."""
     # Threads, not processes: tiktoken releases the GIL, and threads need no fork and no __main__ guard.
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
-        waiting: deque[Future[list[_Encoded]]] = deque()
+        waiting: deque[Future[_Task]] = deque()
         try:
-            for task in _tasks(parts):
+            for task in tasks(parts):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
@@ -130,7 +135,7 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_
                 future.cancel()
 
 
-def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
+def tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
     """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
     task: list[TextPart] = []
     size = 0
@@ -144,5 +149,6 @@ def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
         yield task
 
 
-def _work(tokenizer: Tokenizer, task: list[TextPart]) -> list[_Encoded]:
-    return [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
+def _work(tokenizer: Tokenizer, task: list[TextPart]) -> _Task:
+    encoded = [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
+    return encoded, part_hashes([part.text for part in task])

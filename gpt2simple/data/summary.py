@@ -20,7 +20,8 @@ class DataSummary:
     sources: tuple[str, ...]
     files: int
     documents: int
-    duplicates: int  # documents with the same text as an earlier one
+    duplicates: int  # documents with the same words as an earlier one: case, blanks and punctuation may differ
+    near_duplicates: int  # other documents that share half of their n-grams with an earlier one, or more
     characters: int
     bytes: int  # of UTF-8
     tokens: int
@@ -51,7 +52,9 @@ class DataSummary:
 
     def text(self) -> str:
         """The summary for people, a few lines, with messages and the warning at the end."""
-        copies = f", {self.duplicates:,} of them copies" if self.duplicates else ""
+        counts = [(self.duplicates, "copies"), (self.near_duplicates, "near copies")]
+        found = [f"{number:,} of them {name} of others" for number, name in counts if number]
+        copies = f" ({', '.join(found)})" if found else ""
         read = f"{_count(self.files, 'file')}, " if self.files else ""
         lines = [
             f"Text: {read}{_count(self.documents, 'document')}{copies}, {self.characters:,} characters, "
@@ -78,6 +81,7 @@ def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
         files=corpus.files,
         documents=corpus.documents,
         duplicates=corpus.duplicates,
+        near_duplicates=corpus.near_duplicates,
         characters=corpus.characters,
         bytes=corpus.bytes,
         tokens=corpus.tokens,

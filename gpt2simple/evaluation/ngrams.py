@@ -1,10 +1,8 @@
-"""Texts as sequences of words, and an exact index of which n-grams of a text also occur in another.
+"""Texts as sequences of words (`data.words`), and an exact index of which n-grams of a text also occur in another.
 
-Words are lower-cased runs of letters and digits with their combining marks, in Unicode's composed form (NFC), as in
-section 4 of the GPT-2 paper. In scripts that put no blanks between words each character is a word. The positions of
-words are kept per slice of text and located again when needed: 100 MB of text hold 18 million words. The n-grams of the
-source are sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a collision costs time
-but never causes a wrong result.
+The positions of words are kept per slice of text and located again when needed: 100 MB of text hold 18 million words.
+The n-grams of the source are sorted by a 64-bit hash; those with equal hashes are compared word by word, so that a
+collision costs time but never causes a wrong result.
 """
 
 from __future__ import annotations
@@ -15,17 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import regex
 
-_START = r"[\p{L}\p{N}]"
-_INSIDE = r"[\p{L}\p{N}\p{M}\u200c\u200d]"  # the last two join letters: in Persian and in the scripts of India
-_WITHOUT_BLANKS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_CHARACTER = rf"[{_START}&&{_WITHOUT_BLANKS}]"
-WORD = regex.compile(
-    rf"[a-z0-9[{_START}--{_WITHOUT_BLANKS}]][a-z0-9[{_INSIDE}--{_WITHOUT_BLANKS}]]*|{_CHARACTER}\p{{M}}*",
-    regex.VERSION1,  # sets with -- and &&
-)
-_WORD_ENDS = regex.compile(rf"[^{_INSIDE}]|{_CHARACTER}", regex.VERSION1)
+from gpt2simple.data.words import WORD, WORD_ENDS, gram_hashes
+
 _SLICE_CHARACTERS = 1 << 18
 BREAK = -1  # between texts: no passage runs from one text into the next
 
@@ -91,7 +81,7 @@ def _slices(text: str) -> Iterable[tuple[int, int]]:
     while first < len(text):
         last = min(first + _SLICE_CHARACTERS, len(text))
         if last < len(text):
-            last = end.start() if (end := _WORD_ENDS.search(text, last)) else len(text)
+            last = end.start() if (end := WORD_ENDS.search(text, last)) else len(text)
         yield first, last
         first = last
 
@@ -179,18 +169,6 @@ class CopyIndex:
     def _agreeing(self, places: np.ndarray, offset: int, word: int) -> np.ndarray:
         places = places[places + offset < len(self._words)]
         return places[self._words[places + offset] == word]
-
-
-def gram_hashes(words: np.ndarray, n: int) -> np.ndarray:
-    """A hash of the n-gram at each place, uint64 [max(len - n + 1, 0)] (Karp and Rabin 1987)."""
-    count = max(len(words) - n + 1, 0)
-    values = words.astype(np.int64).view(np.uint64)  # (len,)
-    hashes = np.zeros(count, np.uint64)
-    factor = 1
-    for offset in range(n):
-        factor = factor * 0x9E3779B97F4A7C15 % (1 << 64)
-        hashes += values[offset : offset + count] * np.uint64(factor)
-    return hashes
 
 
 def _broken(words: np.ndarray, n: int) -> np.ndarray:

@@ -13,6 +13,7 @@ TEXT = DataSummary(
     files=1,
     documents=1,
     duplicates=0,
+    near_duplicates=0,
     characters=4000,
     bytes=4000,
     tokens=1000,

@@ -65,6 +65,7 @@ def environment(place: Path) -> dict[str, str]:
         ("compare", (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
         ("encode", (ENCODED,)),
         ("tokenizer", (READING,)),
+        ("check", (READING,)),
     ],
 )
 def test_every_setting_is_an_option_with_its_default_and_help(command: str, classes: tuple[type, ...]) -> None:
@@ -303,6 +304,16 @@ def test_info_shows_runs_versions_and_models(real_run: RealRun) -> None:
     assert {"gpt2simple", "tensorflow"} <= set(info["versions"])
     assert {model["name"]: model["is_downloaded"] for model in info["models"]}["124M"] is False
     assert f"real: step {step}" in run("info").stdout
+
+
+def test_check_finds_copies_and_exits_with_1_if_asked(place: Path) -> None:
+    (place / "posts.jsonl").write_text('{"text": "one two"}\n{"text": "One, two!"}\n', encoding="utf-8")
+    (place / "other.txt").write_text("three\n", encoding="utf-8")
+    found = run("check", "posts.jsonl", "--column", "text", "--json")
+    assert (found.exit_code, json.loads(found.stdout)["copies"]) == (0, 1)
+    assert run("check", "posts.jsonl", "--strict").exit_code == 1
+    clean = run("check", "other.txt", "--against", "posts.jsonl", "--strict")
+    assert (clean.exit_code, clean.stdout.splitlines()[0]) == (0, "1 document: 0 copies, 0 near copies.")
 
 
 def test_encode_and_tokenizer_make_what_finetune_takes(place: Path) -> None:

@@ -277,7 +277,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch:
 # --- accidents ---
 
 
-@pytest.mark.parametrize("file", ["ids.bin", "documents.npy", "text.json"])
+@pytest.mark.parametrize("file", ["ids.bin", "documents.npy", "grams.npy", "text.json"])
 @pytest.mark.parametrize("content", [b"", b"{}"])
 def test_a_damaged_entry_is_encoded_again(tmp_path: Path, file: str, content: bytes) -> None:
     cache = tmp_path / "cache"

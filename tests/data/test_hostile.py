@@ -160,7 +160,7 @@ def test_a_closed_standard_input_is_explained(tmp_path: Path, monkeypatch: pytes
         encode("-", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", ["text.json", "documents.npy", "*.json"])
+@pytest.mark.parametrize("name", ["text.json", "documents.npy", "grams.npy", "*.json"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.txt", "some text")
     encode(path, tmp_path / "cache")

@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "Session",
     "TextSettings",
     "__version__",
+    "check",
     "compare",
     "download_gpt2",
     "encode_csv",
