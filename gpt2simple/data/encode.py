@@ -120,7 +120,7 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[list[_Encoded]]] = deque()
         try:
-            for task in _tasks(parts):
+            for task in _tasks(parts, tokenizer):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
@@ -131,11 +131,11 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[_
                 future.cancel()
 
 
-def _tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
+def _tasks(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[list[TextPart]]:
     """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
     task: list[TextPart] = []
     size = 0
-    for part in split_long(parts, _TASK_CHARACTERS):
+    for part in split_long(parts, _TASK_CHARACTERS, may_cut=tokenizer.may_cut):
         task.append(part)
         size += len(part.text)
         if size >= _TASK_CHARACTERS:
