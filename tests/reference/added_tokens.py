@@ -25,13 +25,14 @@ TEXTS = [
 mode, folder = sys.argv[1:3]
 if mode == "write":
     answer = {}
-    for kind in (GPT2Tokenizer, GPT2TokenizerFast):
+    kinds = {"GPT2Tokenizer": GPT2Tokenizer, "GPT2TokenizerFast": GPT2TokenizerFast}  # one class in transformers 5
+    for name, kind in kinds.items():
         tokenizer = kind.from_pretrained(folder)
         moon, spaced = AddedToken("Moon", single_word=True), AddedToken("<spk 2>", lstrip=True, rstrip=True)
         tokenizer.add_tokens(["<speaker1>", "<speaker10>", moon, spaced])
         tokenizer.add_special_tokens({"additional_special_tokens": ["<A>"], "pad_token": "<pad>"})
-        tokenizer.save_pretrained(f"{sys.argv[3]}/{kind.__name__}")
-        answer[kind.__name__] = {text: tokenizer(text)["input_ids"] for text in TEXTS}
+        tokenizer.save_pretrained(f"{sys.argv[3]}/{name}")
+        answer[name] = {text: tokenizer(text)["input_ids"] for text in TEXTS}
 else:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model, report = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True)
