@@ -112,7 +112,8 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     if model_name is None:
         return _recorded_name(folder) or name_of_config(config) or str(folder)
     named = model_config_of(model_name, Path(session.model_dir))
-    if named != config:
+    has_more_tokens = named == replace(config, n_vocab=named.n_vocab) and _recorded_name(folder) == model_name
+    if named != config and not has_more_tokens:
         raise SettingsError(
             f"The run would start from {folder}, a model of {_in_words(config)}, but model_name is {model_name!r}, a "
             f"model of {_in_words(named)}. Leave model_name out, or name the model that the folder comes from."

@@ -178,15 +178,23 @@ class Session:
         name, begins_with = request.model_name, request.weights_from
         goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
         goes_on = goes_on and name == run.info.description.model_name
+        new_tokens = () if goes_on else request.settings.special_tokens  # a run that goes on has its tokens
         if begins_with is None:
-            fits = self._source.model_name == name if goes_on else self._source == BaseModel(name)
-            if self._loaded is not None and fits:
+            fits = self._can_take(run) if goes_on else self._source == BaseModel(name)
+            if self._loaded is not None and fits and self._loaded.tokenizer.added.keys() >= {*new_tokens}:
                 return self._loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
         require_undamaged(begins_with)
         self._free()  # before another is in memory
-        self._loaded = LoadedModel.load(begins_with)
+        self._loaded = LoadedModel.load(begins_with, new_tokens)
         return self._loaded
+
+    def _can_take(self, run: RunFolder) -> bool:
+        """Whether the weights of a run fit the model in memory, which then has the same tokens."""
+        if self._loaded is None or not run.exists:
+            return False
+        recorded, tokens = run.info.description, self._loaded.tokenizer.fingerprint
+        return recorded.model_name == self._source.model_name and recorded.tokenizer_fingerprint == tokens
 
     @accepts(GenerateSettings)
     def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
@@ -343,9 +351,9 @@ class Session:
 
     def _open(self, found: Source, folder: Path) -> LoadedModel:
         self._drop_generator()
+        fits = isinstance(found, Run) and self._can_take(self._run_folder(found))
         loaded, self._loaded = self._loaded, None
-        of_same_model = found.model_name == self._source.model_name
-        if loaded is not None and of_same_model and isinstance(found, Run) and self._run_folder(found).exists:
+        if loaded is not None and fits:
             loaded.refill(folder)
         else:
             loaded = None

@@ -13,6 +13,8 @@ into words, and no word spans these places:
 * between a letter or digit and a full stop, comma and such: words are of one kind. (Not before an apostrophe, which
   may open a contraction.)
 
+Nor does an added token of the vocabulary, such as ``<speaker 1>``: its tokenizer is asked before a text is cut there.
+
 A text without any such place in a million characters is not one that people write. It is cut all the same: its ids may
 then differ, but not the text that they decode to. Knows neither files nor tokens.
 """
@@ -20,7 +22,7 @@ then differ, but not the text that they decode to. Knows neither files nor token
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from gpt2simple.errors import DataError
@@ -84,17 +86,30 @@ def _without_blank(parts: Iterable[TextPart]) -> Iterator[TextPart]:
         blank, blanks, open_document = [], 0, not ends
 
 
+MayCut = Callable[[str, int], bool]
 _SPACE_IN_PYTHON_ONLY = "\x1c\x1d\x1e\x1f"  # str.isspace() counts them; Unicode and the tokenizer do not
 _BEFORE_STOP = re.compile(r"[^\W_](?=[,.;:!?。、，…])")
 
 
-def split_long(parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20) -> Iterator[TextPart]:
-    """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut."""
+def cut_anywhere(text: str, place: int) -> bool:
+    """Every place where no word is will do."""
+    return True
+
+
+def split_long(
+    parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20, may_cut: MayCut = cut_anywhere
+) -> Iterator[TextPart]:
+    """The same documents in parts of at most about ``size`` characters, ``longest`` where there is no place to cut.
+
+    Args:
+        may_cut: whether a text may be cut at a place where no word is; a vocabulary may have tokens of several words.
+    """
     held = ""
     for text, ends in parts:
         held, start = held + text, 0
         while len(held) - start > 2 * size:
-            place = _last_place(held, start, start + size) or _last_place(held, start, start + longest)
+            place = _last_place(held, start, start + size, may_cut)
+            place = place or _last_place(held, start, start + longest, may_cut)
             if not place and len(held) - start < longest:
                 break
             place = place or start + longest
@@ -106,14 +121,14 @@ def split_long(parts: Iterable[TextPart], size: int, *, longest: int = 1 << 20) 
             held = ""
 
 
-def _last_place(text: str, start: int, limit: int) -> int:
+def _last_place(text: str, start: int, limit: int, may_cut: MayCut) -> int:
     """The last place between ``start`` and ``limit`` where the text may be cut; 0 where there is none."""
     place = min(limit, len(text))
     while place > start:
         place = max(text.rfind(" ", start, place), text.rfind("\n", start, place))
         while place > start and text[place - 1].isspace():
             place -= 1
-        if place > start and text[place] not in _SPACE_IN_PYTHON_ONLY:
+        if place > start and text[place] not in _SPACE_IN_PYTHON_ONLY and may_cut(text, place):
             return place
     stops = [match.end() for match in _BEFORE_STOP.finditer(text, start, limit)]
-    return stops[-1] if stops else 0
+    return next((stop for stop in reversed(stops) if may_cut(text, stop)), 0)

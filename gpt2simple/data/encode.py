@@ -20,7 +20,7 @@ import numpy as np
 
 from gpt2simple.data.cache import TextCache, cache_folder
 from gpt2simple.data.corpus import Corpus
-from gpt2simple.data.documents import TextPart, documents, split_long
+from gpt2simple.data.documents import MayCut, TextPart, cut_anywhere, documents, split_long
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sketches import PartHashes, part_hashes
 from gpt2simple.data.sources import Source, open_source
@@ -124,7 +124,7 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[_Task]
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[_Task]] = deque()
         try:
-            for task in tasks(parts):
+            for task in tasks(parts, tokenizer.may_cut):
                 waiting.append(pool.submit(_work, tokenizer, task))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
@@ -135,11 +135,11 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[_Task]
                 future.cancel()
 
 
-def tasks(parts: Iterable[TextPart]) -> Iterator[list[TextPart]]:
+def tasks(parts: Iterable[TextPart], may_cut: MayCut = cut_anywhere) -> Iterator[list[TextPart]]:
     """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
     task: list[TextPart] = []
     size = 0
-    for part in split_long(parts, _TASK_CHARACTERS):
+    for part in split_long(parts, _TASK_CHARACTERS, may_cut=may_cut):
         task.append(part)
         size += len(part.text)
         if size >= _TASK_CHARACTERS:

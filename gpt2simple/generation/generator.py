@@ -49,9 +49,9 @@ class Generator:
         self._draft: DecodeWeights | None = None
         self._config = config
         self._tokenizer = tokenizer
-        # The embedding may have more rows than the tokenizer has tokens; those without text are never drawn.
-        self._drawable = min(config.n_vocab, tokenizer.vocab_size)
-        self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(self._drawable)]
+        # The embedding may have more rows than the tokenizer has tokens; those of no token are never drawn.
+        self._no_token = tokenizer.without_token(config.n_vocab).tolist()
+        self._token_bytes = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size)]
 
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator cannot generate."""
@@ -82,9 +82,9 @@ class Generator:
         rows = min(settings.batch_size or (_ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU), len(samples))
         longest = max(len(sample.prompt) for sample in samples) + settings.length
         batch = CachedBatch(self._weights, self._config, rows=rows, longest=longest, draft=self._get_draft)
-        end_of_text, no_text = self._tokenizer.end_of_text, range(self._drawable, self._config.n_vocab)
+        end_of_text = self._tokenizer.end_of_text
         bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
-        chain = sampling_chain(settings, end_of_text, bad_words, never=no_text)
+        chain = sampling_chain(settings, end_of_text, bad_words, never=self._no_token)
         return Scheduler(
             batch, samples, settings, chain=chain, end_of_text=end_of_text, token_bytes=self._token_bytes.__getitem__
         ).chunks()

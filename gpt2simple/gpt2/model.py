@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -29,6 +29,7 @@ from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.reader import WeightSource
 from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.storage.contents import quoted
 
 ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
 _MODEL_NAME = "tfgpt2lm_head_model"  # the name that transformers gives to the first model of a process
@@ -201,6 +202,37 @@ def _float32_policy() -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
+def _require_rows(folder: Path, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    if tokenizer.vocab_size > config.n_vocab:
+        without = [name for name, index in tokenizer.added.items() if index >= config.n_vocab]
+        raise CheckpointError(
+            f"The tokenizer in {folder} has ids up to {tokenizer.vocab_size - 1}, and the model's embedding has only "
+            f"{config.n_vocab} rows{f': none for {quoted(without[0])}' if without else ''}. Put the tokenizer files "
+            "that came with the model there, or take the added tokens that it was not trained with out of them."
+        )
+
+
+def _read_with_rows(
+    read: ReadValue, config: ModelConfig, spelled: Mapping[int, Sequence[int]], name: str
+) -> Tensor | np.ndarray:
+    """A weight of a checkpoint, in the embedding with rows for new tokens: each the mean of the tokens that spelled it.
+
+    A new token's logit is then the mean of theirs, so that before training it is nowhere more probable than all of them
+    are, and two new tokens differ from the start. Rows that no token has are zero.
+
+    Args:
+        read: of the checkpoint. config: of the new model. spelled: ids in the checkpoint's vocabulary by new id.
+    """
+    weight = read(name)
+    if name != "wte.weight" or not spelled:
+        return weight
+    rows = np.zeros((config.n_vocab, config.n_embd), dtype=np.float32)  # (V, E)
+    rows[: len(weight)] = weight
+    for index, tokens in spelled.items():
+        rows[index] = weight[tokens].mean(axis=0)
+    return rows
+
+
 def not_finite(what: str) -> CheckpointError:
     """The error where a model whose weights are finite computes NaN or infinity: its values exceed the range."""
     return CheckpointError(
@@ -224,20 +256,23 @@ class LoadedModel:
     tokenizer: Tokenizer
 
     @classmethod
-    def load(cls, folder: Path) -> LoadedModel:
+    def load(cls, folder: Path, special_tokens: Iterable[str] = ()) -> LoadedModel:
         """The model of a folder in any layout.
+
+        Args:
+            special_tokens: spellings of tokens that the model gets where it does not have them yet.
 
         Raises:
             CheckpointError: the folder contains no usable model, or a tokenizer that is not this model's.
+            SettingsError: a special token is the end of text, or a token of ordinary text.
         """
-        tokenizer = Tokenizer.load(folder)  # first: it is quick, and what is missing most often
-        model = load_model(folder)
-        config = model_config(model)
-        if tokenizer.end_of_text >= config.n_vocab:
-            raise CheckpointError(
-                f"The tokenizer in {folder} has {tokenizer.vocab_size} tokens, and the model knows {config.n_vocab}. "
-                "Put the tokenizer files that came with the model there."
-            )
+        base = Tokenizer.load(folder)  # first: it is quick, and what is missing most often
+        with open_checkpoint(folder) as source:
+            _require_rows(folder, base, source.config)
+            tokenizer = base.with_added(special_tokens)
+            config = replace(source.config, n_vocab=max(source.config.n_vocab, tokenizer.vocab_size))
+            spelled = {index: base.encode(name) for name, index in tokenizer.added.items() if name not in base.added}
+            model = _make_model(config, partial(_read_with_rows, source.read, config, spelled))
         return cls(model, named_variables(model), config, tokenizer)
 
     def read(self, name: str) -> np.ndarray:

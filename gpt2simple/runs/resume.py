@@ -106,6 +106,10 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     if recorded.model_name != wanted.model_name:
         problem = f"is a run of the model {recorded.model_name}, and this call names {wanted.model_name}"
         return problem, f"model_name={recorded.model_name!r}"
+    tokens = [to_json(each.settings)["special_tokens"] for each in (recorded, wanted)]
+    if tokens[0] != tokens[1]:
+        problem = f"was started with special_tokens={tokens[0]}, and this call gives {tokens[1]}"
+        return f"{problem}: a run's vocabulary cannot change", f"special_tokens={tokens[0]}"
     if recorded.tokenizer_fingerprint != wanted.tokenizer_fingerprint:
         problem = "was trained with another tokenizer than this model's: its token ids mean other text"
         return problem, "the model and tokenizer it began with"

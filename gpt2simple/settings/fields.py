@@ -94,6 +94,18 @@ def paths_to_text(settings: Any, *names: str) -> None:
             object.__setattr__(settings, name, os.fspath(value))  # frozen: for everybody but itself
 
 
+def texts_to_tuples(settings: Any, *names: str) -> None:
+    """Make tuples of the strings and lists among these fields; called before ``check``.
+
+    A single string becomes a tuple of one, so that it is not split into letters.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, (str, list)):
+            value = (value,) if isinstance(value, str) else tuple(value)
+            object.__setattr__(settings, name, value)  # frozen: for everybody but itself
+
+
 def is_text(value: Any) -> bool:
     """Whether a value is a string that UTF-8 can hold, as one with half a surrogate pair is not."""
     if not isinstance(value, str):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, setting
+from gpt2simple.settings.fields import check, is_text, setting, texts_to_tuples
+
+_MOST_SPECIAL_TOKENS = 1000
+_LONGEST_SPECIAL_TOKEN = 100  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,11 @@ class FinetuneSettings:
     )
     epochs: float | None = setting(
         None, "Passes over the training text, rounded up to whole steps; instead of steps.", above=0.0
+    )
+    special_tokens: tuple[str, ...] = setting(
+        (),
+        "Tokens to add to the model, such as <speaker1>: each is read and generated as one token, and has a row of the "
+        "embedding, which begins as the mean of the tokens that spelled it.",
     )
     batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
     accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
@@ -66,6 +75,7 @@ class FinetuneSettings:
     overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
 
     def __post_init__(self) -> None:
+        texts_to_tuples(self, "special_tokens")
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
@@ -76,4 +86,27 @@ class FinetuneSettings:
             found.append(f'eval_every is {self.eval_every!r}; expected a number of steps or "epoch".')
         if self.only_train_transformer_layers and self.train_last_n_layers is not None:
             found.append("only_train_transformer_layers and train_last_n_layers were both given; give one of the two.")
+        found += _wrong_special_tokens(self.special_tokens)
+        if self.special_tokens and (self.only_train_transformer_layers or self.train_last_n_layers is not None):
+            name = "train_last_n_layers" if self.train_last_n_layers else "only_train_transformer_layers"
+            found.append(
+                f"special_tokens adds rows to the embedding, and {name} leaves it untrained; give one of the two."
+            )
         return found
+
+
+def _wrong_special_tokens(tokens: tuple[str, ...]) -> list[str]:
+    if len(tokens) > _MOST_SPECIAL_TOKENS:
+        return [
+            f"special_tokens has {len(tokens):,} entries; expected at most {_MOST_SPECIAL_TOKENS:,}. For another "
+            "vocabulary, make a tokenizer and a model: `gpt2simple tokenizer`."
+        ]
+    wrong = [t for t in tokens if not (is_text(t) and t.strip() and len(t) <= _LONGEST_SPECIAL_TOKEN)]
+    if wrong:
+        return [
+            f"special_tokens holds {str(wrong[0])[:40]!r}; expected strings of valid Unicode of 1 to "
+            f"{_LONGEST_SPECIAL_TOKEN} characters, not only white space."
+        ]
+    if twice := [t for t, count in Counter(tokens).items() if count > 1]:
+        return [f"special_tokens holds {twice[0]!r} {tokens.count(twice[0])} times; give each once."]
+    return []

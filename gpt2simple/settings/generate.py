@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from gpt2simple.settings.fields import check, is_text, setting
+from gpt2simple.settings.fields import check, is_text, setting, texts_to_tuples
 
 # Logits divided or multiplied by more than this leave the range of float32.
 _SMALLEST, _LARGEST = 1e-6, 1e6
@@ -55,8 +54,7 @@ class GenerateSettings:
     )
 
     def __post_init__(self) -> None:
-        for name in _LISTS:
-            object.__setattr__(self, name, _as_tuple(getattr(self, name)))  # frozen: for everybody but itself
+        texts_to_tuples(self, *_LISTS)
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
@@ -73,10 +71,3 @@ class GenerateSettings:
         if self.truncate is not None and not (self.truncate and is_text(self.truncate)):
             found.append(f"truncate is {self.truncate!r}; expected a string of valid Unicode that is not empty.")
         return found
-
-
-def _as_tuple(value: Any) -> Any:
-    """A single string as a one-element tuple, so that it is not split into letters; other values unchanged."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value

@@ -34,6 +34,7 @@ from gpt2simple.data.file_types import FileType
 from gpt2simple.data.readers.plain import read_plain
 from gpt2simple.errors import DataError, StorageError
 from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.testing import sample_text
 from tests.helpers.texts import encode, texts_of
@@ -89,6 +90,25 @@ def test_parts_have_the_ids_of_the_whole(text: str, size: int) -> None:
     parts = [part.text for part in split_long([TextPart(text)], size)]
     assert "".join(parts) == text
     assert [i for part in parts for i in TRAINED.encode(part)] == TRAINED.encode(text)
+
+
+with_tokens = TRAINED.with_added(["<a b>", "x. y", "b>"])
+token_texts = st.lists(st.sampled_from(["<a b>", "x. y", "<a", " b", "b>", " ", "x", ". ", "\n", "the house, "]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(token_texts.map("".join), st.integers(1, 12))
+def test_no_cut_within_an_added_token(text: str, size: int) -> None:
+    parts = [part.text for part in split_long([TextPart(text)], size, may_cut=with_tokens.may_cut)]
+    assert "".join(parts) == text
+    assert [i for part in parts for i in with_tokens.encode(part)] == with_tokens.encode(text)
+
+
+def test_a_text_is_encoded_again_for_other_added_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("<a b>the house\n" * 20_000)
+    found = [encode(tmp_path / "a.txt", tmp_path / "cache", tokenizer=each) for each in (TRAINED, with_tokens, TRAINED)]
+    assert found[0].fingerprint == found[2].fingerprint != found[1].fingerprint
+    assert np.count_nonzero(found[1].ids == with_tokens.added["<a b>"]) == 20_000
 
 
 def test_no_cut_before_what_only_python_calls_white_space() -> None:
@@ -152,7 +172,7 @@ def test_a_large_text_in_parts_has_the_ids_of_the_whole(
 
 def test_ids_take_two_bytes_or_four(tmp_path: Path) -> None:
     assert encode(["a"], tmp_path / "cache").ids.dtype == np.uint16
-    vocabulary = replace(TRAINED._vocabulary, special={END_MARK: 70_000})
+    vocabulary = replace(TRAINED._vocabulary, added={END_MARK: AddedToken(id=70_000)})
     corpus = encode(["a"], tmp_path / "cache", tokenizer=Tokenizer(vocabulary))
     assert corpus.ids.dtype == np.uint32
     assert corpus.ids.tolist() == [70_000, TRAINED.encode("a")[0], 70_000]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import assign_weights, build_model, named_variables
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 from tests.helpers.paths import GOLDEN
@@ -380,3 +382,22 @@ def test_training_after_the_copy_does_not_reach_it(tokenizer: Tokenizer) -> None
     for variable in named_variables(model).values():
         variable.assign(variable * 0.5)
     assert generator.generate(["ab"], GREEDY)[0].tokens == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_ids_without_a_token_are_never_written_and_added_tokens_are(precision: str) -> None:
+    """Rows behind the vocabulary, and a gap within it."""
+    vocabulary = byte_tokenizer()._vocabulary
+    tokenizer = Tokenizer(replace(vocabulary, added={**vocabulary.added, "<a>": AddedToken(id=259)}))
+    config = replace(SMALL_CONFIG, n_vocab=264)
+    variables = named_variables(build_model(config, seed=0, initializer_range=0.1))
+    generator = Generator(variables, config, tokenizer, precision)
+    samples = generator.generate(["x<a>"], GenerateSettings(length=120, nsamples=8, temperature=1e6, seed=1))
+    written = [token for sample in samples for token in sample.tokens]
+    assert not {257, 258, *range(260, 264)} & set(written)
+    assert written.count(259) > 1
+    assert sum(sample.text.count("<a>") for sample in samples) == written.count(259) + 8, "with the prefixes"
+    stopped = generator.generate(["x<a>"], GenerateSettings(length=999, temperature=1e6, seed=1, stop=("<a>",)))[0]
+    assert (stopped.finish_reason, stopped.tokens[-1], stopped.text.count("<a>")) == ("stop", 259, 1)
+    without = generator.generate(["x"], GenerateSettings(length=60, nsamples=8, temperature=1e6, bad_words="<a>"))
+    assert 259 not in [token for sample in without for token in sample.tokens]

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.model import (
+    LoadedModel,
     assign_weights,
     build_model,
     load_model,
@@ -23,6 +25,7 @@ from gpt2simple.gpt2.model import (
     named_variables,
 )
 from gpt2simple.testing import SMALL_CONFIG, small_model
+from tests.helpers.small_runs import write_small_model
 from tests.helpers.weight_layouts import (
     PARITY_CONFIG,
     PARITY_IDS,
@@ -172,3 +175,28 @@ def test_layer_norm_epsilon_comes_from_the_configuration(tmp_path):
     write_pytorch(tmp_path, random_weights(), config)
     model = load_model(tmp_path)
     assert model.transformer.ln_f.epsilon == model.transformer.h[0].ln_1.epsilon == 0.5
+
+
+@pytest.mark.parametrize("padding", [0, 1, 6])
+def test_new_tokens_get_rows_that_begin_as_the_mean_of_their_spelling(tmp_path, padding):
+    """Padding rows of the checkpoint are used first."""
+    folder = write_small_model(tmp_path / "small", config=replace(SMALL_CONFIG, n_vocab=257 + padding))
+    before, grown = LoadedModel.load(folder), LoadedModel.load(folder, ["<a>", "zoë"])
+    assert grown.tokenizer.added == {"<|endoftext|>": 256, "<a>": 257, "zoë": 258}
+    assert grown.config.n_vocab == max(259, 257 + padding) == model_config(grown.model).n_vocab
+    old, new = (each.read("wte.weight") for each in (before, grown))
+    np.testing.assert_array_equal(new[:257], old[:257])
+    for index, name in ((257, "<a>"), (258, "zoë")):
+        np.testing.assert_allclose(new[index], old[list(name.encode())].mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(new[259:], old[259:])
+    np.testing.assert_array_equal(before.read("h.0.mlp.c_fc.weight"), grown.read("h.0.mlp.c_fc.weight"))
+    logits = grown.model(np.array([[72, 105, 32]])).logits.numpy()[0]
+    np.testing.assert_allclose(logits[:, :257], before.model(np.array([[72, 105, 32]])).logits[0, :, :257], atol=1e-6)
+    np.testing.assert_allclose(logits[:, 257], logits[:, list(b"<a>")].mean(axis=-1), atol=1e-5)
+
+
+def test_tokens_without_a_row_are_named(tmp_path):
+    folder = write_small_model(tmp_path / "small")
+    LoadedModel.load(folder).tokenizer.with_added(["<pad>"]).save(folder)
+    with pytest.raises(CheckpointError, match=r"has ids up to 257, .* only 257 rows: none for '<pad>'\. Put .* out of"):
+        LoadedModel.load(folder)

@@ -2,12 +2,13 @@
 
 tiktoken is about five times as fast and releases the GIL, but it joins two neighbours whenever the joined bytes
 are a token, while a merges file lists the pairs that may join. `rule_is_ranked` decides whether the two rules agree.
-Knows nothing of special tokens: all text is plain here.
+Knows nothing of added tokens: all text is plain here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -35,7 +36,9 @@ class Encoder(Protocol):
 
 def make_encoder(vocabulary: Vocabulary) -> Encoder:
     """The fastest encoder that follows the vocabulary's rule exactly."""
-    if vocabulary.fingerprint in _PROVEN or rule_is_ranked(vocabulary):
+    end = vocabulary.end_of_text_name
+    merged = replace(vocabulary, added={end: vocabulary.added[end]})
+    if merged.fingerprint in _PROVEN or rule_is_ranked(vocabulary):
         return _RankedEncoder(vocabulary)
     return _MergesEncoder(vocabulary)
 

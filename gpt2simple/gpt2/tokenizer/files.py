@@ -6,13 +6,15 @@ Knows the files of Hugging Face's fast and slow tokenizers and of OpenAI's relea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import LARGEST_SIZE
 from gpt2simple.gpt2.formats.validate import checkpoint_errors, read_json_object, read_text
+from gpt2simple.gpt2.tokenizer.added import FLAGS, AddedToken
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary, to_bytes, to_symbols
 from gpt2simple.storage.contents import quoted, reason
 from gpt2simple.storage.files import atomic_write
@@ -31,13 +33,13 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def _read(folder: Path) -> Vocabulary:
-    name = _end_of_text_name(folder)
-    if (folder / "tokenizer.json").is_file():
-        return _from_fast_file(folder / "tokenizer.json", name)
+    fast = folder / "tokenizer.json"
+    if fast.is_file():
+        return _from_fast_file(fast)
     for vocabulary, merges in _PAIRS:
         present = [file for file in (vocabulary, merges) if (folder / file).is_file()]
         if len(present) == 2:
-            return _from_pair(folder / vocabulary, folder / merges, name)
+            return _from_pair(folder / vocabulary, folder / merges)
         if present:
             absent = merges if present == [vocabulary] else vocabulary
             raise CheckpointError(
@@ -50,14 +52,13 @@ def _read(folder: Path) -> Vocabulary:
     )
 
 
-def _from_fast_file(path: Path, name: str) -> Vocabulary:
+def _from_fast_file(path: Path) -> Vocabulary:
     content = read_json_object(path)
     model = content.get("model") or {}
     _refuse_other_rules(path, content, model)
     try:
         merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-        added = {str(token["content"]): token["id"] for token in content.get("added_tokens") or ()}
-        return _assemble(path, model["vocab"], merges, added, name)
+        return _assemble(path, model["vocab"], merges, content.get("added_tokens") or ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is not a BPE tokenizer.json ({reason(error)}). Copy or download it again."
@@ -85,26 +86,71 @@ def _refuse_other_rules(path: Path, content: Mapping[str, Any], model: Mapping[s
         )
 
 
-def _from_pair(vocabulary: Path, merges: Path, name: str) -> Vocabulary:
+def _from_pair(vocabulary: Path, merges: Path) -> Vocabulary:
     lines = read_text(merges).split("\n")
     pairs = [tuple(line.rstrip("\r").split(" ")) for line in lines if line.strip() and not line.startswith("#version")]
-    added_file = vocabulary.parent / "added_tokens.json"
-    added = read_json_object(added_file) if vocabulary.name == "vocab.json" and added_file.is_file() else {}
-    return _assemble(vocabulary, read_json_object(vocabulary), pairs, added, name)
+    return _assemble(vocabulary, read_json_object(vocabulary), pairs, ())
 
 
 def _assemble(
-    path: Path, vocab: Mapping[str, Any], merges: Iterable[tuple[str, ...]], added: Mapping[str, Any], name: str
+    path: Path, vocab: Mapping[str, Any], merges: Iterable[tuple[str, ...]], declared: Iterable[Mapping[str, Any]]
 ) -> Vocabulary:
-    special = {content: _id(path, content, index) for content, index in added.items()}
+    configuration, roles, older = (
+        read_json_object(path.parent / name) if (path.parent / name).is_file() else {}
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    )
+    with checkpoint_errors(path.parent):
+        added = _added_tokens(path, [*declared, *_declared_elsewhere(configuration, roles, older)])
+    end = _end_of_text_name(configuration, roles)
+    pairs = tuple(_pair(path, m) for m in merges)
+    made = {left + right for left, right in pairs} | {bytes([byte]) for byte in range(256)}
     ids: dict[bytes, int] = {}
     for symbols, value in vocab.items():
         index, token = _id(path, symbols, value), to_bytes(symbols)
-        if token is None or symbols == name or symbols in special:
-            special[symbols] = index
-        else:
-            ids[token] = index
-    return Vocabulary(ids=ids, merges=tuple(_pair(path, m) for m in merges), special=special, end_of_text_name=name)
+        if symbols in added:
+            added[symbols] = replace(added[symbols], id=index)
+        if token in made or not (token is None or symbols == end or symbols in added):
+            ids[token or b""] = index
+        elif symbols not in added:
+            added[symbols] = AddedToken(id=index, in_text=symbols == end)
+    return Vocabulary(ids=ids, merges=pairs, added=added, end_of_text_name=end)
+
+
+def _added_tokens(path: Path, declared: Iterable[Mapping[str, Any]]) -> dict[str, AddedToken]:
+    """Added tokens by their spellings; where one is declared several times, as first declared."""
+    added: dict[str, AddedToken] = {}
+    for entry in declared:
+        name, flags = str(entry["content"]), {flag: bool(entry.get(flag)) for flag in FLAGS}
+        added.setdefault(name, AddedToken(id=_id(path, name, entry["id"]), **flags))
+    return added
+
+
+def _declared_elsewhere(
+    configuration: Mapping[str, Any], roles: Mapping[str, Any], older: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """The added tokens that transformers 4 writes beside a vocabulary, in any of its versions.
+
+    Args:
+        configuration: of tokenizer_config.json, whose ``added_tokens_decoder`` has ids and flags.
+        roles: of special_tokens_map.json: flags, or only spellings. older: of added_tokens.json: only ids.
+    """
+    for index, entry in (configuration.get("added_tokens_decoder") or {}).items():
+        yield {**entry, "id": int(index)}
+    several = (value if isinstance(value, list) else [value] for value in roles.values())
+    special = {_spelling(value): value if isinstance(value, Mapping) else {} for values in several for value in values}
+    for name, index in older.items():
+        is_special = name in special
+        yield {
+            "normalized": not is_special,
+            **special.get(name, {}),
+            "special": is_special,
+            "content": name,
+            "id": index,
+        }
+
+
+def _spelling(value: Any) -> Any:
+    return value.get("content") if isinstance(value, Mapping) else value
 
 
 def _id(path: Path, symbols: str, index: Any) -> int:
@@ -126,13 +172,10 @@ def _pair(path: Path, symbols: tuple[str, ...]) -> tuple[bytes, bytes]:
     return left, right
 
 
-def _end_of_text_name(folder: Path) -> str:
-    """The name of the end token: ``eos_token`` of tokenizer_config.json where there is one, else GPT-2's."""
-    path = folder / "tokenizer_config.json"
-    named = read_json_object(path).get("eos_token") if path.is_file() else None
-    if isinstance(named, Mapping):
-        named = named.get("content")
-    return named if isinstance(named, str) else END_OF_TEXT
+def _end_of_text_name(*files: Mapping[str, Any]) -> str:
+    """The name of the end token: ``eos_token`` in the first of some files that has one, else GPT-2's."""
+    names = (_spelling(content.get("eos_token")) for content in files)
+    return next((name for name in names if isinstance(name, str)), END_OF_TEXT)
 
 
 def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | None) -> None:
@@ -145,7 +188,8 @@ def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | 
         StorageError: the folder cannot be written.
     """
     vocab = {to_symbols(token): index for token, index in vocabulary.ids.items()}
-    vocab[vocabulary.end_of_text_name] = vocabulary.end_of_text
+    # All of them: whatever is not in here, the tokenizers library numbers itself, without gaps.
+    vocab |= {name: token.id for name, token in vocabulary.added.items()}
     vocab = dict(sorted(vocab.items(), key=lambda item: item[1]))
     merges = [(to_symbols(left), to_symbols(right)) for left, right in vocabulary.merges]
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges), ""]
@@ -158,13 +202,11 @@ def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | 
 def _fast_file(vocabulary: Vocabulary, vocab: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, Any]:
     """The content of tokenizer.json."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    special = sorted(vocabulary.special.items(), key=lambda item: item[1])
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": index, "content": name, **flags} for name, index in special],
+        "added_tokens": [{"id": index, **entry} for index, entry in _added_entries(vocabulary).items()],
         "normalizer": None,
         "pre_tokenizer": byte_level,
         "post_processor": {**byte_level, "trim_offsets": False},
@@ -184,13 +226,20 @@ def _fast_file(vocabulary: Vocabulary, vocab: dict[str, int], merges: list[tuple
     }
 
 
+def _added_entries(vocabulary: Vocabulary) -> dict[int, dict[str, Any]]:
+    """The added tokens as tokenizer files have them, by their ids."""
+    tokens = sorted(vocabulary.added.items(), key=lambda item: item[1].id)
+    return {token.id: {"content": name, **token.flags} for name, token in tokens if token.in_text}
+
+
 def _configuration(vocabulary: Vocabulary, max_length: int | None) -> dict[str, Any]:
-    """The content of tokenizer_config.json: GPT-2 uses its one special token for every purpose."""
+    """The content of tokenizer_config.json: GPT-2 uses its end of text for every purpose."""
     end = vocabulary.end_of_text_name
     return {
         "tokenizer_class": "GPT2Tokenizer",
         "add_prefix_space": False,
         "add_bos_token": False,
+        "added_tokens_decoder": _added_entries(vocabulary),  # for transformers' slow tokenizer
         "bos_token": end,
         "eos_token": end,
         "unk_token": end,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from gpt2simple.errors import DataError
+from gpt2simple.gpt2.tokenizer.added import AddedTokens
 from gpt2simple.gpt2.tokenizer.encoder import Encoder, make_encoder
 from gpt2simple.gpt2.tokenizer.files import read_vocabulary, write_vocabulary
 from gpt2simple.gpt2.tokenizer.vocabulary import Vocabulary, train_vocabulary
@@ -17,8 +18,9 @@ from gpt2simple.gpt2.tokenizer.vocabulary import Vocabulary, train_vocabulary
 class Tokenizer:
     """A byte-level BPE: every valid text becomes ids and comes back unchanged.
 
-    Text is plain text: the spelling ``<|endoftext|>`` in it is thirteen ordinary characters unless the caller says
-    otherwise, so that no text can end a document by accident. Safe to use from several threads.
+    The spelling of an added token (``<speaker1>``) in a text is that token, as in transformers, except for the end of
+    text: ``<|endoftext|>`` is thirteen ordinary characters unless the caller says otherwise, so that no text can end a
+    document by accident. Safe to use from several threads.
 
     Attributes:
         end_of_text: the id that ends a document (50256 in GPT-2).
@@ -62,6 +64,28 @@ class Tokenizer:
         """
         write_vocabulary(self._vocabulary, Path(folder), max_length=max_length)
 
+    @property
+    def added(self) -> Mapping[str, int]:
+        """The ids of the tokens that no merges make, by their spellings; the end of text is among them."""
+        return {name: token.id for name, token in self._vocabulary.added.items()}
+
+    def with_added(self, names: Iterable[str]) -> Tokenizer:
+        """A tokenizer with further added tokens, which get the next ids; itself where it has them all.
+
+        Args:
+            names: their spellings; those that it has are left as they are.
+
+        Raises:
+            SettingsError: one is the end of text, or a token of ordinary text.
+        """
+        new = [name for name in names if name not in self.added or name == self.end_of_text_name]
+        return Tokenizer(self._vocabulary.with_added(new)) if new else self
+
+    def without_token(self, rows: int) -> np.ndarray:
+        """The ids below a number that no token has, int64 [n]: what a model with more rows must not generate."""
+        used = [*self._vocabulary.ids.values(), *self.added.values()]
+        return np.setdiff1d(np.arange(rows), used)
+
     def encode(self, text: str, *, allow_end_of_text: bool = False) -> list[int]:
         """The ids of a text.
 
@@ -71,21 +95,40 @@ class Tokenizer:
         Raises:
             DataError: the text holds half a surrogate pair, which no UTF-8 text does.
         """
-        _require_unicode(text)
-        if not allow_end_of_text:
-            return self._encoder.encode(text)
         ids: list[int] = []
-        for i, part in enumerate(text.split(self.end_of_text_name)):
-            ids += ([self.end_of_text] if i else []) + self._encoder.encode(part)
+        for part in self._parts(text, self._added_and_end if allow_end_of_text else self._added):
+            ids += [part] if isinstance(part, int) else self._encoder.encode(part)
         return ids
 
     def encode_array(self, text: str) -> np.ndarray:
         """``encode`` as uint32 [T], without making a Python number of each id."""
+        arrays = [
+            np.array([part], dtype=np.uint32) if isinstance(part, int) else self._encoder.encode_array(part)
+            for part in self._parts(text, self._added)
+        ]
+        return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+    def may_cut(self, text: str, place: int) -> bool:
+        """Whether a text may be encoded in two parts as far as added tokens are concerned."""
+        return self._added is None or not self._added.near(text, place)
+
+    def _parts(self, text: str, added: AddedTokens | None) -> Iterator[str | int]:
+        """A text as ids of added tokens and the ordinary text between them; at least one part."""
         _require_unicode(text)
-        return self._encoder.encode_array(text)
+        return added.split(text) if added is not None and text else iter((text,))
+
+    @cached_property
+    def _added(self) -> AddedTokens | None:
+        tokens = self._vocabulary.added.items()
+        found = {name: token for name, token in tokens if token.in_text and name not in ("", self.end_of_text_name)}
+        return AddedTokens(found) if found else None
+
+    @cached_property
+    def _added_and_end(self) -> AddedTokens:
+        return AddedTokens({name: token for name, token in self._vocabulary.added.items() if token.in_text and name})
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids; incomplete UTF-8 becomes U+FFFD, special tokens become nothing.
+        """The text of ids; incomplete UTF-8 becomes U+FFFD, the end of text becomes nothing.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -93,7 +136,7 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of ids; special tokens have none.
+        """The bytes of ids; the end of text has none.
 
         Raises:
             DataError: an id is not in the vocabulary.
@@ -113,12 +156,12 @@ class Tokenizer:
 
     @property
     def byte_lengths(self) -> np.ndarray:
-        """The number of bytes of each id, int32 [V]; 0 for the end of text and other special tokens."""
+        """The number of bytes of each id, int32 [V]; 0 for the end of text."""
         return self._vocabulary.byte_lengths
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of vocabulary and merges: equal for two tokenizers that give the same ids."""
+        """The sha256 of vocabulary, merges and added tokens: equal for two tokenizers that give the same ids."""
         return self._vocabulary.fingerprint
 
     @cached_property

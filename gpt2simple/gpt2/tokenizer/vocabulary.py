@@ -1,4 +1,4 @@
-"""A byte-level BPE vocabulary in memory: the bytes of each id, which pairs merge, which ids are special.
+"""A byte-level BPE vocabulary in memory: the bytes of each id, which pairs merge, which tokens were added.
 
 GPT-2's files are text, so each of the 256 bytes needs a visible character: printable Latin-1 represents itself, the
 others take the code points from 256 on, in order (a space is written ``Ġ``). A new vocabulary is trained from texts by
@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import tokenizers
 
 from gpt2simple.errors import CheckpointError, DataError, SettingsError
+from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.storage.contents import quoted
 
 _VISIBLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
@@ -48,13 +49,13 @@ class Vocabulary:
     Attributes:
         ids: the id of each ordinary token, by its bytes; all 256 single bytes are among them.
         merges: pairs of tokens that are joined, the first in the list first.
-        special: the ids of tokens that text never becomes by itself, by their names; the end of text is among them.
+        added: the tokens that no merges make, by their spellings; the end of text is among them.
         end_of_text_name: the name of the token that ends a document.
     """
 
     ids: Mapping[bytes, int]
     merges: tuple[tuple[bytes, bytes], ...]
-    special: Mapping[str, int]
+    added: Mapping[str, AddedToken]
     end_of_text_name: str = END_OF_TEXT
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Vocabulary:
                 f"The vocabulary lacks {missing} of the 256 single bytes, so it cannot represent every text. "
                 "Use a byte-level BPE vocabulary, such as GPT-2's or one made by `gpt2simple tokenizer`."
             )
-        if self.end_of_text_name not in self.special:
+        if self.end_of_text_name not in self.added:
             raise CheckpointError(
                 f"The vocabulary has no token {quoted(self.end_of_text_name)} that ends a text. Use the files that "
                 "came with the model, or name its end token as eos_token in tokenizer_config.json."
@@ -75,7 +76,9 @@ class Vocabulary:
                     f"The merge {quoted(left)} + {quoted(right)} names a token that the vocabulary does not hold: "
                     "the two files belong to different models. Take both from the same folder."
                 )
-        if len(set(self.ids.values()) | set(self.special.values())) < len(self.ids) + len(self.special):
+        # transformers can add a token that merges make too, which then has its id twice.
+        own = [token.id for name, token in self.added.items() if self.ids.get(to_bytes(name) or b"") != token.id]
+        if len({*self.ids.values(), *own}) < len(self.ids) + len(own):
             raise CheckpointError(
                 "The vocabulary gives one id to several tokens, so the file is damaged. Copy or download it again."
             )
@@ -83,24 +86,44 @@ class Vocabulary:
     @property
     def end_of_text(self) -> int:
         """The id that ends a document."""
-        return self.special[self.end_of_text_name]
+        return self.added[self.end_of_text_name].id
 
     @property
     def size(self) -> int:
         """One more than the largest id."""
-        return 1 + max(max(self.ids.values()), max(self.special.values()))
+        return 1 + max(*self.ids.values(), *(token.id for token in self.added.values()))
+
+    def with_added(self, names: Iterable[str]) -> Vocabulary:
+        """This vocabulary and further added tokens, which get the next ids.
+
+        Raises:
+            SettingsError: one holds the end of text, or is a token that merges make: it would be cut out of every word.
+        """
+        added = dict(self.added)
+        for number, name in enumerate(names):
+            if self.end_of_text_name in name or name.encode() in self.ids:
+                what = "the end of text" if self.end_of_text_name in name else "a token of ordinary text"
+                raise SettingsError(
+                    f"special_tokens holds {quoted(name)}, and the model's vocabulary has {what} for that already. "
+                    "Leave it out, or choose a spelling that no other text has, such as <speaker1>."
+                )
+            # Not `special`, with which transformers' pipelines would leave them out of the text they return.
+            added[name] = AddedToken(id=self.size + number, special=False)
+        return replace(self, added=added)
 
     @cached_property
     def spelling(self) -> tuple[bytes, ...]:
-        """The bytes of each id; empty for special ids."""
+        """The bytes of each id; none for the end of text and for ids that no token has."""
         table = [b""] * self.size
-        for token, index in self.ids.items():
-            table[index] = token
+        for name, token in self.added.items():
+            table[token.id] = b"" if name == self.end_of_text_name else name.encode()
+        for data, index in self.ids.items():
+            table[index] = data
         return tuple(table)
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
-        """The number of bytes of each id, int32 [V]; 0 for special ids."""
+        """The number of bytes of each id, int32 [V], as ``spelling`` has them."""
         return np.array([len(token) for token in self.spelling], dtype=np.int32)
 
     @cached_property
@@ -111,8 +134,11 @@ class Vocabulary:
             digest.update(b"%d %d %b" % (index, len(token), token))
         for left, right in self.merges:
             digest.update(b"%d %d;" % (self.ids[left], self.ids[right]))
-        for name, index in sorted(self.special.items()):
-            digest.update(f"{index} {name};".encode())
+        for name, added in sorted(self.added.items()):
+            digest.update(f"{added.id} {name};".encode())
+            if name != self.end_of_text_name:
+                rules = (added.single_word, added.lstrip, added.rstrip, added.normalized, added.in_text)
+                digest.update(f"{rules};".encode())
         digest.update(self.end_of_text_name.encode())
         return digest.hexdigest()
 
@@ -154,4 +180,4 @@ def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Vocabulary:
     ids = {to_bytes(symbols) or b"": index for symbols, index in model["vocab"].items()}
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     merges = tuple((to_bytes(left) or b"", to_bytes(right) or b"") for left, right in pairs)
-    return Vocabulary(ids=ids, merges=merges, special={END_OF_TEXT: len(ids)})
+    return Vocabulary(ids=ids, merges=merges, added={END_OF_TEXT: AddedToken(id=len(ids))})

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gpt2simple.errors import CheckpointError, DataError, SettingsError
 from gpt2simple.gpt2.tokenizer import Tokenizer
+from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.gpt2.tokenizer.encoder import _MergesEncoder, make_encoder, rule_is_ranked
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 from gpt2simple.testing import byte_tokenizer, sample_text, write_byte_vocabulary
@@ -184,7 +185,7 @@ def _vocabulary_with(merges: list[tuple[bytes, bytes]]) -> Vocabulary:
     ids = {bytes([byte]): byte for byte in range(256)}
     for left, right in merges:
         ids.setdefault(left + right, len(ids))
-    return Vocabulary(ids=ids, merges=tuple(merges), special={END_OF_TEXT: len(ids)})
+    return Vocabulary(ids=ids, merges=tuple(merges), added={END_OF_TEXT: AddedToken(id=len(ids))})
 
 
 # --- files ---
@@ -229,12 +230,13 @@ def test_an_end_token_of_another_name_is_found_through_its_configuration(tmp_pat
     assert (tokenizer.end_of_text, tokenizer.end_of_text_name) == (256, "</s>")
 
 
-def test_added_tokens_keep_their_ids_and_spell_nothing(tmp_path: Path) -> None:
+def test_added_tokens_of_older_files_keep_their_ids(tmp_path: Path) -> None:
     write_byte_vocabulary(tmp_path)
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": 257}))
     tokenizer = Tokenizer.load(tmp_path)
     assert tokenizer.vocab_size == 258
-    assert tokenizer.decode([97, 257]) == "a"
+    assert tokenizer.encode("a<pad>") == [97, 257]
+    assert tokenizer.decode([97, 257]) == "a<pad>"
     tokenizer.save(tmp_path / "again")
     assert Tokenizer.load(tmp_path / "again").fingerprint == tokenizer.fingerprint
 
