@@ -26,7 +26,7 @@ from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
+from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder, recorded_name
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
@@ -253,7 +253,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
     found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
-        model_name=model,
+        model_name=recorded_name(model),
         run_name=run_name,
         parameters=config.parameters,
         tokens_per_parameter=verdict.tokens_per_parameter,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gpt2simple.errors import RunError
+from gpt2simple.gpt2.hub.locate import is_same_model
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -103,7 +104,7 @@ def training_changes(recorded: RunDescription, wanted: RunDescription) -> dict[s
 
 def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, str] | None:
     """How the model or text of a call differs from the run's, and what the call would need; None: it does not."""
-    if recorded.model_name != wanted.model_name:
+    if not is_same_model(recorded.model_name, wanted.model_name):
         problem = f"is a run of the model {recorded.model_name}, and this call names {wanted.model_name}"
         return problem, f"model_name={recorded.model_name!r}"
     if recorded.tokenizer_fingerprint != wanted.tokenizer_fingerprint:
@@ -253,7 +254,7 @@ def _messages_at_step_0(run: RunFolder, wanted: RunDescription) -> tuple[str, ..
     changes = {n: pair for n, pair in _changed_settings(recorded, wanted.settings).items() if n not in FREE}
     before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
     changes |= {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT}
-    if recorded.model_name != wanted.model_name:
+    if not is_same_model(recorded.model_name, wanted.model_name):
         changes["model_name"] = (recorded.model_name, wanted.model_name)
     messages = [f"Continuing {run.path} from step 0."]
     if changes:

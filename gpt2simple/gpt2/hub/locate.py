@@ -58,6 +58,20 @@ def name_of_config(config: ModelConfig) -> str | None:
     return next((known.name for known in KNOWN_MODELS.values() if known.config == config), None)
 
 
+def recorded_name(model_name: str) -> str:
+    """The name under which runs record a model: of an absolute path the end, which means the same on other machines."""
+    path = Path(model_name)
+    if not path.is_absolute():
+        return model_name
+    return path.name if find(path.name) is None else Path(*path.parts[-2:]).as_posix()  # "124M" is OpenAI's
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Whether two names may mean one model: equal ones, or a path and its end, such as what runs record of it."""
+    shorter, longer = sorted((Path(one).parts, Path(other).parts), key=len)
+    return len(shorter) > 0 and longer[-len(shorter) :] == shorter
+
+
 def canonical_name(model_name: str) -> str:
     """One spelling for each known model: "gpt2" and "117M" are "124M"; other names stay as they are."""
     known = find(model_name)
