@@ -18,6 +18,7 @@ descriptions; loads no tensor and writes nothing.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,7 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
     if restore_from == "fresh":
         return None
     path = Path(restore_from)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir() raises where a name is too long
         raise RunError(
             f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", or the path of a model folder, '
             "and there is no such folder. Correct it, or leave it out to continue the run."

@@ -71,7 +71,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         StorageError: the disk is full or the file cannot be written.
     """
     if is_device(path):
-        with path.open("wb") as device:
+        with storage_errors(path), path.open("wb") as device:
             yield device
         return
     make_folder(path.parent)

@@ -5,6 +5,7 @@ Knows names and folders; loads no weights.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gpt2simple.gpt2.config import ModelConfig
@@ -26,7 +27,7 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
     if find(model_name):
         return download_gpt2(model_name, model_dir)
     for folder in (model_dir / model_name, Path(model_name)):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # Path.is_dir() raises where a name is too long
             return folder
     raise unknown_model(model_name)
 
