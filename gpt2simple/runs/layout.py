@@ -49,7 +49,7 @@ def run_path(checkpoint_dir: Path, run_name: str) -> Path:
     if odd or len(run_name.encode("utf-8")) > _LONGEST_NAME:
         raise SettingsError(
             f"run_name is {quoted(run_name)}; expected a plain folder name of at most {_LONGEST_NAME} bytes, without "
-            'any of <>:"/\\|?* and not ending in a dot or a space. Use a name such as "run1", and checkpoint_dir for '
+            'any of <>:"/\\|?* and not ending in a dot or a space. Use a name such as "run1"; checkpoint_dir says '
             "where runs lie."
         )
     return checkpoint_dir / run_name
