@@ -7,6 +7,7 @@ all vocabularies. Knows no arithmetic of training.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import re
@@ -26,7 +27,7 @@ from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder
+from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder, recorded_name
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
@@ -220,14 +221,20 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
     }
     with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
         values = read_json(kept)
-        if values["key"] == key:
+        if values["key"] == key and values["sha256"] == _digest_of(key, values["row"]):
             row = CompareRow.from_json(values["row"])
             logger.info(f"{model}: finished before; results read from {kept}.")
             return row
     logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
     row = _measured(model, config, comparison)
-    atomic_write(kept, json_text({"key": key, "row": asdict(row)}, indent=1) + "\n")
+    # As it is read again: lists, and null for what is not finite.
+    saved = json.loads(json_text(asdict(row)))
+    atomic_write(kept, json_text({"key": key, "row": saved, "sha256": _digest_of(key, saved)}, indent=1) + "\n")
     return row
+
+
+def _digest_of(key: dict[str, Any], row: Any) -> str:
+    return hashlib.sha256(json.dumps([key, row], sort_keys=True).encode()).hexdigest()
 
 
 def _measured(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
@@ -253,7 +260,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
     found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
-        model_name=model,
+        model_name=recorded_name(model),
         run_name=run_name,
         parameters=config.parameters,
         tokens_per_parameter=verdict.tokens_per_parameter,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gpt2simple.errors import StorageError
+from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import storage_errors
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class _StderrHandler(logging.Handler):
         if not any(_shows(handler, record) for handler in logging.getLogger("gpt2simple").handlers):
             from tqdm import tqdm  # on first use: `--help` needs none
 
-            tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.write(visible(self.format(record)), file=sys.stderr)
 
 
 def _shows(handler: logging.Handler, record: logging.LogRecord) -> bool:

@@ -22,6 +22,7 @@ from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
+from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN
 from gpt2simple.runs.description import RunDescription
@@ -171,7 +172,7 @@ class _Run:
     def description(self) -> RunDescription:
         request, validation = self.request, self.text.validation
         return RunDescription(
-            model_name=request.model_name,
+            model_name=recorded_name(request.model_name),
             settings=request.settings,
             text_settings=request.text,
             data_fingerprint=self.text.corpus.fingerprint,
@@ -191,7 +192,7 @@ class _Run:
     def announcement(self, first_step: int) -> RunPlan:
         settings = self.request.settings
         return RunPlan(
-            model_name=self.request.model_name,
+            model_name=recorded_name(self.request.model_name),
             run_dir=self.folder.path,
             first_step=first_step,
             last_step=self.plan.last_step,

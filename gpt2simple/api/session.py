@@ -27,7 +27,7 @@ from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
+from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.checkpoint import require_undamaged
@@ -177,7 +177,7 @@ class Session:
         """A model of the right size; for a new run, with the weights that it starts from."""
         name, begins_with = request.model_name, request.weights_from
         goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
-        goes_on = goes_on and name == run.info.description.model_name
+        goes_on = goes_on and is_same_model(name, run.info.description.model_name)
         new_tokens = () if goes_on else request.settings.special_tokens  # a run that goes on has its tokens
         if begins_with is None:
             fits = self._can_take(run) if goes_on else self._source == BaseModel(name)
@@ -296,6 +296,11 @@ class Session:
         source = Run(self.run_name, checkpoint, self._source.model_name)
         existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
         self._load(source)
+
+    def choose(self, checkpoint: str) -> None:
+        """Load the "best" or the "latest" weights of the session's run on first use, if it uses a run's."""
+        if isinstance(self._source, Run):
+            self._source = replace(self._source, checkpoint=checkpoint)
 
     def use_model(self, model_name: str) -> None:
         """Switch to a model that is not fine-tuned; new runs start from it."""
@@ -445,7 +450,8 @@ def with_weights(
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
     require_one_source(model_name, run_name, checkpoint)
     with in_session(session, settings) as used:
-        named = checkpoint is not None or run_name is not None
-        if checkpoint not in (None, "best") or (session is not None and named and model_name is None):
-            used.load(checkpoint or "best")  # a session for this call loads the best by itself
+        if session is None:  # nothing is loaded yet: a text that cannot be read is told first
+            used.choose(checkpoint or "best")
+        elif model_name is None and (checkpoint is not None or run_name is not None):
+            used.load(checkpoint or "best")
         yield used

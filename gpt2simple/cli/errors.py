@@ -64,7 +64,9 @@ class ErrorsInOneLine(click.Group):
 
 def _end_with(context: click.Context, line: str, code: int) -> NoReturn:
     _drop_what_stdout_refused()
-    click.echo(line, err=True)
+    from gpt2simple.storage.contents import visible  # on an error only: `--help` does not need it
+
+    click.echo(visible(line), err=True)
     context.exit(code)
 
 

@@ -32,4 +32,6 @@ def show_result(text: str) -> None:
 def show_line(text: str) -> None:
     """Print a summary, unless standard output is closed, as on Windows without a console."""
     if sys.stdout is not None:
-        show_result(text)
+        from gpt2simple.storage.contents import visible  # on first use, as above
+
+        show_result(visible(text))

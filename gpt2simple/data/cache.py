@@ -6,7 +6,9 @@
     keys/<key>.json        a key of a source -> the fingerprint of its text
     locks/<key>.lock       held by the process that encodes it
 
-Knows neither sources nor tokenizers. A damaged text is removed, and encoded again on its next use.
+Every file is checked against a digest when a text is opened, which for 200 MB of ids takes a few tenths of a second. A
+damaged text, or one of an earlier version, is removed, and encoded again on its next use. Knows neither sources nor
+tokenizers.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -28,11 +31,13 @@ from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, storage_errors
-from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder
+from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder, sha256_of
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 _ENVIRONMENT = "GPT2SIMPLE_CACHE"
-_SCHEMA = 2  # also part of the fingerprints: a run is not continued where its text would be split in another way
+_SCHEMA = 2
+_FINGERPRINT = 2  # begins every fingerprint: a run is not continued where its text would be split in another way
+_ARRAYS = ("documents.npy", "grams.npy")
 
 
 def cache_folder(settings: TextSettings) -> Path:
@@ -61,14 +66,15 @@ class TextCache:
             names, files: how the source is called now, for the Corpus.
         """
         try:
-            fingerprint = str(read_json(self._keys / f"{key[:32]}.json")["text"])
+            found = read_json(self._keys / f"{key[:32]}.json")
+            fingerprint = str(found["text"]) if found["key"] == key else ""
         except Exception:
-            return None
-        return self.open(fingerprint, names, files)
+            fingerprint = ""
+        return self.open(fingerprint, names, files) if fingerprint else None
 
     def remember(self, key: str, fingerprint: str) -> None:
         """Make a key find a text from now on."""
-        atomic_write(self._keys / f"{key[:32]}.json", json.dumps({"text": fingerprint}), durable=False)
+        atomic_write(self._keys / f"{key[:32]}.json", json.dumps({"key": key, "text": fingerprint}), durable=False)
 
     def open(self, fingerprint: str, names: tuple[str, ...], files: int) -> Corpus | None:
         """The text with this fingerprint; None where it is missing or damaged."""
@@ -105,7 +111,8 @@ class TextWriter:
         self._end_of_text = end_of_text
         self._end = np.array([end_of_text], dtype=self._dtype).tobytes()
         self._file = (folder / "ids.bin").open("wb", buffering=1 << 20)
-        self._fingerprint = hashlib.sha256(f"{_SCHEMA} {seed} ".encode())
+        self._seed = seed
+        self._fingerprint = hashlib.sha256(_salt(seed))
         self._tokens = self._characters = 0
         self._document = hashlib.blake2b(digest_size=8)
         self._document_bytes = 0
@@ -157,6 +164,8 @@ class TextWriter:
         about = {
             "schema": _SCHEMA,
             "fingerprint": fingerprint,
+            "seed": self._seed,
+            **{name: sha256_of(self._folder / name) for name in _ARRAYS},
             "dtype": self._dtype.str,
             "tokens": self._tokens,
             "documents": self.documents,
@@ -164,7 +173,8 @@ class TextWriter:
             "end_of_text": self._end_of_text,
             "level": sketches.level,
         }
-        atomic_write(self._folder / "text.json", json.dumps(about, indent=2) + "\n", durable=False)
+        text = json.dumps({**about, "text.json": _digest_of(about)}, indent=2)
+        atomic_write(self._folder / "text.json", text + "\n", durable=False)
         target = self._texts / fingerprint[:32]
         if target.exists() and _open(target, fingerprint) is None:
             remove_folder(target)
@@ -192,26 +202,33 @@ class TextWriter:
         self._tokens += len(data) // self._dtype.itemsize
 
 
+def _salt(seed: str) -> bytes:
+    return f"{_FINGERPRINT} {seed} ".encode()
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
 def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
         about = read_json(folder / "text.json")
-        rows, grams = (  # (5, D), (G,)
-            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("documents.npy", "grams.npy")
-        )
-        dtype = np.dtype(about["dtype"])
-        found = (about["schema"], about["fingerprint"], (folder / "ids.bin").stat().st_size, rows.shape)
-        if found != (_SCHEMA, fingerprint, about["tokens"] * dtype.itemsize, (5, about["documents"])):
+        recorded = about.pop("text.json")
+        if (about["schema"], about["fingerprint"], _digest_of(about)) != (_SCHEMA, fingerprint, recorded):
             return None
-        sketches = Sketches(texts=rows[3], counts=rows[4].view(np.int64), grams=grams, level=int(about["level"]))
-        if grams.dtype != np.uint32 or sketches.counts.sum() != len(grams):
+        if any(sha256_of(folder / name) != about[name] for name in _ARRAYS):
             return None
+        # The fingerprint is the ids' digest.
+        if sha256_of(folder / "ids.bin", _salt(about["seed"])) != fingerprint:
+            return None
+        rows, grams = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _ARRAYS)  # (5, D), (G,)
         return Corpus(
-            ids=np.memmap(folder / "ids.bin", dtype=dtype, mode="r"),  # (N,)
+            ids=np.memmap(folder / "ids.bin", dtype=about["dtype"], mode="r"),  # (N,)
             end_of_text=int(about["end_of_text"]),
             document_starts=rows[0].view(np.int64),
             document_bytes=rows[1].view(np.int64),
             document_digests=rows[2],
-            sketches=sketches,
+            sketches=Sketches(texts=rows[3], counts=rows[4].view(np.int64), grams=grams, level=int(about["level"])),
             characters=int(about["characters"]),
             files=files,
             sources=names,

@@ -114,6 +114,7 @@ _NO_TEXT = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
     b"BZh": "a bzip2 file",
+    **{bytes((0x80, version)): "a Python pickle" for version in (2, 3, 4, 5)},
 }
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.file_types import type_named
@@ -167,6 +167,16 @@ def _standard_input(settings: TextSettings) -> Iterator[TextPart]:
         yield from type_named(settings.format or "text").read(_SHOWN_STDIN, sys.stdin.buffer, settings)
 
 
+class _State(NamedTuple):
+    """What tells that a file was replaced: programs that copy set the time of modification, but no other."""
+
+    path: str
+    n_bytes: int
+    modified: int  # nanoseconds, as the next
+    changed: int
+    inode: int
+
+
 class _Files(Source):
     """The files of one name."""
 
@@ -181,16 +191,23 @@ class _Files(Source):
 
     def quick_key(self) -> str | None:
         # A file that was written just now may change again within the same tick of the file system's clock.
-        latest = max(changed for _, _, changed in self._state)
+        latest = max(max(state.modified, state.changed) for state in self._state)
         settled = latest < time.time_ns() - _SETTLED_NANOSECONDS
         return _digest(self._state) if self._is_on_disk and settled else None
 
     def content_key(self) -> str | None:
         # A file's type follows from its content and its endings, so both are part of the key.
-        return _digest([["".join(p.suffixes).lower(), sha256_of(p)] for p in self.paths]) if self._is_on_disk else None
+        if not self._is_on_disk:
+            return None
+        found = []
+        for path in self.paths:
+            with clear_errors(str(path)):
+                found.append(["".join(path.suffixes).lower(), sha256_of(path)])
+        self._require_unchanged()  # or the quick key of one content would lead to another
+        return _digest(found)
 
     def total_bytes(self) -> int | None:
-        return sum(size for _, size, _ in self._state) if self._is_on_disk else None
+        return sum(state.n_bytes for state in self._state) if self._is_on_disk else None
 
     def bytes_read(self) -> int:
         return self._meter.bytes_read
@@ -210,16 +227,24 @@ class _Files(Source):
             with clear_errors(str(path)):
                 for member in self._members(path, self._meter):
                     yield from self._read_member(member)
-        if self._is_on_disk and self._current_state() != self._state:
+        if self._is_on_disk:
+            self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        if self._current_state() != self._state:
             raise DataError(f"{self.names[0]} changed while it was read. Wait until it is complete, and start again.")
 
     def _members(self, path: Path, meter: Meter) -> Generator[Member, None, None]:
         return members(path, meter, self._settings.format, in_folder=self._in_folder)
 
-    def _current_state(self) -> list[tuple[str, int, int]]:
-        """Path, bytes and time of change of each file."""
-        found = [(path, path.stat()) for path in self.paths]
-        return [(str(path.absolute()), status.st_size, status.st_mtime_ns) for path, status in found]
+    def _current_state(self) -> list[_State]:
+        found = []
+        for path in self.paths:
+            with clear_errors(str(path)):
+                status = path.stat()
+            times = status.st_mtime_ns, status.st_ctime_ns
+            found.append(_State(str(path.absolute()), status.st_size, *times, status.st_ino))
+        return found
 
     def _read_member(self, member: Member) -> Iterator[TextPart]:
         if not member.kind.holds_ids:

@@ -8,19 +8,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gpt2simple._version import __version__
-
-# What a browser would not show, or would reorder the text around it with: control characters, directional overrides
-# and isolates, halves of surrogate pairs (which no file can hold).
-_INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from gpt2simple.storage.contents import visible
 
 
 def render(template: str, **values: Any) -> str:
-    """The template filled with these values.
-
-    Every value is escaped, and characters that would not show, such as NUL or U+202E, are written as in Python source.
-    """
-    text = _ENVIRONMENT.get_template(template).render(values)
-    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """The template filled with these values, each escaped, and what would not show made visible."""
+    return visible(_ENVIRONMENT.get_template(template).render(values))
 
 
 _LOADER = PackageLoader("gpt2simple.evaluation")

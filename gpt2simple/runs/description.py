@@ -231,7 +231,8 @@ class RunInfo:
 
     def to_bytes(self) -> bytes:
         """The content of run.json."""
-        return (json.dumps(self.to_json(), indent=2, default=plain_number) + "\n").encode()
+        text = json.dumps(self.to_json(), indent=2, default=plain_number, ensure_ascii=False)
+        return f"{text}\n".encode("utf-8", "replace")  # a file's name may hold bytes that are no UTF-8
 
     @classmethod
     def read(cls, folder: Path) -> RunInfo:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gpt2simple.runs.curves import Curves
+from gpt2simple.storage.contents import visible
 from gpt2simple.storage.outputs import OutputKind
 
 _TRAIN, _HELD_OUT, _AFTER_BEST_COLOUR, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
@@ -35,7 +36,7 @@ def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure
     _draw_train(axes, curves)
     if curves.held_out:
         _draw_held_out(axes, curves)
-    axes.set_title(title, parse_math=False)  # a $ in a run's name is no formula
+    axes.set_title(visible(title), parse_math=False)  # a $ in a run's name is no formula
     epochs = axes.secondary_xaxis(
         "top", functions=(lambda step: step / steps_per_epoch, lambda epoch: epoch * steps_per_epoch)
     )
@@ -57,7 +58,7 @@ def line_figure(
     """
     figure, axes = _new_figure()
     for label, (x, y) in lines.items():
-        axes.plot(x, y, marker="o", markersize=4, label=label)
+        axes.plot(x, y, marker="o", markersize=4, label=visible(label))
     if reference is not None:
         axes.axhline(reference[1], color=_REFERENCE, linestyle="--", label=reference[0])
     return _finished(figure, x_label=x_label, y_label=y_label)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
+from gpt2simple.storage.contents import quoted, reason
 
 RUN_FILE = "run.json"
 MODEL_FILE = WEIGHTS_FILE  # the root and every checkpoint are model folders
@@ -33,7 +34,9 @@ CALLBACKS_FOLDERS = ("samples", "tensorboard")
 REPLACEMENT_SUFFIX = ".new"
 _STEP_FOLDER = re.compile(r"step-\d{6,}(\.new)?")
 _LEGACY_MODEL = re.compile(r"model-(\d+)\.index")
-_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # what Windows, or a path, would read as something else
+# What Windows, or a path, would read as something else; bytes that are no UTF-8; and more bytes than disks take.
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\ud800-\udfff]')
+_LONGEST_NAME = 255
 
 
 def run_path(checkpoint_dir: Path, run_name: str) -> Path:
@@ -42,10 +45,12 @@ def run_path(checkpoint_dir: Path, run_name: str) -> Path:
     Raises:
         SettingsError: the name cannot name a folder on every system, or points out of ``checkpoint_dir``.
     """
-    if not run_name.strip(" .") or run_name.endswith((" ", ".")) or _FORBIDDEN_IN_NAMES.search(run_name):
+    odd = not run_name.strip(" .") or run_name.endswith((" ", ".")) or _FORBIDDEN_IN_NAMES.search(run_name)
+    if odd or len(run_name.encode("utf-8")) > _LONGEST_NAME:
         raise SettingsError(
-            f'run_name is {run_name!r}; expected a plain folder name, without any of <>:"/\\|?* and not ending in a '
-            'dot or a space. Use a name such as "run1", and checkpoint_dir to say where runs lie.'
+            f"run_name is {quoted(run_name)}; expected a plain folder name of at most {_LONGEST_NAME} bytes, without "
+            'any of <>:"/\\|?* and not ending in a dot or a space. Use a name such as "run1"; checkpoint_dir says '
+            "where runs lie."
         )
     return checkpoint_dir / run_name
 
@@ -57,7 +62,7 @@ def list_runs(checkpoint_dir: Path) -> list[str]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run: of this package, also one that lost its run.json, or of gpt-2-simple."""
-    return (folder / RUN_FILE).is_file() or bool(step_folders(folder)) or legacy_step(folder) is not None
+    return os.path.isfile(folder / RUN_FILE) or bool(step_folders(folder)) or legacy_step(folder) is not None
 
 
 def existing_run_path(checkpoint_dir: Path, run_name: str) -> Path:
@@ -108,3 +113,5 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read: {reason(error)}. Check its name and permissions.") from error

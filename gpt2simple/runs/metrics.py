@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from gpt2simple.errors import RunError
 from gpt2simple.runs import records
 from gpt2simple.runs.curves import Curves
 from gpt2simple.settings import misfit
-from gpt2simple.storage.contents import json_text, parse_json
+from gpt2simple.storage.contents import content_errors, json_text, parse_json
 from gpt2simple.storage.files import atomic_write
 
 JSONL_NAME = "metrics.jsonl"
@@ -132,9 +133,13 @@ class MetricsFiles(records.TrainingCallback):
 
 
 def _lines(run_dir: Path) -> Iterator[dict[str, Any]]:
-    with contextlib.ExitStack() as opened:
+    path = run_dir / JSONL_NAME
+
+    def clear(reason: str, _error: Exception) -> RunError:  # not taken for empty: it would be written anew
+        return RunError(f"{path} cannot be read ({reason}). Put it back from a copy, or move it away.")
+
+    with content_errors(clear), contextlib.ExitStack() as opened:
         try:
-            path = run_dir / JSONL_NAME
             file = opened.enter_context(path.open(encoding="utf-8", errors="replace", newline="\n"))
         except (FileNotFoundError, NotADirectoryError):
             return

@@ -18,12 +18,14 @@ descriptions; loads no tensor and writes nothing.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gpt2simple.errors import RunError
+from gpt2simple.gpt2.hub.locate import is_same_model
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -103,7 +105,7 @@ def training_changes(recorded: RunDescription, wanted: RunDescription) -> dict[s
 
 def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, str] | None:
     """How the model or text of a call differs from the run's, and what the call would need; None: it does not."""
-    if recorded.model_name != wanted.model_name:
+    if not is_same_model(recorded.model_name, wanted.model_name):
         problem = f"is a run of the model {recorded.model_name}, and this call names {wanted.model_name}"
         return problem, f"model_name={recorded.model_name!r}"
     tokens = [to_json(each.settings)["special_tokens"] for each in (recorded, wanted)]
@@ -226,7 +228,7 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
     if restore_from == "fresh":
         return None
     path = Path(restore_from)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir() raises where a name is too long
         raise RunError(
             f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", or the path of a model folder, '
             "and there is no such folder. Correct it, or leave it out to continue the run."
@@ -257,7 +259,7 @@ def _messages_at_step_0(run: RunFolder, wanted: RunDescription) -> tuple[str, ..
     changes = {n: pair for n, pair in _changed_settings(recorded, wanted.settings).items() if n not in FREE}
     before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
     changes |= {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT}
-    if recorded.model_name != wanted.model_name:
+    if not is_same_model(recorded.model_name, wanted.model_name):
         changes["model_name"] = (recorded.model_name, wanted.model_name)
     messages = [f"Continuing {run.path} from step 0."]
     if changes:

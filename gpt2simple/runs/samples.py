@@ -21,12 +21,12 @@ INDEX_NAME = "index.json"
 def read(run_dir: Path) -> list[SampleRecord]:
     """The samples of the run in ``run_dir``, in order of steps; empty where it wrote none.
 
-    A file that the user deleted is left out.
+    A file that the user deleted, or that cannot be read, is left out.
     """
     folder = run_dir / FOLDER_NAME
     found = []
     for entry in _read_index(folder):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             text = (folder / entry["file"]).read_bytes().decode("utf-8", "replace")
             found.append(SampleRecord(step=entry["step"], text=text))
     return found
@@ -59,7 +59,8 @@ class SampleFiles(TrainingCallback):
         self._write_index()
         for entry in known:
             if entry not in self._index:
-                (self._folder / entry["file"]).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # gone, or a folder of the user's
+                    (self._folder / entry["file"]).unlink()
 
     def on_sample(self, record: SampleRecord) -> None:
         name = file_name(record.step)

@@ -81,6 +81,10 @@ def _is_torn(path: Path, record: FileRecord) -> bool:
     return False
 
 
+def _is_used(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
+
+
 class RunWriter(RunFolder):
     """A run folder that is written: every method here but ``lock`` is called while ``lock()`` is held."""
 
@@ -287,8 +291,8 @@ class RunWriter(RunFolder):
                 f'{self.path} holds a run already. Continue it with restore_from="latest", replace it with '
                 'restore_from="fresh" and overwrite=True, or choose another run_name.'
             )
-        names = (layout.MODEL_FILE, *layout.MODEL_SIDE_FILES)
-        there = [] if self.exists else [name for name in names if (self.path / name).exists()]
+        names = (layout.MODEL_FILE, *layout.MODEL_SIDE_FILES, *layout.CALLBACKS_FILES, *layout.CALLBACKS_FOLDERS)
+        there = [] if self.exists else [name for name in names if _is_used(self.path / name)]
         if there:
             raise RunError(
                 f"{self.path} holds files that no run of this package wrote: {', '.join(there)}. Choose another "

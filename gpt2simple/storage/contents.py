@@ -1,5 +1,5 @@
 """Reading what may be damaged: every error as one of ours, JSON that raises nothing but ValueError, short quotations.
-And JSON as it is written.
+And what is written or shown of it: JSON, and text without characters that a terminal or browser would obey.
 
 A file comes from anywhere. Where a part of the package opens one, it wraps the reading in ``content_errors``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,18 @@ def quoted(value: Any) -> str:
     """A value from a file for a message, however long or deep it is."""
     text = _QUOTE.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# What a terminal or browser obeys or leaves out: control characters (but not tab and line feed), line and paragraph
+# separators, marks, embeddings and isolates that set the direction, halves of surrogate pairs (which no file can hold).
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]"
+)
+
+
+def visible(text: str) -> str:
+    """A text to look at, with what would not show, such as NUL or U+202E, written as in Python source."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def parse_json(data: str | bytes) -> Any:
@@ -106,8 +119,12 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    """A value as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    return json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    """A value as JSON, with null in place of NaN and infinity, which JSON does not have.
+
+    Halves of surrogate pairs, as names of files have for bytes that are no UTF-8, become ``?`` unless ``ascii_only``.
+    """
+    text = json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def finite(value: Any) -> Any:

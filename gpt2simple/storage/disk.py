@@ -20,9 +20,18 @@ _NEXT_STEP = {
     errno.ENOTDIR: "a part of the path is a file, where a folder is needed. Choose another folder.",
     errno.EISDIR: "it is a folder, where a file is needed. Choose another name.",
     errno.ENAMETOOLONG: "the name is too long for this disk. Choose a shorter one.",
+    errno.ENOENT: "its folder is not there any more. Put it back or choose another one, then run the same again.",
+    errno.ELOOP: "it is a link, or its links lead in a circle. Remove the link, or choose another name.",
+    errno.EINVAL: "this disk does not take such a name. Choose another one.",
+    errno.EBUSY: "another program uses it. Close that, or choose another name.",
+    errno.ENOTEMPTY: "another program writes there. Close that, or choose another folder.",
+    errno.EMFILE: "too many files are open. Close some in this program, or raise the limit (ulimit -n).",
 }
 
 _NEXT_STEP[errno.EPERM] = _NEXT_STEP[errno.EACCES]
+_NEXT_STEP[errno.EILSEQ] = _NEXT_STEP[errno.EINVAL]
+_NEXT_STEP[errno.ENFILE] = _NEXT_STEP[errno.EMFILE]
+_NEXT_STEP |= dict.fromkeys((errno.ENODEV, errno.ENXIO, getattr(errno, "ESTALE", errno.EIO)), _NEXT_STEP[errno.EIO])
 
 if hasattr(errno, "EDQUOT"):  # not on Windows
     _NEXT_STEP[errno.EDQUOT] = (
@@ -32,7 +41,7 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError about the disk (full, quota, read-only, permission, failed) into one StorageError.
+    """Turn an OSError about the disk (full, read-only, failed, gone, an impossible name) into one StorageError.
 
     Args:
         path: what the block writes; named in the message unless the error itself names a file.
@@ -46,10 +55,12 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         step = _NEXT_STEP.get(error.errno) if error.errno is not None else None
-        if step is None:
-            raise
         named = error.filename if isinstance(error.filename, str) else None
-        shown = path if named is None or any(map(is_temporary_name, Path(named).parts)) else named
+        temporary = named is None or any(map(is_temporary_name, Path(named).parts))
+        if step is None or (error.errno == errno.ENOENT and path.parent.exists() and not temporary):
+            raise  # another file is missing, not the place to write
+        shown = path if named is None or temporary else Path(named)
+        shown = Path(*(part for part in shown.parts if not is_temporary_name(part)))  # as it would have been called
         clear = StorageError(f"Cannot write {shown}: {step}")
         clear.errno = error.errno
         raise clear from error

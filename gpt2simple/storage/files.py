@@ -46,10 +46,10 @@ class HashingWriter:
         return self._digest.hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's content, as 64 hexadecimal digits."""
+def sha256_of(path: Path, salt: bytes = b"") -> str:
+    """The sha256 of a file's content, after ``salt``, as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.sha256(salt)).hexdigest()
 
 
 # Windows refuses to rename a file that a virus scanner or an indexer has open for a moment.
@@ -71,7 +71,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         StorageError: the disk is full or the file cannot be written.
     """
     if is_device(path):
-        with path.open("wb") as device:
+        with storage_errors(path), path.open("wb") as device:
             yield device
         return
     make_folder(path.parent)

@@ -59,18 +59,21 @@ def check_output(path: Path, kind: OutputKind, sources: Iterable[Path] = ()) -> 
 
     Raises:
         SettingsError: it is one of the sources, a folder, or a file that is not of this kind.
+        StorageError: nothing can be there, such as a name that is too long.
     """
-    if not os.path.lexists(path) or is_device(path):
-        return
-    if path.is_dir():
-        raise SettingsError(f"{path} is a folder, where a file is to be written. Name a file, such as one inside it.")
-    if any(_is_same(path, source) for source in sources):
-        raise SettingsError(f"{path} is read by this call, and would be overwritten by its output. Name another file.")
-    if not kind.wrote(path):
-        known = f" and is not {kind.name}" if kind.name else ""
-        raise SettingsError(
-            f"{path} exists{known}, so it is not overwritten. Name another file, or move that one away."
-        )
+    with storage_errors(path):
+        if not os.path.lexists(path) or is_device(path):
+            return
+        if path.is_dir():
+            raise SettingsError(f"{path} is a folder, where a file is to be written. Name a file, perhaps in it.")
+        if any(_is_same(path, source) for source in sources):
+            problem = f"{path} is read by this call, and would be overwritten by its output."
+            raise SettingsError(f"{problem} Name another file.")
+        if not kind.wrote(path):
+            known = f" and is not {kind.name}" if kind.name else ""
+            raise SettingsError(
+                f"{path} exists{known}, so it is not overwritten. Name another file, or move that one away."
+            )
 
 
 @contextlib.contextmanager
@@ -83,8 +86,8 @@ def output_file(path: Path, kind: OutputKind, sources: Iterable[Path] = ()) -> I
         SettingsError: see ``check_output``. StorageError: the file cannot be written.
     """
     sources = tuple(sources)
+    check_output(path, kind, sources)
     with storage_errors(path):
-        check_output(path, kind, sources)
         remove_leftovers(path.parent)
     with atomic_file(path, durable=False) as file:
         yield file

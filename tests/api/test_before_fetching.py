@@ -24,6 +24,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "validation_file": lambda source: gpt2simple.finetune(["A text."], validation_file=source),
     "evaluate": lambda source: gpt2simple.evaluate(source, model_name="124M"),
     "session.evaluate": lambda source: gpt2simple.start_session("124M").evaluate(source),
+    "evaluate --checkpoint latest": lambda source: gpt2simple.evaluate(source, run_name="none", checkpoint="latest"),
     "compare": lambda source: gpt2simple.compare(source, ["124M", "355M"]),
     "encode_dataset": lambda source: gpt2simple.encode_dataset(source),
     "compat.finetune": lambda source: gpt2.finetune(gpt2.start_tf_sess(), source),

@@ -112,6 +112,17 @@ def test_what_is_done_is_not_done_again_and_comes_out_equal(result, monkeypatch)
     assert CompareRow.from_json(json.loads(result.json_path.read_text())["rows"][1]) == result.rows[1]
 
 
+def test_a_damaged_result_is_noticed_and_computed_again(place, result, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(place, tmp_path / "damaged"))
+    kept = Path("checkpoint/compare/compare-two.json")
+    values, done = json.loads(kept.read_text()), []
+    values["row"]["loss"] += 0.5
+    kept.write_text(json.dumps(values))
+    monkeypatch.setattr(compare, "_measured", lambda model, *_: done.append(model) or result.rows[1])
+    assert gpt2simple.compare("text.txt", ["one", "two"], **QUICK).rows == result.rows
+    assert done == ["two"]
+
+
 def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result, tmp_path, monkeypatch):
     monkeypatch.chdir(shutil.copytree(place, tmp_path / "copy"))
     Path("checkpoint/compare/compare-two.json").unlink()

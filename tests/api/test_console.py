@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from gpt2simple.api.console import StandardOutput
+from gpt2simple.api.console import StandardOutput, show_messages
+from gpt2simple.cli.group import cli
+from gpt2simple.cli.output import show_line
 from gpt2simple.errors import StorageError
 
 
@@ -92,3 +96,26 @@ def test_a_reader_that_is_gone_and_errors_that_are_not_the_disks_pass(monkeypatc
         with pytest.raises(OSError, match=error.strerror) as raised:
             StandardOutput()("text")
         assert raised.value is error
+
+
+def test_messages_and_summaries_show_what_a_terminal_would_obey(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Names of runs and files may hold escape sequences; text that was generated goes out as it is."""
+    package, shown = logging.getLogger("gpt2simple"), io.StringIO()
+    monkeypatch.setattr(package, "handlers", [])
+    monkeypatch.setattr(sys, "stderr", shown)
+    show_messages()
+    logging.getLogger("gpt2simple.test").info("run \x1b[31mred\u202e\n\tnext line")
+    assert shown.getvalue() == "run \\x1b[31mred\\u202e\n\tnext line\n"
+    monkeypatch.setattr(sys, "stdout", plain := Plain())
+    StandardOutput()("gen\x1berated")
+    show_line("sum\x1bmary")
+    assert plain.text == "gen\x1berated" + "sum\\x1bmary\n"
+
+
+def test_an_error_on_the_command_line_shows_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["finetune", str(tmp_path / "\x1b[31mred\u202e"), "--model-name", "tiny"])
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
+    assert "\u202e" not in result.output

@@ -155,6 +155,20 @@ def test_the_run_records_the_summary_of_its_text(place: Path) -> None:
     assert {"documents", "characters", "bytes", "tokens", "warning"} <= data.keys()
 
 
+def test_the_run_does_not_record_where_on_this_disk_the_model_lies(place: Path, tmp_path: Path) -> None:
+    """The run's folder moves; what is beside it, or below the folder of models, is named again."""
+    path = str((place / "small").absolute())
+    with open_session(place, path, run_name="absolute") as session:
+        session.finetune(place / "text.txt", steps=2, **text_settings(place))
+        assert session.finetune(place / "text.txt", steps=3).steps == 3
+    folder = place / "runs" / "absolute"
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["model_name"] == "small"
+    for name in ("run.json", "metrics.jsonl", "step-000003/run.json", "config.json", "tokenizer_config.json"):
+        assert path not in (folder / name).read_text(encoding="utf-8")
+    with open_session(place, None, run_name="absolute") as session:
+        assert session.finetune(place / "text.txt", steps=4).steps == 4
+
+
 def test_the_run_records_what_was_chosen_for_it(
     place: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import platformdirs
@@ -32,6 +32,7 @@ from gpt2simple.data.documents import END_MARK, TextPart, documents, split_long
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.file_types import FileType
 from gpt2simple.data.readers.plain import read_plain
+from gpt2simple.data.sources import _Files
 from gpt2simple.errors import DataError, StorageError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.added import AddedToken
@@ -194,7 +195,13 @@ def old(path: Path, text: str) -> Path:
     return path
 
 
+def never_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust the times of files that were written a moment ago; whoever writes one again lets the clock tick first."""
+    monkeypatch.setattr("gpt2simple.data.sources._SETTLED_NANOSECONDS", -(10**12))
+
+
 def test_the_second_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    never_too_new(monkeypatch)
     path = old(tmp_path / "a.txt", "some text")
     first = encode(path, tmp_path / "cache")
     refuse_to_encode(monkeypatch)
@@ -247,6 +254,44 @@ def test_a_file_rewritten_with_the_same_size_and_time_right_after_is_noticed(tmp
     path.write_text("other", encoding="utf-8")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert texts_of(encode(path, tmp_path / "cache")) == ["other"]
+
+
+@pytest.mark.parametrize("how", ["cp -p", "touch -r", "mv"])
+def test_another_text_with_the_size_and_time_of_the_one_before_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    never_too_new(monkeypatch)
+    path, other = old(tmp_path / "a.txt", "first"), old(tmp_path / "b.txt", "other")
+    assert texts_of(encode(path, tmp_path / "cache")) == ["first"]
+    time.sleep(0.05)
+    if how == "cp -p":
+        shutil.copy2(other, path)
+    elif how == "touch -r":
+        old(path, "other")
+    else:
+        other.rename(path)
+    assert texts_of(encode(path, tmp_path / "cache")) == ["other"]
+
+
+def test_a_file_that_goes_or_changes_while_it_is_looked_at_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, when in enumerate(("quick_key", "content_key", "parts")):
+        for what in ("goes", "changes"):
+            folder = tmp_path / f"{n}{what}"
+            folder.mkdir()
+            path, plain = old(folder / "a.txt", "some text"), getattr(_Files, when)
+
+            def change(source: _Files, *, path: Path = path, what: str = what, plain: Any = plain) -> Any:
+                old(path, "some other text") if what == "changes" else path.unlink()
+                return plain(source)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(_Files, when, change)
+                with pytest.raises(DataError) as error:
+                    encode(folder, folder / "cache")
+            told = f"{path} cannot be read: No such file" if what == "goes" else f"{folder} changed while it was read."
+            assert told in str(error.value)
 
 
 def test_duplicates_are_counted(tmp_path: Path) -> None:
@@ -308,6 +353,55 @@ def test_a_damaged_entry_is_encoded_again(tmp_path: Path, file: str, content: by
     (cache / "texts" / name / file).write_bytes(content)
     assert texts_of(encode(path, cache)) == [sample_text(50)]
     assert entries(cache) == [name]
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1
+    path.unlink()  # not in place: what is open stays as it is
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["texts/*/ids.bin", "texts/*/documents.npy", "texts/*/text.json", "keys/*.json"])
+def test_a_changed_bit_anywhere_in_the_cache_is_noticed(tmp_path: Path, name: str) -> None:
+    cache, path = tmp_path / "cache", old(tmp_path / "a.txt", "some text")
+    whole = encode(path, cache)
+    (file,) = cache.glob(name)
+    content = file.read_bytes()
+    for place in range(0, len(content), 1 if len(content) < 64 else 7):
+        flip(file, place)
+        again = encode(path, cache)
+        assert texts_of(again) == ["some text"]
+        assert (again.fingerprint, again.characters) == (whole.fingerprint, whole.characters)
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["ids.bin", "documents.npy", "text.json", "key"])
+def test_files_of_two_entries_that_were_swapped_are_noticed(tmp_path: Path, file: str) -> None:
+    cache = tmp_path / "cache"
+    paths = [old(tmp_path / "a.txt", "first"), old(tmp_path / "b.txt", "other")]
+    for path in paths:
+        encode(path, cache)
+    one, two = sorted((cache / "keys").iterdir() if file == "key" else cache.glob(f"texts/*/{file}"))
+    one.rename(tmp_path / "one")
+    two.rename(one)
+    (tmp_path / "one").rename(two)
+    assert [texts_of(encode(path, cache)) for path in paths] == [["first"], ["other"]]
+
+
+def test_an_entry_of_the_first_version_is_encoded_again(tmp_path: Path) -> None:
+    """It had no digests; its fingerprint, which runs have recorded, stays."""
+    cache, path = tmp_path / "cache", old(tmp_path / "a.txt", "some text")
+    before = encode(path, cache).fingerprint
+    (file,) = cache.glob("texts/*/text.json")
+    about = json.loads(file.read_text())
+    names = ("fingerprint", "dtype", "tokens", "documents", "characters", "end_of_text")
+    file.write_text(json.dumps({"schema": 1, **{name: about[name] for name in names}}))
+    (key,) = cache.glob("keys/*.json")
+    key.write_text(json.dumps({"text": before}))
+    again = encode(path, cache)
+    assert (texts_of(again), again.fingerprint) == (["some text"], before)
+    assert json.loads(file.read_text())["schema"] == 2
 
 
 def test_a_damaged_key_is_no_obstacle(tmp_path: Path) -> None:

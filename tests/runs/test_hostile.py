@@ -43,6 +43,33 @@ def use(folder: Path) -> None:
     run.model_folder()
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples/step-000003.txt", "samples/index.json", ".lock"])
+def test_a_folder_or_a_link_in_place_of_a_file_is_one_clear_error(tmp_path: Path, whole: Path, name: str) -> None:
+    for how in ("folder", "loop"):
+        folder = Path(shutil.copytree(whole, tmp_path / how))
+        SampleFiles(folder).on_sample(sample(3))
+        path = folder / name
+        path.unlink(missing_ok=True)
+        path.mkdir() if how == "folder" else path.symlink_to(path)
+
+        def read(folder: Path = folder) -> None:
+            metrics.read(folder), samples.read(folder)
+            SampleFiles(folder).on_start(plan(folder))
+            with RunWriter(folder).lock():
+                pass
+
+        message = require_clear(read, tmp_path)
+        if name == "metrics.jsonl":
+            assert message is not None
+            assert "metrics.jsonl cannot be read (" in message
+            assert message.endswith("Put it back from a copy, or move it away.")
+        elif name == ".lock":
+            assert message is not None
+            assert "Cannot write " in message
+        else:
+            assert message is None
+
+
 @pytest.mark.parametrize("name", ["run.json", "manifest.json", "state.json"])
 @pytest.mark.parametrize("content", JSON)
 def test_damaged_json_is_one_clear_error(

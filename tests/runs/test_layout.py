@@ -55,12 +55,23 @@ def test_a_missing_run_is_told_with_those_that_exist(tmp_path: Path) -> None:
         existing_run_path(tmp_path, "run1")
 
 
+@pytest.mark.parametrize("name", ["n" * 300, "loop"])
+def test_a_folder_that_cannot_be_looked_at_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for look in (list_runs, lambda folder: existing_run_path(folder, "run1")):
+        with pytest.raises(RunError, match=r" cannot be read: (File name too|Too many levels).*\. Check its name"):
+            look(tmp_path / name)
+
+
 def test_a_missing_run_where_there_is_none_yet(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"There are no runs there yet\. Train one with"):
         existing_run_path(tmp_path, "run1")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "../x", "C:", "what?", "dot.", "space ", "line\n"])
+ODD = ["", ".", "..", "a/b", "a\\b", "../x", "C:", "what?", "dot.", "blank ", "line\n", "caf\udce9", "ü" * 128]
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_names_that_are_no_folder_names_everywhere_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=r"run_name is .*; expected a plain folder name.*checkpoint_dir"):
         run_path(tmp_path, name)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.hub.locate import is_same_model, recorded_name
 from gpt2simple.runs.resume import CHANGES_TRAINING, FREE, Start, continues, decide_start, with_recorded
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, TextSettings
@@ -95,6 +96,29 @@ def test_a_run_that_stopped_by_patience_is_done_until_more_is_asked_for(tmp_path
     with run.lock():
         save(run, 9)  # going on takes the mark back
     assert decide(tmp_path / "run1", None).kind == "continue"
+
+
+@pytest.mark.parametrize("recorded", ["small", "models/small", "/home/me/models/small"])
+def test_a_model_is_recognised_by_any_path_that_ends_in_its_recorded_name(tmp_path: Path, recorded: str) -> None:
+    """Runs record no absolute paths, which mean nothing elsewhere; earlier versions did."""
+    run = RunWriter(tmp_path / "run1")
+    with run.lock():
+        run.create(description(model_name=recorded), MODEL_FILES)
+        save(run, 3)
+    for same in (recorded, "/home/me/models/small", "small"):
+        assert decide(run.path, model_name=same).kind == "continue"
+    for other in ("/home/me/models/large", "small/large", "/home/me/models/xsmall"):
+        with pytest.raises(RunError, match=rf"run1 is a run of the model {recorded}, and this call names {other}"):
+            decide(run.path, model_name=other)
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [("/home/me/small", "small"), ("../small", "../small"), ("tiny", "tiny"), ("/home/me/124M", "me/124M")],
+)
+def test_an_absolute_path_is_recorded_by_its_end(name: str, recorded: str) -> None:
+    assert recorded_name(name) == recorded
+    assert is_same_model(name, recorded)
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -217,6 +217,21 @@ def test_a_model_of_other_origin_is_not_overwritten_unless_told_to(tmp_path: Pat
     require_repairable(tmp_path / "run1")
 
 
+@pytest.mark.parametrize("name", ["loss.png", "metrics.jsonl", "metrics.csv", "samples/a.txt", "tensorboard/a"])
+def test_files_of_the_user_that_a_run_would_write_are_not_replaced(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run1" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("precious")
+    (tmp_path / "run1" / "notes.txt").write_text("no obstacle")
+    run = RunWriter(tmp_path / "run1")
+    told = rf"run1 holds files that no run .* wrote: {name.split('/')[0]}\. Choose another run_name, or replace them"
+    with run.lock(), pytest.raises(RunError, match=told):
+        run.create(description(), MODEL_FILES)
+    assert path.read_text() == "precious"
+    path.unlink()
+    begin(tmp_path / "run1", 3)  # an empty folder may be there
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_path: Path) -> None:
     begin(tmp_path / "run1")
     run = begin(tmp_path / "run1", 3)

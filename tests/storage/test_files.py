@@ -6,6 +6,7 @@ import builtins
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -237,6 +238,13 @@ def test_a_disk_without_locks_is_told_and_used_all_the_same(tmp_path: Path, monk
         (errno.EPERM, "there is no permission"),
         (errno.EIO, "the device reported a failure. Check the disk"),
         (errno.ENAMETOOLONG, "the name is too long for this disk. Choose a shorter one"),
+        (errno.ENOENT, "its folder is not there any more. Put it back or choose another one"),
+        (errno.ELOOP, "it is a link, or its links lead in a circle. Remove the link"),
+        (errno.EINVAL, "this disk does not take such a name. Choose another one"),
+        (errno.EMFILE, r"too many files are open. Close some in this program, or raise the limit \(ulimit"),
+        (errno.ESTALE, "the device reported a failure. Check the disk"),
+        (errno.EBUSY, "another program uses it. Close that"),
+        (errno.ENOTEMPTY, "another program writes there. Close that"),
     ],
 )
 def test_disk_errors_become_one_message_with_the_next_step(tmp_path: Path, number: int, step: str) -> None:
@@ -254,6 +262,14 @@ def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="reset") as caught, disk.storage_errors(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "reset")
     assert not isinstance(caught.value, StorageError)
+
+
+def test_a_folder_that_is_removed_while_it_is_written_is_told(tmp_path: Path) -> None:
+    told = r"{}: its folder is not there any more"
+    with pytest.raises(StorageError, match=told.format(r"out/a\.bin")), files.atomic_file(tmp_path / "out/a.bin"):
+        shutil.rmtree(tmp_path / "out")
+    with pytest.raises(StorageError, match=told.format("model")), files.atomic_folder(tmp_path / "model") as folder:
+        folder.rename(tmp_path / "elsewhere")
 
 
 def test_a_file_where_a_folder_is_needed_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from gpt2simple.data.readers.nested import EVERY_KEY, Path, expand, joined, names_inside, split_name
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import quoted
 
 logger = logging.getLogger(__name__)
 _MOST_WITHOUT = 1000  # records at the beginning, before a name counts as wrong
@@ -249,6 +250,10 @@ def _as_text(value: Any) -> str:
         ) from error
 
 
+_LONGEST_LISTING = 300  # characters
+
+
 def _listing(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
+    shown = ", ".join(map(quoted, names[:20]))
+    shown = shown if len(shown) <= _LONGEST_LISTING else f"{shown[:_LONGEST_LISTING]}..."
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")

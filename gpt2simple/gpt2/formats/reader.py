@@ -46,7 +46,10 @@ def _read(folder: Path, name: str, remedy: str) -> ModelConfig:
         )
     values = read_json_object(path)
     with checkpoint_errors(path):
-        return ModelConfig.from_huggingface(values) if name == "config.json" else ModelConfig.from_hparams(values)
+        try:
+            return ModelConfig.from_huggingface(values) if name == "config.json" else ModelConfig.from_hparams(values)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
 
 
 _NAMES_SHOWN = 3

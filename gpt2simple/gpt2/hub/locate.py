@@ -5,6 +5,7 @@ Knows names and folders; loads no weights.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gpt2simple.gpt2.config import ModelConfig
@@ -26,7 +27,7 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
     if find(model_name):
         return download_gpt2(model_name, model_dir)
     for folder in (model_dir / model_name, Path(model_name)):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # Path.is_dir() raises where a name is too long
             return folder
     raise unknown_model(model_name)
 
@@ -56,6 +57,20 @@ def folder_config(folder: Path) -> ModelConfig:
 def name_of_config(config: ModelConfig) -> str | None:
     """The known size with that config; None: no published one."""
     return next((known.name for known in KNOWN_MODELS.values() if known.config == config), None)
+
+
+def recorded_name(model_name: str) -> str:
+    """The name under which runs record a model: of an absolute path the end, which means the same on other machines."""
+    path = Path(model_name)
+    if not path.is_absolute():
+        return model_name
+    return path.name if find(path.name) is None else Path(*path.parts[-2:]).as_posix()  # "124M" is OpenAI's
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Whether two names may mean one model: equal ones, or a path and its end, such as what runs record of it."""
+    shorter, longer = sorted((Path(one).parts, Path(other).parts), key=len)
+    return len(shorter) > 0 and longer[-len(shorter) :] == shorter
 
 
 def canonical_name(model_name: str) -> str:

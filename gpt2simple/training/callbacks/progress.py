@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from gpt2simple.runs import metrics, records, samples
 from gpt2simple.runs.curves import Curves, HeldOutTrend
+from gpt2simple.storage.contents import visible
 
 _SAMPLE_LINES = 8
 _SAMPLE_CHARACTERS = 500
@@ -94,8 +95,7 @@ def sample_lines(record: records.SampleRecord, file: str) -> str:
     Args:
         file: the file with the full sample, relative to the run's folder.
     """
-    # Without control characters: a model may generate escape sequences, which a terminal would execute.
-    text = "".join(c if c in "\n\t" or c.isprintable() else "?" for c in record.text.strip())
+    text = visible(record.text.strip())  # a model may generate escape sequences, which a terminal would execute
     shown = "\n".join(text[:_SAMPLE_CHARACTERS].splitlines()[:_SAMPLE_LINES])
     more = "" if shown == text else f"\n[... full sample: {file}]"
     return f"--- sample at step {record.step} ---\n{shown}{more}\n---"

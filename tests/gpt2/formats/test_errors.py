@@ -128,7 +128,7 @@ def test_no_configuration(tmp_path):
         ("[1]", r"config\.json is not a valid JSON object \(it is a list where an object was expected\)"),
         (
             '{"model_type": "gpt2", "n_embd": null}',
-            r"no valid GPT-2 config: n_embd is None; expected a whole number .* Check config\.json",
+            r"config\.json: This is no valid GPT-2 config: n_embd is None; expected a whole number .* Check config",
         ),
         ('{"model_type": "llama"}', r"model_type 'llama'; this package loads GPT-2"),
         ("", r"config\.json is empty"),
