@@ -14,7 +14,7 @@ def main() -> None:
             raise
         sys.exit("Error: the command line needs click, which is not installed. Run `pip install click`.")
     except KeyboardInterrupt:  # later ones meet `ErrorsInOneLine`
-        print("Interrupted.", file=sys.stderr)
+        sys.stderr.write("Interrupted.\n")
         sys.exit(130)
     cli(prog_name="gpt2simple")
 

@@ -107,13 +107,13 @@ def json_object(text: str) -> dict[str, Any]:
 
 def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """A value as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    return json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
 
 
-def finite(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """A JSON value with null in place of NaN and infinity."""
     if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
+        return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -200,7 +200,7 @@ def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
 
 
-def test_ctrl_c_while_the_command_is_imported_exits_130() -> None:
+def test_ctrl_c_while_the_command_is_imported_exits_130(place: Path) -> None:
     script = (
         "import sys\n"
         "class Pressed:\n"
@@ -210,7 +210,7 @@ def test_ctrl_c_while_the_command_is_imported_exits_130() -> None:
         "sys.meta_path.insert(0, Pressed())\n"
         "main()"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = python(place, "-c", script)
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 
+from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.plan import ENDLESS, StepPlan, plan_steps
 
@@ -27,6 +28,15 @@ def plan(windows=1000, held_out=10, **settings):
 )
 def test_where_the_run_ends(settings, windows, held_out, last_step):
     assert plan(windows, held_out, **settings).last_step == last_step
+
+
+def test_a_rate_that_falls_to_0_at_the_last_step_needs_one():
+    """It was constant, without a word."""
+    for settings in ({"schedule": "linear"}, {"schedule": "cosine", "steps": ENDLESS}):
+        with pytest.raises(SettingsError, match=r'no last step\. Give steps or epochs, or schedule="constant"\.$'):
+            plan(**settings)
+    assert plan(schedule="linear", epochs=1).last_step == 1000
+    assert plan(held_out=0, schedule="linear").last_step == 100
 
 
 @pytest.mark.parametrize(

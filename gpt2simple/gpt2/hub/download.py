@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from gpt2simple.errors import CheckpointError, DownloadError
+from gpt2simple.errors import INSTALL_AGAIN, CheckpointError, DownloadError
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
@@ -188,8 +188,5 @@ def _is_there(folder: Path, download: Download) -> bool:
 def _built_in_folder(known: KnownModel) -> Path:
     folder = Path(str(resources.files("gpt2simple.gpt2"))) / known.name
     if not holds_model(folder):
-        raise CheckpointError(
-            f"The built-in model {known.name!r} is missing from {folder}. "
-            "Run `pip install --force-reinstall gpt2simple`."
-        )
+        raise CheckpointError(f"The built-in model {known.name!r} is missing from {folder}. {INSTALL_AGAIN}")
     return folder
