@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,13 @@ def test_a_stopped_run_that_diverged_says_to_continue_with_a_lower_rate(
 ) -> None:
     """The same call would go on at the rate that ruined it."""
 
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.model.stop_training = True
+    class PressCtrlC(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Curves, "kind", lambda *_: "diverged")
     with session:
-        session.finetune(tmp_path / "text.txt", callbacks=[Stop()], **settings_of(tmp_path))
+        session.finetune(tmp_path / "text.txt", callbacks=[PressCtrlC()], **settings_of(tmp_path))
     hint = 'To continue: finetune(..., restore_from="fresh", overwrite=True, learning_rate=...).'
     assert f"Training diverged. {hint}" in capsys.readouterr().err
 
