@@ -27,9 +27,9 @@ WORKERS = Path(__file__).parent / "generation_peers"
 OURS = ("float32", "bfloat16", "int8")
 
 
-def peer(script: str, argument: str = "", python: str | None = None) -> Peer:
+def peer(script: str, arguments: str = "", python: str | None = None) -> Peer:
     """A worker of generation_peers; python: the environment variable that names its interpreter, None: this one."""
-    return Peer(WORKERS / script, (argument,) if argument else (), python)
+    return Peer(WORKERS / script, tuple(arguments.split()), python)
 
 
 PEERS = {
@@ -37,10 +37,15 @@ PEERS = {
     "ctranslate2 int8": peer("ctranslate2_worker.py", "int8", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
     "pytorch float32": peer("pytorch_worker.py", "float32", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
     "pytorch bfloat16": peer("pytorch_worker.py", "bfloat16", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
-    "keras-hub jax": peer("keras_hub_worker.py", "jax", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
-    "keras-hub tensorflow": peer("keras_hub_worker.py", "tensorflow", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"),
-    "gpt-2-simple": peer("gpt2_simple_worker.py", "", "GPT2SIMPLE_BENCH_ORIGINAL_PYTHON"),
-    "transformers tf xla": peer("tf_generate_worker.py"),
+    **{
+        f"keras-hub {backend} {precision}": peer(
+            "keras_hub_worker.py", f"{backend} {policy}", "GPT2SIMPLE_BENCH_KERAS_HUB_PYTHON"
+        )
+        for backend in ("jax", "tensorflow")
+        for precision, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16"))
+    },
+    "gpt-2-simple float32": peer("gpt2_simple_worker.py", "", "GPT2SIMPLE_BENCH_ORIGINAL_PYTHON"),
+    "transformers tf xla float32": peer("tf_generate_worker.py"),
 }
 SPEED = {"batch 1": (1, 200), "batch 8": (8, 200), "1000 tokens": (1, 1000)}
 CASES = (*SPEED, "first token", "hundred calls", "cold")
@@ -84,7 +89,7 @@ def ratio(values: list[float], others: list[float]) -> float:
 
 
 def show(case: str, rows: dict[str, dict[str, Any]]) -> None:
-    print(f"{case}: tokens/s")
+    print(f"{case}, random weights: tokens/s")
     for name, row in rows.items():
         times = ", ".join(f"{value:.2f} x {peer}" for peer, value in row["times"].items() if peer != name)
         print(f"  {name:24s} {row['median']:8.1f}  ({row['low']:.1f} to {row['high']:.1f})  {times}")
@@ -146,7 +151,12 @@ def main() -> None:
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)
     speed = [case for case in options.cases if case in SPEED]
-    result: dict[str, Any] = {"left_out": cannot, "rounds": options.rounds, "tokens_per_second": {}}
+    result: dict[str, Any] = {
+        "weights": "random",
+        "left_out": cannot,
+        "rounds": options.rounds,
+        "tokens_per_second": {},
+    }
     groups = [[name for name in can if PEERS[name].python == python] for python in {PEERS[n].python: 0 for n in can}]
     for group in groups if speed else []:
         result["tokens_per_second"][" + ".join(group)] = compare(options.precisions, group, speed, options.rounds)

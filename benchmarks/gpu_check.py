@@ -127,7 +127,7 @@ def main() -> int:
     if not devices.has_gpu():
         print(
             "TensorFlow sees no GPU here, and this check is about nothing else. On a machine with an NVIDIA GPU: "
-            "pip install 'gpt2simple[gpu]', then run it again.",
+            "pip install '.[gpu]', then run it again.",
             file=sys.stderr,
         )
         print(json.dumps({"benchmark": "gpu-check", "gpu": None}))

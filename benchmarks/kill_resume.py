@@ -5,7 +5,8 @@
 Trains once without interruption. Then trains the same again in processes that are killed with SIGKILL at random
 instants, each going on where the one before was killed, until the run is done; and compares weights, optimizer and
 progress of the last checkpoints, and the recorded losses of all steps. Dropout is 0.1. A fifth of the kills come at
-any instant from the start of the process on (importing, reading, repairing), the others while it trains and saves.
+any instant from the start of the work on (reading, repairing, compiling), the others while it trains and saves. The
+processes are copies of this one, which has imported TensorFlow.
 
 Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
 each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
@@ -14,16 +15,20 @@ each kill and ends with one JSON line; exits 1 where the two runs differ. Linux 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import math
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from killing import Copy, warm_up
 
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.metrics import read as read_metrics
@@ -46,32 +51,27 @@ class Job:
     seed: int
     checkpoint_dir: Path
 
-    def start(self, run_name: str, errors: Path) -> subprocess.Popen[bytes]:
+    def start(self, run_name: str, said: Path) -> Copy:
         """Begin or continue a run in a process of its own; what it says goes into a file."""
-        arguments = {
-            "model_name": self.model_name,
-            "run_name": run_name,
-            "checkpoint_dir": str(self.checkpoint_dir),
-            "steps": self.steps,
-            "save_every": self.save_every,
-            "eval_every": 2 * self.save_every,
-            "sample_every": 0,
-            "batch_size": 2,
-            "dropout": 0.1,
-            "seed": self.seed,
-        }
-        program = f"import gpt2simple; gpt2simple.finetune({str(self.text)!r}, **{arguments!r})"
-        with errors.open("wb") as file:
-            return subprocess.Popen([sys.executable, "-c", program], stdout=file, stderr=file)
+        return Copy(functools.partial(self._run, run_name), said)
 
-    def finish(self, run_name: str, errors: Path) -> None:
+    def _run(self, run_name: str) -> None:
+        import gpt2simple
+
+        gpt2simple.finetune(
+            str(self.text), model_name=self.model_name, run_name=run_name, checkpoint_dir=str(self.checkpoint_dir),
+            steps=self.steps, save_every=self.save_every, eval_every=2 * self.save_every, sample_every=0,
+            batch_size=2, dropout=0.1, seed=self.seed,
+        )  # fmt: skip
+
+    def finish(self, run_name: str, said: Path) -> None:
         """Run to the end."""
-        if self.start(run_name, errors).wait() != 0:
-            sys.exit(f"The run {run_name} failed:\n{errors.read_text()}")
+        if self.start(run_name, said).wait() != 0:
+            sys.exit(f"The run {run_name} failed:\n{said.read_text()}")
 
 
-def make_model(folder: Path) -> str:
-    """Write a small random model with a byte tokenizer; its path is its name."""
+def make_model(folder: Path) -> None:
+    """Write a small random model with a byte tokenizer."""
     import numpy as np
 
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
@@ -81,7 +81,6 @@ def make_model(folder: Path) -> str:
     write_model_folder(
         folder, SMALL_CONFIG, lambda name: draw.normal(0, 0.1, shapes[name]).astype(np.float32), byte_tokenizer()
     )
-    return str(folder)
 
 
 def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -> list[int]:
@@ -98,7 +97,7 @@ def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -
                 time.sleep(draw.uniform(0, 0.1))  # anywhere in a step, a look or a save
             ended = child.poll()
         finally:
-            child.kill()
+            child.send(signal.SIGKILL)
             child.wait()
         if ended not in (None, 0):
             sys.exit(f"The run failed by itself:\n{errors.read_text()}")
@@ -109,7 +108,7 @@ def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -
 
 
 def _wait_for_steps(
-    child: subprocess.Popen[bytes],
+    child: Copy,
     job: Job,
     run_name: str,
     first_step: int,
@@ -158,6 +157,13 @@ def last_checkpoint(folder: Path) -> dict[str, Any]:
     return {"step": latest.step, **tensors, "state": _without_times(latest.state), "metrics.jsonl": recorded}
 
 
+def _names(job: Job, run_name: str) -> list[str]:
+    """What is in the folder of a run; TensorBoard gets a file for each session."""
+    folder = job.checkpoint_dir / run_name
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    return [name for name in names if not name.startswith("tensorboard/")]
+
+
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_times(item) for name, item in value.items() if name not in TIMES}
@@ -177,11 +183,14 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
     reached = train_with_kills(job, kills, start_seconds, folder / "errors")
     straight, killed = (last_checkpoint(job.checkpoint_dir / name) for name in ("straight", "killed"))
     differing = sorted(name for name in {*straight, *killed} if straight.get(name) != killed.get(name))
+    lost = sum(later < earlier for earlier, later in itertools.pairwise([0, *reached]))
     return {
         "benchmark": "kill_resume",
         "kills": kills,
         "kills_before_the_end": sum(step < job.steps for step in reached),
         "steps": job.steps,
+        "lost": lost,
+        "left": sorted({*_names(job, "killed")} - {*_names(job, "straight")}),
         "compared": len(straight),
         "differing": differing,
         "latest_after_each_kill": reached,
@@ -197,16 +206,20 @@ def main() -> None:
     parser.add_argument("--text", type=Path)
     parser.add_argument("--seed", type=int, default=1, help="of the training and of the instants")
     options = parser.parse_args()
+    warm_up()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = options.text
         if text is None:
             text = folder / "text.txt"
             text.write_text(sample_text(sentences=600), encoding="utf-8")
-        model = options.model_name or make_model(folder / "model")
+        model = options.model_name or str(folder / "model")
+        made = functools.partial(make_model, folder / "model")
+        if options.model_name is None and Copy(made, folder / "errors").wait():
+            sys.exit(f"No model could be made:\n{(folder / 'errors').read_text()}")
         job = Job(model, text, options.steps, options.save_every, options.seed, folder / "checkpoint")
         figures = compare(job, options.kills, folder)
-    same = not figures["differing"]
+    same = not (figures["differing"] or figures["lost"] or figures["left"])
     print(f"{figures['compared']} values compared: {'all equal' if same else 'DIFFERENT'} {figures['differing'] or ''}")
     print(json.dumps(figures))
     sys.exit(0 if same else 1)

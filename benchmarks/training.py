@@ -2,12 +2,13 @@
 
     python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 3] [--label WORDS]
 
-GPT-2 124M with random weights, steps of 1 x 1,024 tokens, default settings. Every tool runs in a process of its own
-that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the machine's moods meet
-both alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices in its precision: the
-ceiling, the products timed together as the steps are. (The fastest product would meet no neighbours, the steps do; the
-share of that is given too.) A figure is the median of the rounds, a ratio the median of the rounds' ratios, both with
-lowest and highest.
+GPT-2 124M with random weights, steps of 1 x 1,024 uniformly drawn tokens, default settings, both sides in the precision
+that the peer's name ends with ("defaults": gpt-2-simple's float32 beside what this package chooses). Every tool runs in
+a process of its own that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the
+machine's moods meet both alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices
+in its precision: the ceiling, the products timed together as the steps are. (The fastest product would meet no
+neighbours, the steps do; the share of that is given too.) A figure is the median of the rounds, a ratio the median of
+the rounds' ratios, both with lowest and highest.
 Compilation is apart: each process's first job, one step, is reported and not counted.
 
 Cases: "speed" (beside each peer); "large" (peak memory of 355M with gradient checkpointing, two steps); "outside" (the
@@ -32,20 +33,33 @@ from peers import Peer, Worker, available, workers
 
 SCRIPTS = Path(__file__).parent / "training_peers"
 TOKENS_PER_STEP = 1024
-OPERATIONS_PER_STEP = 880e9  # 124M: 6 a parameter and token, and the whole square of attention
+OPERATIONS_PER_STEP = 822e9  # 124M: 6 a parameter and token, and the half of attention's square that is not masked
 PRODUCTS = 6  # before and after a turn: of 0.3 s each in bfloat16
-_ORIGINAL, _TORCH, _KERAS_HUB = (
+_ORIGINAL, _TORCH, _KERAS = (
     f"GPT2SIMPLE_BENCH_{tool}_PYTHON" for tool in ("ORIGINAL", "TORCH", "KERAS_HUB")
 )  # variables that name interpreters
-PEERS = {
-    "gpt-2-simple": Peer(SCRIPTS / "gpt2_simple_worker.py", (), _ORIGINAL),
+PEERS = {  # the last word is the peer's precision, and ours beside it
+    "gpt-2-simple float32": Peer(SCRIPTS / "gpt2_simple_worker.py", (), _ORIGINAL),
     "pytorch bfloat16": Peer(SCRIPTS / "pytorch_worker.py", ("bfloat16",), _TORCH),
     "pytorch float32": Peer(SCRIPTS / "pytorch_worker.py", ("float32",), _TORCH),
-    "keras-hub tensorflow": Peer(SCRIPTS / "keras_hub_worker.py", ("tensorflow",), _KERAS_HUB),
-    "keras-hub jax": Peer(SCRIPTS / "keras_hub_worker.py", ("jax",), _KERAS_HUB),
+    "pytorch compiled bfloat16": Peer(SCRIPTS / "pytorch_compiled_worker.py", ("bfloat16",), _TORCH),
+    "pytorch compiled float32": Peer(SCRIPTS / "pytorch_compiled_worker.py", ("float32",), _TORCH),
+    "keras-hub tensorflow bfloat16": Peer(SCRIPTS / "keras_hub_worker.py", ("tensorflow", "mixed_bfloat16"), _KERAS),
+    "keras-hub tensorflow float32": Peer(SCRIPTS / "keras_hub_worker.py", ("tensorflow", "float32"), _KERAS),
+    "keras-hub jax bfloat16": Peer(SCRIPTS / "keras_hub_worker.py", ("jax", "mixed_bfloat16"), _KERAS),
+    "keras-hub jax float32": Peer(SCRIPTS / "keras_hub_worker.py", ("jax", "float32"), _KERAS),
 }
-# The precision of ours beside a peer: the same where the peer has a choice, else what each does by default.
-OUR_PRECISION = {"pytorch bfloat16": "bfloat16", "pytorch float32": "float32"}
+# gpt-2-simple has no other precision: with ours as well, what each does by default can be compared.
+DEFAULTS = "gpt-2-simple float32, defaults"
+PEERS[DEFAULTS] = PEERS["gpt-2-simple float32"]
+
+
+def precisions(name: str) -> tuple[str, str]:
+    """A peer's, and ours beside it."""
+    theirs = "float32" if name == DEFAULTS else name.split()[-1]
+    return theirs, "auto" if name == DEFAULTS else theirs
+
+
 OUTSIDE_SHAPES = {
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_ctx": 1024},
     "11M": {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_ctx": 512},
@@ -63,7 +77,7 @@ def products(precision: str) -> Peer:
 
 def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
     """Tokens per second and peak memory of this package and one peer, taking turns."""
-    with workers({"gpt2simple": ours(OUR_PRECISION.get(name, "auto")), name: PEERS[name]}) as running:
+    with workers({"gpt2simple": ours(precisions(name)[1]), name: PEERS[name]}) as running:
         mine, theirs = running["gpt2simple"], running[name]
         first = {tool: worker.run(steps=1) for tool, worker in running.items()}
         with workers({"products": products(first["gpt2simple"]["precision"])}) as third:
@@ -74,6 +88,7 @@ def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
     operations = [steps * OPERATIONS_PER_STEP / turn.mine for turn in turns]
     measured = {
         "precision": first["gpt2simple"]["precision"],
+        "peer_precision": precisions(name)[0],
         "tokens_per_second": median_and_spread(speeds),
         "peer_tokens_per_second": median_and_spread([steps * TOKENS_PER_STEP / turn.theirs for turn in turns]),
         "ratio": median_and_spread([turn.theirs / turn.mine for turn in turns]),
@@ -120,7 +135,8 @@ def _show(name: str, measured: dict[str, Any]) -> None:
         low, median, high = (f"{row[which] / unit:.{digits}f}" for which in ("low", "median", "high"))
         print(f"  {label:34s} {median:>6s}  ({low} to {high})")
 
-    print(f"{name}, beside gpt2simple in {measured['precision']}")
+    theirs, mine = measured["peer_precision"], measured["precision"]
+    print(f"{name}: {theirs}, beside gpt2simple in {mine}; random weights in both")
     line("gpt2simple, tokens/s", "tokens_per_second")
     line(f"{name}, tokens/s", "peer_tokens_per_second")
     line("ratio", "ratio", digits=2)
@@ -177,7 +193,13 @@ def main() -> None:
     parser.add_argument("--label", default="training")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)
-    result: dict[str, Any] = {"left_out": cannot, "rounds": options.rounds, "steps_per_job": options.steps}
+    result: dict[str, Any] = {
+        "weights": "random",
+        "operations_per_step": OPERATIONS_PER_STEP,
+        "left_out": cannot,
+        "rounds": options.rounds,
+        "steps_per_job": options.steps,
+    }
     if "speed" in options.cases:
         result["beside"] = {name: compare(name, options.rounds, options.steps) for name in can}
         ratios = [row["ratio"]["median"] for row in result["beside"].values()]

@@ -13,6 +13,9 @@ def main() -> None:
         if error.name != "click":
             raise
         sys.exit("Error: the command line needs click, which is not installed. Run `pip install click`.")
+    except KeyboardInterrupt:  # later ones meet `ErrorsInOneLine`
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
     cli(prog_name="gpt2simple")
 
 

@@ -19,6 +19,9 @@ This module imports nothing else from the package.
 
 from __future__ import annotations
 
+# What to do about a copy of the package that is too old or incomplete. It is on no package index.
+INSTALL_AGAIN = "Update your copy of gpt2simple's repository, and in it run `pip install --force-reinstall .`."
+
 
 class Gpt2SimpleError(Exception):
     """Base class of every error that this package raises deliberately."""

@@ -1,4 +1,7 @@
-"""KerasHub's GPT2CausalLM with a random GPT-2 124M. Argument: the Keras backend, jax or tensorflow."""
+"""KerasHub's GPT2CausalLM with a random GPT-2 124M.
+
+Arguments: the Keras backend, jax or tensorflow; the dtype policy, float32 or mixed_bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ from collections.abc import Sequence
 
 os.environ["KERAS_BACKEND"] = sys.argv[1]
 
+import keras
 import keras_hub
 import numpy as np
 from worker import N_CTX, N_EMBD, N_HEAD, N_LAYER, N_VOCAB, TEMPERATURE, TOP_K, Generate, serve
 
 
 def load() -> Generate:
+    keras.config.set_dtype_policy(sys.argv[2])
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=N_VOCAB,
         num_layers=N_LAYER,

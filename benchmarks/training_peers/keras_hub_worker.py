@@ -1,4 +1,7 @@
-"""KerasHub's GPT2CausalLM with Keras's AdamW, random weights, no dropout. Argument: the backend, jax or tensorflow."""
+"""KerasHub's GPT2CausalLM with Keras's AdamW, random weights, no dropout.
+
+Arguments: the backend, jax or tensorflow; the dtype policy, float32 or mixed_bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from worker import CLIP_NORM, LEARNING_RATE, N_CTX, N_VOCAB, SIZES, WEIGHT_DECAY
 
 
 def load() -> Job:
+    keras.config.set_dtype_policy(sys.argv[2])
     layers, width, heads = SIZES["124M"]
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=N_VOCAB,

@@ -52,8 +52,8 @@ def peak_bytes() -> int:
 
 
 def window(length: int = N_CTX + 1) -> np.ndarray:
-    """Token ids int32 [length]: random, the commonest often, as in a text."""
-    return (np.random.default_rng(0).zipf(1.5, size=length) % N_VOCAB).astype(np.int32)
+    """Token ids int32 [length], drawn uniformly."""
+    return np.random.default_rng(0).integers(N_VOCAB, size=length, dtype=np.int32)
 
 
 def _answer(stream: TextIO, values: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Prepares the text, decides where the run starts, builds the trainer and runs the
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -20,14 +21,17 @@ from gpt2simple.backend.tensorflow import library_versions, tf
 from gpt2simple.data.batches import TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
+from gpt2simple.errors import TrainingError
 from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
-from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN
+from gpt2simple.runs import metrics
+from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves, call_after_divergence
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
+from gpt2simple.runs.samples import FOLDER_NAME
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
@@ -84,7 +88,8 @@ class FinetuneResult:
         if self.best_loss is not None:
             lines.append(self._best())
         lines.append(f"Final training loss: {self.train_loss:.3f} nats/token.")
-        lines.append(f"Curves: {self.run_dir / 'loss.png'}; samples: {self.run_dir / 'samples'}.")
+        samples = self.run_dir / FOLDER_NAME
+        lines.append(f"Curves: {self.run_dir / 'loss.png'}{f'; samples: {samples}' if samples.is_dir() else ''}.")
         return "\n".join(lines)
 
     def _best(self) -> str:
@@ -210,7 +215,15 @@ class _Run:
         return estimate_seconds_per_step(self.loaded.config, self.request.settings, self.windows.window, rate)
 
     def resume_hint(self, reason: str, step: int) -> str:
+        """What to call to continue; empty where the error that ended the run says it."""
         name = self.folder.path.name
+        if isinstance(sys.exception(), TrainingError):
+            return ""
+        recorded = metrics.read(self.folder.path)
+        curves = Curves.of(recorded.steps, recorded.evaluations)
+        if reason != "finished" and curves.kind() == "diverged":
+            best = curves.trend.best
+            return f"Training diverged. To continue: {call_after_divergence(best.step if best else None)}."
         if reason in ("finished", "patience"):
             return f"To continue: finetune(..., run_name={name!r}, steps={step + max(step, 100)})."
         return f"To continue: call finetune again with the same text and run_name={name!r}."

@@ -16,7 +16,7 @@ from typing import Any
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.samples import TextChunk
 from gpt2simple.settings.fields import is_text
-from gpt2simple.storage.files import GrowingFile, free_name
+from gpt2simple.storage.files import GrowingFile
 
 logger = logging.getLogger(__name__)
 SAMPLE_DELIM = "=" * 20 + "\n"
@@ -78,10 +78,7 @@ def new_file_in(folder: Path) -> GrowingFile:
     Raises:
         StorageError: the file cannot be created.
     """
-    path = folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt"
-    while True:
-        with contextlib.suppress(FileExistsError):  # another process may have been faster
-            return GrowingFile(free_name(path, "_"))
+    return GrowingFile(folder / f"gpt2simple_{datetime.now():%Y%m%d_%H%M%S}.txt", numbered=True)
 
 
 def show(chunks: Iterable[TextChunk], total: int, delim: str, write: Callable[[str], None]) -> None:

@@ -151,8 +151,6 @@ class Session:
                 next_seed=self._next_seed,
             )
             check_texts(request.dataset, request.text)
-            if request.precision != self._precision.training:
-                self._log_once(f"Training in {request.precision}, as this run was started.")
             return self._train(run, request, signals)
 
     def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from gpt2simple._version import __version__
-from gpt2simple.errors import BackendError
+from gpt2simple.errors import INSTALL_AGAIN, BackendError
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -79,8 +79,8 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
         raise BackendError(
-            f"{error.name or 'TensorFlow'} could not be imported ({error}). "
-            "Run `pip install --upgrade gpt2simple`, which installs versions that fit together."
+            f"{error.name or 'TensorFlow'} could not be imported ({error}). {INSTALL_AGAIN} It installs versions that "
+            "fit together."
         ) from error
 
 

@@ -29,6 +29,7 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings, reading_key
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.locks import wait_for_lock
+from gpt2simple.storage.temporary import remove
 
 # Called now and then with the bytes of the source read so far, and all of them where that is known.
 Progress = Callable[[int, int | None], None]
@@ -74,6 +75,7 @@ def encode_corpus(
             if corpus is None:
                 corpus = _encode(source, cache, tokenizer, settings, progress)
                 cache.remember(certain, corpus.fingerprint)
+    remove(cache.lock_path(certain))  # whoever waits for it, or makes a new one, finds the text
     if quick:
         cache.remember(quick, corpus.fingerprint)
     return corpus

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.data.summary import MEMORISED_BELOW
-from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves
+from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves, call_after_divergence
 from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
@@ -171,9 +171,8 @@ def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneS
     lower = f"{min(settings.learning_rate / 3, FinetuneSettings().learning_rate):.1g}"
     rate = f"Lower the learning rate: learning_rate={lower} instead of {settings.learning_rate:g}."
     if kind == "diverged":
-        again = 'restore_from="best"' if facts["best_step"] else 'restore_from="fresh", overwrite=True'
         where = f"Continue from step {facts['best_step']}" if facts["best_step"] else "Start again"
-        return (rate, f"{where}: finetune(..., {again}, learning_rate={lower}).")
+        return (rate, f"{where}: {call_after_divergence(facts['best_step'], lower)}.")
     remedies = []
     if kind == "overfitted":
         remedies.append(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.errors import RunError
+from gpt2simple.errors import INSTALL_AGAIN, RunError
 from gpt2simple.runs.layout import MANIFEST_FILE, RUN_FILE
 from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, misfit, to_json
 from gpt2simple.storage.contents import quoted, read_json, reason
@@ -272,7 +272,7 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
     if schema > newest:
         raise RunError(
             f"{path} has schema {quoted(schema)}; this version of gpt2simple reads up to {newest}. "
-            "A newer version wrote it: pip install --upgrade gpt2simple."
+            f"A newer version wrote it. {INSTALL_AGAIN}"
         )
     while schema < newest:
         values = {**upgrades[schema](values), "schema": schema + 1}

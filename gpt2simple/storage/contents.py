@@ -123,14 +123,14 @@ def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False
 
     Halves of surrogate pairs, as names of files have for bytes that are no UTF-8, become ``?`` unless ``ascii_only``.
     """
-    text = json.dumps(finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def finite(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """A JSON value with null in place of NaN and infinity."""
     if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
+        return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.disk import absent_as_storage_error, make_folder, storage_errors
-from gpt2simple.storage.temporary import temporary_name
+from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
 
 class HashingWriter:
@@ -166,7 +166,7 @@ def move_into_place(source: Path, target: Path) -> None:
 def free_name(path: Path, separator: str = "-") -> Path:
     """The path itself where nothing has that name, else the first free one with a number behind its stem."""
     numbered = (path.with_stem(f"{path.stem}{separator}{number}") for number in itertools.count(1))
-    return next(name for name in itertools.chain([path], numbered) if not name.exists())
+    return next(name for name in itertools.chain([path], numbered) if not os.path.lexists(name))
 
 
 def is_device(path: Path) -> bool:
@@ -217,52 +217,91 @@ def _sync(descriptor: int) -> None:
 
 
 class GrowingFile:
-    """A new text file in UTF-8, under a name that nothing had. Use it with ``with``.
+    """A new text file in UTF-8, which appears with its first part, under a name that nothing has. Use it with ``with``.
 
-    A part is in the file when ``append`` returns; one that cannot be written whole is taken back. A file that was given
-    none is removed in the end.
+    A part is in the file when ``append`` returns; one that cannot be written whole is taken back.
 
     Attributes:
-        path: the file. parts: how many it holds.
+        path: the file, final once it has a part. parts: how many it holds.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Make the file, and its parent folders where missing.
+    def __init__(self, path: Path, *, numbered: bool = False) -> None:
+        """See to it that the file can be made, and make its parent folders where missing.
+
+        Args:
+            numbered: where something has that name, take the first free one with a number behind its stem.
 
         Raises:
             FileExistsError: something has that name. StorageError: the disk does not allow it.
         """
         make_folder(path.parent)
         with storage_errors(path), absent_as_storage_error(path):
-            # x: two processes that choose one name at the same moment must not both get it.
-            self._file = path.open("xb", buffering=0)
+            remove_leftovers(path.parent)
+            with contextlib.suppress(FileNotFoundError):
+                path.lstat()  # raises for names that the disk refuses, too
+                if not numbered:
+                    raise FileExistsError(errno.EEXIST, "it exists", str(path))
+            with temporary_name(path.parent) as temporary:
+                temporary.open("xb").close()
+        self._wanted, self._numbered = path, numbered
+        self._file: BinaryIO | None = None
         self.path, self.parts, self._bytes = path, 0, 0
 
     def append(self, text: str) -> None:
         """Write a part to the end.
 
         Raises:
-            StorageError: it cannot be written; the parts before it stay.
+            StorageError: it cannot be written, or something else has taken the name; the parts before it stay.
         """
         data = text.encode("utf-8")
         with storage_errors(self.path):
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[self._file.write(rest) :]  # a disk that is nearly full takes a part, then reports it
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    self._file.truncate(self._bytes)
-                    self._file.seek(self._bytes)
-                raise
+            if self._file is None:
+                self._begin(data)
+            else:
+                self._extend(self._file, data)
         self.parts += 1
         self._bytes += len(data)
+
+    def _begin(self, data: bytes) -> None:
+        with temporary_name(self._wanted.parent) as temporary:
+            temporary.write_bytes(data)
+            while True:  # two processes that choose one name at the same moment must not both get it
+                if self._numbered:
+                    self.path = free_name(self._wanted, "_")
+                try:
+                    _link_new(temporary, self.path)
+                    break
+                except FileExistsError:
+                    if not self._numbered:
+                        _require_absent(self.path)
+        self._file = self.path.open("r+b", buffering=0)
+        self._file.seek(len(data))
+
+    def _extend(self, file: BinaryIO, data: bytes) -> None:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]  # a disk that is nearly full takes a part, then reports it
+        except BaseException:
+            with contextlib.suppress(OSError):
+                file.truncate(self._bytes)
+                file.seek(self._bytes)
+            raise
 
     def __enter__(self) -> GrowingFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
-        if not self.parts:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+        if self._file is not None:
+            self._file.close()
+
+
+def _link_new(source: Path, target: Path) -> None:
+    """Give a file a second name that nothing has, in one step; a copy where the disk has no hard links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        with target.open("xb") as file:
+            file.write(source.read_bytes())

@@ -87,7 +87,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         super().__init__()
         self._plan, self._state, self._checkpointer, self._callback = plan, state, checkpointer, callback
         self.saved_step = state.step
-        self.check_weights: Callable[[], None] = lambda: None  # raises TrainingError where they must not be saved
+        # Raises TrainingError where they must not be saved. Set by the loop, which calls this callback and so is made
+        # after it.
+        self.check_weights: Callable[[], None] = lambda: None
         self._clock = clock
         self._saved_at = clock()
         self._in_step = False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
 
 HELD_OUT_ROWS = 64  # at most, per evaluation during training; more would cost more time than they are worth
@@ -77,6 +78,9 @@ def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: i
         settings: of the run.
         rows_per_epoch: rows of batches (windows of a text) per epoch.
         held_out_rows: rows of one evaluation; 0: nothing is held out.
+
+    Raises:
+        SettingsError: the learning rate is to fall to 0 at the last step, and there is none.
     """
     per_step = settings.batch_size * settings.accumulate_gradients
     steps_per_epoch = rows_per_epoch / per_step
@@ -86,6 +90,11 @@ def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: i
         last_step = math.ceil(Fraction(str(settings.epochs)) * Fraction(rows_per_epoch, per_step))
     if last_step is None and not held_out_rows:
         last_step = _STEPS_WITHOUT_HELD_OUT
+    if settings.schedule != "constant" and (last_step is None or last_step >= ENDLESS):
+        raise SettingsError(
+            f"schedule is {settings.schedule!r}: the learning rate falls to 0 at the last step, but this run has "
+            'no last step. Give steps or epochs, or schedule="constant".'
+        )
     return StepPlan(
         last_step=last_step,
         eval_every=_eval_every(settings, Fraction(rows_per_epoch, per_step), held_out_rows / per_step),

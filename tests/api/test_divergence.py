@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gpt2simple.api.session import Session
 from gpt2simple.backend.tensorflow import keras
 from gpt2simple.errors import TrainingError
+from gpt2simple.runs.curves import Curves
 from tests.helpers.small_runs import QUICK, write_model_and_text
 
 
@@ -55,6 +57,22 @@ def test_the_last_good_checkpoint_is_kept_and_a_lower_rate_goes_on_from_it(
         result = again.finetune(tmp_path / "text.txt", **settings | {"learning_rate": 1e-4})
     assert (result.steps, result.reason) == (16, "finished")
     assert math.isfinite(result.train_loss)
+
+
+def test_a_stopped_run_that_diverged_says_to_continue_with_a_lower_rate(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same call would go on at the rate that ruined it."""
+
+    class PressCtrlC(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Curves, "kind", lambda *_: "diverged")
+    with session:
+        session.finetune(tmp_path / "text.txt", callbacks=[PressCtrlC()], **settings_of(tmp_path))
+    hint = 'To continue: finetune(..., restore_from="fresh", overwrite=True, learning_rate=...).'
+    assert f"Training diverged. {hint}" in capsys.readouterr().err
 
 
 def test_without_a_checkpoint_a_lower_rate_starts_again(session: Session, tmp_path: Path) -> None:

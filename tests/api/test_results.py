@@ -47,3 +47,10 @@ def test_without_held_out_text_nothing_is_called_best() -> None:
         "held-out"
         not in replace(RESULT, best_step=None, best_loss=None, best_bits_per_byte=None, reason="done").summary()
     )
+
+
+def test_a_samples_folder_is_named_only_where_there_is_one(tmp_path: Path) -> None:
+    result = replace(RESULT, run_dir=tmp_path)
+    assert f"Curves: {tmp_path / 'loss.png'}." in result.summary()
+    (tmp_path / "samples").mkdir()
+    assert f"Curves: {tmp_path / 'loss.png'}; samples: {tmp_path / 'samples'}." in result.summary()

@@ -24,7 +24,7 @@ def test_without_a_gpu_it_says_so_and_fails(gpu_check, monkeypatch, capsys):
     assert gpu_check.main() == 1
     said = capsys.readouterr()
     assert "TensorFlow sees no GPU here" in said.err
-    assert "pip install 'gpt2simple[gpu]'" in said.err
+    assert "pip install '.[gpu]'" in said.err
     assert json.loads(said.out.splitlines()[-1]) == {"benchmark": "gpu-check", "gpu": None}
 
 

@@ -201,6 +201,20 @@ def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
 
 
+def test_ctrl_c_while_the_command_is_imported_exits_130(place: Path) -> None:
+    script = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, *_):\n"
+        "        raise KeyboardInterrupt\n"
+        "from gpt2simple.__main__ import main\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "main()"
+    )
+    done = python(place, "-c", script)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 def test_options_left_out_are_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what was typed is passed on: the default of an option must not change a run that is continued."""
     from gpt2simple.api import functions

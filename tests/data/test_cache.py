@@ -462,6 +462,7 @@ def test_killed_in_the_middle_the_next_start_is_correct(tmp_path: Path) -> None:
     assert texts_of(encode(path, cache)) == [text_of_several_tasks()]
     (name,) = entries(cache)  # and the leftover is gone
     assert not name.startswith(".tmp-")
+    assert list((cache / "locks").iterdir()) == []
 
 
 def test_a_second_process_waits_and_takes_the_first_ones_text(tmp_path: Path, messages: list[str]) -> None:

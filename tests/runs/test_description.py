@@ -30,7 +30,7 @@ def test_a_file_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     with pytest.raises(
         RunError,
-        match=r"run\.json has schema 99; this version of gpt2simple reads up to 1\. .*pip install --upgrade gpt2simple",
+        match=r"run\.json has schema 99; this version of gpt2simple reads up to 1\. .*repository.*pip install --force-",
     ):
         RunInfo.read(path.parent)
 

@@ -20,7 +20,7 @@ from tests.helpers.paths import ROOT
 def test_a_part_is_in_the_file_as_soon_as_it_was_appended(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "parts.txt"
     with GrowingFile(path) as file:
-        assert path.read_bytes() == b""
+        assert list(path.parent.iterdir()) == [], "a process killed now leaves nothing that is in the way of the next"
         for number, whole in ((1, "zoë\n"), (2, "zoë\n\r\n€")):
             file.append(whole[4 * (number - 1) :])
             assert path.read_bytes() == whole.encode()
@@ -34,6 +34,29 @@ def test_a_file_that_was_given_nothing_is_removed_and_others_stay(tmp_path: Path
         file.append("one\n")
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["one.txt"]
+
+
+def test_a_name_that_something_else_takes_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    with GrowingFile(tmp_path / "a.txt") as file, GrowingFile(tmp_path / "b.txt", numbered=True) as other:
+        for name in ("a.txt", "b.txt"):
+            (tmp_path / name).symlink_to("absent")
+        with pytest.raises(StorageError, match=r"a\.txt exists already and is not replaced\. Choose another name, or"):
+            file.append("mine")
+        other.append("mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "b_1.txt"]
+    assert (tmp_path / "b_1.txt").read_text() == "mine"
+
+
+def test_a_disk_without_hard_links_gets_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr("os.link", refused)
+    with GrowingFile(tmp_path / "a.txt") as file:
+        file.append("one ")
+        file.append("two")
+    assert (tmp_path / "a.txt").read_text() == "one two"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_what_exists_is_never_opened(tmp_path: Path) -> None:

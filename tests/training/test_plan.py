@@ -7,6 +7,7 @@ import pytest
 
 from gpt2simple.data.batches import TrainingWindows
 from gpt2simple.data.corpus import TokenSet
+from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.plan import ENDLESS, StepPlan, plan_steps
 
@@ -46,6 +47,15 @@ def test_a_pass_reads_every_token(epochs):
         _, targets, loss_mask = windows.batch(number)
         np.add.at(seen, targets[loss_mask > 0], 1)
     assert seen[1:].min() >= epochs
+
+
+def test_a_rate_that_falls_to_0_at_the_last_step_needs_one():
+    """It was constant, without a word."""
+    for settings in ({"schedule": "linear"}, {"schedule": "cosine", "steps": ENDLESS}):
+        with pytest.raises(SettingsError, match=r'no last step\. Give steps or epochs, or schedule="constant"\.$'):
+            plan(**settings)
+    assert plan(schedule="linear", epochs=1).last_step == 1000
+    assert plan(held_out=0, schedule="linear").last_step == 100
 
 
 @pytest.mark.parametrize(

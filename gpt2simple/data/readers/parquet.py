@@ -24,7 +24,7 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
         from pyarrow import ArrowException, parquet  # here: an extra, which most users lack
     except ImportError as error:
         raise DataError(
-            f'{name} is a Parquet file, and reading it needs pyarrow. Run `pip install "gpt2simple[parquet]"`.'
+            f"{name} is a Parquet file, and reading it needs pyarrow. Run `pip install pyarrow`."
         ) from error
     chooser = TextChooser(name, settings)
     try:

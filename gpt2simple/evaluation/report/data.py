@@ -14,7 +14,6 @@ from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.records import SampleRecord
 from gpt2simple.settings import to_json
-from gpt2simple.storage.contents import finite
 
 # How many of a run's last samples decide whether the text was memorised: those of early steps copy nothing anyway.
 _JUDGED_SAMPLES = 3
@@ -69,7 +68,7 @@ class RunReport:
             "environment": dict(described.environment),
             "seed": described.seed,
         }
-        return finite(values)
+        return values
 
 
 def _why_no_samples(info: RunInfo, steps: int) -> str:

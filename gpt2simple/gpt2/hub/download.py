@@ -7,13 +7,14 @@ fetched.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from gpt2simple.errors import CheckpointError, DownloadError
+from gpt2simple.errors import INSTALL_AGAIN, CheckpointError, DownloadError
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
@@ -24,6 +25,7 @@ from gpt2simple.storage.locks import wait_for_lock
 from gpt2simple.storage.temporary import remove_leftovers
 
 logger = logging.getLogger(__name__)
+_LOCK = ".download.lock"
 
 
 def holds_model(folder: Path) -> bool:
@@ -127,23 +129,38 @@ def _fetch_model(
     if known.built_in:
         return _built_in_folder(known)
     has_source = holds_hub_model if source == "huggingface" else holds_openai_model
-    if _nothing_to_do(folder, has_source):
-        return folder
-    make_folder(folder)
-    with wait_for_lock(folder / ".download.lock", f"Another process is downloading into {folder}."):
-        if _nothing_to_do(folder, has_source):  # the process that held the lock did it
-            return folder
-        remove_leftovers(folder)
-        missing = [download for download in downloads if not _is_there(folder, download)]
-        partials = [partial_path(folder, download) for download in missing]
-        there = sum(path.stat().st_size for path in partials if path.exists())
-        to_come = max(sum(download.expected_bytes for download in missing) - there, 0)
-        require_space(folder, to_come, f"Downloading {known.name}")
-        fetcher = Fetcher(folder, model_name=known.name, progress=progress, sleep=sleep)
-        for download in missing:
-            fetcher.fetch(download, all_names=[d.file.name for d in downloads])
-        discard_partials(folder)
+    if not _nothing_to_do(folder, has_source):
+        make_folder(folder)
+        with wait_for_lock(folder / _LOCK, f"Another process is downloading into {folder}."):
+            if not _nothing_to_do(folder, has_source):  # else the process that held the lock did it
+                _fetch_files(known, folder, downloads, progress=progress, sleep=sleep)
+    _tidy(folder)
     return folder
+
+
+def _fetch_files(
+    known: KnownModel, folder: Path, downloads: list[Download], *, progress: bool, sleep: Callable[[float], None]
+) -> None:
+    remove_leftovers(folder)
+    missing = [download for download in downloads if not _is_there(folder, download)]
+    partials = [partial_path(folder, download) for download in missing]
+    there = sum(path.stat().st_size for path in partials if path.exists())
+    to_come = max(sum(download.expected_bytes for download in missing) - there, 0)
+    require_space(folder, to_come, f"Downloading {known.name}")
+    fetcher = Fetcher(folder, model_name=known.name, progress=progress, sleep=sleep)
+    for download in missing:
+        fetcher.fetch(download, all_names=[d.file.name for d in downloads])
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only an unfinished download needs: a process may have been killed when all but this was done.
+
+    The lock guards nothing any more: whoever waits for it, or makes a new one, finds the model.
+    """
+    with contextlib.suppress(OSError):  # a folder that may only be read
+        remove_leftovers(folder)
+        discard_partials(folder)
+        (folder / _LOCK).unlink(missing_ok=True)
 
 
 def _nothing_to_do(folder: Path, has_source: Callable[[Path], bool]) -> bool:
@@ -171,8 +188,5 @@ def _is_there(folder: Path, download: Download) -> bool:
 def _built_in_folder(known: KnownModel) -> Path:
     folder = Path(str(resources.files("gpt2simple.gpt2"))) / known.name
     if not holds_model(folder):
-        raise CheckpointError(
-            f"The built-in model {known.name!r} is missing from {folder}. "
-            "Run `pip install --force-reinstall gpt2simple`."
-        )
+        raise CheckpointError(f"The built-in model {known.name!r} is missing from {folder}. {INSTALL_AGAIN}")
     return folder

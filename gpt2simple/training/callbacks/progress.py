@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from tqdm.auto import tqdm
 
 from gpt2simple.runs import metrics, records, samples
-from gpt2simple.runs.curves import Curves, HeldOutTrend
+from gpt2simple.runs.curves import Curves, HeldOutTrend, call_after_divergence
 from gpt2simple.storage.contents import visible
 
 _SAMPLE_LINES = 8
@@ -73,10 +73,9 @@ def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: reco
     never = f"Held-out loss has not improved on its value before training ({best.loss:.3f})"
     since = f"Held-out loss has not improved since step {best.step} ({best.loss:.3f})"
     if kind == "diverged":
-        remedy = ', restore_from="best"' if best.step else ', restore_from="fresh", overwrite=True'
         return (
             f"{since if best.step else never}, and training loss has not fallen either: training diverges. Interrupt "
-            f"it and lower the learning rate: finetune(..., learning_rate=...{remedy})."
+            f"it and lower the learning rate: {call_after_divergence(best.step)}."
         )
     if best.step == 0:  # it never improved, and there is no checkpoint of step 0
         return f"{never}: the model is memorising the text, or learning_rate is too high."

@@ -170,7 +170,15 @@ def test_what_another_source_left_half_fetched_goes_when_the_folder_is_complete(
     download.folder.mkdir(parents=True)
     (download.folder / ".part-00000000-model.ckpt.data-00000-of-00001").write_bytes(b"half")
     download()
-    assert download.partial_bytes() == 0
+    assert {path.name for path in download.folder.iterdir()} == set(HUB)
+
+
+def test_what_a_download_killed_at_its_very_end_left_goes_with_the_next_call(download: Download) -> None:
+    download()
+    for name in (".part-00000000-model.safetensors.etag", ".download.lock"):
+        (download.folder / name).write_bytes(b"")
+    download()
+    assert {path.name for path in download.folder.iterdir()} == set(HUB)
 
 
 def test_proxy_and_certificate_faults_name_their_settings(
