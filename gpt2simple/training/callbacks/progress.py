@@ -74,8 +74,8 @@ def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: reco
     if kind == "diverged":
         remedy = ', restore_from="best"' if best.step else ', restore_from="fresh", overwrite=True'
         return (
-            f"{since if best.step else never}, and training loss has not fallen either: training diverges. Interrupt "
-            f"it and lower the learning rate: finetune(..., learning_rate=...{remedy})."
+            f"{since if best.step else never}: training diverges. Interrupt it and lower the learning rate: "
+            f"finetune(..., learning_rate=...{remedy})."
         )
     if best.step == 0:  # it never improved, and there is no checkpoint of step 0
         return f"{never}: the model is memorising the text, or learning_rate is too high."
