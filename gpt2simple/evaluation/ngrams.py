@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from gpt2simple.data.words import WORD, WORD_ENDS, gram_hashes
+from gpt2simple.data.words import WORD, WORD_ENDS, find_words, gram_hashes
 
 _SLICE_CHARACTERS = 1 << 18
 BREAK = -1  # between texts: no passage runs from one text into the next
@@ -34,7 +34,7 @@ class Vocabulary(dict[str, int]):
 
     def numbers(self, text: str) -> list[int]:
         """The words of a text as numbers."""
-        return list(map(self.__getitem__, WORD.findall(text)))
+        return list(map(self.__getitem__, find_words(text)))
 
 
 class WordSequence:

@@ -108,22 +108,23 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
         "parameters": plan.parameters,
         "tokens_per_parameter": plan.train_tokens / plan.parameters,
     }
-    explanation = (
-        _diverged(facts, float(np.nanmin(smooth))) if kind == "diverged" else _explanation(kind, facts, curves)
-    )
-    return Verdict(kind=kind, explanation=explanation, advice=_advice(kind, facts, plan, settings), **facts)
+    lowest = float(np.nanmin(smooth))
+    explained = _diverged(facts, lowest, curves) if kind == "diverged" else _explanation(kind, facts, curves)
+    return Verdict(kind=kind, explanation=explained, advice=_advice(kind, facts, plan, settings), **facts)
 
 
-def _diverged(facts: dict[str, Any], lowest: float) -> str:
+def _diverged(facts: dict[str, Any], lowest: float, curves: Curves) -> str:
     """Why a run diverged; ``lowest`` is its lowest smoothed training loss."""
     train = f"from its lowest, {lowest:.3f}, to {facts['train_loss']:.3f} nats/token"
     if facts["best_step"] is None:
         return f"Training loss has risen {train}. No text was held out, or it was never evaluated."
     where = f"at step {facts['best_step']:,}" if facts["best_step"] else "before training"
+    held_out = f"Held-out loss was lowest {where}, {facts['best_loss']:.3f} nats/token, and has risen to "
+    if curves.is_ruined:
+        return f"{held_out}{facts['last_loss']:.4g}: the last steps have ruined the model's weights."
     return (
-        f"Held-out loss was lowest {where}, {facts['best_loss']:.3f} nats/token, and has risen to "
-        f"{facts['last_loss']:.3f}; training loss has risen too, {train}: the model did not memorise the text, it got "
-        "worse on all text."
+        f"{held_out}{facts['last_loss']:.3f}; training loss has risen too, {train}: the model did not memorise the "
+        "text, it got worse on all text."
     )
 
 

@@ -65,9 +65,20 @@ class HeldOutTrend:
 # are far more certain than the loss.
 _CLEAR_RISE = 0.01
 
-# Training loss has risen if the mean of the last tenth of the steps is above the lowest of the other tenths by this
-# share of the first step's loss, and by three standard errors: batches differ.
-_TENTHS, _CLEAR_TRAINING_RISE, _STANDARD_ERRORS = 10, 0.1, 3.0
+# Training loss rises if the mean of the last tenth of the steps is above that of the lowest tenth by this share of the
+# first step's loss, or by half of what held-out loss rose; and by four standard errors: batches differ, and the lowest
+# of ten means is low by chance.
+_TENTHS, _CLEAR_TRAINING_RISE, _STANDARD_ERRORS = 10, 0.1, 4.0
+
+
+def is_ruined(loss: float, before: float) -> bool:
+    """Whether training has ruined a model: its loss is nan, or three times what it was and at least 10.
+
+    Args:
+        loss: now, nats per token; 10 is as bad as a guess among 22,000 tokens. before: when the model was sound.
+    """
+    return not loss <= max(10.0, 3.0 * before)  # `not`, for nan
+
 
 _POINTS_DRAWN = 2000  # more points than a picture has columns cost time and show nothing
 _SMOOTHED_SHARE = 0.05  # share of the steps that each point of the smooth curve averages
@@ -107,21 +118,23 @@ class Curves:
             patience: evaluations without gain after which the run ends by itself.
 
         Returns:
-            "diverged": training loss has risen, and held-out loss with it where there is any.
+            "diverged": training loss has risen, and held-out loss with it where there is any; or the model is ruined.
             "not_measured": there was no evaluation.
             "cannot_say": there were too few evaluations to judge.
             "learned_nothing": held-out loss was lowest before training.
             "still_learning": held-out loss falls, or has not stopped falling for long enough to say so.
-            "overfitted": held-out loss has risen while training loss fell.
+            "overfitted": held-out loss has risen and training loss has not.
             "at_its_best": held-out loss has stopped falling, but has not clearly risen.
         """
         best, last = self.trend.best, self.trend.latest
+        clear = _CLEAR_TRAINING_RISE * self.train[0] if self.train else 0.0
         if best is None or last is None:
-            return "diverged" if self._training_loss_has_risen() else "not_measured"
-        risen = not last.loss <= best.loss * (1.0 + _CLEAR_RISE)  # `not`: a nan has risen
-        stopped = self.trend.has_stopped_after(patience)
-        if risen and (self._training_loss_has_risen() or (stopped and not self._training_loss_fell_after(best.step))):
+            return "diverged" if self._training_loss_rise() > clear else "not_measured"
+        risen = last.loss > best.loss * (1.0 + _CLEAR_RISE)
+        rises_too = risen and self._training_loss_rise() > min(clear, (last.loss - best.loss) / 2)
+        if rises_too or self.is_ruined:
             return "diverged"
+        stopped = self.trend.has_stopped_after(patience)
         if not stopped and (len(self.held_out) < EVALUATIONS_WITHOUT_GAIN or best.step == 0):
             return "cannot_say"
         if best.step == 0:
@@ -130,18 +143,21 @@ class Curves:
             return "still_learning"
         return "overfitted" if risen else "at_its_best"
 
-    def _training_loss_has_risen(self) -> bool:
-        size = len(self.train) // _TENTHS
-        if size < 2:
-            return False
-        tenths = np.array(self.train)[-size * _TENTHS :].reshape(_TENTHS, size)
-        means, variance = tenths.mean(axis=1), float(np.median(tenths.var(axis=1, ddof=1)))
-        noise = _STANDARD_ERRORS * float(np.sqrt(2 * variance / size))
-        return bool(means[-1] - means.min() > max(_CLEAR_TRAINING_RISE * self.train[0], noise))
+    @property
+    def is_ruined(self) -> bool:
+        """Whether the model was ruined between the last two evaluations: memorising raises held-out loss slowly."""
+        return bool(self.held_out) and is_ruined(self.held_out[-1].loss, self.held_out[-2:][0].loss)
 
-    def _training_loss_fell_after(self, step: int) -> bool:
-        steps, _, smooth = self.drawn()
-        return not len(steps) or bool(smooth[-1] < np.interp(step, steps, smooth))
+    def _training_loss_rise(self) -> float:
+        """How far the last tenth of the steps is above the lowest one, in nats per token; 0.0 if it may be noise."""
+        size = len(self.train) // _TENTHS
+        if size < 3:  # whose variance is hardly known
+            return 0.0
+        tenths = np.array(self.train)[-size * _TENTHS :].reshape(_TENTHS, size)
+        means, variances = tenths.mean(axis=1), np.sort(tenths.var(axis=1, ddof=1))
+        noise = _STANDARD_ERRORS * np.sqrt(2 * variances[:-1].mean() / size)  # without the tenth in which it rose
+        rise = float(means[-1] - means.min())
+        return rise if rise > noise else 0.0
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Steps, losses and smoothed losses [N], thinned out evenly; the last point always stays.

@@ -21,10 +21,7 @@ from gpt2simple.storage.contents import visible
 from gpt2simple.storage.outputs import OutputKind
 
 _TRAIN, _HELD_OUT, _AFTER_BEST_COLOUR, _REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c66"
-_AFTER_BEST = {
-    "overfitted": "overfitting: held-out loss no longer improves",
-    "diverged": "diverging: training loss does not fall either",
-}
+_AFTER_BEST = {"overfitted": "overfitting: held-out loss no longer improves", "diverged": "diverging"}
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
 _SOFTWARE = "gpt2simple"  # in each PNG
 PICTURE = OutputKind("a picture of gpt2simple", b"\x89PNG", b"Software\0" + _SOFTWARE.encode())

@@ -14,6 +14,8 @@ from typing import Any
 
 from gpt2simple.backend.tensorflow import keras, tf
 from gpt2simple.errors import TrainingError
+from gpt2simple.gpt2.model import not_finite
+from gpt2simple.runs.curves import is_ruined
 from gpt2simple.runs.records import EpochRecord, EvaluationRecord, SampleRecord, StepRecord, TrainingCallback
 from gpt2simple.training.checkpoint import CheckpointCallback, Checkpointer
 from gpt2simple.training.data import TrainingData, steps_dataset
@@ -53,7 +55,6 @@ class CallbackList(keras.callbacks.CallbackList):
         super().on_train_end(self._last_logs)
 
 
-_RUINED_LOSS = 10.0  # nats per target: as bad as a guess among 22,000 tokens
 _MOST_SKIPPED_IN_A_ROW = 50  # float16 steps with overflowing gradients, before the run is stopped
 
 
@@ -132,25 +133,26 @@ class LoopCallback(keras.callbacks.Callback):
         overflow_of_scaling = self._trainer.scales_loss and self._skipped_in_a_row < _MOST_SKIPPED_IN_A_ROW
         if overflow_of_scaling and math.isfinite(float(logs["loss"])):
             return
+        if math.isnan(self._first_loss):  # no step has changed the weights that were loaded
+            raise not_finite("The loss or the gradient of the first step")
         raise self._divergence(
             f"step {self._state.step + 1} had a loss of {float(logs['loss'])} and a gradient norm of "
             f"{float(logs['gradient_norm'])}; both must be finite"
         )
 
     def check_weights(self) -> None:
-        """Return if the weights after the last step still predict; called before they are saved.
+        """Return if the weights after the last step still predict; called before they are saved or sampled from.
 
         The loss of a step is that of the weights before it: the step may have ruined them all the same.
 
         Raises:
             TrainingError: they do not.
         """
-        limit = max(_RUINED_LOSS, 3.0 * self._first_loss)
-        if self._evaluated_step == self._state.step and self._held_out_loss <= limit:
+        if self._evaluated_step == self._state.step and not is_ruined(self._held_out_loss, self._first_loss):
             return
         batch = self._data.micro_batch((self._state.step - 1) * self._data.accumulate)  # (B, T) each
         loss = self._trainer.evaluate_batches([batch]).loss
-        if not loss <= limit:  # `not`, for nan
+        if is_ruined(loss, self._first_loss):
             raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats per token")
 
     def _divergence(self, what: str) -> TrainingError:
@@ -192,6 +194,7 @@ class LoopCallback(keras.callbacks.Callback):
         elif plan.last_step is None and self._state.evaluations_since_best >= plan.patience:
             self._stop("patience")
         if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
+            self.check_weights()  # ruined ones cannot be sampled from either
             self._callback.on_sample(SampleRecord(step=step, text=self._sample(step)))
 
     def _stop(self, reason: str) -> None:

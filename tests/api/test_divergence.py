@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from gpt2simple.api.session import Session
 from gpt2simple.backend.tensorflow import keras
-from gpt2simple.errors import TrainingError
+from gpt2simple.errors import CheckpointError, TrainingError
 from gpt2simple.runs.curves import Curves
 from tests.helpers.small_runs import QUICK, write_model_and_text
 
@@ -83,3 +84,18 @@ def test_without_a_checkpoint_a_lower_rate_starts_again(session: Session, tmp_pa
         result = again.finetune(tmp_path / "text.txt", **settings | {"learning_rate": 1e-4})
     assert result.steps == 16
     assert result.train_loss < 7.0
+
+
+def test_a_sample_due_after_a_ruined_step_reports_the_divergence(session: Session, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path) | {"sample_every": 1, "sample_length": 2}
+    with session, pytest.raises(TrainingError, match=r"^Training diverged: after step 6 .* Step 4, saved before"):
+        session.finetune(tmp_path / "text.txt", callbacks=[RateAfter(5, 1e6)], **settings)
+
+
+def test_weights_too_large_to_train_are_not_blamed_on_the_learning_rate(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "small" / "model.safetensors"
+    weights = load_file(path)
+    weights["transformer.ln_f.weight"][:] = 1e38
+    save_file(weights, path, metadata={"format": "pt"})
+    with session, pytest.raises(CheckpointError, match=r"^The loss or the gradient of the first step is not finite"):
+        session.finetune(tmp_path / "text.txt", **settings_of(tmp_path))

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import gpt2simple.compat as gpt2
 from gpt2simple.compat.callbacks import PrintedLines
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.train import _beginning
-from gpt2simple.errors import CheckpointError, RunError, SettingsError
+from gpt2simple.errors import CheckpointError, RunError, SettingsError, TrainingError
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
@@ -370,3 +371,16 @@ def test_tables_are_read_as_gpt_2_simple_read_them(tmp_path: Path) -> None:
     expected = {"template": "<|startoftext|>{0}", "header": True}
     assert text_settings(str(tmp_path / "tales")) == text_settings("a.csv") == text_settings("*.csv") == expected
     assert text_settings("a.txt") == text_settings(["One text."]) == {}
+
+
+def test_a_run_that_diverges_keeps_its_only_checkpoint(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree("checkpoint/trained", "checkpoint/diverged")
+    settings: dict[str, Any] = {"model_name": "small", "run_name": "diverged", "steps": 4, "save_every": 2}
+    with pytest.raises(TrainingError, match=r"Step 3, saved before, is kept\. Continue with a lower learning_rate"):
+        gpt2.finetune(gpt2.start_tf_sess(), "script.txt", learning_rate=1e6, **settings)
+    assert [path.name for path in Path("checkpoint/diverged").glob("step-*")] == ["step-000003"]
+    capsys.readouterr()
+    gpt2.finetune(gpt2.start_tf_sess(), "script.txt", learning_rate=1e-5, print_every=1, **settings)
+    losses = re.findall(r"loss=(\d+\.\d\d)", capsys.readouterr().out)
+    assert len(losses) == 4
+    assert max(map(float, losses)) < 8.0

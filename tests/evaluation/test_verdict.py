@@ -130,7 +130,7 @@ def exploded(step):
     return 5.3 - 0.024 * step if step <= 25 else min(4.7 + 0.3 * (step - 25), 6.29) + 0.1 * math.sin(step)
 
 
-@pytest.mark.parametrize("held_out", [[4.65, 6.2, 6.18, 6.18], [4.65, 6.18], [4.65, math.nan]])
+@pytest.mark.parametrize("held_out", [[4.65, 6.2, 6.18, 6.18], [4.65, 6.18]])
 def test_a_run_whose_training_loss_rose_as_well_diverged_and_did_not_memorise(held_out):
     verdict = judge(run_of(held_out, train=exploded), FinetuneSettings(learning_rate=0.03))
     assert verdict.kind == "diverged"
@@ -142,6 +142,32 @@ def test_a_run_whose_training_loss_rose_as_well_diverged_and_did_not_memorise(he
         "Lower the learning rate: learning_rate=0.0001 instead of 0.03.",
         'Continue from step 25: finetune(..., restore_from="best", learning_rate=0.0001).',
     )
+
+
+@pytest.mark.parametrize("ruined", [math.nan, math.inf, 1.5e12])
+def test_a_model_that_one_step_ruined_diverged_although_no_training_loss_shows_it(ruined):
+    verdict = judge(run_of([4.65, ruined], last=50), FinetuneSettings())
+    assert verdict.kind == "diverged"
+    assert verdict.explanation.endswith(
+        f"and has risen to {ruined:.4g}: the last steps have ruined the model's weights."
+    )
+    assert judge(run_of([4.0, 3.2, 6.0, 9.0, 12.0]), FinetuneSettings()).kind == "overfitted", "memorising takes longer"
+
+
+def test_held_out_loss_that_rises_while_training_loss_stays_is_no_divergence():
+    for seed in range(20):
+        draw = random.Random(seed)
+        at_its_floor = run_of(
+            [4.0, 3.5, 3.2, 3.6, 4.0, 4.4], train=lambda n, d=draw: max(4.0 - 0.06 * n, 0.3) + d.gauss(0.0, 0.05)
+        )
+        assert judge(at_its_floor, FinetuneSettings()).kind == "overfitted"
+
+
+def test_a_small_rise_of_training_loss_counts_where_held_out_loss_rises_as_much():
+    rising = run_of(
+        [4.1, 3.7, 3.9, 4.0, 4.1], train=lambda n: 4.5 - 0.02 * n if n < 50 else 3.5 + 0.004 * (n - 50), last=150
+    )
+    assert judge(rising, FinetuneSettings()).kind == "diverged"
 
 
 def test_a_run_that_diverged_from_its_first_step_is_to_start_again():
@@ -162,7 +188,8 @@ def test_noise_of_the_training_loss_is_no_divergence():
     for seed in range(20):
         draw = random.Random(seed)
         noisy = [max(4.0 - 0.005 * n + draw.gauss(0.0, 0.7), 0.1) for n in range(101)]
-        assert judge(run_of([], train=noisy.__getitem__), FinetuneSettings()).kind == "not_measured"
+        for last in (20, 30, 100):
+            assert judge(run_of([], train=noisy.__getitem__, last=last), FinetuneSettings()).kind == "not_measured"
         learned = [0.05 + abs(draw.gauss(0.0, 0.03)) if n > 80 else 4.0 - 0.049 * n for n in range(301)]
         overtrained = run_of([4.0, 3.5, 3.2, 3.3, 3.6, 4.1], train=learned.__getitem__, last=300)
         assert judge(overtrained, FinetuneSettings()).kind == "overfitted"

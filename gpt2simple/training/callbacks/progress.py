@@ -74,8 +74,8 @@ def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: reco
     since = f"Held-out loss has not improved since step {best.step} ({best.loss:.3f})"
     if kind == "diverged":
         return (
-            f"{since if best.step else never}, and training loss has not fallen either: training diverges. Interrupt "
-            f"it and lower the learning rate: {call_after_divergence(best.step)}."
+            f"{since if best.step else never}: training diverges. Interrupt it and lower the learning rate: "
+            f"{call_after_divergence(best.step)}."
         )
     if best.step == 0:  # it never improved, and there is no checkpoint of step 0
         return f"{never}: the model is memorising the text, or learning_rate is too high."

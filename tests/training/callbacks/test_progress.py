@@ -108,8 +108,8 @@ def test_a_run_that_diverges_says_so_and_how_to_continue(tmp_path: Path) -> None
             if number % 20 == 0:
                 progress.on_evaluation(evaluation(number, 4.0 if number == 20 else 6.1, is_best=number == 20))
         assert told_of_overfitting(stream.getvalue()) == [
-            "Held-out loss has not improved since step 20 (4.000), and training loss has not fallen either: training "
-            'diverges. Interrupt it and lower the learning rate: finetune(..., restore_from="best", learning_rate=...).'
+            "Held-out loss has not improved since step 20 (4.000): training diverges. Interrupt it and lower the "
+            'learning rate: finetune(..., restore_from="best", learning_rate=...).'
         ]
 
 
