@@ -15,7 +15,7 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import not_finite
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-from gpt2simple.gpt2.network.xla import Compiled, kept_functions, traces
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 
 
 class TokenScores(NamedTuple):
@@ -48,7 +48,7 @@ class Scorer:
         Raises:
             CheckpointError: a loss is not finite.
         """
-        compiled = _scoring(self._config, self._dtype, inputs.shape)
+        compiled = _scoring(self._config, self._dtype, shapes_of(self._variables, inputs))
         losses, ranks = compiled(self._variables, tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,)
         nats = losses.numpy()
         if not np.isfinite(nats).all():
@@ -56,10 +56,10 @@ class Scorer:
         return TokenScores(nats.reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
 
-def _scoring(config: ModelConfig, dtype: DType, shape: tuple[int, int]) -> Compiled:
-    """A function (variables, inputs, targets) -> (nats, ranks), each [N], for batches [B, T] of a shape."""
+def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
+    """A function (variables, inputs, targets) -> (nats, ranks), each [N], for arguments of these shapes."""
 
-    key = ("score", config, dtype, shape)
+    key = ("score", config, dtype, shapes)
 
     def score(variables: dict[str, Variable], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         traces[key] += 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.xla import Compiled, kept_functions, traces
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, traces
 from gpt2simple.training.optimizer import OptimizerVariables, Update, WarmUpSchedule
 from gpt2simple.training.step import ModelStep, evaluation_sums
 from gpt2simple.training.task import Task
@@ -100,14 +100,6 @@ class Recipe:
             weights, self.trained, self.config, self.dtype, self.task,
             dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
         )  # fmt: skip
-
-
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-
-
-def shapes_of(variables: Mapping[str, Variable], inputs: Tensor) -> Shapes:
-    """The shapes of a model's weights and of its inputs."""
-    return tuple((name, tuple(array.shape)) for name, array in [*variables.items(), ("inputs", inputs)])
 
 
 def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:

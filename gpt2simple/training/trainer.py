@@ -13,9 +13,10 @@ from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.dropout import dropout_seed
+from gpt2simple.gpt2.network.xla import shapes_of
 from gpt2simple.runs.records import Figures
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.compiled import Recipe, StepVariables, WholeStep, evaluation, shapes_of, training_step
+from gpt2simple.training.compiled import Recipe, StepVariables, WholeStep, evaluation, training_step
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
 from gpt2simple.training.task import Task
 

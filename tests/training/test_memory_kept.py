@@ -16,9 +16,8 @@ from gpt2simple import testing
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.gpt2.model import named_variables
-from gpt2simple.gpt2.network.xla import kept_functions, traces
+from gpt2simple.gpt2.network.xla import kept_functions, shapes_of, traces
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.compiled import shapes_of
 from gpt2simple.training.trainer import Trainer
 from tests.helpers.small_runs import ONE_LAYER
 from tests.helpers.training import (

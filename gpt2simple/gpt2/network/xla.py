@@ -14,10 +14,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
+from gpt2simple.backend.tensorflow import (
+    Tensor,
+    Variable,
+    call_concrete,
+    in_xla,
+    quiet_stderr,
+    tf,
+    xla_optimization_barrier,
+)
 
 # How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
@@ -102,6 +110,14 @@ class Compiled:
             return result
 
         return call
+
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def shapes_of(variables: Mapping[str, Variable], inputs: Tensor) -> Shapes:
+    """The shapes of a model's weights and of its inputs: a part of the key of a kept function."""
+    return tuple((name, tuple(array.shape)) for name, array in [*variables.items(), ("inputs", inputs)])
 
 
 _MOST_LAYERS = 48  # of all functions that are kept
