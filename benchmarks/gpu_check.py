@@ -5,8 +5,9 @@
 Trains (steps of 1 x 1,024 tokens) and generates (200 tokens, 1 and 8 rows) with random weights of each size, speed and
 device memory, alternating with PyTorch where it can be imported, here or in the Python that
 GPT2SIMPLE_BENCH_TORCH_PYTHON names. Then trains and writes the same on GPU and CPU in float32 (TensorFloat-32 off) and
-compares losses, logits and greedy token ids. Prints one table and ends with one JSON line; exits 1 where there is no
-GPU or GPU and CPU disagree. Generation spells bytes, so no vocabulary is needed.
+compares losses, logits and greedy token ids. The seconds and bytes that `finetune` tells before the first step are
+compared with those of the steps. Prints one table and ends with one JSON line; exits 1 where there is no GPU, GPU and
+CPU disagree, or what is told is wrong. Generation spells bytes, so no vocabulary is needed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ TOKENS_PER_STEP, NEW_TOKENS = 1024, 200
 ROWS = (1, 8)
 # float32 sums in another order: measured between CPU kernels 1e-5 of the largest logit; a wrong mask or scale gives 1.
 TOLERANCES = {"losses": 1e-3, "logits": 1e-3}
+MOST_MEMORY_ERROR = 0.3  # of the peak that is expected; more, and gradient checkpointing is chosen wrongly
 
 
 def torch_peer(size: str) -> Peer | None:
@@ -53,7 +55,18 @@ def measure(size: str, rounds: int, steps: int) -> dict[str, Any]:
     with workers(tools) as running:
         for name, (job, tokens) in jobs.items():
             measured[name] = _job(running, job, tokens, rounds)
+            if name == "training":
+                measured[name]["gpt2simple"]["told"] = running["gpt2simple"].run(told="all")
     return measured
+
+
+def told_truly(training: dict[str, Any]) -> bool:
+    """Whether a step took at least the time, and about the memory, that `finetune` tells; and free memory is known."""
+    told = training["told"]
+    seconds = TOKENS_PER_STEP / training["tokens_per_second"]["median"]
+    error = abs(training["device_peak_bytes"] / told["expected_peak_bytes"] - 1.0)
+    known = told["free_bytes"] is not None
+    return known and told["least_seconds_per_step"] <= seconds and error <= MOST_MEMORY_ERROR
 
 
 def _job(running: dict[str, Worker], job: dict[str, int], tokens: int, rounds: int) -> dict[str, Any]:
@@ -112,6 +125,12 @@ def show(sizes: dict[str, Any], found: dict[str, float | bool]) -> None:
                 ratio = f"{row['ratio']['median']:.2f}" if "ratio" in row else ""
                 speed, memory = row["tokens_per_second"]["median"], row["device_peak_bytes"] / 1e9
                 print(f"{f'{size} {job}, {tool}':38s}{speed:10.0f}{memory:8.2f}{ratio:>11s}")
+    for size, jobs in sizes.items():
+        told = jobs["training"]["gpt2simple"]["told"]
+        print(
+            f"{size}, told before training: at least {told['least_seconds_per_step'] * 1000:.1f} ms a step "
+            f"({told['products_per_second'] / 1e12:.0f} TFLOP/s), {told['expected_peak_bytes'] / 1e9:.2f} GB"
+        )
     for name, value in found.items():
         print(f"{f'GPU against CPU: {name}':38s}{value if isinstance(value, bool) else format(value, '.1e'):>10}")
 
@@ -135,9 +154,10 @@ def main() -> int:
     sizes = {size: measure(size, options.rounds, options.steps) for size in options.sizes}
     found = parity()
     show(sizes, found)
-    result = {"gpu": devices.device_name(), "sizes": sizes, "parity": found, "agrees": agrees(found)}
+    told = all(told_truly(jobs["training"]["gpt2simple"]) for jobs in sizes.values())
+    result = {"gpu": devices.device_name(), "sizes": sizes, "parity": found, "agrees": agrees(found), "told": told}
     finish("gpu-check", environment("tensorflow", "tf-keras", "transformers", "numpy"), result)
-    return 0 if agrees(found) else 1
+    return 0 if agrees(found) and told else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """This package on a GPU (or, with CUDA_VISIBLE_DEVICES=-1, on the CPU): random weights, defaults.
 
-Arguments: size, precision ("auto": as a session chooses). Jobs: {"steps": n}; {"tokens": n, "rows": r} to write; and
-{"parity": path}, which trains a little and writes losses, logits and greedy token ids into an .npz file.
+Arguments: size, precision ("auto": as a session chooses). Jobs: {"steps": n}; {"tokens": n, "rows": r} to write;
+{"parity": path}, which trains a little and writes losses, logits and greedy token ids into an .npz file; and
+{"told": "all"}, which answers what `finetune` expects a step to take.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _PARITY_ROWS, _PARITY_STEPS, _PARITY_TOKENS = 64, 3, 40
 
 
 def load() -> Job:
-    from gpt2simple.backend import devices, precision
+    from gpt2simple.backend import devices, precision, speed
+    from gpt2simple.backend.memory import free_memory
     from gpt2simple.backend.tensorflow import tf
     from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.config import ModelConfig
@@ -25,6 +27,7 @@ def load() -> Job:
     from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
     from gpt2simple.settings import FinetuneSettings, GenerateSettings
     from gpt2simple.testing import byte_tokenizer
+    from gpt2simple.training.memory import estimate_memory, estimate_seconds_per_step
     from gpt2simple.training.task import LanguageModeling
     from gpt2simple.training.trainer import build_trainer
 
@@ -62,6 +65,16 @@ def load() -> Job:
         scores = logits(states, head_matrix(variables["wte.weight"], tf.float32)).numpy()
         np.savez(path, logits=scores, greedy=greedy, losses=train(_PARITY_STEPS, _PARITY_ROWS))
 
+    def told() -> dict[str, Any]:
+        rate, size = speed.product_rate(chosen.training), tf.as_dtype(chosen.training).size
+        settings, where = FinetuneSettings(), {"gradient_checkpointing": False, "on_gpu": True}
+        return {
+            "products_per_second": rate,
+            "least_seconds_per_step": estimate_seconds_per_step(config, settings, N_CTX, rate),
+            "expected_peak_bytes": estimate_memory(config, settings, N_CTX, size, **where).total,
+            "free_bytes": free_memory(4 * config.parameters),
+        }
+
     def work(steps: int = 0, tokens: int = 0, rows: int = 1, **jobs: str) -> dict[str, Any]:
         if steps:
             train(steps)
@@ -70,6 +83,8 @@ def load() -> Job:
         if "parity" in jobs:
             parity(jobs["parity"])
         answer: dict[str, Any] = {"device": device, "precision": chosen.training}
+        if "told" in jobs:
+            answer |= told()
         if devices.has_gpu():
             answer["device_peak_bytes"] = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         return answer

@@ -116,25 +116,29 @@ class FinetuneResult:
         return render("summary.html", text=self.summary())
 
 
-def before_start(text: DataSummary, plan: StepPlan, seconds_per_step: float) -> Iterator[str]:
+def before_start(
+    text: DataSummary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False
+) -> Iterator[str]:
     """The messages before the first step: a summary of the text, and how long training will take.
 
     Args:
         text: the summary. plan: where the run ends. seconds_per_step: estimated, on this device.
+        at_least: whether a step may take much longer than that, as on a GPU.
     """
     yield text.text()
+    about = "at least" if at_least else "about"
     step, epoch = duration(seconds_per_step), duration(seconds_per_step * plan.steps_per_epoch)
     if plan.endless:
-        yield f"A step takes about {step} here, an epoch about {epoch}; the run ends when you stop it."
+        yield f"A step takes {about} {step} here, an epoch {about} {epoch}; the run ends when you stop it."
     elif plan.last_step is None:
         yield (
-            f"A step takes about {step} here, an epoch about {epoch}; the run ends when held-out loss stops improving, "
-            "often after 2 to 6 epochs."
+            f"A step takes {about} {step} here, an epoch {about} {epoch}; the run ends when held-out loss stops "
+            "improving, often after 2 to 6 epochs."
         )
     else:
         yield (
             f"{plan.last_step} step{'' if plan.last_step == 1 else 's'} ({plan.last_step / plan.steps_per_epoch:.1f} "
-            f"epochs) take about {duration(seconds_per_step * plan.last_step)} in all on this device."
+            f"epochs) take {about} {duration(seconds_per_step * plan.last_step)} in all on this device."
         )
 
 
@@ -257,7 +261,7 @@ def finetune_run(
         _load_best(folder, loaded)
         return _result(folder.path, state, "done")
     _log([memory_message])
-    _log(before_start(run.summary, run.plan, run.seconds_per_step()))
+    _log(before_start(run.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
@@ -314,9 +318,10 @@ def _prepare(
         held_out=() if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit)),
     )
     plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
-    free = None if devices.has_gpu() else free_memory()  # the free memory of a GPU is unknown
-    dtype_bytes = tf.as_dtype(request.precision).size
-    gradient_checkpointing, message = choose_gradient_checkpointing(config, settings, windows.window, dtype_bytes, free)
+    gradient_checkpointing, message = choose_gradient_checkpointing(
+        config, settings, windows.window, tf.as_dtype(request.precision).size, free_memory(4 * config.parameters),
+        on_gpu=devices.has_gpu(),
+    )  # fmt: skip
     task = LanguageModeling(tokenizer.byte_lengths)
     run = _Run(
         request=request, loaded=loaded, folder=folder, text=text, windows=windows, data=data, task=task, plan=plan,

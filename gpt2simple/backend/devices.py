@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,8 @@ def _configure(threads: int | None) -> None:
             if threads is not None:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
             for gpu in _visible_gpus():
-                tf.config.experimental.set_memory_growth(gpu, True)
+                with contextlib.suppress(ValueError):  # the program has set a limit, which excludes growth
+                    tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError as error:
             if threads is not None:
                 raise BackendError(

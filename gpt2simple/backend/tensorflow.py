@@ -73,6 +73,9 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         import tf_keras as keras
         from tensorflow import DType, Tensor, Variable
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.client.pywrap_tf_session import TF_DeviceListMemoryBytes
+        from tensorflow.python.eager import context
         from tensorflow.python.framework.ops import gradient_registry
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
@@ -109,6 +112,22 @@ def forget_gradients() -> None:
             getattr(gradient_registry, "_registry", {}).pop(name, None)
 
 
+def device_memory_limit(device: str) -> int | None:
+    """The most bytes that TensorFlow may hold on a device such as "GPU:0"; None where it does not tell.
+
+    On a GPU what was free when the process first used it, or the limit that the program has set.
+    """
+    tf.zeros([])  # no device is known before the first is used
+    listed = pywrap_tfe.TFE_ContextListDevices(context.context()._handle)
+    try:
+        for number in range(pywrap_tfe.TF_DeviceListCount(listed)):
+            if pywrap_tfe.TF_DeviceListName(listed, number).endswith(f":{device}"):
+                return TF_DeviceListMemoryBytes(listed, number) or None
+    finally:
+        pywrap_tfe.TF_DeleteDeviceList(listed)
+    return None
+
+
 def uses_onednn() -> bool:
     """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and TF_ENABLE_ONEDNN_OPTS is not 0."""
     return bool(IsMklEnabled())
@@ -123,9 +142,9 @@ def loaded_keras3() -> ModuleType | None:
 
 
 __all__ = [
-    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "forget_gradients", "in_xla", "keras",
-    "library_versions", "loaded_keras3", "quiet_stderr", "tf", "uses_onednn", "xla_dynamic_update_slice",
-    "xla_optimization_barrier",
+    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "device_memory_limit", "forget_gradients",
+    "in_xla", "keras", "library_versions", "loaded_keras3", "quiet_stderr", "tf", "uses_onednn",
+    "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

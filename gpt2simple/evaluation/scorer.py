@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import Tensor, Variable, forget_gradients, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import not_finite
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 
 
 class TokenScores(NamedTuple):
@@ -40,7 +41,6 @@ class Scorer:
     def __init__(self, variables: Mapping[str, Variable], config: ModelConfig, precision: str = "float32") -> None:
         self._variables, self._config = dict(variables), config
         self._dtype = tf.as_dtype(precision)
-        self._compiled = tf.function(self._score, reduce_retracing=False, autograph=False)
 
     def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32.
@@ -48,19 +48,28 @@ class Scorer:
         Raises:
             CheckpointError: a loss is not finite.
         """
-        losses, ranks = self._compiled(tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,), (N,)
+        compiled = _scoring(self._config, self._dtype, shapes_of(self._variables, inputs))
+        losses, ranks = compiled(self._variables, tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,)
         nats = losses.numpy()
         if not np.isfinite(nats).all():
             raise not_finite("The loss of a token")
         return TokenScores(nats.reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
-    def _score(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        weights = flat_weights(self._variables)
-        states = tf.cast(hidden_states(weights, inputs, self._config, self._dtype), tf.float32)  # (N, E)
+
+def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
+    """A function (variables, inputs, targets) -> (nats, ranks), each [N], for arguments of these shapes."""
+
+    key = ("score", config, dtype, shapes)
+
+    def score(variables: dict[str, Variable], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        traces[key] += 1
+        states = tf.cast(hidden_states(flat_weights(variables), inputs, config, dtype), tf.float32)  # (N, E)
         forget_gradients()
-        matrix = head_matrix(self._variables["wte.weight"], tf.float32)  # (V, E)
+        matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
         parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
+
+    return kept_functions.find(key, lambda: Compiled(score, by_xla=False, quiet=False), config.n_layer / 4)
 
 
 def _slice_scores(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,8 +16,8 @@ from gpt2simple.data.batches import checked_window
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 
-# Each width is compiled separately, so short texts are rounded up to share a few.
-_WIDTH_STEP = 64
+# Each width is compiled separately, so short texts share a few: 64, 128 and so on up to the window.
+_SHORTEST_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
             f"There is nothing to measure: the text has {tokens.tokens} token{'' if tokens.tokens == 1 else 's'}, and "
             "the first one cannot be predicted. Give a longer text."
         )
-    width = min(protocol.window, -(-tokens.targets // _WIDTH_STEP) * _WIDTH_STEP)
+    width = _SHORTEST_WIDTH
+    while width < min(tokens.targets, protocol.window):
+        width *= 2
+    width = min(width, protocol.window)
     steps = -(-max(tokens.targets - protocol.window, 0) // protocol.stride)  # to the first that reaches the text's end
     starts = range(0, steps * protocol.stride + 1, protocol.stride)
     batch_size = min(batch_size, len(starts))

@@ -12,6 +12,7 @@ from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import FinetuneSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
+_PROGRAM_ON_GPU = 100_000_000  # working memory of the products; the rest of the program is not in the GPU's memory
 _GAPS = 1.06  # allocator overhead: TensorFlow held 2.34 GB for tensors of 2.20 GB
 _MARGIN = 0.9  # usable share of the free memory
 _EFFICIENCY = 0.65  # speed of a step relative to a large matrix product
@@ -22,26 +23,29 @@ class MemoryEstimate:
     """Peak bytes of a step by purpose.
 
     Activations peak when the loss is computed, gradients at the end of the backward pass: not at the same time.
+    Compared with measured peaks on a CPU only; a GPU holds the same tensors (benchmarks/gpu_check.py compares there).
     """
 
     weights: int
     optimizer: int
     gradients: int
     activations: int
+    program: int
 
     @property
     def total(self) -> int:
-        return _PROGRAM + round(_GAPS * (self.weights + self.optimizer + max(self.gradients, self.activations)))
+        return self.program + round(_GAPS * (self.weights + self.optimizer + max(self.gradients, self.activations)))
 
 
 def estimate_memory(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *, gradient_checkpointing: bool
-) -> MemoryEstimate:
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *,
+    gradient_checkpointing: bool, on_gpu: bool = False,
+) -> MemoryEstimate:  # fmt: skip
     """Peak memory of training with these settings.
 
     Args:
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
-        gradient_checkpointing: whether activations of blocks are recomputed.
+        gradient_checkpointing: whether activations of blocks are recomputed. on_gpu: whether a GPU's memory is meant.
     """
     rows, width = settings.batch_size * window, config.n_embd
     parameters, embedding = config.parameters, config.n_vocab * width
@@ -57,27 +61,32 @@ def estimate_memory(
         gradients += 4 * parameters
         head += 4 * parameters
     slots = 0 if settings.optimizer == "sgd" else 2
-    return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head)
+    program = _PROGRAM_ON_GPU if on_gpu else _PROGRAM
+    return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head, program)
 
 
 def choose_gradient_checkpointing(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None
-) -> tuple[bool, str | None]:
+    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None, *,
+    on_gpu: bool = False,
+) -> tuple[bool, str | None]:  # fmt: skip
     """Whether to recompute activations, and a message if memory decides this or is insufficient.
 
     Args:
-        free: bytes available; None: unknown (a GPU), without prediction.
+        free: bytes available; None: unknown, without prediction. on_gpu: whether these are a GPU's.
     """
-    plain = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=False).total
-    saving = estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=True).total
+    plain, saving = (
+        estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=on, on_gpu=on_gpu).total
+        for on in (False, True)
+    )
     requested = settings.gradient_checkpointing
     gradient_checkpointing = requested if requested is not None else free is not None and plain > _MARGIN * free
     needed = saving if gradient_checkpointing else plain
     if free is not None and needed > _MARGIN * free:
         more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
+        short = "of the GPU are free; it may fail" if on_gpu else "are free; the system may stop it"
         return gradient_checkpointing, (
-            f"Training will need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; the system may "
-            f"stop it. To reduce memory: a smaller batch_size, a shorter window{more}, or a smaller model_name."
+            f"Training will need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB {short}. To reduce memory: "
+            f"a smaller batch_size, a shorter window{more}, or a smaller model_name."
         )
     if gradient_checkpointing and requested is None:
         return True, (
@@ -90,7 +99,10 @@ def choose_gradient_checkpointing(
 def estimate_seconds_per_step(
     config: ModelConfig, settings: FinetuneSettings, window: int, product_rate: float
 ) -> float:
-    """Estimated seconds per optimizer step.
+    """Estimated seconds per optimizer step, from the products alone.
+
+    The share that other work has was measured on a CPU. On a GPU, where small steps are far from its speed in products,
+    this is the least that a step takes.
 
     Args:
         product_rate: floating-point operations per second of a large matrix product on this device.

@@ -7,9 +7,12 @@ of PyTorch's AdamW (Kingma and Ba, 2015; Loshchilov and Hutter, 2019); losses ag
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, keras, tf
 from gpt2simple.gpt2.network.transformer import is_matrix
@@ -28,6 +31,17 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak: float, warmup_steps: int, shape: str, last_step: int | None) -> None:
         self.peak, self.warmup_steps, self.shape, self.last_step = peak, warmup_steps, shape, last_step
+        self.decay_shape = "constant" if last_step is None else shape
+        span = max((last_step or 0) - warmup_steps, 1)
+        # Reciprocals in float32, which TensorFlow's optimizer makes of divisions by a constant too.
+        per_step = [float(np.float32(1.0) / np.float32(steps)) for steps in (max(warmup_steps, 1), span)]
+        self.numbers: Sequence[Any] = [peak, float(warmup_steps), *per_step]
+
+    def with_numbers(self, numbers: Sequence[Tensor]) -> WarmUpSchedule:
+        """A schedule of this shape with other ``numbers``, float32 scalars: those of any schedule of the same shape."""
+        other = copy.copy(self)
+        other.numbers = numbers
+        return other
 
     def __call__(self, step: Tensor) -> Tensor:
         """The rate, float32 scalar, of the step that follows ``step`` completed ones."""
@@ -35,21 +49,28 @@ class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def without_warm_up(self, step: Tensor) -> Tensor:
         """The rate without warm-up, which callbacks see and change."""
-        return self.peak * self._decay(tf.cast(step, tf.float32))
+        return self.numbers[0] * self._decay(tf.cast(step, tf.float32))
 
     def warm_up(self, step: Tensor) -> Tensor:
         """The factor of the warm-up, up to 1."""
-        return tf.minimum((tf.cast(step, tf.float32) + 1.0) / max(self.warmup_steps, 1), 1.0)
+        return tf.minimum((tf.cast(step, tf.float32) + 1.0) * self.numbers[2], 1.0)
 
     def _decay(self, done: Tensor) -> Tensor:
-        if self.shape == "constant" or self.last_step is None:
+        if self.decay_shape == "constant":
             return tf.ones([])
-        span = max(self.last_step - self.warmup_steps, 1)
-        progress = tf.clip_by_value((done - self.warmup_steps) / span, 0.0, 1.0)  # ()
-        return 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + tf.cos(math.pi * progress))
+        progress = tf.clip_by_value((done - self.numbers[1]) * self.numbers[3], 0.0, 1.0)  # ()
+        return 1.0 - progress if self.decay_shape == "linear" else 0.5 * (1.0 + tf.cos(math.pi * progress))
 
     def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup_steps": self.warmup_steps, "shape": self.shape, "last_step": self.last_step}
+
+
+class RateVariables(NamedTuple):
+    """The state of a `LearningRate`, float32 scalars."""
+
+    factor: Variable
+    visible: Variable
+    expected: Variable  # the last value of `visible` that was not set by a callback
 
 
 class LearningRate:
@@ -61,15 +82,17 @@ class LearningRate:
 
     Args:
         schedule: the rate without callbacks.
+        variables: the state; None: made here, for step 0.
     """
 
-    def __init__(self, schedule: WarmUpSchedule) -> None:
-        self._schedule = schedule
-        self._factor = tf.Variable(1.0, trainable=False, name="rate_factor")
-        self.variable = tf.Variable(schedule.without_warm_up(0), trainable=False, name="learning_rate")
-        self._expected = tf.Variable(
-            self.variable, trainable=False, name="expected_rate"
-        )  # the last value set by this class
+    def __init__(self, schedule: WarmUpSchedule, variables: RateVariables | None = None) -> None:
+        self.schedule = schedule
+        if variables is None:
+            start = {"factor": 1.0, "visible": schedule.without_warm_up(0), "expected": schedule.without_warm_up(0)}
+            names = {"factor": "rate_factor", "visible": "learning_rate", "expected": "expected_rate"}
+            variables = RateVariables(**{k: tf.Variable(v, trainable=False, name=names[k]) for k, v in start.items()})
+        self.variables = variables
+        self._factor, self.variable, self._expected = variables
 
     def factor(self) -> Tensor:
         """The factor by which callbacks have changed the schedule, float32 scalar; part of a checkpoint."""
@@ -77,7 +100,7 @@ class LearningRate:
 
     def at(self, step: Tensor) -> Tensor:
         """The rate, float32 scalar, of the step that follows ``step`` completed ones."""
-        return self._without_warm_up(step) * self._schedule.warm_up(step)
+        return self._without_warm_up(step) * self.schedule.warm_up(step)
 
     def advance(self, step: Tensor) -> Tensor:
         """As ``at``, for the step in progress: rates assigned by callbacks before it become part of the factor."""
@@ -89,64 +112,51 @@ class LearningRate:
     def restore(self, step: int, factor: float) -> None:
         """Set the state after ``step`` completed steps with this factor."""
         self._factor.assign(factor)
-        self._set(self._schedule.without_warm_up(tf.maximum(step - 1, 0)) * factor)
+        self._set(self.schedule.without_warm_up(tf.maximum(step - 1, 0)) * factor)
 
     def _set(self, visible: Tensor) -> None:
         self.variable.assign(visible)
         self._expected.assign(visible)
 
     def _without_warm_up(self, step: Tensor) -> Tensor:
-        return self._schedule.without_warm_up(step) * self.factor()
+        return self.schedule.without_warm_up(step) * self.factor()
 
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _MOMENTS = {"adamw": ("m", "v"), "adam": ("m", "v"), "sgd": ()}
 
 
-class FusedOptimizer(keras.optimizers.Optimizer):
-    """A Keras optimizer over variables by canonical name.
+class OptimizerVariables(NamedTuple):
+    """The state of an optimizer: of each trained weight by name its moments; steps done; the learning rate's."""
+
+    slots: dict[str, tuple[Variable, ...]]
+    iterations: Variable
+    rate: RateVariables
+
+
+class Update:
+    """One step of an optimizer on the variables it is given: those of a run, or the arguments of a compiled step.
 
     Args:
-        variables: the variables to train.
-        kind: "adamw", "adam" or "sgd".
-        rate: the learning rate.
-        weight_decay: for adamw, times the learning rate, on matrices only.
-        clip_norm: largest global gradient norm (L2); 0: no clipping.
+        trained: the variables to train, by canonical name. state: the optimizer's.
+        schedule: of the learning rate.
+        weight_decay: times the learning rate, on matrices only.
+        clip_norm: largest global gradient norm (L2); None: no clipping.
     """
 
     def __init__(
-        self, variables: Mapping[str, Variable], *, kind: str, rate: LearningRate, weight_decay: float, clip_norm: float
+        self,
+        trained: Mapping[str, Variable],
+        state: OptimizerVariables,
+        schedule: WarmUpSchedule,
+        *,
+        weight_decay: float | Tensor,
+        clip_norm: float | Tensor | None,
     ) -> None:
-        super().__init__(name=kind)
-        self.rate = rate
-        self._kind = kind
-        self._decay = weight_decay if kind == "adamw" else 0.0
-        self._clip_norm = clip_norm
-        self._trained = dict(variables)
-        self.build(list(self._trained.values()))
-        self._slots = {
-            name: tuple(
-                tf.Variable(tf.zeros_like(v), trainable=False, name=f"{slot}/{name}") for slot in _MOMENTS[kind]
-            )
-            for name, v in self._trained.items()
-        }
-
-    @property
-    def learning_rate(self) -> Variable:
-        """The variable that callbacks read and assign; see `LearningRate`."""
-        return self.rate.variable
-
-    @learning_rate.setter
-    def learning_rate(self, rate: float | Tensor) -> None:
-        self.rate.variable.assign(rate)
-
-    def state(self) -> dict[str, Variable]:
-        """The moments by name, such as ``m/wte.weight``; with ``iterations``, the optimizer state of a checkpoint."""
-        return {
-            f"{slot}/{name}": variable
-            for name, slots in self._slots.items()
-            for slot, variable in zip(_MOMENTS[self._kind], slots, strict=True)
-        }
+        self.state = state
+        self._trained, self._slots, self.iterations = dict(trained), state.slots, state.iterations
+        self._rate = LearningRate(schedule, state.rate)
+        self._decay, self._clip_norm = weight_decay, clip_norm
 
     def step(self, gradients: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
         """Update every variable once, unless a gradient is not finite.
@@ -161,15 +171,15 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         norm = tf.sqrt(tf.add_n([_sum_of_squares(g) for g in gradients.values()])) / scale  # ()
         finite = tf.math.is_finite(norm)  # ()
         factor = 1.0 / scale  # ()
-        if self._clip_norm > 0.0:
+        if self._clip_norm is not None:
             factor *= tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
-        rate = self.rate.advance(self.iterations)  # ()
+        rate = self._rate.advance(self.iterations)  # ()
         tf.cond(finite, lambda: self._update_all(gradients, factor, rate), lambda: tf.no_op())
         return norm, finite
 
     def rate_of_next_step(self) -> Tensor:
         """The learning rate, float32 scalar, of the next step."""
-        return self.rate.at(self.iterations)
+        return self._rate.at(self.iterations)
 
     def _update_all(self, gradients: Mapping[str, Tensor], factor: Tensor, rate: Tensor) -> tf.Operation:
         count = tf.cast(self.iterations, tf.float32) + 1.0  # ()
@@ -194,6 +204,61 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             return variable.assign_sub(rate * _scaled(gradient, factor), read_value=False)
         decay = self._decay if is_matrix(name) else 0.0
         return _update_adam(variable, *slots, gradient, factor, rate, rate * decay, *corrections)
+
+
+class FusedOptimizer(keras.optimizers.Optimizer):
+    """A Keras optimizer over variables by canonical name.
+
+    Args:
+        variables: the variables to train.
+        kind: "adamw", "adam" or "sgd".
+        rate: the learning rate.
+        weight_decay: for adamw, times the learning rate, on matrices only.
+        clip_norm: largest global gradient norm (L2); 0: no clipping.
+    """
+
+    def __init__(
+        self, variables: Mapping[str, Variable], *, kind: str, rate: LearningRate, weight_decay: float, clip_norm: float
+    ) -> None:
+        super().__init__(name=kind)
+        self.rate = rate
+        self._kind = kind
+        self.build(list(variables.values()))
+        slots = {
+            name: tuple(
+                tf.Variable(tf.zeros_like(v), trainable=False, name=f"{slot}/{name}") for slot in _MOMENTS[kind]
+            )
+            for name, v in variables.items()
+        }
+        decay = weight_decay if kind == "adamw" else 0.0
+        state = OptimizerVariables(slots, self.iterations, rate.variables)
+        self.update = Update(variables, state, rate.schedule, weight_decay=decay, clip_norm=clip_norm or None)
+        self.numbers = tf.constant([*rate.schedule.numbers, decay, clip_norm], tf.float32)  # (6,), of a compiled step
+
+    @property
+    def learning_rate(self) -> Variable:
+        """The variable that callbacks read and assign; see `LearningRate`."""
+        return self.rate.variable
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float | Tensor) -> None:
+        self.rate.variable.assign(rate)
+
+    def state(self) -> dict[str, Variable]:
+        """The moments by name, such as ``m/wte.weight``; with ``iterations``, the optimizer state of a checkpoint."""
+        return {
+            f"{slot}/{name}": variable
+            for name, slots in self.update.state.slots.items()
+            for slot, variable in zip(_MOMENTS[self._kind], slots, strict=True)
+        }
+
+    def step(self, gradients: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``Update.step``, on the variables of this optimizer."""
+        return self.update.step(gradients, scale)
+
+    def rate_of_next_step(self) -> Tensor:
+        """The learning rate, float32 scalar, of the next step."""
+        return self.update.rate_of_next_step()
 
 
 @xla_compiled

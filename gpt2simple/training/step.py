@@ -5,7 +5,7 @@ The task computes the loss from the hidden states.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
@@ -15,12 +15,12 @@ from gpt2simple.training.task import Rows, Task
 
 
 class ModelStep:
-    """Computes the gradients of a step, and an evaluation, for one model.
+    """Computes the gradients of a step, for one model or, as a compiled step, for any of its shape.
 
     Args:
         variables: all variables of the model, by canonical name. trained: names of those to train.
         config: of the model. dtype: of the matrix products. task: computes the loss.
-        dropout_rate: 0 to 0.9. seed: of the dropout masks.
+        dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
     """
 
@@ -33,10 +33,10 @@ class ModelStep:
         task: Task,
         *,
         dropout_rate: float,
-        seed: int,
+        seed: Tensor,
         gradient_checkpointing: bool,
     ) -> None:
-        self._variables, self._trained = dict(variables), trained
+        self.variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
         self._gradient_checkpointing = gradient_checkpointing
@@ -59,7 +59,7 @@ class ModelStep:
         if count == 1:
             nats, gradients = self._of_micro_batch(inputs[0], targets[0], loss_mask[0], scale, first)  # (), by name
             return nats, tokens, gradients
-        zeros = {name: tf.zeros(_flat_shape(self._variables[name])) for name in sorted(self._trained)}
+        zeros = {name: tf.zeros(_flat_shape(self.variables[name])) for name in sorted(self._trained)}
 
         def add(number: Tensor, total: Tensor, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
             nats, new = self._of_micro_batch(inputs[number], targets[number], loss_mask[number], scale, first + number)
@@ -70,17 +70,11 @@ class ModelStep:
         )
         return nats, tokens, gradients
 
-    def evaluation_sums(self, inputs: Tensor, targets: Tensor, loss_mask: Tensor) -> Tensor:
-        """The task's sums (K,) over one held-out batch [B, T], without dropout."""
-        states = hidden_states(flat_weights(self._variables), inputs, self._config, self._dtype)  # (N, E)
-        forget_gradients()
-        return self._task.evaluation_sums(self._variables, Rows.of(states, targets, loss_mask))
-
     def _of_micro_batch(
         self, inputs: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, position: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed nats and gradients of one micro-batch; inputs, targets and loss mask are [B, T]."""
-        weights = flat_weights(self._variables)
+        weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
         key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -90,14 +84,24 @@ class ModelStep:
                 dropout=key, gradient_checkpointing=self._gradient_checkpointing,
             )  # (N, E)  # fmt: skip
         rows = Rows.of(states, targets, loss_mask)
-        nats, d_states, of_head = self._task.gradients(self._variables, rows, scale, self._trained)  # (), (N, E)
+        nats, d_states, of_head = self._task.gradients(self.variables, rows, scale, self._trained)  # (), (N, E)
         found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
         forget_gradients()
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
         if "wte.weight" in of_head:  # may end in padding; a slice of the first rows shares its memory
-            sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self._variables["wte.weight"].shape)  # (V, E)
+            sums["wte.weight"] = tf.slice(sums["wte.weight"], [0, 0], self.variables["wte.weight"].shape)  # (V, E)
         return nats, sums
+
+
+def evaluation_sums(
+    variables: Mapping[str, Variable], config: ModelConfig, dtype: DType, task: Task, data: Sequence[Tensor]
+) -> Tensor:
+    """The task's sums (K,) over one held-out batch, without dropout; data: inputs, targets, loss mask [B, T]."""
+    inputs, targets, loss_mask = data
+    states = hidden_states(flat_weights(variables), inputs, config, dtype)  # (N, E)
+    forget_gradients()
+    return task.evaluation_sums(variables, Rows.of(states, targets, loss_mask))
 
 
 def _flat_shape(variable: Variable) -> tuple[int, ...]:

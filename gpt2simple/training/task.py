@@ -9,7 +9,7 @@ text's last token, and a mask that is 1 only there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -58,8 +58,11 @@ class HeadGradients(NamedTuple):
     weights: dict[str, Tensor]
 
 
-class Task(Protocol):
-    """The methods of a task that training, checkpoints and evaluations use."""
+class Task(Hashable, Protocol):
+    """The methods of a task that training, checkpoints and evaluations use.
+
+    Tasks that are equal share compiled steps: their ``gradients`` and ``evaluation_sums`` must be the same functions.
+    """
 
     def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """The summed loss of a micro-batch and the gradients of ``scale`` times it.
@@ -87,12 +90,20 @@ class Task(Protocol):
 class LanguageModeling:
     """Next-token prediction with the head tied to the embedding.
 
+    All are equal: the bytes matter to ``figures`` alone.
+
     Args:
         byte_lengths: bytes of text per token, int (V,); for bits per byte.
     """
 
     def __init__(self, byte_lengths: np.ndarray) -> None:
         self._byte_lengths = byte_lengths
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
     def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """Cross-entropy of the next token."""

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, TFGPT2LMHeadModel, Variable, keras, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.dropout import dropout_seed
+from gpt2simple.gpt2.network.xla import shapes_of
 from gpt2simple.runs.records import Figures
 from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training.compiled import Recipe, StepVariables, WholeStep, evaluation, training_step
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
-from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import Task
 
-_FIRST_LOSS_SCALE = 2.0**15  # float16 only; halved when a gradient overflows, doubled after _GROWTH_STEPS good steps
-_GROWTH_STEPS = 2000
+_FIRST_LOSS_SCALE = 2.0**15  # float16 only
 
 
 class Trainer(keras.Model):
     """Trains and evaluates; Keras's `fit` calls it.
 
     Args:
-        language_model: the `TFGPT2LMHeadModel` to train.
-        step: computes the gradients of its weights. task: defines the loss.
-        scales_loss: whether gradients may overflow, as in float16.
+        language_model: the `TFGPT2LMHeadModel` to train. variables: all weights by canonical name.
+        recipe: of the compiled step. seed: of the dropout masks.
     """
 
-    def __init__(self, language_model: TFGPT2LMHeadModel, step: ModelStep, task: Task, *, scales_loss: bool) -> None:
+    train_function: Any  # Keras keeps here what `make_train_function` returns
+
+    def __init__(
+        self, language_model: TFGPT2LMHeadModel, variables: Mapping[str, Variable], recipe: Recipe, seed: int
+    ) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
-        self.scales_loss = scales_loss
-        self._step, self._task = step, task
-        self.loss_scale = tf.Variable(_FIRST_LOSS_SCALE if scales_loss else 1.0, trainable=False, name="loss_scale")
+        self.scales_loss = recipe.scales_loss
+        self._recipe, self._seed = recipe, dropout_seed(seed)
+        self._step = recipe.gradients_of(variables, self._seed)
+        self._bound_step: Callable[..., dict[str, Tensor]] | None = None
+        first_scale = _FIRST_LOSS_SCALE if recipe.scales_loss else 1.0
+        self.loss_scale = tf.Variable(first_scale, trainable=False, name="loss_scale")
         # 64 bits: TensorFlow places 32-bit integer variables on the host, where XLA on a GPU cannot use them.
         self.good_steps = tf.Variable(0, trainable=False, name="good_steps", dtype=tf.int64)
 
@@ -46,27 +54,27 @@ class Trainer(keras.Model):
     @tf.autograph.experimental.do_not_convert  # no branch depends on tensors, and conversion takes seconds
     def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
-        optimizer: FusedOptimizer = self.optimizer
-        rate = optimizer.rate_of_next_step()  # ()
-        nats, tokens, gradients = self._step.gradients(data, optimizer.iterations, self.loss_scale)  # (), (), by name
-        norm, finite = optimizer.step(gradients, self.loss_scale)  # (), ()
-        if self.scales_loss:
-            self._adjust_loss_scale(finite)
-        return {
-            "loss": nats / tokens,
-            "nats": nats,
-            "tokens": tokens,
-            "gradient_norm": norm,
-            "learning_rate": rate,
-            "updated": finite,
-        }
+        update, scale = self.optimizer.update, (self.loss_scale, self.good_steps)
+        return WholeStep(self._step, update, *scale, scales_loss=self.scales_loss).run(data)
 
-    def _adjust_loss_scale(self, finite: Tensor) -> None:
-        good = tf.where(finite, self.good_steps + 1, tf.zeros([], tf.int64))  # ()
-        grown = good >= _GROWTH_STEPS
-        factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)  # ()
-        self.loss_scale.assign(tf.clip_by_value(self.loss_scale * factor, 1.0, 2.0**24))
-        self.good_steps.assign(tf.where(grown, tf.zeros_like(good), good))
+    def make_train_function(self, force: bool = False) -> Callable[[Any], dict[str, Tensor]]:
+        """The function from an iterator of batches to logs that `fit` calls for each step."""
+        if tf.distribute.has_strategy():  # its variables are not plain ones, and it takes the step apart
+            return super().make_train_function(force)
+        if self.train_function is None or force:  # the first call, or the first after `compile`
+            self.train_function, self._bound_step = self._take_step, None
+        return self._take_step
+
+    def _take_step(self, iterator: Any) -> dict[str, Tensor]:
+        data = next(iterator)
+        if self._bound_step is None:
+            weights, optimizer = self._step.variables, self.optimizer
+            variables = StepVariables(weights, optimizer.update.state, self.loss_scale, self.good_steps)
+            compiled = training_step(self._recipe, shapes_of(weights, data[0]))
+            self._bound_step = compiled.bind(variables, optimizer.numbers, self._seed)
+        logs = self._bound_step(*data)
+        self._train_counter.assign_add(1)
+        return logs
 
     def counters(self) -> dict[str, Any]:
         """The numbers that a checkpoint needs in addition to weights and moments."""
@@ -90,13 +98,13 @@ class Trainer(keras.Model):
 
     def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
         """The task's metrics on held-out batches, with the current weights."""
-        sums = [self._sums_of_batch(*map(tf.constant, batch)).numpy() for batch in batches]  # (K,) each
-        return self._task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
+        sums = [self._sums_of_batch(tuple(map(tf.constant, batch))) for batch in batches]  # (K,) each
+        return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 
-    @cached_property
-    def _sums_of_batch(self) -> Any:
-        options = {"reduce_retracing": False, "jit_compile": self.jit_compile or None, "autograph": False}
-        return tf.function(self._step.evaluation_sums, **options)
+    def _sums_of_batch(self, data: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
+        recipe, weights = self._recipe, self._step.variables
+        compiled = evaluation(recipe.config, recipe.dtype, recipe.task, recipe.by_xla, shapes_of(weights, data[0]))
+        return compiled(weights, *data).numpy()
 
 
 def build_trainer(
@@ -122,12 +130,21 @@ def build_trainer(
         compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
-    step = ModelStep(
-        variables, trained, config, dtype, task,
-        dropout_rate=settings.dropout, seed=seed, gradient_checkpointing=gradient_checkpointing,
-    )  # fmt: skip
-    trainer = Trainer(model, step, task, scales_loss=dtype == tf.float16)
     schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
+    recipe = Recipe(
+        config=config,
+        dtype=dtype,
+        trained=trained,
+        task=task,
+        dropout_rate=settings.dropout,
+        gradient_checkpointing=gradient_checkpointing,
+        scales_loss=dtype == tf.float16,
+        optimizer=settings.optimizer,
+        decay_shape=schedule.decay_shape,
+        clips=settings.clip_norm > 0.0,
+        by_xla=compile_whole_step,
+    )
+    trainer = Trainer(model, variables, recipe, seed)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},
         kind=settings.optimizer,

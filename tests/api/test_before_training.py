@@ -55,6 +55,12 @@ def test_the_time_it_will_take_is_said_in_the_unit_that_suits_it(last_step, seco
     assert said(last_step, seconds)[-1] == line
 
 
+def test_on_a_gpu_the_time_is_the_least_that_it_will_take():
+    plan = StepPlan(last_step=100, eval_every=10, save_every=None, sample_every=0, patience=5, steps_per_epoch=50.0)
+    *_, line = before_start(TEXT, plan, 0.0031, at_least=True)
+    assert line == "100 steps (2.0 epochs) take at least 310 ms in all on this device."
+
+
 def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path, messages):
     folder = write_small_model(tmp_path / "models" / "small")
     text = tmp_path / "text.txt"

@@ -178,7 +178,7 @@ def test_the_run_records_what_was_chosen_for_it(
     assert chosen("done") == library_versions() | devices.thread_counts() | {
         "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
     }  # fmt: skip
-    monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: 1)
+    monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda counted: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
         session.finetune(place / "text.txt", steps=1, **text_settings(place))
         assert any("GB are free; the system may stop it" in message for message in messages)

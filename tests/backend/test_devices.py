@@ -150,13 +150,26 @@ def test_a_tensorflow_that_runs_already_is_used_as_it_is_but_not_with_other_thre
             devices.start(threads)
 
 
-def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory(
+def test_a_gpu_whose_memory_the_program_has_limited_is_taken_as_it_is(
+    tell_gpus: TellGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_gpus(H200)
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("Cannot set memory growth on device when virtual devices configured")
+
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    assert devices.start(None) == "NVIDIA H200"
+
+
+def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_tells_of_the_gpus_memory_and_time(
     tell_gpus: TellGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
-    """Told of a T4, a whole run trains as it would there, on whatever computes here; how much memory this machine has
-    free says nothing of the GPU's."""
+    """Told of a T4, a whole run trains as it would there, on whatever computes here."""
     tell_gpus(T4)
-    monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda: pytest.fail("asked for the machine's memory"))
+    monkeypatch.setattr("gpt2simple.backend.memory.device_memory_limit", lambda device: 100_000_000)
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda device: {"current": 0, "peak": 0})
+    monkeypatch.setattr("gpt2simple.backend.speed.product_rate", lambda dtype: 1e12)
     trainers: list[Trainer] = []
     fit = Trainer.fit
 
@@ -171,9 +184,11 @@ def test_a_run_on_a_gpu_compiles_the_step_scales_the_loss_and_predicts_no_memory
     assert messages[0] == (
         "Computing on Tesla T4, in float16: a GPU of compute capability 7.5 has float16 units; the loss is scaled."
     )
+    assert any("0.1 GB of the GPU are free; it may fail" in message for message in messages)
+    assert any(message.startswith("2 steps") and "take at least" in message for message in messages)
     assert trainers[0].jit_compile
     assert trainers[0].scales_loss
     assert result.steps == 2
     recorded = json.loads((result.run_dir / "run.json").read_text())["environment"]
     assert (recorded["device"], recorded["precision"]) == ("Tesla T4", "float16")
-    assert recorded["gradient_checkpointing"] == "off"
+    assert recorded["gradient_checkpointing"] == "on"

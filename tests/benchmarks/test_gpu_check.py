@@ -52,3 +52,19 @@ def test_differences_are_relative_to_the_largest_value(gpu_check):
 )
 def test_gpu_and_cpu_agree_within_what_float32_explains(gpu_check, changes, agree):
     assert gpu_check.agrees(gpu_check.compare(arrays(**changes), arrays())) is agree
+
+
+@pytest.mark.parametrize(
+    ("changes", "truly"),
+    [
+        ({}, True),
+        ({"least_seconds_per_step": 0.011}, False),
+        ({"least_seconds_per_step": 0.001}, True),
+        ({"expected_peak_bytes": 1_500_000_000}, False),
+        ({"free_bytes": None}, False),
+    ],
+)
+def test_what_is_told_is_compared_with_the_steps(gpu_check, changes, truly):
+    told = {"least_seconds_per_step": 0.008, "expected_peak_bytes": 2_200_000_000, "free_bytes": 10**10, **changes}
+    training = {"tokens_per_second": {"median": 102_400}, "device_peak_bytes": 2_000_000_000, "told": told}
+    assert gpu_check.told_truly(training) is truly

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.evaluation.measure import measure
@@ -40,7 +41,7 @@ class CountingScorer:
 
 @pytest.fixture(scope="module")
 def scorer():
-    return Scorer(random_weights(), PARITY_CONFIG)
+    return Scorer({name: tf.Variable(value) for name, value in random_weights().items()}, PARITY_CONFIG)
 
 
 @pytest.mark.parametrize("case", EXPECTED["cases"], ids=lambda c: f"{c['window']}-{c['stride']}")

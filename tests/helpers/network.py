@@ -11,7 +11,7 @@ import numpy as np
 from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import build_model, named_variables
-from gpt2simple.gpt2.network.dropout import DropoutKey
+from gpt2simple.gpt2.network.dropout import DropoutKey, dropout_seed
 from gpt2simple.gpt2.network.loss import head_matrix, logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.testing import SMALL_CONFIG
@@ -72,7 +72,7 @@ def plain_loss_and_gradients(
 
 
 def dropout_key(rate: float = 0.1, seed: int = 1, position: int = 0) -> DropoutKey:
-    return DropoutKey(rate, seed, tf.constant(position))
+    return DropoutKey(rate, dropout_seed(seed), tf.constant(position))
 
 
 def largest_relative_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:

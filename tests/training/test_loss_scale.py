@@ -7,7 +7,10 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import TrainingError
+from gpt2simple.gpt2.network.xla import KeptFunctions
 from gpt2simple.settings import FinetuneSettings
+from gpt2simple.training import compiled
+from gpt2simple.training.compiled import WholeStep
 from tests.helpers.small_runs import ONE_LAYER
 from tests.helpers.training import assert_equal, batch_of, plan_of, run_small, small_trainer, stacked, values_of
 
@@ -51,11 +54,12 @@ def test_after_enough_good_steps_the_scale_doubles(half):
 def test_the_scale_stays_within_its_bounds(half):
     trainer, _, _, _ = half
     trainer.loss_scale.assign(1.0)
-    trainer._adjust_loss_scale(tf.constant(False))
+    step = WholeStep(trainer._step, trainer.optimizer.update, trainer.loss_scale, trainer.good_steps, scales_loss=True)
+    step.adjust_loss_scale(tf.constant(False))
     assert float(trainer.loss_scale) == 1.0
     trainer.loss_scale.assign(2.0**24)
     trainer.good_steps.assign(1999)
-    trainer._adjust_loss_scale(tf.constant(True))
+    step.adjust_loss_scale(tf.constant(True))
     assert float(trainer.loss_scale) == 2.0**24
 
 
@@ -86,8 +90,9 @@ def test_the_loop_passes_over_an_overflow_and_gives_up_after_50_in_a_row(monkeyp
     assert 1 <= overflowed <= 8
     assert float(trainer.loss_scale) == 2.0 ** (24 - overflowed)
 
-    monkeypatch.setattr(trainer, "_adjust_loss_scale", lambda finite: None)  # a scale that never recovers
-    trainer.compile(optimizer=trainer.optimizer)  # traced anew
+    monkeypatch.setattr(WholeStep, "adjust_loss_scale", lambda step, finite: None)  # a scale that never recovers
+    monkeypatch.setattr(compiled, "kept_functions", KeptFunctions())  # traced anew
+    trainer.compile(optimizer=trainer.optimizer)
     trainer.loss_scale.assign(2.0**24)
     failed = run_small(
         plan_of(last_step=200, eval_every=100), trainer=(trainer, variables), expect=pytest.raises(TrainingError)

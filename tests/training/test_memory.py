@@ -56,7 +56,7 @@ def choose(free, **settings):
 
 def test_with_enough_memory_nothing_is_recomputed_or_said():
     assert choose(64 * GB) == (False, None)
-    assert choose(None) == (False, None)  # a GPU: nothing is predicted
+    assert choose(None) == (False, None)  # unknown: nothing is predicted
 
 
 def test_recomputing_is_chosen_where_that_makes_it_fit():
@@ -78,12 +78,25 @@ def test_a_warning_names_the_settings_that_help():
     assert "a shorter window, gradient_checkpointing=True, or a smaller model_name." in remark
 
 
+def test_on_a_gpu_the_program_takes_none_of_its_memory_and_a_warning_names_the_gpu():
+    on_cpu = estimate()
+    on_gpu = estimate_memory(CONFIG_124M, FinetuneSettings(), 1024, 4, gradient_checkpointing=False, on_gpu=True)
+    assert on_cpu.total - on_gpu.total == 850_000_000
+    asked = CONFIG_124M, FinetuneSettings(), 1024, 4
+    assert choose_gradient_checkpointing(*asked, on_cpu.total, on_gpu=True) == (False, None)
+    _, remark = choose_gradient_checkpointing(*asked, 1 * GB, on_gpu=True)
+    assert remark is not None
+    assert "but only 1.0 GB of the GPU are free; it may fail. To reduce memory: " in remark
+
+
 def test_what_was_asked_for_is_done():
     assert choose(64 * GB, gradient_checkpointing=True) == (True, None)
 
 
 def test_free_memory_is_a_number_of_bytes():
-    assert 10_000_000 < free_memory() < 1 << 50
+    found = free_memory(0)
+    assert found is not None
+    assert 10_000_000 < found < 1 << 50
 
 
 def test_seconds_follow_from_operations_and_speed():

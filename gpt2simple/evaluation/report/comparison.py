@@ -34,7 +34,8 @@ class CompareRow:
         copied_share, natural_share: share of the samples' and of the held-out text's sequences of eight words that
             occur in the training text, 0 to 1; None: nothing was held out.
         longest_copy: words of the longest copied passage.
-        seconds: of training. memory_bytes: peak of the process (on a GPU: of the GPU) during training.
+        seconds: of training. memory_bytes: peak of the process during training; on a GPU
+            that of the GPU, or None where it does not tell.
         samples: written at the step that was measured. copied_spans: characters of each that are copied.
         evaluations: tokens seen and held-out bits per byte at each evaluation.
     """
@@ -55,7 +56,7 @@ class CompareRow:
     natural_share: float | None
     longest_copy: int
     seconds: float
-    memory_bytes: int
+    memory_bytes: int | None
     samples: tuple[str, ...]
     copied_spans: tuple[tuple[tuple[int, int], ...], ...]
     evaluations: tuple[tuple[float, float], ...]
@@ -76,7 +77,7 @@ class CompareRow:
             "" if self.gap is None else f"{self.gap:+.2f}",
             f"{self.copied_share:.1%}",
             f"{self.seconds:.0f} s",
-            f"{self.memory_bytes / 1e9:.1f} GB",
+            "unknown" if self.memory_bytes is None else f"{self.memory_bytes / 1e9:.1f} GB",
             self.verdict,
         ]
 

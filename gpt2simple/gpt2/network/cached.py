@@ -17,7 +17,6 @@ output, which is what it does with sums, multiplications and even reshapes, at h
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gpt2simple.backend.devices import has_gpu
@@ -25,7 +24,7 @@ from gpt2simple.backend.tensorflow import Tensor, Variable, tf, xla_dynamic_upda
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, Matrix
 from gpt2simple.gpt2.network.layers import gelu_exponent
-from gpt2simple.gpt2.network.xla import Compiled
+from gpt2simple.gpt2.network.xla import Compiled, traces
 
 KeysValues = tuple[Tensor, Tensor]
 Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
@@ -34,9 +33,6 @@ _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later ma
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256
 _MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
-
-# How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
-traces: Counter[tuple[object, ...]] = Counter()
 
 
 def prompt_bucket(tokens: int, n_ctx: int) -> int:

@@ -22,13 +22,18 @@ class DropoutKey:
 
     Attributes:
         rate: share of activations dropped, 0 to 0.9.
-        seed: of the run.
+        seed: int64 scalar, from ``dropout_seed``; a tensor, so that runs with other seeds share a compiled step.
         position: int32 scalar, number of the micro-batch since the run began.
     """
 
     rate: float
-    seed: int
+    seed: Tensor
     position: Tensor
+
+
+def dropout_seed(seed: int) -> Tensor:
+    """The seed of a run as a ``DropoutKey`` takes it."""
+    return tf.constant(seed % _SEEDS << 32, tf.int64)
 
 
 def dropout_mask(key: DropoutKey, site: int, shape: tuple[int, ...]) -> Tensor:
@@ -41,8 +46,7 @@ def dropout_mask(key: DropoutKey, site: int, shape: tuple[int, ...]) -> Tensor:
     """
     count = math.prod(shape)
     words = (count + 1) // 2  # of 32 bits, two elements each
-    stream = tf.constant(key.seed % _SEEDS << 32 | site, tf.int64)  # ()
-    seed = tf.stack([stream, tf.cast(key.position, tf.int64)])  # (2,)
+    seed = tf.stack([key.seed + site, tf.cast(key.position, tf.int64)])  # (2,)
     drawn = tf.random.stateless_uniform([words], seed=seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     halves = tf.reshape(tf.bitcast(drawn, tf.uint16), [2 * words])[:count]  # (count,)
     return tf.reshape(tf.cast(halves, tf.int32) >= round(key.rate * _LEVELS), shape)  # shape

@@ -11,10 +11,24 @@ that is recomputed to save memory would be kept in memory instead. An optimizati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import Tensor, call_concrete, in_xla, quiet_stderr, tf, xla_optimization_barrier
+from gpt2simple.backend.tensorflow import (
+    Tensor,
+    Variable,
+    call_concrete,
+    in_xla,
+    quiet_stderr,
+    tf,
+    xla_optimization_barrier,
+)
+
+# How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
+traces: Counter[tuple[object, ...]] = Counter()
 
 WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
@@ -56,14 +70,20 @@ def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
 
 
 class Compiled:
-    """A function of tensors and variables, compiled by XLA at its first call.
+    """A function of tensors and variables, traced and compiled at its first call, for whatever variables it is given.
+
+    A graph that captures its variables is of use to one model, and keeps it in memory. Here they are arguments, which
+    costs the same: TensorFlow hands captured variables to a function as arguments too.
 
     Args:
         function: takes and returns structures of tensors, always of the same shapes; depends on nothing else.
+        by_xla: whether XLA compiles it as a whole.
+        quiet: whether stderr is held back at the first call. Messages of the package would be lost with the rest.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function: Any = xla_compiled(function)
+    def __init__(self, function: Callable[..., Any], *, by_xla: bool = True, quiet: bool = True) -> None:
+        self._first_call = quiet_stderr if quiet else contextlib.nullcontext
+        self._function: Any = tf.function(function, jit_compile=by_xla or None, autograph=False)
         self._concrete: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -83,13 +103,54 @@ class Compiled:
         def call(*others: Any) -> Any:
             if self._concrete is not None:
                 return call_concrete(self._concrete, [*fixed, *_flat(others)])
-            with quiet_stderr():  # the first use of XLA writes a line
+            with self._first_call():  # the first use of XLA writes a line
                 concrete = self._function.get_concrete_function(*leading, *others)
                 result = call_concrete(concrete, [*fixed, *_flat(others)])
             self._concrete = concrete
             return result
 
         return call
+
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def shapes_of(variables: Mapping[str, Variable], inputs: Tensor) -> Shapes:
+    """The shapes of a model's weights and of its inputs: a part of the key of a kept function."""
+    return tuple((name, tuple(array.shape)) for name, array in [*variables.items(), ("inputs", inputs)])
+
+
+_MOST_LAYERS = 48  # of all functions that are kept
+
+
+class KeptFunctions:
+    """Compiled functions by all that their graphs depend on, so that no call compiles what one before it has compiled.
+
+    The graph of a training step of GPT-2 124M, as TensorFlow has it, takes 100 MB, 8 MB a layer. So those used last are
+    kept, as many as have 48 layers in all: four such steps, a dozen of the built-in model, or the only one of 774M.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, tuple[Compiled, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable, make: Callable[[], Compiled], layers: float) -> Compiled:
+        """The function of a key, made if it is not here; layers: how large its graph is, in layers of training."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make(), layers
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > _MOST_LAYERS:
+                self._kept.popitem(last=False)
+            return self._kept[key][0]
+
+    def clear(self) -> None:
+        """Forget all functions; their memory is free once nothing uses them."""
+        with self._lock:
+            self._kept.clear()
+
+
+kept_functions = KeptFunctions()
 
 
 def _flat(arguments: Any) -> list[Any]:

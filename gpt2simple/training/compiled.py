@@ -1,0 +1,139 @@
+"""The compiled training step and evaluation, kept for the process: the next run of the same shape compiles nothing.
+
+A compiled step holds no weights and no moments, nor the learning rate and other numbers that a graph can read: they
+are its arguments. So it serves every run with the same ``Recipe`` and batches of the same shape, and keeps nothing of
+a run alive. What it holds is the graph; those used last are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, traces
+from gpt2simple.training.optimizer import OptimizerVariables, Update, WarmUpSchedule
+from gpt2simple.training.step import ModelStep, evaluation_sums
+from gpt2simple.training.task import Task
+
+_GROWTH_STEPS = 2000
+
+Batches = tuple[Tensor, Tensor, Tensor]  # inputs, targets, loss mask
+
+
+class StepVariables(NamedTuple):
+    """All that a training step reads and changes."""
+
+    weights: dict[str, Variable]  # by canonical name
+    optimizer: OptimizerVariables
+    loss_scale: Variable
+    good_steps: Variable
+
+
+class WholeStep:
+    """One optimizer step on given variables.
+
+    Args:
+        step: computes the gradients. update: of the weights.
+        loss_scale, good_steps: of float16. scales_loss: whether gradients may overflow, as in float16.
+    """
+
+    def __init__(
+        self, step: ModelStep, update: Update, loss_scale: Variable, good_steps: Variable, *, scales_loss: bool
+    ) -> None:
+        self._step, self._update, self._scales_loss = step, update, scales_loss
+        self._loss_scale, self._good_steps = loss_scale, good_steps
+
+    def run(self, data: Batches) -> dict[str, Tensor]:
+        """The step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
+        rate = self._update.rate_of_next_step()  # ()
+        nats, tokens, gradients = self._step.gradients(data, self._update.iterations, self._loss_scale)
+        norm, finite = self._update.step(gradients, self._loss_scale)  # (), ()
+        if self._scales_loss:
+            self.adjust_loss_scale(finite)
+        return {
+            "loss": nats / tokens,
+            "nats": nats,
+            "tokens": tokens,
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "updated": finite,
+        }
+
+    def adjust_loss_scale(self, finite: Tensor) -> None:
+        """Halve the scale when a gradient overflowed, and double it after enough good steps."""
+        good = tf.where(finite, self._good_steps + 1, tf.zeros([], tf.int64))  # ()
+        grown = good >= _GROWTH_STEPS
+        factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)  # ()
+        self._loss_scale.assign(tf.clip_by_value(self._loss_scale * factor, 1.0, 2.0**24))
+        self._good_steps.assign(tf.where(grown, tf.zeros_like(good), good))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the graph of a step depends on, besides the shapes of its arguments.
+
+    Attributes:
+        config: of the model. dtype: of the matrix products. trained: names of the weights to train. task: see `Task`.
+        dropout_rate, gradient_checkpointing: as in `ModelStep`. scales_loss: as in `WholeStep`.
+        optimizer: its kind. decay_shape: of the learning rate's schedule. clips: whether gradients are clipped.
+        by_xla: whether XLA compiles the step as a whole.
+    """
+
+    config: ModelConfig
+    dtype: DType
+    trained: frozenset[str]
+    task: Task
+    dropout_rate: float
+    gradient_checkpointing: bool
+    scales_loss: bool
+    optimizer: str
+    decay_shape: str
+    clips: bool
+    by_xla: bool
+
+    def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor) -> ModelStep:
+        """What computes the gradients of these weights; the seed is that of the dropout masks."""
+        return ModelStep(
+            weights, self.trained, self.config, self.dtype, self.task,
+            dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
+        )  # fmt: skip
+
+
+def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
+    """A function (StepVariables, numbers, seed, inputs, targets, loss mask) -> logs that takes one optimizer step.
+
+    Args:
+        recipe: of the step; the numbers are those of the optimizer. shapes: from ``shapes_of``.
+    """
+
+    key = ("train", recipe, shapes)
+
+    def step(variables: StepVariables, numbers: Tensor, seed: Tensor, *data: Tensor) -> dict[str, Tensor]:
+        traces["train", recipe.config, shapes] += 1
+        *of_schedule, weight_decay, clip_norm = tf.unstack(numbers)
+        update = Update(
+            {name: variables.weights[name] for name in sorted(recipe.trained)},
+            variables.optimizer,
+            WarmUpSchedule(1.0, 0, recipe.decay_shape, 1).with_numbers(of_schedule),
+            weight_decay=weight_decay,
+            clip_norm=clip_norm if recipe.clips else None,
+        )
+        gradients = recipe.gradients_of(variables.weights, seed)
+        return WholeStep(gradients, update, *variables[2:], scales_loss=recipe.scales_loss).run(data)
+
+    return kept_functions.find(key, lambda: Compiled(step, by_xla=recipe.by_xla, quiet=False), recipe.config.n_layer)
+
+
+def evaluation(config: ModelConfig, dtype: DType, task: Task, by_xla: bool, shapes: Shapes) -> Compiled:
+    """A function (weights, inputs, targets, loss mask) -> the task's sums (K,) over one held-out batch [B, T]."""
+
+    key = ("evaluate", config, dtype, task, by_xla, shapes)
+
+    def evaluate(weights: dict[str, Variable], *data: Tensor) -> Tensor:
+        traces["evaluate", config, shapes] += 1
+        return evaluation_sums(weights, config, dtype, task, data)
+
+    return kept_functions.find(key, lambda: Compiled(evaluate, by_xla=by_xla, quiet=False), config.n_layer / 4)
