@@ -29,6 +29,7 @@ from gpt2simple.gpt2.hub.locate import is_same_model
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import MODEL_FILE
 from gpt2simple.settings import FinetuneSettings, from_json, to_json
 
 SettingsT = TypeVar("SettingsT")
@@ -210,6 +211,13 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
     Raises:
         RunError: ``restore_from`` does not fit what is there, or names no folder.
     """
+    replaces = overwrite and restore_from not in ("latest", "best")
+    if run.exists and not run.checkpoints() and (run.path / MODEL_FILE).is_file() and not replaces:
+        raise RunError(
+            f"{run.path} holds a trained model whose checkpoints were removed, so training cannot continue. Start a "
+            f"run from this model under another run_name, with restore_from={str(run.path)!r}, or replace it with "
+            'restore_from="fresh" and overwrite=True.'
+        )
     if restore_from in ("latest", "best"):
         if run.legacy_step is None and restore_from == "best":
             raise RunError(

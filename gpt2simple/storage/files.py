@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import itertools
 import os
 import shutil
@@ -71,7 +72,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         StorageError: the disk is full or the file cannot be written.
     """
     if is_device(path):
-        with storage_errors(path), path.open("wb") as device:
+        with storage_errors(path), io.BufferedWriter(_Device(path, "w")) as device:
             yield device
         return
     make_folder(path.parent)
@@ -167,6 +168,17 @@ def free_name(path: Path, separator: str = "-") -> Path:
     """The path itself where nothing has that name, else the first free one with a number behind its stem."""
     numbered = (path.with_stem(f"{path.stem}{separator}{number}") for number in itertools.count(1))
     return next(name for name in itertools.chain([path], numbered) if not os.path.lexists(name))
+
+
+class _Device(io.FileIO):
+    """Written from its beginning to its end: /dev/null always says that it is at 0, which a zip archive must not take
+    for its place."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation("tell")
 
 
 def is_device(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_an_encoded_text_replaces_an_earlier_one_unless_it_is_read(tmp_path: Pat
         assert len(arrays["arr_0"]) == 3
     with pytest.raises(SettingsError, match=r"out\.npz is read by this call"):
         gpt2simple.encode_dataset([str(out)], out, model_name="tiny")
+
+
+def test_a_text_is_encoded_to_no_file_for_its_number_of_tokens(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("To be, or not to be.")
+    assert (
+        gpt2simple.encode_dataset(tmp_path / "text.txt", os.devnull, model_name="tiny", cache_dir=str(tmp_path)).tokens
+        > 1
+    )
 
 
 def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

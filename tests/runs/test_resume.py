@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_a_run_without_a_checkpoint_goes_on_from_the_folder_that_it_was_started_
         r"which is not there any more\. Put it back, or start over with restore_from=\"fresh\", or another folder",
     ):
         decide(tmp_path / "run1")
+
+
+def test_a_trained_model_whose_checkpoints_were_removed_is_not_replaced(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run1", 3)
+    with run.lock():
+        run.publish()
+    shutil.rmtree(run.checkpoints()[0].path)
+    for restore_from in ("latest", "best", "fresh"):
+        with pytest.raises(RunError, match=r"whose checkpoints were removed, .* Start a run from this model under ano"):
+            decide(tmp_path / "run1", restore_from=restore_from)
+    assert decide(tmp_path / "run1", restore_from="fresh", overwrite=True).kind == "fresh"
+    assert decide(tmp_path / "run2", restore_from=str(tmp_path / "run1")).weights_from == tmp_path / "run1"
 
 
 @pytest.mark.parametrize(("restore_from", "step"), [("latest", 6), ("best", 3)])
