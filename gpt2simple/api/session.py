@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,10 @@ class Session:
     """
 
     @accepts(SessionSettings)
-    def __init__(self, model_name: str | None = None, **settings: Any) -> None:
+    def __init__(self, model_name: str | Path | None = None, **settings: Any) -> None:
         """Choose device and precision; the model is loaded on first use. Arguments as for ``start_session``."""
-        self._settings = opened = SessionSettings(model_name=model_name, **settings)
+        model = None if model_name is None else os.fspath(model_name)
+        self._settings = opened = SessionSettings(model_name=model, **settings)
         show_messages()
         device = devices.start(opened.threads)
         self._precision = choose_precision(opened.precision)
@@ -88,7 +90,8 @@ class Session:
 
     @run_name.setter
     def run_name(self, name: str) -> None:
-        self._run_name = name
+        named = SessionSettings(run_name=name).run_name  # raises for what is no text
+        self._run_name = name = DEFAULT_RUN if named is None else named
         if self._loaded is None and isinstance(self._source, Run):
             self._source = Run(name, model_name=self._source.model_name)
 
@@ -189,7 +192,7 @@ class Session:
         return self._loaded
 
     @accepts(GenerateSettings)
-    def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
+    def generate(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[str]:
         """Generate texts, as a list of strings; the samples of the first prefix come first.
 
         Args:
@@ -203,19 +206,19 @@ class Session:
         return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
-    def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
+    def samples(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[Sample]:
         """Generate texts as ``Sample`` objects: text, tokens, finish reason, log-probabilities, seconds."""
         return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
-    def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
+    def stream(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[str]:
         """Yield one text piece by piece as it is generated, never splitting a character. ``nsamples`` must be 1."""
         request = GenerateRequest.of(prefix, settings, texts_alone=True)
         request.require_one_text()
         return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
-    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
+    def pieces(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
         """Yield several texts piece by piece as they are generated; each piece carries its sample's number."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
@@ -251,6 +254,7 @@ class Session:
             run=self._source_run(),
         )  # fmt: skip
 
+    @accepts()
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
         """The log-probability of each token of each text; texts are scored separately.
 
@@ -270,6 +274,7 @@ class Session:
             )
         return self._precision.measuring
 
+    @accepts()
     def load(self, checkpoint: str = "best") -> None:
         """Load the weights of the session's run.
 
@@ -284,10 +289,11 @@ class Session:
         existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
         self._load(source)
 
-    def use_model(self, model_name: str) -> None:
+    @accepts()
+    def use_model(self, model_name: str | Path) -> None:
         """Switch to a model that is not fine-tuned; new runs start from it."""
         self._require_open()
-        source = BaseModel(canonical_name(model_name))
+        source = BaseModel(canonical_name(os.fspath(model_name)))
         if source != self._source:
             self._free()
         self._source = source
@@ -297,6 +303,7 @@ class Session:
         self.close()
         return Session(**vars(self._settings))
 
+    @accepts()
     def save(self, folder: str | Path) -> Path:
         """Save the model in memory with its tokenizer, for this package and transformers; returns the folder.
 
