@@ -209,8 +209,10 @@ def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
 
 
 def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
+    from gpt2simple.backend.tensorflow import own_context
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
     from gpt2simple.gpt2.model import build_model, weight_reader
 
-    model = build_model(config, seed=seed)
-    write_model_folder(folder, config, weight_reader(model), tokenizer)
+    with own_context():
+        model = build_model(config, seed=seed)
+        write_model_folder(folder, config, weight_reader(model), tokenizer)

@@ -20,7 +20,7 @@ from gpt2simple.api.request import GenerateRequest, Request, complete_request, n
 from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
+from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, each_in_own_context, own_context
 from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
@@ -109,11 +109,13 @@ class Session:
         return run.info.description.model_name if run.exists else DEFAULT_MODEL
 
     @property
+    @own_context()
     def model(self) -> TFGPT2LMHeadModel:
         """The `TFGPT2LMHeadModel` itself; its variables are float32 at any precision."""
         return self._in_memory().model
 
     @property
+    @own_context()
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self._in_memory().tokenizer
@@ -124,6 +126,7 @@ class Session:
         return self._precision.training
 
     @accepts(FinetuneSettings, TextSettings)
+    @own_context()
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
         """Fine-tune the session's model on a text; afterwards the session holds the run's best weights.
 
@@ -222,15 +225,19 @@ class Session:
         """Yield several texts piece by piece as they are generated; each piece carries its sample's number."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
+    @own_context()
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
         """``samples`` for a request that was checked before the session was opened."""
         return self._generator().generate(request.prefixes, request.settings_with(self._next_seed))
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
-        return self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
+        with own_context():
+            pieces = self._generator().stream(request.prefixes, request.settings_with(self._next_seed))
+        return each_in_own_context(pieces)
 
     @accepts(EvaluateSettings, TextSettings)
+    @own_context()
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
         """Evaluate the session's model on a text: loss, perplexity, bits per byte, accuracy.
 
@@ -255,6 +262,7 @@ class Session:
         )  # fmt: skip
 
     @accepts()
+    @own_context()
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
         """The log-probability of each token of each text; texts are scored separately.
 
@@ -275,6 +283,7 @@ class Session:
         return self._precision.measuring
 
     @accepts()
+    @own_context()
     def load(self, checkpoint: str = "best") -> None:
         """Load the weights of the session's run.
 
@@ -304,6 +313,7 @@ class Session:
         return Session(**vars(self._settings))
 
     @accepts()
+    @own_context()
     def save(self, folder: str | Path) -> Path:
         """Save the model in memory with its tokenizer, for this package and transformers; returns the folder.
 
