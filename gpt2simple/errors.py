@@ -30,10 +30,11 @@ class Gpt2SimpleError(Exception):
     """
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(_printable(part) if isinstance(part, str) else part for part in arguments))
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in arguments))
 
 
-def _printable(message: str) -> str:
+def printable(message: str) -> str:
+    """A message with its middle cut out if it is long, and codes for what cannot be printed."""
     if len(message) > _MOST_CHARACTERS:
         message = f"{message[: _MOST_CHARACTERS - _LAST_CHARACTERS]} [...] {message[-_LAST_CHARACTERS:]}"
     return message.encode("utf-8", "backslashreplace").decode("utf-8")
