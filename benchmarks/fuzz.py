@@ -188,6 +188,10 @@ def fault_of_process(words: list[str]) -> tuple[str, str] | None:
     return fault_of_output(done.stderr.decode("utf-8", "replace"))
 
 
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
 def fuzz(calls: int, lines: int, processes: int, seed: int, tell: Callable[[str], None] = _tell) -> dict[str, Any]:
     """Run so many of each in the current folder, made by ``make_place``, and count the faults."""
     dice, found, public = random.Random(seed), Counter[str](), public_calls()
