@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from gpt2simple import errors
 from gpt2simple._version import __version__
 
 # The module of each public name. tests/project/test_public_names.py has a copy, so that additions show in review.
@@ -43,7 +44,7 @@ _HOME = {
     "start_session": "api.functions",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = ["__version__", "errors", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

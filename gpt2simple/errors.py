@@ -21,10 +21,25 @@ from __future__ import annotations
 
 # What to do about a copy of the package that is too old or incomplete. It is on no package index.
 INSTALL_AGAIN = "Update your copy of gpt2simple's repository, and in it run `pip install --force-reinstall .`."
+_MOST_CHARACTERS = 1500  # of a message: what it quotes may be a whole text
+_LAST_CHARACTERS = 500  # of a longer one, which say what to do
 
 
 class Gpt2SimpleError(Exception):
-    """Base class of every error that this package raises deliberately."""
+    """Base class of every error that this package raises deliberately.
+
+    A long message is cut in the middle, and half a surrogate pair, which cannot be printed, is shown as its code.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in arguments))
+
+
+def printable(message: str) -> str:
+    """A message with its middle cut out if it is long, and codes for what cannot be printed."""
+    if len(message) > _MOST_CHARACTERS:
+        message = f"{message[: _MOST_CHARACTERS - _LAST_CHARACTERS]} [...] {message[-_LAST_CHARACTERS:]}"
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class SettingsError(Gpt2SimpleError, ValueError):

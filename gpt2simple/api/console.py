@@ -10,12 +10,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import storage_errors
 
 logger = logging.getLogger(__name__)
+LOST = (OSError, ValueError)  # what a message meets on a full disk, a closed pipe, a closed stream: it is lost, no more
 
 
 class _StderrHandler(logging.Handler):
@@ -30,7 +32,8 @@ class _StderrHandler(logging.Handler):
         if not any(_shows(handler, record) for handler in logging.getLogger("gpt2simple").handlers):
             from tqdm import tqdm  # on first use: `--help` needs none
 
-            tqdm.write(visible(self.format(record)), file=sys.stderr)
+            with contextlib.suppress(*LOST):
+                tqdm.write(visible(self.format(record)), file=sys.stderr)
 
 
 def _shows(handler: logging.Handler, record: logging.LogRecord) -> bool:
@@ -46,6 +49,40 @@ def show_messages() -> None:
         package.addHandler(_StderrHandler())
         package.setLevel(package.level or logging.INFO)
         package.propagate = False  # a notebook's own handlers would show each message twice
+
+
+class _Forgiving:
+    """A stream that loses what it cannot write."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(*LOST):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(*LOST):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def forgiving_stderr() -> Iterator[None]:
+    """Whatever writes to standard error inside the block, none of it ends a command whose results go elsewhere."""
+    stream = sys.stderr
+    if stream is not None:
+        sys.stderr = _Forgiving(stream)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(*LOST):
+            if stream is not None:
+                stream.flush()  # what fails here stays replaced: Python would try again at exit, and change its code
+            sys.stderr = stream
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL,
 
 
 @accepts(SessionSettings)
-def start_session(model_name: str | None = None, **settings: Any) -> Session:
+def start_session(model_name: str | Path | None = None, **settings: Any) -> Session:
     """Start a session: one model with its run, precision and seed. Use it in a ``with`` block, or close it.
 
     If the run exists, its best weights are loaded. If only ``model_name`` is given, that model is loaded.
@@ -85,7 +85,7 @@ def generate(
     *,
     session: Session | None = None,
     checkpoint: str | None = None,
-    prefix: str | Sequence[str] | None = "",
+    prefix: str | Iterable[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     destination_path: str | Path | None = None,
     return_as_list: bool = False,
@@ -131,7 +131,7 @@ def generate_to_file(
     *,
     session: Session | None = None,
     checkpoint: str | None = None,
-    prefix: str | Sequence[str] | None = "",
+    prefix: str | Iterable[str] | None = "",
     sample_delim: str = SAMPLE_DELIM,
     **settings: Any,
 ) -> Path:
@@ -152,8 +152,13 @@ def generate_to_file(
     return file.path
 
 
+@accepts()
 def load_gpt2(
-    session: Session, *, run_name: str | None = None, model_name: str | None = None, checkpoint: str = "best"
+    session: Session,
+    *,
+    run_name: str | None = None,
+    model_name: str | Path | None = None,
+    checkpoint: str = "best",
 ) -> Session:
     """Load the weights of a run into a session, or those of a model if ``model_name`` is given; returns the session.
 
@@ -170,6 +175,7 @@ def load_gpt2(
         return session
 
 
+@accepts()
 def reset_session(session: Session) -> Session:
     """Close a session, which frees its memory, and return a new one with the same settings."""
     return session.reset()

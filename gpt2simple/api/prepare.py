@@ -5,6 +5,7 @@ Loads TensorFlow only to draw a model's weights. Knows nothing of runs and sessi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def encode_dataset(
     dataset: Any,
     out_path: str | Path = "text_encoded.npz",
     *,
-    model_name: str = DEFAULT_MODEL,
+    model_name: str | Path = DEFAULT_MODEL,
     combine: int = 50_000,
     **settings: Any,
 ) -> EncodedText:
@@ -104,8 +105,8 @@ def encode_dataset(
     """
     text = build(TextSettings, settings)
     check_output(Path(out_path), export.ENCODED_TEXT, checked_source(dataset, text).paths)
-    where = SessionSettings(model_name=model_name, **pick(settings, MODELS))
-    tokenizer = Tokenizer.load(model_folder(model_name, Path(where.model_dir)))
+    where = SessionSettings(**pick(settings, MODELS))
+    tokenizer = Tokenizer.load(model_folder(os.fspath(model_name), Path(where.model_dir)))
     with reading_bar("Encoding") as progress:
         corpus = export.encode_dataset(dataset, tokenizer, Path(out_path), text, combine=combine, progress=progress)
     return EncodedText(
@@ -113,6 +114,7 @@ def encode_dataset(
     )
 
 
+@accepts()
 def encode_csv(
     csv_path: str | Path,
     out_path: str | Path = "csv_encoded.txt",
@@ -209,8 +211,10 @@ def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
 
 
 def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
+    from gpt2simple.backend.tensorflow import own_context
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
     from gpt2simple.gpt2.model import build_model, weight_reader
 
-    model = build_model(config, seed=seed)
-    write_model_folder(folder, config, weight_reader(model), tokenizer)
+    with own_context():
+        model = build_model(config, seed=seed)
+        write_model_folder(folder, config, weight_reader(model), tokenizer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gpt2simple.api.request import GenerateRequest, Request, complete_request, n
 from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
+from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, each_in_own_context, own_context
 from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
@@ -61,9 +62,10 @@ class Session:
     """
 
     @accepts(SessionSettings)
-    def __init__(self, model_name: str | None = None, **settings: Any) -> None:
+    def __init__(self, model_name: str | Path | None = None, **settings: Any) -> None:
         """Choose device and precision; the model is loaded on first use. Arguments as for ``start_session``."""
-        self._settings = opened = SessionSettings(model_name=model_name, **settings)
+        model = None if model_name is None else os.fspath(model_name)
+        self._settings = opened = SessionSettings(model_name=model, **settings)
         show_messages()
         device = devices.start(opened.threads)
         self._precision = choose_precision(opened.precision)
@@ -88,7 +90,8 @@ class Session:
 
     @run_name.setter
     def run_name(self, name: str) -> None:
-        self._run_name = name
+        named = SessionSettings(run_name=name).run_name  # raises for what is no text
+        self._run_name = name = DEFAULT_RUN if named is None else named
         if self._loaded is None and isinstance(self._source, Run):
             self._source = Run(name, model_name=self._source.model_name)
 
@@ -106,11 +109,13 @@ class Session:
         return run.info.description.model_name if run.exists else DEFAULT_MODEL
 
     @property
+    @own_context()
     def model(self) -> TFGPT2LMHeadModel:
         """The `TFGPT2LMHeadModel` itself; its variables are float32 at any precision."""
         return self._in_memory().model
 
     @property
+    @own_context()
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self._in_memory().tokenizer
@@ -121,6 +126,7 @@ class Session:
         return self._precision.training
 
     @accepts(FinetuneSettings, TextSettings)
+    @own_context()
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
         """Fine-tune the session's model on a text; afterwards the session holds the run's best weights.
 
@@ -195,7 +201,7 @@ class Session:
         return recorded.model_name == self._source.model_name and recorded.tokenizer_fingerprint == tokens
 
     @accepts(GenerateSettings)
-    def generate(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[str]:
+    def generate(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[str]:
         """Generate texts, as a list of strings; the samples of the first prefix come first.
 
         Args:
@@ -209,29 +215,32 @@ class Session:
         return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
-    def samples(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> list[Sample]:
+    def samples(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[Sample]:
         """Generate texts as ``Sample`` objects: text, tokens, finish reason, log-probabilities, seconds."""
         return self.samples_of(GenerateRequest.of(prefix, settings))
 
     @accepts(GenerateSettings)
-    def stream(self, prefix: str | None = "", **settings: Any) -> Iterator[str]:
+    def stream(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[str]:
         """Yield one text piece by piece as it is generated, never splitting a character. ``nsamples`` must be 1."""
         request = GenerateRequest.of(prefix, settings, texts_alone=True)
         request.require_one_text()
         return (piece.text for piece in self.pieces_of(request) if piece.text)
 
     @accepts(GenerateSettings)
-    def pieces(self, prefix: str | Sequence[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
+    def pieces(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[TextChunk]:
         """Yield several texts piece by piece as they are generated; each piece carries its sample's number."""
         return self.pieces_of(GenerateRequest.of(prefix, settings))
 
+    @own_context()
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
         """``samples`` for a request that was checked before the session was opened."""
         return self._generator_for(request).generate(request.prefixes, request.settings_with(self._next_seed))
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
-        return self._generator_for(request).stream(request.prefixes, request.settings_with(self._next_seed))
+        with own_context():
+            pieces = self._generator_for(request).stream(request.prefixes, request.settings_with(self._next_seed))
+        return each_in_own_context(pieces)
 
     def _generator_for(self, request: GenerateRequest) -> Generator:
         if request.message is not None:
@@ -239,6 +248,7 @@ class Session:
         return self._generator()
 
     @accepts(EvaluateSettings, TextSettings)
+    @own_context()
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
         """Evaluate the session's model on a text: loss, perplexity, bits per byte, accuracy.
 
@@ -262,6 +272,8 @@ class Session:
             run=self._source_run(),
         )  # fmt: skip
 
+    @accepts()
+    @own_context()
     def score(self, texts: str | Iterable[str]) -> list[TextScore]:
         """The log-probability of each token of each text; texts are scored separately.
 
@@ -281,6 +293,8 @@ class Session:
             )
         return self._precision.measuring
 
+    @accepts()
+    @own_context()
     def load(self, checkpoint: str = "best") -> None:
         """Load the weights of the session's run.
 
@@ -300,10 +314,11 @@ class Session:
         if isinstance(self._source, Run):
             self._source = replace(self._source, checkpoint=checkpoint)
 
-    def use_model(self, model_name: str) -> None:
+    @accepts()
+    def use_model(self, model_name: str | Path) -> None:
         """Switch to a model that is not fine-tuned; new runs start from it."""
         self._require_open()
-        source = BaseModel(canonical_name(model_name))
+        source = BaseModel(canonical_name(os.fspath(model_name)))
         if source != self._source:
             self._free()
         self._source = source
@@ -313,6 +328,8 @@ class Session:
         self.close()
         return Session(**vars(self._settings))
 
+    @accepts()
+    @own_context()
     def save(self, folder: str | Path) -> Path:
         """Save the model in memory with its tokenizer, for this package and transformers; returns the folder.
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2simple.backend.tensorflow import quiet_stderr, tf
+from gpt2simple.backend.tensorflow import own_context, quiet_stderr, tf
 from gpt2simple.errors import BackendError
 
 
@@ -60,6 +60,7 @@ def device_name() -> str:
 _configured_threads: int | str | None = "not started"
 
 
+@own_context()
 def start(threads: int | None) -> str:
     """Configure threads and memory growth once per process, and name the device.
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from gpt2simple._version import __version__
 from gpt2simple.errors import INSTALL_AGAIN, BackendError
 
+ValueT = TypeVar("ValueT")
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
@@ -73,9 +75,10 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
         import tf_keras as keras
         from tensorflow import DType, Tensor, Variable
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
-        from tensorflow.python import pywrap_tfe
+        from tensorflow.python import pywrap_tfe, tf2
         from tensorflow.python.client.pywrap_tf_session import TF_DeviceListMemoryBytes
         from tensorflow.python.eager import context
+        from tensorflow.python.framework import tensor_shape
         from tensorflow.python.framework.ops import gradient_registry
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
@@ -85,6 +88,72 @@ with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
             f"{error.name or 'TensorFlow'} could not be imported ({error}). {INSTALL_AGAIN} It installs versions that "
             "fit together."
         ) from error
+
+
+# The rules of TensorFlow 2 that a program may have switched off: whether one is on, and what switches it on and off.
+_RULES: tuple[tuple[Callable[[], bool], Callable[[], Any], Callable[[], Any]], ...] = (
+    (tf2.enabled, tf2.enable, tf2.disable),
+    (lambda: Tensor._USE_EQUALITY, tf.compat.v1.enable_tensor_equality, tf.compat.v1.disable_tensor_equality),
+    (lambda: tensor_shape._TENSORSHAPE_V2_OVERRIDE is not False, tf.compat.v1.enable_v2_tensorshape,
+     tf.compat.v1.disable_v2_tensorshape),
+    (tf.compat.v1.resource_variables_enabled, tf.compat.v1.enable_resource_variables,
+     tf.compat.v1.disable_resource_variables),
+    (tf.compat.v1.control_flow_v2_enabled, tf.compat.v1.enable_control_flow_v2, tf.compat.v1.disable_control_flow_v2),
+)  # fmt: skip
+_lost_its_threads = False
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Whether a warning of TensorFlow tells a user something: each session compiles its own functions, and may."""
+    return "tf.function retracing" not in record.getMessage()
+
+
+def _after_fork() -> None:
+    global _lost_its_threads
+    _lost_its_threads = context.context()._initialized
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def own_context() -> Iterator[None]:
+    """Compute in the block, or in the decorated function, as TensorFlow 2 does, whatever the program has set up.
+
+    Notebooks of TensorFlow 1 switch its rules off, or call from inside a graph or a ``tf.compat.v1.Session``. Whatever
+    begins a computation of this package begins it here.
+
+    Raises:
+        BackendError: this process is a fork of one that has computed, so that it would wait for ever.
+    """
+    if _lost_its_threads:
+        raise BackendError(
+            "This process was forked from one in which TensorFlow was running, and lacks its threads: computing here "
+            'would never end. Start it with multiprocessing.get_context("spawn"), or fork before the first computation.'
+        )
+    changed = [(on, off) for is_on, on, off in _RULES if not is_on()]
+    with contextlib.ExitStack() as stack:
+        for on, off in changed:
+            on()
+            stack.callback(off)
+        if _is_of_interest not in (logger := tf.get_logger()).filters:
+            logger.addFilter(_is_of_interest)
+            stack.callback(logger.removeFilter, _is_of_interest)
+        if changed or not tf.executing_eagerly():
+            stack.enter_context(context.eager_mode())
+        yield
+
+
+def each_in_own_context(values: Iterator[ValueT]) -> Iterator[ValueT]:
+    """The values of an iterator, each made in ``own_context``, which the caller's code between them does not see."""
+    with contextlib.closing(values):  # type: ignore[type-var]
+        while True:
+            with own_context():
+                value = next(values, None)
+            if value is None:
+                return
+            yield value
 
 
 def library_versions() -> dict[str, str]:
@@ -142,8 +211,9 @@ def loaded_keras3() -> ModuleType | None:
 
 
 __all__ = [
-    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "device_memory_limit", "forget_gradients",
-    "in_xla", "keras", "library_versions", "loaded_keras3", "quiet_stderr", "tf", "uses_onednn",
+    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "device_memory_limit", "each_in_own_context",
+    "forget_gradients", "in_xla", "keras", "library_versions", "loaded_keras3", "own_context", "quiet_stderr", "tf",
+    "uses_onednn",
     "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 

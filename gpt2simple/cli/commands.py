@@ -13,6 +13,7 @@ from gpt2simple.cli.options import (
     as_dataset,
     checkpoint_option,
     dataset_argument,
+    encoding_option,
     json_option,
     read_prefix,
     read_words,
@@ -84,12 +85,13 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 @settings_options(SessionSettings)
 @checkpoint_option
 @click.option("--prefix", multiple=True, help="Text to start from; - reads stdin. May be given several times.")
-@click.option("--prefix-file", type=click.Path(path_type=Path), help="UTF-8 file with the prefix; - reads stdin.")
+@click.option("--prefix-file", type=click.Path(path_type=Path), help="File with the prefix; - reads stdin.")
 @click.option(
     "--prefix-lines",
     type=click.Path(path_type=Path),
-    help="UTF-8 file with a prefix on each line; blank lines are left out; - reads stdin.",
+    help="File with a prefix on each line; blank lines are left out; - reads stdin.",
 )
+@encoding_option
 @click.option("--destination-path", type=click.Path(), help="New file to write to instead of printing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder to write files into instead of printing.")
 @click.option("--nfiles", type=click.IntRange(min=1), help="With --folder: number of files, each with its own samples.")
@@ -109,7 +111,9 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
     _refuse_mixtures(options, settings, as_json=as_json)
     from gpt2simple.api.request import GenerateRequest
 
-    prefix = read_prefix(options.pop("prefix"), options.pop("prefix_file"), options.pop("prefix_lines"))
+    prefix = read_prefix(
+        options.pop("prefix"), options.pop("prefix_file"), options.pop("prefix_lines"), encoding=options.pop("encoding")
+    )
     request = GenerateRequest.of(prefix, settings)  # raises before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
@@ -256,8 +260,9 @@ def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str
 @click.argument("text", nargs=-1, required=True)
 @settings_options(SessionSettings)
 @checkpoint_option
+@encoding_option
 @click.option("--html", "as_html", is_flag=True, help="Print HTML with tokens coloured by surprisal.")
-def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: dict[str, Any]) -> None:
+def score(text: tuple[str, ...], checkpoint: str, encoding: str, *, as_html: bool, settings: dict[str, Any]) -> None:
     """Print the log-probability of each token of the given texts, as JSON or HTML; - reads stdin.
 
     \b
@@ -267,7 +272,7 @@ def score(text: tuple[str, ...], checkpoint: str, *, as_html: bool, settings: di
     from gpt2simple.api import functions
     from gpt2simple.evaluation.token_scores import scores_page
 
-    scores = functions.score(read_words("TEXT", text), checkpoint=checkpoint, **settings)
+    scores = functions.score(read_words("TEXT", text, encoding), checkpoint=checkpoint, **settings)
     if as_html:
         page = scores_page(scores)
         show_result(page.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # a file may get another encoding

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
-from gpt2simple.errors import Gpt2SimpleError, SettingsError
+from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
+from gpt2simple.storage.disk import named_disk_errors
 
 _DEBUG = "gpt2simple.debug"
 INTERRUPTED = 130  # what shells report for a program stopped by Ctrl-C
@@ -49,12 +50,40 @@ command = functools.partial(click.command, cls=Command)
 class ErrorsInOneLine(click.Group):
     """A group that shows an error of its commands in one line, with the right exit code."""
 
+    def main(self, *arguments: Any, **others: Any) -> Any:
+        standalone_mode = others.pop("standalone_mode", True)
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **others)  # type: ignore[call-overload]
+        from gpt2simple.api.console import forgiving_stderr  # on first use
+
+        with forgiving_stderr():
+            try:
+                code = super().main(*arguments, standalone_mode=False, **others)  # type: ignore[call-overload]
+            except click.ClickException as error:  # click's own, which quote what was typed
+                _drop_what_stdout_refused()
+                error.message = printable(error.message)  # type: ignore[misc]
+                code = error.exit_code
+                with contextlib.suppress(OSError):
+                    if sys.stderr is not None:  # click would take stdout
+                        error.show()
+            except click.Abort:
+                code = INTERRUPTED
+            sys.exit(code or 0)
+
+    def make_context(self, *arguments: Any, **others: Any) -> click.Context:
+        try:
+            with named_disk_errors():  # --help into a full disk
+                return super().make_context(*arguments, **others)
+        except Gpt2SimpleError as error:
+            raise click.ClickException(str(error)) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except (Gpt2SimpleError, OSError) as error:  # OSError: an unexpected one
-            if ctx.meta.get(_DEBUG) or isinstance(error, BrokenPipeError):
-                raise  # a closed pipe: click ends silently
+            with named_disk_errors():
+                return super().invoke(ctx)
+        except Gpt2SimpleError as error:
+            if ctx.meta.get(_DEBUG):
+                raise
             _end_with(ctx, f"Error: {' '.join(str(error).split())}", 2 if isinstance(error, SettingsError) else 1)
         except KeyboardInterrupt:
             if ctx.meta.get(_DEBUG):
@@ -66,7 +95,8 @@ def _end_with(context: click.Context, line: str, code: int) -> NoReturn:
     _drop_what_stdout_refused()
     from gpt2simple.storage.contents import visible  # on an error only: `--help` does not need it
 
-    click.echo(visible(line), err=True)
+    with contextlib.suppress(OSError):
+        click.echo(visible(line), err=True)
     context.exit(code)
 
 

@@ -6,6 +6,7 @@ that a continued run keeps its own values for the rest. The prefix of ``generate
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import functools
 import re
@@ -20,6 +21,7 @@ from click.core import ParameterSource
 
 from gpt2simple.settings.fields import plain_types
 from gpt2simple.settings.session import CHECKPOINTS
+from gpt2simple.storage.contents import reason
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -100,45 +102,53 @@ checkpoint_option = click.option(
 )
 
 
-def read_prefix(typed: tuple[str, ...], path: Path | None = None, lines: Path | None = None) -> str | list[str]:
+encoding_option = click.option(
+    "--encoding", default="utf-8", help="Character encoding of a text that is read. [default: utf-8]"
+)
+
+
+def read_prefix(
+    typed: tuple[str, ...], path: Path | None = None, lines: Path | None = None, *, encoding: str = "utf-8"
+) -> str | list[str]:
     """The prefix from the options, a list if there are several.
 
     Args:
         typed: the values of ``--prefix``; ``-`` means standard input.
         path, lines: the values of ``--prefix-file`` and ``--prefix-lines``; ``-`` means standard input.
+        encoding: of what is read.
 
     Raises:
         UsageError: it cannot be read, standard input is named twice, or the file has no line with a prefix.
     """
     if path is not None:
-        return _without_last_line_end(_read_file("--prefix-file", path))
+        return _without_last_line_end(_read_file("--prefix-file", path, encoding))
     if lines is not None:
         # Split at no other character: a prefix may hold a form feed or U+2028.
-        read_lines = [line.removesuffix("\r") for line in _read_file("--prefix-lines", lines).split("\n")]
+        read_lines = [line.removesuffix("\r") for line in _read_file("--prefix-lines", lines, encoding).split("\n")]
         if not any(line.strip() for line in read_lines):
             raise click.UsageError(f"--prefix-lines {lines} holds no prefix; expected one on each line.")
         return [line for line in read_lines if line.strip()]
-    read = zip(typed, read_words("--prefix", typed), strict=True)
+    read = zip(typed, read_words("--prefix", typed, encoding), strict=True)
     texts = [_without_last_line_end(text) if word == "-" else text for word, text in read]
     return texts if len(texts) > 1 else "".join(texts)
 
 
-def read_words(name: str, words: tuple[str, ...]) -> list[str]:
+def read_words(name: str, words: tuple[str, ...], encoding: str) -> list[str]:
     """Texts from the command line, with standard input in place of ``-``.
 
     Args:
-        name: what the words are, for messages.
+        name: what the words are, for messages. encoding: of standard input.
 
     Raises:
-        UsageError: standard input is not UTF-8, or named twice.
+        UsageError: standard input is in another encoding, or named twice.
     """
     if words.count("-") > 1:
         raise click.UsageError(f"{name} - was given {words.count('-')} times; standard input can be read once.")
-    return [_read(f"{name} -", _standard_input) if word == "-" else word for word in words]
+    return [_read(f"{name} -", _standard_input, encoding) if word == "-" else word for word in words]
 
 
-def _read_file(option: str, path: Path) -> str:
-    return _read(f"{option} {path}", _standard_input if str(path) == "-" else path.read_bytes)
+def _read_file(option: str, path: Path, encoding: str) -> str:
+    return _read(f"{option} {path}", _standard_input if str(path) == "-" else path.read_bytes, encoding)
 
 
 def _standard_input() -> bytes:
@@ -147,12 +157,17 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _read(name: str, read: Callable[[], bytes]) -> str:
+def _read(name: str, read: Callable[[], bytes], encoding: str) -> str:
+    from gpt2simple.data.readers.plain import check_encoding  # on first use: `--help` needs none
+
+    check_encoding(encoding)
+    utf8 = codecs.lookup(encoding).name == "utf-8"
     try:
-        return read().decode("utf-8-sig")  # -sig: without a byte-order mark
-    except (OSError, UnicodeDecodeError) as error:
+        return read().decode("utf-8-sig" if utf8 else encoding)  # -sig: without a byte-order mark
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL, or bytes that are no text
         raise click.UsageError(
-            f"{name} cannot be read ({error}); expected a text in UTF-8. Check the path and the encoding."
+            f"{name} cannot be read ({reason(error)}); expected a text in {encoding}. Check the path, or name the "
+            "encoding: --encoding cp1252, or whichever the text has."
         ) from None
 
 

@@ -16,6 +16,7 @@ from gpt2simple.compat.sample import generate_to_file, load_gpt2
 from gpt2simple.compat.sessions import start_tf_sess
 from gpt2simple.compat.train import finetune
 from gpt2simple.errors import Gpt2SimpleError
+from gpt2simple.settings import accepts
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import free_name
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@accepts()
 def cmd_finetune(
     dataset: str, run_name: str, checkpoint_dir: str, model_name: str, model_dir: str, steps: int, restore_from: str,
     sample_every: int, save_every: int, print_every: int, optimizer: str, overwrite: bool, multi_gpu: bool,
@@ -100,10 +102,11 @@ def cmd_finetune(
         finetune(sess, **given)
 
 
+@accepts()
 def cmd_generate(
-    nfiles: int, nsamples: int, folder: str, length: int, temperature: float, batch_size: int, prefix: str | None,
-    truncate: str | None, include_prefix: bool, sample_delim: str, run_name: str, checkpoint_dir: str, top_k: int,
-    top_p: float, multi_gpu: bool,
+    nfiles: int, nsamples: int, folder: str | Path, length: int, temperature: float, batch_size: int,
+    prefix: str | None, truncate: str | None, include_prefix: bool, sample_delim: str, run_name: str,
+    checkpoint_dir: str, top_k: int, top_p: float, multi_gpu: bool,
 ) -> None:  # fmt: skip
     """Write files of texts into a folder, each under a name that is not taken yet; nothing there is removed."""
     given = {name: value for name, value in locals().items() if name not in ("nfiles", "folder", "multi_gpu")}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpt2simple.errors import BackendError, DataError, RunError, StorageError
 from gpt2simple.runs.layout import LOCK_FILE, LOCK_OWNER_FILE, existing_run_path, run_path
+from gpt2simple.settings import accepts
 from gpt2simple.storage.disk import storage_errors
 from gpt2simple.storage.files import atomic_folder
 from gpt2simple.storage.outputs import UNMARKED, OutputKind, output_file
@@ -48,11 +49,13 @@ def is_mounted() -> None:
         )
 
 
-def get_tarfile_name(checkpoint_folder: str) -> str:
+@accepts()
+def get_tarfile_name(checkpoint_folder: str | Path) -> str:
     """The name of the archive of a folder: "checkpoint/run1" gives "checkpoint_run1.tar"."""
-    return checkpoint_folder.replace(os.path.sep, "_") + ".tar"
+    return str(checkpoint_folder).replace(os.path.sep, "_") + ".tar"
 
 
+@accepts()
 def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
     """Copy the folder of a run to Google Drive, as one archive or as a folder.
 
@@ -73,6 +76,7 @@ def copy_checkpoint_to_gdrive(run_name: str = "run1", copy_folder: bool = False)
         tar.add(folder, folder.as_posix(), filter=lambda m: None if Path(m.name).name in _NOT_COPIED else m)
 
 
+@accepts()
 def copy_checkpoint_from_gdrive(run_name: str = "run1", copy_folder: bool = False) -> None:
     """Copy a run from Google Drive, as written by ``copy_checkpoint_to_gdrive`` (or gpt-2-simple's).
 
@@ -112,7 +116,8 @@ def _unpack(tar: tarfile.TarFile, inside: str, target: Path) -> None:
         tar.extract(member.replace(name=name.removeprefix(f"{inside}/"), deep=False), target, filter="data")
 
 
-def copy_file_to_gdrive(file_path: str) -> None:
+@accepts()
+def copy_file_to_gdrive(file_path: str | Path) -> None:
     """Copy a file to Google Drive under the same name. Another file of that name is not replaced.
 
     Raises:
@@ -123,7 +128,8 @@ def copy_file_to_gdrive(file_path: str) -> None:
     _copy_file(Path(file_path), _in_drive(file_path))
 
 
-def copy_file_from_gdrive(file_path: str) -> None:
+@accepts()
+def copy_file_from_gdrive(file_path: str | Path) -> None:
     """Copy a file from Google Drive under the same name. Another file of that name is not replaced.
 
     Raises:
@@ -134,7 +140,7 @@ def copy_file_from_gdrive(file_path: str) -> None:
     _copy_file(_in_drive(file_path), Path(file_path))
 
 
-def _in_drive(path: str) -> Path:
+def _in_drive(path: str | Path) -> Path:
     return _MOUNT / "My Drive" / path
 
 

@@ -16,6 +16,7 @@ from gpt2simple.gpt2.hub import download
 from gpt2simple.gpt2.hub.download import holds_model
 from gpt2simple.gpt2.hub.fetch import Fetcher
 from gpt2simple.gpt2.hub.registry import Download, PublishedFile
+from gpt2simple.settings import accepts
 from gpt2simple.storage.disk import make_folder
 
 
@@ -28,7 +29,8 @@ def text_settings(dataset: Any) -> dict[str, Any]:
     return {"template": START_MARK + "{0}", "header": True} if has_table else {}
 
 
-def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
+@accepts()
+def download_gpt2(model_dir: str | Path = "models", model_name: str = "124M") -> None:
     """Download a model into ``<model_dir>/<model_name>`` if it is not there yet. Arguments in the old order.
 
     Raises:
@@ -38,7 +40,8 @@ def download_gpt2(model_dir: str = "models", model_name: str = "124M") -> None:
     download.download_gpt2(model_name, model_dir)
 
 
-def is_gpt2_downloaded(model_dir: str = "models", model_name: str = "124M") -> bool:
+@accepts()
+def is_gpt2_downloaded(model_dir: str | Path = "models", model_name: str = "124M") -> bool:
     """Whether ``<model_dir>/<model_name>`` holds a model's files. Arguments in the old order."""
     try:
         return download.is_gpt2_downloaded(model_name, model_dir)
@@ -46,7 +49,8 @@ def is_gpt2_downloaded(model_dir: str = "models", model_name: str = "124M") -> b
         return holds_model(Path(model_dir) / model_name)
 
 
-def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, file_name: str) -> None:
+@accepts()
+def download_file_with_progress(url_base: str, sub_dir: str | Path, model_name: str, file_name: str) -> None:
     """Download ``<url_base>/models/<model_name>/<file_name>`` into ``sub_dir``, resuming a partial download.
 
     Raises:
@@ -65,8 +69,9 @@ def download_file_with_progress(url_base: str, sub_dir: str, model_name: str, fi
     Fetcher(Path(sub_dir), model_name=model_name, progress=True).fetch(file, all_names=[file_name])
 
 
+@accepts()
 def encode_csv(
-    csv_path: str, out_path: str = "csv_encoded.txt", header: bool = True,
+    csv_path: str | Path, out_path: str | Path = "csv_encoded.txt", header: bool = True,
     start_token: str = "<|startoftext|>", end_token: str = "<|endoftext|>",
 ) -> None:  # fmt: skip
     """Write the first column of a table as text, each row between two marks on a line of its own.
@@ -78,9 +83,10 @@ def encode_csv(
     prepare.encode_csv(csv_path, out_path, header=header, start_token=start_token, end_token=end_token)
 
 
+@accepts()
 def encode_dataset(
-    file_path: str, model_dir: str = "models", out_path: str = "text_encoded.npz", model_name: str = "124M",
-    combine: int = 50000,
+    file_path: str | Path, model_dir: str | Path = "models", out_path: str | Path = "text_encoded.npz",
+    model_name: str = "124M", combine: int = 50000,
 ) -> None:  # fmt: skip
     """Write a text as token ids to an .npz file, which ``finetune`` reads.
 

@@ -16,6 +16,7 @@ from gpt2simple.gpt2.hub.locate import model_folder
 from gpt2simple.runs.checkpoint import read_chosen
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path, step_folder_name, step_folders
+from gpt2simple.settings import accepts
 from gpt2simple.settings.session import DEFAULT_RUN
 from gpt2simple.storage.outputs import UNMARKED, check_output, write_output
 
@@ -24,9 +25,10 @@ _DEFAULT_LENGTH = 1023  # means "as long as the model allows"
 _STEP = re.compile(r"(?:model|step)-(\d+)")
 
 
+@accepts()
 def load_gpt2(
-    sess: Any, checkpoint: str = "latest", run_name: str = "run1", checkpoint_dir: str = "checkpoint",
-    model_name: str | None = None, model_dir: str = "models", multi_gpu: bool = False, reuse: bool = False,
+    sess: Any, checkpoint: str = "latest", run_name: str = "run1", checkpoint_dir: str | Path = "checkpoint",
+    model_name: str | None = None, model_dir: str | Path = "models", multi_gpu: bool = False, reuse: bool = False,
 ) -> None:  # fmt: skip
     """Load a run, or a model itself, into the session.
 
@@ -79,10 +81,11 @@ def _run_weights(run: Path, checkpoint: str) -> Path:
     )
 
 
+@accepts()
 def generate(
-    sess: Any, run_name: str = "run1", checkpoint_dir: str = "checkpoint", model_name: str | None = None,
-    model_dir: str = "models", sample_dir: str = "samples", return_as_list: bool = False,
-    truncate: str | None = None, destination_path: str | None = None, sample_delim: str = "=" * 20 + "\n",
+    sess: Any, run_name: str = "run1", checkpoint_dir: str | Path = "checkpoint", model_name: str | None = None,
+    model_dir: str | Path = "models", sample_dir: str = "samples", return_as_list: bool = False,
+    truncate: str | None = None, destination_path: str | Path | None = None, sample_delim: str = "=" * 20 + "\n",
     prefix: str | None = None, seed: int | None = None, nsamples: int = 1, batch_size: int | None = 1,
     length: int = 1023, temperature: float = 0.7, top_k: int = 0, top_p: float = 0.0, include_prefix: bool = True,
 ) -> list[str] | None:  # fmt: skip
@@ -135,9 +138,10 @@ def generate(
     return texts if return_as_list else None
 
 
+@accepts()
 def generate_to_file(
-    sess: Any, run_name: str = "run1", checkpoint_dir: str = "checkpoint", model_name: str | None = None,
-    model_dir: str = "models", truncate: str | None = None, destination_path: str = "gpt_2_gen_texts.txt",
+    sess: Any, run_name: str = "run1", checkpoint_dir: str | Path = "checkpoint", model_name: str | None = None,
+    model_dir: str | Path = "models", truncate: str | None = None, destination_path: str | Path = "gpt_2_gen_texts.txt",
     sample_delim: str = "=" * 20 + "\n", prefix: str | None = None, seed: int | None = None, nsamples: int = 1,
     batch_size: int | None = 1, length: int = 1023, temperature: float = 0.7, top_k: int = 0, top_p: float = 0.0,
     include_prefix: bool = True,

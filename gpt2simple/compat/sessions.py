@@ -8,6 +8,7 @@ from gpt2simple.api.console import show_messages
 from gpt2simple.api.session import Session
 from gpt2simple.backend.devices import found_gpus
 from gpt2simple.errors import SettingsError
+from gpt2simple.settings import accepts
 
 
 class NotebookSession:
@@ -75,6 +76,7 @@ def checked(sess: Any) -> NotebookSession:
     return sess
 
 
+@accepts()
 def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
     """Return a new, empty session for ``finetune`` or ``load_gpt2`` to fill.
 
@@ -93,6 +95,7 @@ def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
     return NotebookSession(threads if threads > 0 else None)
 
 
+@accepts()
 def reset_session(sess: Any, threads: int = -1, server: Any = None) -> NotebookSession:
     """A new, empty session; the old one is closed and its memory freed."""
     new = start_tf_sess(threads, server)

@@ -14,7 +14,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import run_path
-from gpt2simple.settings import TextSettings
+from gpt2simple.settings import TextSettings, accepts
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.training.plan import ENDLESS
 
@@ -28,10 +28,11 @@ _AS_THE_ORIGINAL: dict[str, Any] = dict(
 )
 
 
+@accepts()
 def finetune(
-    sess: Any, dataset: Any, steps: int = -1, model_name: str = "124M", model_dir: str = "models",
+    sess: Any, dataset: Any, steps: int = -1, model_name: str = "124M", model_dir: str | Path = "models",
     combine: int = 50000, batch_size: int = 1, learning_rate: float = 0.0001, accumulate_gradients: int = 5,
-    restore_from: str = "latest", run_name: str = "run1", checkpoint_dir: str = "checkpoint",
+    restore_from: str | Path = "latest", run_name: str = "run1", checkpoint_dir: str | Path = "checkpoint",
     sample_every: int = 100, sample_length: int = 1023, sample_num: int = 1, multi_gpu: bool = False,
     save_every: int = 1000, print_every: int = 1, max_checkpoints: int | None = 1,
     use_memory_saving_gradients: bool = False, only_train_transformer_layers: bool = False,
@@ -106,9 +107,9 @@ def finetune(
     session.hold(engine, f"run {run_name!r}")
 
 
-def _restore_from(value: str) -> str:
+def _restore_from(value: str | Path) -> str:
     if value in ("latest", "fresh"):
-        return value
+        return str(value)
     if not Path(value).is_dir():
         raise SettingsError(
             f'restore_from is {str(value)!r}; expected "latest", "fresh", or the folder of a run or model, such as '
@@ -117,7 +118,7 @@ def _restore_from(value: str) -> str:
     return str(Path(value).absolute())
 
 
-def _beginning(run: RunFolder, model_name: str, restore_from: str) -> tuple[str | None, Path | None, int]:
+def _beginning(run: RunFolder, model_name: str, restore_from: str | Path) -> tuple[str | None, Path | None, int]:
     """The model's name (None: that of the run or folder), its weights (None: the model's own), and the steps done."""
     # The name may be left out when starting from a trained model, which cannot be distinguished from the default.
     name = None if canonical_name(model_name) == DEFAULT_MODEL else model_name

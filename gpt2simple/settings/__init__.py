@@ -4,9 +4,10 @@ API keywords, command-line options, their help and the saved run file all derive
 The package knows no TensorFlow and not how a setting is used.
 """
 
+from gpt2simple.settings.arguments import accepts
 from gpt2simple.settings.compare import CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
-from gpt2simple.settings.fields import accepts, build, former_names, from_json, misfit, only, pick, to_json
+from gpt2simple.settings.fields import build, former_names, from_json, misfit, only, pick, to_json
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.session import SessionSettings

@@ -1,4 +1,4 @@
-"""How a setting is declared, checked, shown in a signature and turned into JSON.
+"""How a setting is declared, checked and turned into JSON; ``arguments`` shows settings in signatures.
 
 A setting is a dataclass field whose metadata carries its help text and range. Nothing here knows a single setting.
 """
@@ -6,21 +6,19 @@ A setting is a dataclass field whose metadata carries its help text and range. N
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import functools
-import inspect
 import math
 import operator
 import os
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gpt2simple.errors import SettingsError
+from gpt2simple.storage.contents import quoted
 
 SettingsT = TypeVar("SettingsT")
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 # The bounds of a setting: name, words for messages, and the comparison with the value.
 _BOUNDS = (
@@ -30,7 +28,11 @@ _BOUNDS = (
 )
 
 # Words for messages, of types whose names say too little.
-_IN_WORDS: dict[type, str] = {tuple: "a string or a list of strings"}
+_IN_WORDS: dict[type, str] = {
+    tuple: "a string or a list of strings",
+    Sequence: "a list of strings",
+    Iterable: "a list of strings",
+}
 
 
 def setting(
@@ -41,6 +43,7 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     choices: Iterable[Any] | None = None,
+    path: bool = False,
     cli: bool = True,
     formerly: str | None = None,
 ) -> Any:
@@ -51,6 +54,7 @@ def setting(
         help: one sentence with the unit, shown by ``help()`` and by the command line.
         minimum, maximum: inclusive bounds; ``above``: exclusive lower bound.
         choices: the accepted values (beside ``None`` where that is the default).
+        path: whether it names, or may name, a file or folder: a ``Path`` is taken too, and kept as text.
         cli: whether the command line offers it.
         formerly: its name in earlier versions, which is refused with a hint.
     """
@@ -60,6 +64,7 @@ def setting(
         "maximum": maximum,
         "above": above,
         "choices": tuple(choices) if choices is not None else None,
+        "path": path,
         "cli": cli,
         "formerly": formerly,
     }
@@ -87,13 +92,6 @@ def only(cls: type, *names: str) -> type:
     return made
 
 
-def paths_to_text(settings: Any, *names: str) -> None:
-    """Replace paths among these fields by their names, which run.json can hold; called before ``check``."""
-    for name in names:
-        if isinstance(value := getattr(settings, name), os.PathLike):
-            object.__setattr__(settings, name, os.fspath(value))  # frozen: for everybody but itself
-
-
 def texts_to_tuples(settings: Any, *names: str) -> None:
     """Make tuples of the strings and lists among these fields; called before ``check``.
 
@@ -117,8 +115,14 @@ def is_text(value: Any) -> bool:
     return True
 
 
+def plain(value: Any) -> Any:
+    """A NumPy scalar, or an array without dimensions, as a value of Python; other values unchanged."""
+    item = getattr(value, "item", None)
+    return item() if item is not None and getattr(value, "shape", None) == () else value
+
+
 def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) -> None:
-    """Raise one SettingsError that lists every problem together, or return quietly.
+    """Raise one SettingsError that lists every problem together, or return quietly, with plain values in the fields.
 
     Args:
         settings: a settings dataclass; its declared types and ranges are checked.
@@ -126,25 +130,56 @@ def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) ->
             that it may compare them.
     """
     hints = typing.get_type_hints(type(settings))
-    values = [(field, getattr(settings, field.name)) for field in dataclasses.fields(settings)]
-    given = [(field, value) for field, value in values if value is not None or field.default is not None]
-    found = [problem for field, value in given if (problem := _problem(field, value, hints[field.name]))]
+    found = []
+    for field in dataclasses.fields(settings):
+        value = plain(getattr(settings, field.name))
+        if field.metadata["path"] and isinstance(value, os.PathLike):
+            value = os.fspath(value)  # run.json holds it
+        object.__setattr__(settings, field.name, value)  # frozen: for everybody but itself
+        if value is not None or field.default is not None:
+            found += [problem] if (problem := _problem(field, value, hints[field.name])) else []
     if found := found or [*contradictions()]:
         raise SettingsError("\n".join(found))
 
 
 def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
-    accepted = plain_types(hint)
-    if not _fits(value, accepted):
-        names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
-        return f"{field.name} is {value!r}; expected {names}."
     rule = field.metadata
+    if problem := type_problem(field.name, value, hint | Path if rule["path"] else hint):
+        return problem
     choices = rule.get("choices")
     if choices is not None and value not in choices:
-        return f"{field.name} is {value!r}; expected {_listing(choices)}."
+        return f"{field.name} is {quoted(value)}; expected {_listing(choices)}."
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _range_problem(field.name, value, rule)
     return None
+
+
+def type_problem(name: str, value: Any, hint: Any) -> str | None:
+    """What is wrong with the type of a value, as a sentence; None: nothing.
+
+    Args:
+        hint: an annotation. With ``Path`` in it, a string must be one that can name a file.
+    """
+    accepted = plain_types(hint)
+    if Any in accepted or (value is None and type(None) in typing.get_args(hint)):
+        return None
+    if not _fits(value, accepted):
+        names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
+        return f"{name} is {quoted(value)}; expected {names}."
+    if Path in accepted and isinstance(value, (str, os.PathLike)) and not _can_be_path(os.fspath(value)):
+        return f"{name} is {quoted(value)}; expected the name of a file or folder, without NUL or half a character."
+    if isinstance(value, str) and Path not in accepted and not is_text(value):
+        return f"{name} is {quoted(value)}; expected a string of valid Unicode."
+    if isinstance(value, int) and abs(value) > _LARGEST_COUNT:
+        return f"{name} is {quoted(value)}; expected a number of at most 64 bits."
+    return None
+
+
+def _can_be_path(name: str | bytes) -> bool:
+    try:
+        return isinstance(name, str) and "\0" not in name and bool(os.fsencode(name) or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def _range_problem(name: str, value: float, rule: Mapping[str, Any]) -> str | None:
@@ -152,7 +187,7 @@ def _range_problem(name: str, value: float, rule: Mapping[str, Any]) -> str | No
     if math.isfinite(value) and all(holds(value, limit) for _, limit, holds in bounds):
         return None
     limits = " and ".join(f"{words} {limit}" for words, limit, _ in bounds)
-    return f"{name} is {value!r}; expected a finite number{f', {limits}' if limits else ''}."
+    return f"{name} is {quoted(value)}; expected a finite number{f', {limits}' if limits else ''}."
 
 
 def plain_types(hint: Any) -> tuple[type, ...]:
@@ -191,59 +226,10 @@ def build(cls: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
     return cls(**pick(values, cls))
 
 
-def accepts(*classes: type, after: str | None = None) -> Callable[[FunctionT], FunctionT]:
-    """Give a function that ends in ``**settings`` the signature and documentation of these settings classes.
-
-    ``help()`` and notebooks then show each setting with its default, though each is written only once. A call with
-    another keyword raises SettingsError, which offers the nearest names.
-
-    Args:
-        after: list the first class's settings after this parameter of the function; None: after all its own parameters.
-    """
-
-    def decorate(function: FunctionT) -> FunctionT:
-        signature = inspect.signature(function)
-        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        names = [p.name for p in own]
-        first, *others = [
-            [
-                inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
-                for f in dataclasses.fields(cls)
-                if f.name not in names
-            ]
-            for cls in classes
-        ]
-        place = len(own) if after is None else names.index(after) + 1
-        parameters = [*own[:place], *first, *own[place:], *(p for of_class in others for p in of_class)]
-        known = [p.name for p in parameters if p.name != "self"]
-        renamed = former_names(*classes)
-        function_name = function.__qualname__.removesuffix(".__init__")
-
-        @functools.wraps(function)
-        def checked(*arguments: Any, **given: Any) -> Any:
-            for name in given:
-                if name not in known:
-                    near = [renamed[name]] if name in renamed else difflib.get_close_matches(name, known, n=3)
-                    raise SettingsError(_unknown(name, near, function_name))
-            return function(*arguments, **given)
-
-        checked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        listing = "\n\n".join(f"{cls.__doc__.splitlines()[0]}\n\n{describe(cls)}" for cls in classes if cls.__doc__)
-        checked.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{listing}\n"
-        return checked  # type: ignore[return-value]
-
-    return decorate
-
-
 def former_names(*classes: type) -> dict[str, str]:
     """The names that settings had in earlier versions, with those of today."""
     settings = [field for cls in classes for field in dataclasses.fields(cls)]
     return {field.metadata["formerly"]: field.name for field in settings if field.metadata["formerly"]}
-
-
-def _unknown(name: str, near: list[str], function: str) -> str:
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"help(gpt2simple.{function}) lists them."
-    return f"{function}() has no setting named {name!r}. {hint}"
 
 
 def describe(cls: type) -> str:

@@ -71,6 +71,7 @@ class FinetuneSettings:
         "latest",
         '"latest": continue the run, or start it if there is none; "best": continue from its best step; "fresh": start '
         "a new run; or a model folder to start from.",
+        path=True,
     )
     overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
 

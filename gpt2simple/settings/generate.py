@@ -68,6 +68,6 @@ class GenerateSettings:
                 found.append(
                     f"{name} is {getattr(self, name)!r}; expected strings of valid Unicode, none of them empty."
                 )
-        if self.truncate is not None and not (self.truncate and is_text(self.truncate)):
-            found.append(f"truncate is {self.truncate!r}; expected a string of valid Unicode that is not empty.")
+        if self.truncate == "":
+            found.append("truncate is ''; expected a string that is not empty.")
         return found

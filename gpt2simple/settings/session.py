@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2simple.settings.fields import check, only, paths_to_text, setting
+from gpt2simple.settings.fields import check, only, setting
 
 DEFAULT_MODEL = "124M"
 DEFAULT_RUN = "run1"
@@ -20,10 +20,11 @@ class SessionSettings:
     model_name: str | None = setting(
         None,
         f"Model: 124M, 355M, 774M, 1558M, tiny, or a GPT-2 model folder; None: the run's model, else {DEFAULT_MODEL}.",
+        path=True,
     )
     run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
-    model_dir: str | Path = setting("models", "Folder of downloaded models.")  # noqa: RUF009 - a field
-    checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.")  # noqa: RUF009 - a field
+    model_dir: str | Path = setting("models", "Folder of downloaded models.", path=True)  # noqa: RUF009 - a field
+    checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.", path=True)  # noqa: RUF009 - a field
     precision: str = setting(
         "auto",
         "Precision of matrix products; auto: suited to the device; int8: for generation (trains as auto).",
@@ -38,7 +39,6 @@ class SessionSettings:
     threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1)
 
     def __post_init__(self) -> None:
-        paths_to_text(self, "model_name", "model_dir", "checkpoint_dir")
         check(self)
 
 

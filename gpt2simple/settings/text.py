@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, only, paths_to_text, setting
+from gpt2simple.settings.fields import check, only, setting
 
 _WITHOUT_COLUMNS = ("text", "lines")  # formats
 
@@ -33,13 +33,14 @@ class TextSettings:
     validation_split: float = setting(
         0.1, "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.", minimum=0.0, maximum=0.5
     )
-    validation_file: str | None = setting(None, "A text of your own to hold out instead of a fraction of the dataset.")
-    cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.")
+    validation_file: str | None = setting(
+        None, "A text of your own to hold out instead of a fraction of the dataset.", path=True
+    )
+    cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.", path=True)
 
     def __post_init__(self) -> None:
         if self.delimiter == "\\t":  # as a command line passes a tab on
             object.__setattr__(self, "delimiter", "\t")  # frozen: for everybody but itself
-        paths_to_text(self, "validation_file", "cache_dir")
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:

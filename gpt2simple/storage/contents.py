@@ -45,13 +45,20 @@ def reason(error: Exception) -> str:
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
 
 
-_QUOTE = reprlib.Repr()
+class _Quote(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() > 200:  # Python refuses to write out very long ones
+            return f"a number of {x.bit_length():,} bits"
+        return super().repr_int(x, level)
+
+
+_QUOTE = _Quote()
 _QUOTE.maxstring = _QUOTE.maxother = _QUOTE.maxlong = 60
 _QUOTE.maxlevel = 2
 
 
 def quoted(value: Any) -> str:
-    """A value from a file for a message, however long or deep it is."""
+    """A value from a file or a caller for a message, however long or deep it is."""
     text = _QUOTE.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from gpt2simple.errors import StorageError
+from gpt2simple.storage.contents import reason
 from gpt2simple.storage.temporary import is_temporary_name
 
 _NEXT_STEP = {
@@ -38,6 +40,12 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
         "your disk quota is used up. Delete something or choose a folder on another disk, then run the same again."
     )
 
+# What a caller below the API's edge may expect, and handles by itself.
+_AT_THE_EDGE = _NEXT_STEP | {
+    errno.ENOENT: "there is no such file or folder. Check the name.",
+    errno.EMFILE: "too many files are open. Close some, or start Python again.",
+}
+
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -62,6 +70,24 @@ def storage_errors(path: Path) -> Iterator[None]:
         shown = path if named is None or temporary else Path(named)
         shown = Path(*(part for part in shown.parts if not is_temporary_name(part)))  # as it would have been called
         clear = StorageError(f"Cannot write {shown}: {step}")
+        clear.errno = error.errno
+        raise clear from error
+
+
+@contextlib.contextmanager
+def named_disk_errors() -> Iterator[None]:
+    """Turn every OSError that nothing below has explained into a StorageError with advice; for the API's edge.
+
+    BrokenPipeError passes: it says that the reader of the output has seen enough.
+    """
+    try:
+        yield
+    except (StorageError, BrokenPipeError):
+        raise
+    except OSError as error:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+        step = _AT_THE_EDGE.get(error.errno or 0, f"{reason(error)}. Check the name and the disk.")
+        clear = StorageError(f"{' and '.join(names) or 'A file'} cannot be used: {step}")
         clear.errno = error.errno
         raise clear from error
 

@@ -80,7 +80,7 @@ def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one(monkeypatch: pytes
         ("", {"nsamples": 2}, r"^nsamples is 2; stream\(\) generates one\. Use generate\(nsamples=2\)\.$"),
         (["a", "b"], {}, r"^prefix holds 2 texts; stream\(\) generates one\. Use pieces\(prefix\)\.$"),
         ([], {}, r"^prefix holds 0 texts; stream\(\) generates one\."),
-        (5, {}, r"^prefix is 5; expected a string or a list of strings\.$"),
+        (5, {}, r"^prefix is 5; expected a list of strings or str\.$"),
         ("", {"logprobs": True}, r"^logprobs is True, but this call returns plain texts\."),
     ],
 )
@@ -101,19 +101,22 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpt2simple.Sessi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sample_delim": 5}, "sample_delim is 5; expected a string of valid Unicode."),
-        ({"sample_delim": None}, "sample_delim is None; expected a string of valid Unicode."),
+        ({"sample_delim": 5}, "sample_delim is 5; expected str."),
+        ({"sample_delim": None}, "sample_delim is None; expected str."),
         ({"sample_delim": "\udcff"}, "sample_delim is '\\udcff'; expected a string of valid Unicode."),
         ({"destination_path": ""}, "destination_path is ''; expected the name of a file."),
-        ({"destination_path": "a\0b"}, "destination_path is 'a\\x00b'; expected the name of a file."),
-        ({"destination_path": 5}, "destination_path is 5; expected the name of a file."),
+        (
+            {"destination_path": "a\0b"},
+            "destination_path is 'a\\x00b'; expected the name of a file or folder, without NUL or half a character.",
+        ),
+        ({"destination_path": 5}, "destination_path is 5; expected Path or str."),
         (
             {"destination_path": "new.txt", "return_as_list": True},
             "return_as_list and destination_path were both given; give one of the two.",
         ),
         ({"destination_path": "new.txt", "temperature": -1}, "temperature is -1; expected a finite number, at least "),
-        ({"prefix": 5}, "prefix is 5; expected a string or a list of strings."),
-        ({"return_as_list": True, "prefix": 5}, "prefix is 5; expected a string or a list of strings."),
+        ({"prefix": 5}, "prefix is 5; expected a list of strings or str."),
+        ({"return_as_list": True, "prefix": 5}, "prefix is 5; expected a list of strings or str."),
     ],
 )
 def test_a_call_is_refused_before_a_model_is_loaded_or_a_file_left(

@@ -52,7 +52,7 @@ def test_a_table_of_another_encoding(tmp_path: Path) -> None:
 def test_a_path_is_a_name_in_the_settings(tmp_path: Path) -> None:
     settings = TextSettings(validation_file=tmp_path / "own.txt", cache_dir=tmp_path)  # type: ignore[arg-type]
     assert settings == TextSettings(validation_file=str(tmp_path / "own.txt"), cache_dir=str(tmp_path))
-    with pytest.raises(SettingsError, match=r"validation_file is 3; expected str\."):
+    with pytest.raises(SettingsError, match=r"validation_file is 3; expected Path or str\."):
         TextSettings(validation_file=3)  # type: ignore[arg-type]
 
 

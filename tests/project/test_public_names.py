@@ -21,6 +21,7 @@ PUBLIC_NAMES = [
     "download_gpt2",
     "encode_csv",
     "encode_dataset",
+    "errors",
     "evaluate",
     "finetune",
     "generate",

@@ -59,8 +59,8 @@ HALF = "\udcff"
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"truncate": ""}, r"^truncate is ''; expected a string of valid Unicode that is not empty\.$"),
-        ({"truncate": HALF}, r"^truncate is '\\udcff'; expected a string of valid Unicode that is not empty\.$"),
+        ({"truncate": ""}, r"^truncate is ''; expected a string that is not empty\.$"),
+        ({"truncate": HALF}, r"^truncate is '\\udcff'; expected a string of valid Unicode\.$"),
         ({"truncate": 5}, r"^truncate is 5; expected str\.$"),
         ({"stop": HALF}, r"^stop is \('\\udcff',\); expected strings of valid Unicode, none of them empty\.$"),
         ({"bad_words": ["a", HALF]}, r"^bad_words is \('a', '\\udcff'\); expected strings of valid Unicode, none of"),

@@ -22,7 +22,7 @@ def test_paths_are_taken_as_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model_name": 3}, r"^model_name is 3; expected str\.$"),
+        ({"model_name": 3}, r"^model_name is 3; expected Path or str\.$"),
         ({"run_name": Path("run1")}, r"^run_name is .*Path\('run1'\); expected str\.$"),
         ({"model_dir": None}, r"^model_dir is None; expected Path or str\.$"),
         (

@@ -34,7 +34,7 @@ def check_encoding(encoding: str) -> None:
     """
     try:
         "".encode(encoding)
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: a name that cannot be one, such as "\0"
         raise SettingsError(
             f"encoding is {encoding!r}; expected a character encoding that Python knows, such as 'utf-8', 'cp1252', "
             "'latin-1', 'utf-16' or 'gb18030'."

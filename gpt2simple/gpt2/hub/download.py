@@ -18,6 +18,7 @@ from gpt2simple.errors import INSTALL_AGAIN, CheckpointError, DownloadError
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
 from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
+from gpt2simple.settings.arguments import accepts
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.contents import read_json
 from gpt2simple.storage.disk import make_folder, require_space
@@ -64,6 +65,7 @@ def _has(folder: Path, *names: str) -> bool:
     return all(path.is_file() and path.stat().st_size > 0 for path in paths)
 
 
+@accepts()
 def download_gpt2(
     model_name: str = DEFAULT_MODEL,
     model_dir: str | Path = "models",
@@ -103,6 +105,7 @@ def download_gpt2(
     return _fetch_model(known, Path(model_dir) / known.name, source=source, base_url=base_url, progress=progress)
 
 
+@accepts()
 def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = "models") -> bool:
     """Whether ``<model_dir>/<size>`` holds a set of files that can be loaded, however they got there.
 

@@ -5,6 +5,7 @@ Every line is ASCII, except for generated text, so that any console can show it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -229,5 +230,6 @@ class Progress(records.TrainingCallback):
         if self._bar is not None:
             self._bar.write(showable, file=stream)
         else:
-            stream.write(f"{showable}\n")
-            stream.flush()
+            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe: no line is worth a run
+                stream.write(f"{showable}\n")
+                stream.flush()
