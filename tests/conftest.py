@@ -29,3 +29,8 @@ def no_unread_messages(request: pytest.FixtureRequest) -> Iterator[None]:
     with collected_messages() as logged:
         yield
     assert logged == [] or "messages" in request.fixturenames
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: archives hold the time they were made, and workers must find the same tests."""
+    return argname if isinstance(val, bytes) else None
