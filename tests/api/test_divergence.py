@@ -43,7 +43,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("step", [5, 7], ids=["between two saves", "in the step that is to be saved"])
 def test_the_last_good_checkpoint_is_kept_and_a_lower_rate_goes_on_from_it(
-    session: Session, tmp_path: Path, step: int
+    session: Session, tmp_path: Path, step: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_of(tmp_path)
     with (
@@ -51,6 +51,7 @@ def test_the_last_good_checkpoint_is_kept_and_a_lower_rate_goes_on_from_it(
         pytest.raises(TrainingError, match=r"^Training diverged: .* Step 4, saved before, is kept\. Continue"),
     ):
         session.finetune(tmp_path / "text.txt", callbacks=[RateAfter(step, 1e6)], **settings)
+    assert "could not be saved" not in capsys.readouterr().err, "it must not, and the error says why"
     run = tmp_path / "run1"
     assert [folder.name for folder in run.glob("step-*")] == ["step-000004"]
     assert (run / "model.safetensors").samefile(run / "step-000004" / "model.safetensors")

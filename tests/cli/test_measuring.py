@@ -138,7 +138,7 @@ def test_a_model_that_is_not_finite_is_one_error(words, value, message, place, t
     write_model_folder(broken, loaded.config, weights.__getitem__, loaded.tokenizer)
     done = CliRunner().invoke(cli, [*words, "--model-name", str(broken)])
     assert done.exit_code == 1
-    assert message in done.stderr or "both must be finite" in done.stderr, done.stderr
+    assert message in done.stderr
     assert "NaN" not in done.stdout
 
 

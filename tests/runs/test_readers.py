@@ -125,6 +125,17 @@ while True:
 """
 
 
+def test_a_listing_that_missed_a_checkpoint_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
+    run = begin(tmp_path / "run1", 2, 4, best=2)
+    whole = run.checkpoints()
+    listings = iter([whole[1:]])  # as while step 2 was replaced by a checkpoint of the same step
+    monkeypatch.setattr(run, "checkpoints", lambda: next(listings, whole))
+    assert run.best() == whole[0]
+    assert messages == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_thousands_of_readings_while_another_process_saves(tmp_path: Path, reader: str) -> None:

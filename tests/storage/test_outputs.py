@@ -103,18 +103,19 @@ def test_a_folder_appears_as_one_unit_where_nothing_or_an_empty_one_was(tmp_path
 @pytest.mark.parametrize("output", ["output_file(path, UNMARKED)", "output_folder(path)"])
 def test_what_a_killed_process_left_goes_with_the_next_output_there(tmp_path: Path, output: str) -> None:
     program = f"""
-import os, pathlib
+import os, pathlib, sys
 from gpt2simple.storage.outputs import *
 path = pathlib.Path("out")
 with {output}:
-    os._exit(9)
+    os._exit(int(sys.argv[1])) if len(sys.argv) > 1 else None
 """
-    killed = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}
-    )
-    assert killed.returncode == 9
+
+    def run(*words: str) -> int:
+        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+        return subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, env=environment).returncode
+
+    assert run("9") == 9
     (tmp_path / ".tmp-mine").touch()
     assert len(os.listdir(tmp_path)) == 2
-    with output_folder(tmp_path / "out"):
-        pass
+    assert run() == 0
     assert sorted(os.listdir(tmp_path)) == [".tmp-mine", "out"]
