@@ -107,7 +107,7 @@ encoding_option = click.option(
 )
 
 
-def read_prefix(typed: tuple[str, ...], path: Path | None, encoding: str) -> str | list[str]:
+def read_prefix(typed: tuple[str, ...], path: Path | None, encoding: str = "utf-8") -> str | list[str]:
     """The prefix from the options, a list if there are several.
 
     Args:
@@ -126,7 +126,7 @@ def read_prefix(typed: tuple[str, ...], path: Path | None, encoding: str) -> str
     return texts if len(texts) > 1 else "".join(texts)
 
 
-def read_words(name: str, words: tuple[str, ...], encoding: str) -> list[str]:
+def read_words(name: str, words: tuple[str, ...], encoding: str = "utf-8") -> list[str]:
     """Texts from the command line, with standard input in place of ``-``.
 
     Args:
