@@ -68,7 +68,9 @@ class Hang(BaseException):
 
 
 def make_place(folder: Path) -> None:
-    """Models, texts and a run to work with, in the current folder from now on."""
+    """Models, texts and a run to work with, in the current folder from now on; its parent holds nothing else."""
+    folder = folder / "place"
+    folder.mkdir()
     os.chdir(folder)
     os.environ["GPT2SIMPLE_CACHE"] = str(folder / "cache")
     os.environ["HF_ENDPOINT"] = os.environ["GPT2SIMPLE_OPENAI_URL"] = "http://127.0.0.1:9"  # nothing is downloaded

@@ -78,11 +78,11 @@ def write_report(
         raise SettingsError("No run was named. Name at least one, such as run1.")
     folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
     target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
+    if not target.name or target.suffix.lower() in (".json", ".png"):
+        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
     numbers = target.with_suffix(".json")
     one, names = len(folders) == 1, [folder.name for folder in folders]
     pictures = [target.with_name(f"{target.stem}.png" if one else f"{target.stem}-{name}.png") for name in names]
-    if target.suffix.lower() in (".json", ".png"):
-        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
     kinds = {target: REPORT_PAGE, numbers: REPORT_NUMBERS, **dict.fromkeys(pictures, PICTURE)}
     for path, kind in kinds.items():  # before the work
         check_output(path, kind)

@@ -166,7 +166,8 @@ class GenerateRequest:
         Raises:
             SettingsError: a prefix is not a string, or a setting is out of range.
         """
-        if texts_alone and given.get("logprobs"):
+        settings = build(GenerateSettings, given)
+        if texts_alone and settings.logprobs:
             raise SettingsError(
                 "logprobs is True, but this call returns plain texts. session.samples(...) returns log-probabilities "
                 "too, as does gpt2simple generate --json."
@@ -175,7 +176,6 @@ class GenerateRequest:
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
         if not all(isinstance(text, str) for text in prefixes):
             raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
-        settings = build(GenerateSettings, given)
         settings = replace(
             settings,
             stop=tuple(map(plain_line_ends, settings.stop)),

@@ -133,7 +133,7 @@ def read_prefix(
     return texts if len(texts) > 1 else "".join(texts)
 
 
-def read_words(name: str, words: tuple[str, ...], encoding: str) -> list[str]:
+def read_words(name: str, words: tuple[str, ...], encoding: str = "utf-8") -> list[str]:
     """Texts from the command line, with standard input in place of ``-``.
 
     Args:

@@ -163,7 +163,8 @@ def type_problem(name: str, value: Any, hint: Any) -> str | None:
     accepted = plain_types(hint)
     if Any in accepted or (value is None and type(None) in typing.get_args(hint)):
         return None
-    if not _fits(value, accepted):
+    several = Sequence in accepted and not isinstance(value, str)
+    if not _fits(value, accepted) or (several and not all(map(is_text, value))):
         names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
         return f"{name} is {quoted(value)}; expected {names}."
     if Path in accepted and isinstance(value, (str, os.PathLike)) and not _can_be_path(os.fspath(value)):

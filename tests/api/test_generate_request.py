@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpt2simple
@@ -152,3 +153,8 @@ def test_a_file_that_cannot_be_made_is_said_before_a_model_is_loaded(
         monkeypatch.setattr(files.Path, "open", refuse)
     with pytest.raises(StorageError, match=message):
         gpt2simple.generate_to_file(path, session=session)
+
+
+def test_settings_are_checked_before_they_are_used() -> None:
+    with pytest.raises(SettingsError, match=r"^logprobs is array\(\[1, 2\]\); expected bool\.$"):
+        GenerateRequest.of("", {"logprobs": np.array([1, 2])}, texts_alone=True)

@@ -200,6 +200,8 @@ def test_a_report_replaces_reports_and_nothing_else(tmp_path, over):
     for name in ("x.json", "x.PNG"):
         with pytest.raises(SettingsError, match=rf"{name}'; expected the name of an HTML file, such as"):
             report(tmp_path, "over", destination=tmp_path / name)
+    with pytest.raises(SettingsError, match=r"^destination_path is '\.'; expected the name of an HTML file"):
+        report(tmp_path, "over", destination=type(tmp_path)("."))
     with pytest.raises(DataError, match=r"There is no file 'nosuch\.txt'"):
         report(tmp_path, "over", dataset="nosuch.txt")
 

@@ -93,5 +93,5 @@ def test_a_word_that_stands_for_standard_input_must_be_utf_8(monkeypatch: pytest
     pipe_in(monkeypatch, b"To be\n")
     assert read_words("TEXT", ("a", "-")) == ["a", "To be\n"]
     pipe_in(monkeypatch, b"\xe9")
-    with pytest.raises(click.UsageError, match=r"^TEXT - cannot be read \(.*\); expected a text in UTF-8\. Check"):
+    with pytest.raises(click.UsageError, match=r"^TEXT - cannot be read \(.*\); expected a text in utf-8\. Check"):
         read_words("TEXT", ("-",))

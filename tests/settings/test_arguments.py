@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,13 @@ def test_what_no_setting_can_be_is_refused_in_one_short_sentence(settings: dict[
 
 @accepts()
 def call(
-    path: str | Path = "", *, count: int = 1, text: str | None = None, flag: bool = False, error: OSError | None = None
+    path: str | Path = "",
+    *,
+    names: str | Sequence[str] = "",
+    count: int = 1,
+    text: str | None = None,
+    flag: bool = False,
+    error: OSError | None = None,
 ) -> Any:
     if error is not None:
         raise error
@@ -100,6 +106,9 @@ def test_arguments_are_checked_by_their_annotations() -> None:
         ({"count": 1 << 64}, r"^count is 18446744073709551616; expected a number of at most 64 bits\.$"),
         ({"text": "\ud800"}, r"^text is '\\ud800'; expected a string of valid Unicode\.$"),
         ({"text": {}}, r"^text is \{\}; expected str\.$"),
+        ({"names": [1]}, r"^names is \[1\]; expected a list of strings or str\.$"),
+        ({"names": ("a", "\ud800")}, r"^names is .*; expected a list of strings or str\.$"),
+        ({"names": b"ab"}, r"^names is b'ab'; expected a list of strings or str\.$"),
         ({"flag": 1}, r"^flag is 1; expected bool\.$"),
     ],
 )
