@@ -309,6 +309,7 @@ class Session:
         existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
         self._load(source)
 
+    @accepts()
     def choose(self, checkpoint: str) -> None:
         """Load the "best" or the "latest" weights of the session's run on first use, if it uses a run's."""
         if isinstance(self._source, Run):

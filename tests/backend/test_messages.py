@@ -59,8 +59,8 @@ def test_a_session_says_once_what_it_computes_in_and_does_so(
 
     monkeypatch.setattr(generator, "decode_weights", watched)
     with Session(str(place / "small"), precision=asked) as session:
-        session.generate("The ", length=2)
-        session.generate("The ", length=2)
+        session.generate("The", length=2)
+        session.generate("The", length=2)
     assert len(messages) == 1
     assert re.fullmatch(rf"Computing on [^,]+(, no GPU found)?, {re.escape(said)}\.", messages[0])
     assert used == ["float32" if asked == "auto" else asked]

@@ -30,6 +30,13 @@ def test_words_are_those_of_the_pattern(texts: list[str]) -> None:
     assert counts.tolist() == list(map(len, expected))
 
 
+def test_plain_text_has_the_same_words_by_the_quick_rule() -> None:
+    plain = "".join(filter(words._PLAIN_TEXT.fullmatch, map(chr, range(0x3000))))
+    assert {"é", "Ж", "ω", "’", "€"} <= set(plain)
+    text = "".join(f"a{character}b {character} " for character in plain)
+    assert words._PLAIN_WORD.findall(text) == words.WORD.findall(text)
+
+
 @pytest.mark.parametrize("same", ["CAFÉ", "cafe\u0301", "«café»", "Café!"])
 def test_case_form_and_punctuation_make_no_difference(same: str) -> None:
     assert hashed_units([same]).hashes.tolist() == hashed_units(["café"]).hashes.tolist()

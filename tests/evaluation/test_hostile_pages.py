@@ -118,11 +118,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
 def report_page(report: RunReport, payload: str) -> str:
     """The page of a run whose every word comes from a hostile user, model or machine."""
     described = report.info.description
+    value = payload if payload and payload.isprintable() else "x"  # which a setting takes
     hostile = replace(
         described,
         model_name=payload,
-        settings=replace(described.settings, restore_from=payload or "x"),
-        text_settings=replace(described.text_settings, template=None, encoding=payload, validation_file=payload),
+        settings=replace(described.settings, restore_from=value),
+        text_settings=replace(described.text_settings, template=None, encoding=value, validation_file=value),
         data_summary={"sources": [payload], "notices": [payload], "own": payload},
         environment={"device": payload, "precision": "float32"},
     )

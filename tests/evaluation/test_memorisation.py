@@ -215,13 +215,6 @@ def test_words_are_those_of_the_script(text, words):
     assert ngrams.WORD.findall(text) == words
 
 
-def test_plain_text_has_the_same_words_by_the_quick_rule():
-    plain = "".join(filter(ngrams._PLAIN_TEXT.fullmatch, map(chr, range(0x3000))))
-    assert {"é", "Ж", "ω", "’", "€"} <= set(plain)
-    text = "".join(f"a{character}b {character} " for character in plain)
-    assert ngrams._PLAIN_WORD.findall(text) == ngrams.WORD.findall(text)
-
-
 def test_words_are_the_same_however_their_accents_and_syllables_are_encoded():
     for text in ("Ångström éÉ naïve", "안녕 세계", "がぎ", "שָׁלוֹם"):
         numbers = Vocabulary()
