@@ -70,7 +70,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What was found in a text; lists hold 20 at most.
+    """What was found in a text; lists hold 20 at most. Of longer documents a million characters are compared.
 
     Attributes:
         documents: in the text. copies: documents with the same words as an earlier one, in the same order; case,

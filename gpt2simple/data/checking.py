@@ -56,8 +56,8 @@ def read_words(
     check_encoding(settings.encoding)
     source = open_source(dataset, None, settings)
     writer, beginnings, begins = SketchWriter(), list[str](), True
-    for task in tasks(documents(source.parts())):
-        writer.add(part_hashes([part.text for part in task]), [part.ends for part in task])
+    for task, begin in tasks(documents(source.parts())):
+        writer.add(part_hashes([part.text for part in task], begin), [part.ends for part in task])
         for text, ends in task:
             if begins:
                 beginnings.append(" ".join(text[: 4 * _EXCERPT].split())[:_EXCERPT])

@@ -126,8 +126,8 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[_Task]
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         waiting: deque[Future[_Task]] = deque()
         try:
-            for task in tasks(parts, tokenizer.may_cut):
-                waiting.append(pool.submit(_work, tokenizer, task))
+            for task, begins in tasks(parts, tokenizer.may_cut):
+                waiting.append(pool.submit(_work, tokenizer, task, begins))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -137,20 +137,23 @@ def _encoded(parts: Iterable[TextPart], tokenizer: Tokenizer) -> Iterator[_Task]
                 future.cancel()
 
 
-def tasks(parts: Iterable[TextPart], may_cut: MayCut = cut_anywhere) -> Iterator[list[TextPart]]:
-    """Parts of documents, collected to about `_TASK_CHARACTERS` a task."""
+def tasks(parts: Iterable[TextPart], may_cut: MayCut = cut_anywhere) -> Iterator[tuple[list[TextPart], list[int]]]:
+    """Parts of documents, about `_TASK_CHARACTERS` at a time, and the characters of their documents before each."""
     task: list[TextPart] = []
-    size = 0
+    begins: list[int] = []
+    size = begin = 0
     for part in split_long(parts, _TASK_CHARACTERS, may_cut=may_cut):
         task.append(part)
+        begins.append(begin)
         size += len(part.text)
+        begin = 0 if part.ends else begin + len(part.text)
         if size >= _TASK_CHARACTERS:
-            yield task
-            task, size = [], 0
+            yield task, begins
+            task, begins, size = [], [], 0
     if task:
-        yield task
+        yield task, begins
 
 
-def _work(tokenizer: Tokenizer, task: list[TextPart]) -> _Task:
+def _work(tokenizer: Tokenizer, task: list[TextPart], begins: list[int]) -> _Task:
     encoded = [_Encoded(tokenizer.encode_array(text), text.encode("utf-8"), len(text), ends) for text, ends in task]
-    return encoded, part_hashes([part.text for part in task])
+    return encoded, part_hashes([part.text for part in task], begins)

@@ -5,6 +5,9 @@ are kept beside the ids. *Copies* have the same words and symbols in the same or
 the form of Unicode make no difference. (Documents of nothing but punctuation are copies where only blanks differ.) How
 many n-grams two documents share tells *near copies*; see `duplicates`.
 
+Of a document the first million characters are looked into, and the rest has a plain digest: whether two books are
+near copies shows there, and one large text takes hardly any time.
+
 A text of up to `MOST_GRAMS` words is sampled whole; of a longer one every second n-gram is kept, every fourth and so
 on, chosen by its hash, so that equal n-grams of two documents are both kept or both left out. With 12 n-grams of a
 document of 50 words, as a text of a million of them has, a share of one half has a standard error of 0.14.
@@ -12,6 +15,7 @@ document of 50 words, as a text of a million of them has, a share of one half ha
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +29,7 @@ from gpt2simple.data.words import BASE, bytes_hash, gram_hashes, hashed_units, s
 # ones occur in any long text: of the 3-grams of a chapter, an unrelated book may have a third, of the 4-grams a tenth.
 WORDS_PER_GRAM = 4
 MOST_GRAMS = 12_000_000
+LOOKED_INTO = 1_000_000  # characters at the beginning of each document
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,27 +75,37 @@ class PartHashes(NamedTuple):
     Attributes:
         units: int64 [P], words and symbols in each. texts: uint64 [P], of all of them.
         counts: int64 [P], n-grams of each. grams: uint32 [G], of all parts.
+        rests: of each, as UTF-8, what is not looked into.
     """
 
     units: np.ndarray
     texts: np.ndarray
     counts: np.ndarray
     grams: np.ndarray
+    rests: list[bytes]
 
 
-def part_hashes(texts: Sequence[str]) -> PartHashes:
-    """The hashes of parts of documents; n-grams that begin in one part and end in the next are left out."""
+def part_hashes(whole_texts: Sequence[str], begins: Sequence[int]) -> PartHashes:
+    """The hashes of parts of documents; n-grams that begin in one part and end in the next are left out.
+
+    Args:
+        begins: characters of the document before each part.
+    """
+    bounds = [max(LOOKED_INTO - begin, 0) for begin in begins]
+    texts = [text[:bound] for text, bound in zip(whole_texts, bounds, strict=True)]
+    rests = [text[bound:].encode("utf-8", "surrogatepass") for text, bound in zip(whole_texts, bounds, strict=True)]
     found = hashed_units(texts)
     hashes = spans_hash(found.hashes, found.bounds)  # (P,)
     units = np.diff(found.bounds)  # (P,)
     for part in np.flatnonzero(units == 0).tolist():
-        hashes[part] = bytes_hash(" ".join(texts[part].split()).encode("utf-8", "surrogatepass"))
+        spelled = " ".join(texts[part].split())
+        hashes[part] = bytes_hash(spelled.encode("utf-8", "surrogatepass")) if spelled else 0
     words = found.hashes if found.words.all() else found.hashes[found.words]  # (W,)
     counts = np.diff(np.append(0, np.cumsum(found.words))[found.bounds])  # (P,), words of each
     part_of = np.repeat(np.arange(len(texts), dtype=np.int32), counts)  # (W,)
     whole = part_of[: 1 - WORDS_PER_GRAM] == part_of[WORDS_PER_GRAM - 1 :]  # (n-grams,), in one part
     grams = (gram_hashes(words, WORDS_PER_GRAM) >> np.uint64(32)).astype(np.uint32)
-    return PartHashes(units, hashes, np.maximum(counts - WORDS_PER_GRAM + 1, 0), grams[whole])
+    return PartHashes(units, hashes, np.maximum(counts - WORDS_PER_GRAM + 1, 0), grams[whole], rests)
 
 
 class SketchWriter:
@@ -103,6 +118,8 @@ class SketchWriter:
 
     def _begin(self) -> None:
         self._units = self._hash = self._wordless = self._count = 0  # of the document that has not ended
+        self._rest = hashlib.blake2b(digest_size=8)
+        self._has_rest = False
 
     def add(self, parts: PartHashes, ends: Sequence[bool]) -> None:
         """Append parts, and end a document behind each of which ``ends`` says so."""
@@ -111,16 +128,20 @@ class SketchWriter:
             kept = Sketches(texts=parts.texts, counts=counts, grams=grams, level=0).at_level(self._level)
             grams, counts = kept.grams, kept.counts
         self._grams.frombytes(grams.tobytes())
-        lists = (parts.units.tolist(), parts.texts.tolist(), counts.tolist(), ends)
-        for units, text, count, end in zip(*lists, strict=True):
+        lists = (parts.units.tolist(), parts.texts.tolist(), counts.tolist(), parts.rests, ends)
+        for units, text, count, rest, end in zip(*lists, strict=True):
             if units:
                 self._hash += text * pow(BASE, self._units, 1 << 64) if self._units else text
-            else:
+            elif text:
                 self._wordless = self._wordless * BASE + text
+            if rest:
+                self._rest.update(rest)
+                self._has_rest = True
             self._units += units
             self._count += count
             if end:
-                self._texts.append((self._hash if self._units else self._wordless) % (1 << 64))
+                of_rest = int.from_bytes(self._rest.digest(), "little") if self._has_rest else 0
+                self._texts.append(((self._hash if self._units else self._wordless) + of_rest) % (1 << 64))
                 self._counts.append(self._count)
                 self._begin()
         if len(self._grams) > MOST_GRAMS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,7 @@ def story(number: int, words: int = 120, sentence: int = 10) -> str:
 
 def sketched(texts: list[str]) -> Sketches:
     writer = SketchWriter()
-    writer.add(part_hashes(texts), [True] * len(texts))
+    writer.add(part_hashes(texts, [0] * len(texts)), [True] * len(texts))
     return writer.finish()
 
 
@@ -131,10 +132,29 @@ def test_a_document_in_parts_is_the_same_as_in_one() -> None:
     assert len(parts) > 10
     writer = SketchWriter()
     for part in [*parts, text]:
-        writer.add(part_hashes([part]), [part in (parts[-1], text)])
+        writer.add(part_hashes([part], [0]), [part in (parts[-1], text)])
     found = writer.finish()
     assert copies(found).tolist() == [0, 0]
     assert found.counts[0] == pytest.approx(found.counts[1], rel=0.05)
+
+
+@pytest.mark.parametrize("cuts", [(), (500,), (1000, 1500), (1200, 1300, 2500)])
+def test_a_long_document_is_looked_into_at_its_beginning(
+    cuts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it arrives; copies of the whole are copies, and those of the beginning are near copies."""
+    monkeypatch.setattr(sketches_module, "LOOKED_INTO", 1000)
+    text = story(6, 600)
+    texts = [text, text[:2000] + story(7, 100), text, text.upper()]
+    writer = SketchWriter()
+    for each in texts:
+        places = [*(place for place in cuts if each is text), len(each)]
+        for begin, end in itertools.pairwise([0, *places]):
+            writer.add(part_hashes([each[begin:end]], [begin]), [end == len(each)])
+    found = writer.finish()
+    assert copies(found).tolist() == [0, 1, 0, 3]
+    assert groups(copies(found), near_copies(found).pairs).tolist() == [0, 0, 0, 0]
+    assert found.counts.max() < 200
 
 
 def test_a_long_text_is_sampled_and_near_copies_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +164,8 @@ def test_a_long_text_is_sampled_and_near_copies_are_found_all_the_same(monkeypat
     texts += [replaced(text, 0.03) for text in texts[:20]]
     writer = SketchWriter()
     for text in texts:
-        writer.add(part_hashes([text[:300]]), [False])  # and one document is open when the sample is thinned out
-        writer.add(part_hashes([text[300:]]), [True])
+        writer.add(part_hashes([text[:300]], [0]), [False])  # and one document is open when the sample is thinned out
+        writer.add(part_hashes([text[300:]], [300]), [True])
     found = writer.finish()
     assert found.level == 2
     assert len(found.grams) == found.counts.sum() < 10_000
