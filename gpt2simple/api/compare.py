@@ -34,7 +34,7 @@ from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
-from gpt2simple.storage.contents import content_errors, json_text, read_json
+from gpt2simple.storage.contents import content_errors, json_text, quoted, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 from gpt2simple.storage.outputs import check_unused
@@ -102,7 +102,7 @@ def compare_models(
     names = [canonical_name(model) for model in model_names]
     if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
         raise SettingsError(
-            f"model_names is {list(model_names)!r}; expected two or more different models, such as "
+            f"model_names is {quoted(list(model_names))}; expected two or more different models, such as "
             '["tiny", "124M", "355M"].'
         )
     check_texts(dataset, text)

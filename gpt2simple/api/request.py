@@ -19,6 +19,7 @@ from gpt2simple.runs.resume import begins_with, continues, with_recorded
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
+from gpt2simple.storage.contents import quoted
 
 if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
     from gpt2simple.backend.precision import Precision
@@ -175,7 +176,7 @@ class GenerateRequest:
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
         if not all(isinstance(text, str) for text in prefixes):
-            raise SettingsError(f"prefix is {prefix!r}; expected a string or a list of strings.")
+            raise SettingsError(f"prefix is {quoted(prefix)}; expected a string or a list of strings.")
         settings = replace(
             settings,
             stop=tuple(map(plain_line_ends, settings.stop)),

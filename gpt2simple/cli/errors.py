@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
+from gpt2simple.settings.fields import can_be_path
 from gpt2simple.storage.disk import named_disk_errors
 
 _DEBUG = "gpt2simple.debug"
@@ -76,6 +77,11 @@ class ErrorsInOneLine(click.Group):
                 return super().make_context(*arguments, **others)
         except Gpt2SimpleError as error:
             raise click.ClickException(str(error)) from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not all(map(can_be_path, args)):  # only a program that calls this one can pass it; click fails at it
+            raise click.UsageError("An argument holds NUL or half a character. Leave that out.")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -9,6 +9,7 @@ from gpt2simple.api.session import Session
 from gpt2simple.backend.devices import found_gpus
 from gpt2simple.errors import SettingsError
 from gpt2simple.settings import accepts
+from gpt2simple.storage.contents import quoted
 
 
 class NotebookSession:
@@ -89,7 +90,8 @@ def start_tf_sess(threads: int = -1, server: Any = None) -> NotebookSession:
     """
     if server is not None:
         raise SettingsError(
-            f"server is {server!r}; this package computes in its own process, not on a TensorFlow server. Leave it out."
+            f"server is {quoted(server)}; this package computes in its own process, not on a TensorFlow server. "
+            "Leave it out."
         )
     show_messages()
     return NotebookSession(threads if threads > 0 else None)

@@ -33,6 +33,7 @@ from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import quoted
 from gpt2simple.storage.files import sha256_of
 
 _SHOWN_STDIN = "standard input"
@@ -299,7 +300,7 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            found = f"{type(value).__name__} ({str(value)[:40]!r})"
+            found = f"{type(value).__name__} ({quoted(value)})"
             raise DataError(f"Text {number} of the dataset is a {found}; expected a string.")
         yield TextPart(value)
 

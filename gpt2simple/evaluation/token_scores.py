@@ -17,6 +17,7 @@ from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol, strided_windows
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.records import LanguageFigures
+from gpt2simple.storage.contents import quoted
 
 _MOST_NATS = 12.0  # shown in the deepest colour: guessing uniformly costs 10.8 with GPT-2's vocabulary
 
@@ -120,7 +121,7 @@ def _score_text(
     scorer: Scorer, tokenizer: Tokenizer, text: str, number: int, protocol: Protocol, batch_size: int
 ) -> TextScore:
     if not isinstance(text, str):
-        raise DataError(f"Text {number} is a {type(text).__name__} ({str(text)[:40]!r}); expected a string.")
+        raise DataError(f"Text {number} is a {type(text).__name__} ({quoted(text)}); expected a string.")
     text = plain_line_ends(text)
     ids = tokenizer.encode(text)
     if not ids:

@@ -167,7 +167,7 @@ def type_problem(name: str, value: Any, hint: Any) -> str | None:
     if not _fits(value, accepted) or (several and not all(map(is_text, value))):
         names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
         return f"{name} is {quoted(value)}; expected {names}."
-    if Path in accepted and isinstance(value, (str, os.PathLike)) and not _can_be_path(os.fspath(value)):
+    if Path in accepted and isinstance(value, (str, os.PathLike)) and not can_be_path(os.fspath(value)):
         return f"{name} is {quoted(value)}; expected the name of a file or folder, without NUL or half a character."
     if isinstance(value, str) and Path not in accepted and not is_text(value):
         return f"{name} is {quoted(value)}; expected a string of valid Unicode."
@@ -176,7 +176,8 @@ def type_problem(name: str, value: Any, hint: Any) -> str | None:
     return None
 
 
-def _can_be_path(name: str | bytes) -> bool:
+def can_be_path(name: str | bytes) -> bool:
+    """Whether a value is a string that a call of the system takes."""
     try:
         return isinstance(name, str) and "\0" not in name and bool(os.fsencode(name) or True)
     except UnicodeEncodeError:

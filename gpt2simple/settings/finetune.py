@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gpt2simple.settings.fields import check, is_text, setting, texts_to_tuples
+from gpt2simple.storage.contents import quoted
 
 _MOST_SPECIAL_TOKENS = 1000
 _LONGEST_SPECIAL_TOKEN = 100  # characters
@@ -105,7 +106,7 @@ def _wrong_special_tokens(tokens: tuple[str, ...]) -> list[str]:
     wrong = [t for t in tokens if not (is_text(t) and t.strip() and len(t) <= _LONGEST_SPECIAL_TOKEN)]
     if wrong:
         return [
-            f"special_tokens holds {str(wrong[0])[:40]!r}; expected strings of valid Unicode of 1 to "
+            f"special_tokens holds {quoted(wrong[0])}; expected strings of valid Unicode of 1 to "
             f"{_LONGEST_SPECIAL_TOKEN} characters, not only white space."
         ]
     if twice := [t for t, count in Counter(tokens).items() if count > 1]:

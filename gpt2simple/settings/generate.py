@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.settings.fields import check, is_text, setting, texts_to_tuples
+from gpt2simple.storage.contents import quoted
 
 # Logits divided or multiplied by more than this leave the range of float32.
 _SMALLEST, _LARGEST = 1e-6, 1e6
@@ -64,9 +65,9 @@ class GenerateSettings:
         if self.min_length > self.length:
             found.append(f"min_length is {self.min_length}, more than length, {self.length}; lower it or raise length.")
         for name in _LISTS:
-            if not all(word and is_text(word) for word in getattr(self, name)):
+            if not all(is_text(word) and word for word in getattr(self, name)):
                 found.append(
-                    f"{name} is {getattr(self, name)!r}; expected strings of valid Unicode, none of them empty."
+                    f"{name} is {quoted(getattr(self, name))}; expected strings of valid Unicode, none of them empty."
                 )
         if self.truncate == "":
             found.append("truncate is ''; expected a string that is not empty.")

@@ -39,7 +39,7 @@ class TextSettings:
     cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.", path=True)
 
     def __post_init__(self) -> None:
-        if self.delimiter == "\\t":  # as a command line passes a tab on
+        if isinstance(self.delimiter, str) and self.delimiter == "\\t":  # as a command line passes a tab on
             object.__setattr__(self, "delimiter", "\t")  # frozen: for everybody but itself
         check(self, self._contradictions)
 

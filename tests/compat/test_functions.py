@@ -315,6 +315,8 @@ def test_mistakes_are_refused_with_the_way_on(notebook: Path) -> None:
         gpt2.generate(sess, run_name="absent")
     with pytest.raises(SettingsError, match=r"server is 'grpc://x'; this package computes in its own process"):
         gpt2.start_tf_sess(server="grpc://x")
+    with pytest.raises(SettingsError, match=r"server is a number of 16,610 bits; this package"):
+        gpt2.start_tf_sess(server=10**5000)
     with pytest.raises(SettingsError, match=r"sess is a str; expected what start_tf_sess\(\) returns"):
         gpt2.generate("sess")
     with pytest.raises(SettingsError, match=r"The session has no model yet"):

@@ -90,6 +90,11 @@ def call(
     return path, count, text, flag
 
 
+def test_a_separator_of_another_type_is_refused_like_any_setting() -> None:
+    with pytest.raises(SettingsError, match=r"^delimiter is array\(\[1, 2\]\); expected str\.$"):
+        TextSettings(delimiter=np.array([1, 2]))
+
+
 def test_arguments_are_checked_by_their_annotations() -> None:
     assert call(Path("a"), count=np.int64(3), flag=np.False_) == (Path("a"), 3, None, False)
 

@@ -28,6 +28,7 @@ def test_strings_may_be_given_as_one_string_or_as_several(name: str, value: Any,
     [
         ("", r" is \('',\); expected strings of valid Unicode, none of them empty\."),
         (["a", 1], r" is \('a', 1\); expected strings of valid Unicode, none of them empty\."),
+        ([10**5000, np.zeros(2)], r" is \(.{1,80}; expected strings of valid Unicode, none of them empty\."),
         (5, r" is 5; expected a string or a list of strings\."),
         (b"END", r" is b'END'; expected a string or a list of strings\."),
         (None, r" is None; expected a string or a list of strings\."),

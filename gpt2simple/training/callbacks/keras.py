@@ -12,6 +12,7 @@ from typing import Any
 
 from gpt2simple.backend.tensorflow import keras, loaded_keras3
 from gpt2simple.errors import SettingsError
+from gpt2simple.storage.contents import quoted
 
 _HOOKS = tuple(
     f"on_{mode}_{edge}"
@@ -56,7 +57,8 @@ def _problem_with(callback: Any) -> str:
             f"Write keras.callbacks.LambdaCallback(on_epoch_end={name})."
         )
     return (
-        f"callbacks contains {callback!r} ({type(callback).__name__}); expected instances of keras.callbacks.Callback. "
+        f"callbacks contains {quoted(callback)} ({type(callback).__name__}); expected instances of "
+        "keras.callbacks.Callback. "
         "Make it a subclass of keras.callbacks.Callback, or leave it out."
     )
 
