@@ -103,7 +103,8 @@ def arguments_for(call: Callable[..., Any], dice: random.Random) -> dict[str, An
         given["sess"] = compat.start_tf_sess()
     for name in dice.sample(names, min(len(names), dice.randint(1, 3))):
         value = dice.choice(ODD)
-        numeric = isinstance(value, (int, float)) and abs(value) > 3
+        # gpt-2-simple's steps=-1 is a run without an end.
+        numeric = isinstance(value, (int, float)) and (abs(value) > 3 or (name == "steps" and value < 0))
         given[name] = 2 if name in LONG and numeric and value < 2**63 else value
     return given
 
