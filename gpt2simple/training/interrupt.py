@@ -1,7 +1,8 @@
 """SIGINT (Ctrl-C) and SIGTERM let the current step finish before training stops.
 
-Python allows signal handlers only on the main thread; on others nothing changes. Previous handlers are restored, and
-get a signal that came too late to stop anything: a script that was told to end must not go on to its next call.
+Ctrl-C ends the call, which returns its result, as notebooks need it. SIGTERM ends the process, once all is saved, and
+so does a Ctrl-C that came too late to stop anything: a script that was told to end must not go on to its next call.
+Python allows signal handlers only on the main thread; on others nothing changes. Previous handlers are restored.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class StopRequest:
     """True once a signal has requested the run to stop.
 
     Attributes:
-        signal: the last one. obeyed: whether it took effect; set by the run if that is why it stopped.
+        signal: the last one. obeyed: whether it took all its effect; set by the run if a Ctrl-C stopped it.
     """
 
     def __init__(self) -> None:

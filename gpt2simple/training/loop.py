@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -254,7 +255,7 @@ def train(
             saver.check_weights = loop.check_weights
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
             saver.save()  # in case a callback revoked the request to stop
-        request.obeyed = loop.reason == "interrupted"
+        request.obeyed = loop.reason == "interrupted" and request.signal == signal.SIGINT
     return loop.reason
 
 

@@ -166,13 +166,13 @@ def run_small(
 
 
 class InterruptIn(keras.callbacks.Callback):
-    """Presses Ctrl-C as a step of the session (from 0) begins."""
+    """Presses Ctrl-C, or sends another signal, as a step of the session (from 0) begins."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, signal_number: int = signal.SIGINT) -> None:
         super().__init__()
-        self.left = number
+        self.left, self.signal_number = number, signal_number
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.left -= 1
         if self.left == -1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.signal_number)

@@ -119,6 +119,23 @@ def test_ctrl_c_in_the_last_moments_of_a_run_that_is_done_waits_until_all_is_don
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_saves_and_ends_the_process(place):
+    program = f"""
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from tests.training import test_resume as this
+this.finetune(Path({str(place)!r}), "stopped", "float32", callbacks=this.InterruptIn(0, signal.SIGTERM))
+print("the next call")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr
+    info = RunInfo.read(place / "checkpoint" / "stopped")
+    assert (info.ended, info.latest_step) == ("interrupted", 1)
+    assert finetune(place, "stopped", "float32").reason == "finished"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_while_the_best_weights_are_loaded_ends_the_process(place):
     program = f"""
 import os, signal, sys
