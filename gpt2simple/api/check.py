@@ -13,6 +13,7 @@ from gpt2simple.data.duplicates import copies, groups, near_copies
 from gpt2simple.data.sources import checked_source
 from gpt2simple.settings import TextSettings, accepts
 from gpt2simple.settings.text import READING
+from gpt2simple.storage.contents import counted
 
 _LISTED = 20
 
@@ -100,15 +101,15 @@ class CheckResult:
     def summary(self) -> str:
         """The findings for people, in lines."""
         lines = [
-            f"{_count(self.documents, 'document')}: {_count(self.copies, 'copy', 'copies')}, "
-            f"{_count(self.near_copies, 'near copy', 'near copies')}.",
+            f"{counted(self.documents, 'document')}: {counted(self.copies, 'copy', 'copies')}, "
+            f"{counted(self.near_copies, 'near copy', 'near copies')}.",
             *_pairs("Copies", "", self.copied, self.copies),
             *_pairs("Near copies", "", self.nearly_copied, self.near_pairs),
         ]
         if (other := self.against) is None:
             return "\n".join(lines)
         lines += [
-            f"Of {_count(other.documents, 'document')} to compare with: {other.copies:,} copied from the text, "
+            f"Of {counted(other.documents, 'document')} to compare with: {other.copies:,} copied from the text, "
             f"{other.near_copies:,} nearly copied, {other.with_passages:,} with passages of it.",
             *_pairs("Copies", " in the other text", other.copied, other.copies),
             *_pairs("Near copies", " in the other text", other.nearly_copied, other.near_copies),
@@ -219,7 +220,3 @@ def _pairs(title: str, whose: str, pairs: tuple[DocumentPair, ...], total: int) 
 
 def _more(number: int) -> list[str]:
     return [f"  and {number:,} more"] if number else []
-
-
-def _count(number: int, noun: str, nouns: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

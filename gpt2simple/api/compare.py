@@ -7,7 +7,6 @@ all vocabularies. Knows no arithmetic of training.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -34,7 +33,7 @@ from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
-from gpt2simple.storage.contents import content_errors, json_text, quoted, read_json
+from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
 from gpt2simple.storage.outputs import check_unused
@@ -221,7 +220,7 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
     }
     with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
         values = read_json(kept)
-        if values["key"] == key and values["sha256"] == _digest_of(key, values["row"]):
+        if values["key"] == key and values["sha256"] == json_digest([key, values["row"]]):
             row = CompareRow.from_json(values["row"])
             logger.info(f"{model}: finished before; results read from {kept}.")
             return row
@@ -229,12 +228,8 @@ def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
     row = _measured(model, config, comparison)
     # As it is read again: lists, and null for what is not finite.
     saved = json.loads(json_text(asdict(row)))
-    atomic_write(kept, json_text({"key": key, "row": saved, "sha256": _digest_of(key, saved)}, indent=1) + "\n")
+    atomic_write(kept, json_text({"key": key, "row": saved, "sha256": json_digest([key, saved])}, indent=1) + "\n")
     return row
-
-
-def _digest_of(key: dict[str, Any], row: Any) -> str:
-    return hashlib.sha256(json.dumps([key, row], sort_keys=True).encode()).hexdigest()
 
 
 def _measured(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:

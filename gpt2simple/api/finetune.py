@@ -34,6 +34,7 @@ from gpt2simple.runs.resume import Start, decide_start
 from gpt2simple.runs.samples import FOLDER_NAME
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings
+from gpt2simple.storage.contents import counted
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
 from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
@@ -137,7 +138,7 @@ def before_start(
         )
     else:
         yield (
-            f"{plan.last_step} step{'' if plan.last_step == 1 else 's'} ({plan.last_step / plan.steps_per_epoch:.1f} "
+            f"{counted(plan.last_step, 'step')} ({plan.last_step / plan.steps_per_epoch:.1f} "
             f"epochs) take {about} {duration(seconds_per_step * plan.last_step)} in all on this device."
         )
 

@@ -21,6 +21,7 @@ from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import SessionSettings, TextSettings, accepts, build, pick
 from gpt2simple.settings.session import DEFAULT_MODEL, MODELS
 from gpt2simple.settings.text import ENCODED, READING
+from gpt2simple.storage.contents import counted
 from gpt2simple.storage.outputs import check_output, check_unused, output_folder
 
 _DEFAULT_SIZE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
@@ -41,8 +42,8 @@ class EncodedText:
 
     def summary(self) -> str:
         return (
-            f"{self.path}: {self.characters:,} characters in {self.documents:,} document"
-            f"{'' if self.documents == 1 else 's'}, {self.tokens:,} tokens."
+            f"{self.path}: {self.characters:,} characters in {counted(self.documents, 'document')}, "
+            f"{self.tokens:,} tokens."
         )
 
     def to_json(self) -> dict[str, Any]:

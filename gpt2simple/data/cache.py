@@ -20,7 +20,6 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -29,7 +28,7 @@ from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.sketches import PartHashes, Sketches, SketchWriter
 from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import read_json
+from gpt2simple.storage.contents import json_digest, read_json
 from gpt2simple.storage.disk import make_folder, storage_errors
 from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder, sha256_of
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
@@ -143,7 +142,7 @@ class TextWriter:
             self._start = self._tokens
 
     def add_hashes(self, parts: PartHashes, ends: Sequence[bool]) -> None:
-        """Append the hashes of parts that were added, and end a document behind each of which ``ends`` says so."""
+        """Append the hashes of parts that were added, and end a document after each for which ``ends`` says so."""
         self._sketches.add(parts, ends)
 
     @property
@@ -173,7 +172,7 @@ class TextWriter:
             "end_of_text": self._end_of_text,
             "level": sketches.level,
         }
-        text = json.dumps({**about, "text.json": _digest_of(about)}, indent=2)
+        text = json.dumps({**about, "text.json": json_digest(about)}, indent=2)
         atomic_write(self._folder / "text.json", text + "\n", durable=False)
         target = self._texts / fingerprint[:32]
         if target.exists() and _open(target, fingerprint) is None:
@@ -206,15 +205,11 @@ def _salt(seed: str) -> bytes:
     return f"{_FINGERPRINT} {seed} ".encode()
 
 
-def _digest_of(about: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
 def _open(folder: Path, fingerprint: str, names: tuple[str, ...] = (), files: int = 0) -> Corpus | None:
     try:
         about = read_json(folder / "text.json")
         recorded = about.pop("text.json")
-        if (about["schema"], about["fingerprint"], _digest_of(about)) != (_SCHEMA, fingerprint, recorded):
+        if (about["schema"], about["fingerprint"], json_digest(about)) != (_SCHEMA, fingerprint, recorded):
             return None
         if any(sha256_of(folder / name) != about[name] for name in _ARRAYS):
             return None

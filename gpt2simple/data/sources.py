@@ -5,8 +5,6 @@ A string is always a name (`files` says what that is). A list is either names or
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import sys
 import threading
@@ -33,7 +31,7 @@ from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import quoted
+from gpt2simple.storage.contents import json_digest, quoted
 from gpt2simple.storage.files import sha256_of
 
 _SHOWN_STDIN = "standard input"
@@ -194,7 +192,7 @@ class _Files(Source):
         # A file that was written just now may change again within the same tick of the file system's clock.
         latest = max(max(state.modified, state.changed) for state in self._state)
         settled = latest < time.time_ns() - _SETTLED_NANOSECONDS
-        return _digest(self._state) if self._is_on_disk and settled else None
+        return json_digest(self._state) if self._is_on_disk and settled else None
 
     def content_key(self) -> str | None:
         # A file's type follows from its content and its endings, so both are part of the key.
@@ -205,7 +203,7 @@ class _Files(Source):
             with clear_errors(str(path)):
                 found.append(["".join(path.suffixes).lower(), sha256_of(path)])
         self._require_unchanged()  # or the quick key of one content would lead to another
-        return _digest(found)
+        return json_digest(found)
 
     def total_bytes(self) -> int | None:
         return sum(state.n_bytes for state in self._state) if self._is_on_disk else None
@@ -300,14 +298,10 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            found = f"{type(value).__name__} ({quoted(value)})"
-            raise DataError(f"Text {number} of the dataset is a {found}; expected a string.")
+            found = f"{quoted(value)} ({type(value).__name__})"
+            raise DataError(f"Text {number} of the dataset is {found}; expected a string.")
         yield TextPart(value)
 
 
 def _joined(keys: list[str | None]) -> str | None:
-    return None if None in keys else _digest(keys)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return None if None in keys else json_digest(keys)

@@ -18,6 +18,7 @@ from gpt2simple.data.duplicates import NEAR, copies, groups, near_copies
 from gpt2simple.data.words import gram_hashes
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import counted
 
 _TOLERANCE = 1.2  # whole documents may make the held-out part this many times as large as validation_split
 
@@ -72,14 +73,14 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
             )
     train, held_out = _parted(corpus, begins)
     if held_out.targets < fewest:
-        part = f"{settings.validation_split:.0%} of the text is {_count(round(share), 'token')}"
+        part = f"{settings.validation_split:.0%} of the text is {counted(round(share), 'token')}"
         if round(share) > fewest:
-            found = _count(held_out.tokens, "token")
+            found = counted(held_out.tokens, "token")
             part = f"without documents that occur more than once, the text has only {found} for it"
         return _nothing_held_out(corpus, f"{part}, fewer than the {fewest + 1} needed for a meaningful figure")
     together = int((np.bincount(group_of, minlength=1)[group_of[begins == corpus.document_starts]] > 1).sum())
     if together:
-        whole = f"{together:,} of the {_count(held_out.documents, 'held-out document')}"
+        whole = f"{together:,} of the {counted(held_out.documents, 'held-out document')}"
         messages.append(f"{whole} are copies or near copies of one another, and were held out together.")
     return Split(train=train, held_out=held_out, messages=(*messages, *_shared_passages(corpus, train, held_out)))
 
@@ -90,10 +91,6 @@ def _nothing_held_out(corpus: Corpus, reason: str) -> Split:
         "larger validation_split or a smaller window."
     )
     return Split(train=corpus.whole(), held_out=None, messages=(message,))
-
-
-def _count(number: int, noun: str, nouns: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def _tokens_from(corpus: Corpus, begins: np.ndarray) -> int:
@@ -173,7 +170,7 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     near = _in_validation(corpus, validation) & ~same  # (D,)
     messages = []
     if near.any() and corpus.document_tokens[same | near].sum() > corpus.tokens // 2:
-        found = _count(int(near.sum()), "near copy of a document", "near copies of documents")
+        found = counted(int(near.sum()), "near copy of a document", "near copies of documents")
         messages.append(
             f"{found} in validation_file stay in the training part, which would lose half of its text or more."
         )
@@ -182,7 +179,7 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
         (same, "document that is in validation_file too", "documents that are in validation_file too"),
         (near, "near copy of a document in validation_file", "near copies of documents in validation_file"),
     ]
-    if left_out := [_count(int(chosen.sum()), one, several) for chosen, one, several in parts if chosen.any()]:
+    if left_out := [counted(int(chosen.sum()), one, several) for chosen, one, several in parts if chosen.any()]:
         messages.append(f"Not trained on: {' and '.join(left_out)}.")
     train, _ = _parted(corpus, np.where(same | near, corpus.document_starts, corpus.document_ends))
     held_out = validation.whole()

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.split import Split
+from gpt2simple.storage.contents import counted
 
 # Training tokens per parameter. The 124M model knows Tiny Shakespeare (300,000 tokens, 0.0024 per parameter) by heart
 # after a few passes; at four times as much that begins to take more passes than people train.
@@ -55,9 +56,9 @@ class DataSummary:
         counts = [(self.duplicates, "copies"), (self.near_duplicates, "near copies")]
         found = [f"{number:,} of them {name} of others" for number, name in counts if number]
         copies = f" ({', '.join(found)})" if found else ""
-        read = f"{_count(self.files, 'file')}, " if self.files else ""
+        read = f"{counted(self.files, 'file')}, " if self.files else ""
         lines = [
-            f"Text: {read}{_count(self.documents, 'document')}{copies}, {self.characters:,} characters, "
+            f"Text: {read}{counted(self.documents, 'document')}{copies}, {self.characters:,} characters, "
             f"{self.tokens:,} tokens ({self.bytes / max(self.tokens, 1):.2f} bytes each)",
             f"Training: {self.train_tokens:,} tokens, {self.tokens_per_parameter:.2g} for each of the model's "
             f"{self.parameters:,} parameters",
@@ -90,7 +91,3 @@ def summary(corpus: Corpus, split: Split, parameters: int) -> DataSummary:
         held_out_tokens=split.held_out.tokens if split.held_out else 0,
         messages=split.messages,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves, call_after_
 from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
 from gpt2simple.settings import FinetuneSettings
+from gpt2simple.storage.contents import counted
 
 _TITLES = {
     "diverged": "Diverged",
@@ -134,7 +135,7 @@ def _explanation(kind: str, facts: dict[str, Any], curves: Curves) -> str:
     if kind == "cannot_say":
         times = len(curves.held_out)
         return (
-            f"Held-out loss was evaluated {times} time{'s' if times > 1 else ''} in {facts['step']:,} steps, too few "
+            f"Held-out loss was evaluated {counted(times, 'time')} in {facts['step']:,} steps, too few "
             "to tell whether the model improves or memorises."
         )
     best = f"{facts['best_loss']:.3f} nats/token"

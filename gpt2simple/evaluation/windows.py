@@ -15,6 +15,7 @@ import numpy as np
 from gpt2simple.data.batches import checked_window
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.storage.contents import counted
 
 # Each width is compiled separately, so short texts share a few: 64, 128 and so on up to the window.
 _SHORTEST_WIDTH = 64
@@ -76,7 +77,7 @@ def strided_windows(tokens: TokenSet, protocol: Protocol, batch_size: int) -> It
     """
     if not tokens.targets:
         raise DataError(
-            f"There is nothing to measure: the text has {tokens.tokens} token{'' if tokens.tokens == 1 else 's'}, and "
+            f"There is nothing to measure: the text has {counted(tokens.tokens, 'token')}, and "
             "the first one cannot be predicted. Give a longer text."
         )
     width = _SHORTEST_WIDTH

@@ -6,6 +6,7 @@ A file comes from anywhere. Where a part of the package opens one, it wraps the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -75,6 +76,11 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun, "1 copy" or "2,000 copies"; ``nouns``: the plural where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
 def parse_json(data: str | bytes) -> Any:
     """The value of a JSON text.
 
@@ -132,6 +138,11 @@ def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False
     """
     text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def json_digest(value: Any) -> str:
+    """The sha256 of a JSON value, as 64 hexadecimal digits; the order of an object's keys makes no difference."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _finite(value: Any) -> Any:

@@ -46,7 +46,7 @@ def test_the_text_is_summed_up_with_the_remarks_of_its_split():
                     "stops improving, often after 2 to 6 epochs."),
         (1, 0.0031, "1 step (0.0 epochs) take about 3 ms in all on this device."),
         (100, 0.0031, "100 steps (2.0 epochs) take about 310 ms in all on this device."),
-        (4000, 3.0, "4000 steps (80.0 epochs) take about 3.3 h in all on this device."),
+        (4000, 3.0, "4,000 steps (80.0 epochs) take about 3.3 h in all on this device."),
         (7 + ENDLESS, 0.5, "A step takes about 500 ms here, an epoch about 25 s; the run ends when you "
                            "stop it."),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 from gpt2simple.data.readers.nested import EVERY_KEY, Path, expand, joined, names_inside, split_name
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import quoted
+from gpt2simple.storage.contents import counted, quoted
 
 logger = logging.getLogger(__name__)
 _MOST_WITHOUT = 1000  # records at the beginning, before a name counts as wrong
@@ -108,7 +108,7 @@ class TextChooser:
         return [self._built(row, paths, place) for row in rows]
 
     def finish(self) -> None:
-        """To be called behind the last record: logs how many lack what the user named.
+        """To be called after the last record: logs how many lack what the user named.
 
         Raises:
             DataError: all of them do.
@@ -117,8 +117,7 @@ class TextChooser:
             raise self._missing
         if self._left_out:
             what = " and ".join(repr(field) for field in dict.fromkeys(self._fields))
-            records = "record" if self._left_out == 1 else "records"
-            logger.info(f"{self._name}: left out {self._left_out:,} {records} without {what}.")
+            logger.info(f"{self._name}: left out {counted(self._left_out, 'record')} without {what}.")
 
     def require_choice(self, record: Mapping[str, Any]) -> None:
         """Raise DataError for an object that is a whole file and holds lists, of which the user named none."""
@@ -141,7 +140,7 @@ class TextChooser:
     def _no_column(self, field: str | int, record: Collection[str], place: str) -> DataError:
         found = f"has no column {field!r}"
         if isinstance(field, int) or field.isdecimal():
-            found = f"has {len(record)} columns, so there is no column {field} (the first is 0)"
+            found = f"has {counted(len(record), 'column')}, so there is no column {field} (the first is 0)"
         where = f"{self._name}, {place}," if place else self._name
         names = _listing([*record, *names_inside(record)])
         return DataError(f"{where} {found}. It has: {names}. Name one of them (column=..., --column ...).")
@@ -208,7 +207,7 @@ class TextChooser:
 
 
 def parse_template(template: str) -> list[tuple[str, str | None]]:
-    """A template such as ``{title}\\n{body}`` as pairs of literal text and the field behind it.
+    """A template such as ``{title}\\n{body}`` as pairs of literal text and the field after it.
 
     ``\\n`` and ``\\t`` may be written as two characters, as a command line passes them on.
 

@@ -5,8 +5,6 @@ Imported only when such a source is met.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from gpt2simple.data.files import CATALOGUE
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import json_digest
 
 logger = logging.getLogger(__name__)
 _SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
@@ -65,7 +64,7 @@ class CatalogueText:
         """Identifies the prepared examples: dataset, version, split, and the files they lie in."""
         files = sorted(Path(self._builder.data_dir).iterdir())
         state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        return hashlib.sha256(json.dumps([str(self._builder.info.full_name), self._split, state]).encode()).hexdigest()
+        return json_digest([str(self._builder.info.full_name), self._split, state])
 
     def parts(self) -> Iterator[TextPart]:
         """One document for each example."""
