@@ -1,4 +1,4 @@
-"""One check of a text, for copies inside it and for what it has in common with another; loads no TensorFlow."""
+"""One check of a text: its copies, and what it has in common with another text; loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ class CheckResult:
         if (other := self.against) is None:
             return "\n".join(lines)
         lines += [
-            f"Of {counted(other.documents, 'document')} to compare with: {other.copies:,} copied from the text, "
-            f"{other.near_copies:,} nearly copied, {other.with_passages:,} with passages of it.",
-            *_pairs("Copies", " in the other text", other.copied, other.copies),
-            *_pairs("Near copies", " in the other text", other.nearly_copied, other.near_copies),
+            f"Other text, {counted(other.documents, 'document')}: {counted(other.copies, 'copy', 'copies')}, "
+            f"{counted(other.near_copies, 'near copy', 'near copies')}, {other.with_passages:,} with shared passages.",
+            *_pairs("Copies", " of the other text", other.copied, other.copies),
+            *_pairs("Near copies", " of the other text", other.nearly_copied, other.near_copies),
         ]
         if other.passages:
             lines.append(f"Passages of {PASSAGE_WORDS} words or more in both:")
@@ -128,12 +128,12 @@ class CheckResult:
 
 @accepts(READING)
 def check(dataset: Any, *, against: Any = None, **settings: Any) -> CheckResult:
-    """Look for copies and near copies in a text, and for what stands in another text too; needs no model.
+    """Look for copies and near copies in a text, and for what it shares with another text; needs no model.
 
     Args:
         dataset: whatever ``finetune`` takes, except an encoded .npz.
         against: another such text, to be held out or tested on; None: the text is only compared with itself.
-        settings: see below; they hold for both texts.
+        settings: see below; they apply to both texts.
 
     Raises:
         DataError: a text is missing, cannot be read or holds nothing. SettingsError: a setting is out of range.
@@ -213,7 +213,7 @@ def _pairs(title: str, whose: str, pairs: tuple[DocumentPair, ...], total: int) 
     lines = [f"{title}:"] if pairs else []
     for pair in pairs:
         share = "" if pair.share == 1 and title == "Copies" else f", {pair.share:.0%}"
-        documents = f"documents {pair.first} and {pair.second}{whose}"
+        documents = f"document {pair.first} and document {pair.second}{whose}"
         lines.append(f'  {documents}{share}: "{pair.first_begins}" and "{pair.second_begins}"')
     return [*lines, *_more(total - len(pairs))]
 

@@ -192,13 +192,13 @@ class GenerateRequest:
 
     @property
     def message(self) -> str | None:
-        """A hint for the user where a prefix ends in a blank; a tab or a no-break space there is a token of its own in
+        """A hint for the user where a prefix ends in a space; a tab or a no-break space there is a token of its own in
         training texts too."""
         if not any(text.endswith(" ") and text.strip() for text in self.prefixes):
             return None
         return (
-            "The prefix ends in a blank. GPT-2's words carry the blank in front of them, so that after this one the "
-            "model writes a second blank or an unlikely word; better leave it out."
+            "The prefix ends in a space. GPT-2's tokens include the space before a word, so after this one the model "
+            "writes a second space or an unlikely word. Better leave it out."
         )
 
     def settings_with(self, new_seed: Callable[[], int]) -> GenerateSettings:

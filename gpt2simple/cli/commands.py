@@ -223,7 +223,7 @@ def check(
     as_json: bool,
     settings: dict[str, Any],
 ) -> None:
-    """Look for copies and near copies in a text, and for what stands in another text too.
+    """Look for copies and near copies in a text, and for what it shares with another text.
 
     \b
       gpt2simple check stories.jsonl

@@ -168,7 +168,9 @@ def type_problem(name: str, value: Any, hint: Any) -> str | None:
         names = " or ".join(sorted(_IN_WORDS.get(t, t.__name__) for t in accepted))
         return f"{name} is {quoted(value)}; expected {names}."
     if Path in accepted and isinstance(value, (str, os.PathLike)) and not can_be_path(os.fspath(value)):
-        return f"{name} is {quoted(value)}; expected the name of a file or folder, without NUL or half a character."
+        return (
+            f"{name} is {quoted(value)}; expected the name of a file or folder, without NUL or half a surrogate pair."
+        )
     if isinstance(value, str) and Path not in accepted and not is_text(value):
         return f"{name} is {quoted(value)}; expected a string of valid Unicode."
     if isinstance(value, int) and abs(value) > _LARGEST_COUNT:

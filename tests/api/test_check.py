@@ -22,8 +22,8 @@ def test_copies_and_near_copies_are_listed_with_where_they_are() -> None:
     assert 0.7 < near.share < 1
     lines = result.summary().split("\n")
     assert lines[:2] == ["4 documents: 1 copy, 1 near copy.", "Copies:"]
-    assert lines[2].startswith(f'  documents 1 and 3: "{story(0)[:20]}')
-    assert lines[4].startswith(f"  documents 2 and 4, {near.share:.0%}: ")
+    assert lines[2].startswith(f'  document 1 and document 3: "{story(0)[:20]}')
+    assert lines[4].startswith(f"  document 2 and document 4, {near.share:.0%}: ")
     assert json.loads(json.dumps(result.to_json()))["found"] is True
 
 
@@ -38,9 +38,7 @@ def test_what_two_texts_have_in_common_is_listed() -> None:
     assert (result.against.copied[0].first, result.against.copied[0].second) == (1, 2)
     assert (result.against.nearly_copied[0].first, result.against.nearly_copied[0].second) == (2, 3)
     assert {passage.document for passage in result.against.passages} == {2, 3, 4}
-    assert "Of 4 documents to compare with: 1 copied from the text, 1 nearly copied, 3 with passages of it." in (
-        result.summary()
-    )
+    assert "Other text, 4 documents: 1 copy, 1 near copy, 3 with shared passages." in (result.summary())
     json.dumps(result.to_json())
 
 
@@ -55,7 +53,7 @@ def test_nothing_found() -> None:
     assert not result.found
     assert result.summary() == (
         "2 documents: 0 copies, 0 near copies.\n"
-        "Of 1 document to compare with: 0 copied from the text, 0 nearly copied, 0 with passages of it."
+        "Other text, 1 document: 0 copies, 0 near copies, 0 with shared passages."
     )
 
 

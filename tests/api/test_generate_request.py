@@ -43,7 +43,9 @@ def test_line_ends_are_those_of_training_texts_wherever_a_model_reads_or_writes_
 
 @pytest.mark.parametrize("prefix", ["The king ", ["The king", "Once  "], "if x:\n    ", "a\t "])
 def test_a_blank_at_the_end_of_a_prefix_is_pointed_out(prefix: Any) -> None:
-    assert str(GenerateRequest.of(prefix, {}).message).startswith("The prefix ends in a blank. GPT-2's words carry the")
+    assert str(GenerateRequest.of(prefix, {}).message).startswith(
+        "The prefix ends in a space. GPT-2's tokens include the"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", None, "The king", " ", " \n ", "AGNES\n", "a\t", "prix\xa0"])
@@ -108,7 +110,8 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpt2simple.Sessi
         ({"destination_path": ""}, "destination_path is ''; expected the name of a file."),
         (
             {"destination_path": "a\0b"},
-            "destination_path is 'a\\x00b'; expected the name of a file or folder, without NUL or half a character.",
+            "destination_path is 'a\\x00b'; expected the name of a file or folder, without NUL or half a surrogate "
+            "pair.",
         ),
         ({"destination_path": 5}, "destination_path is 5; expected Path or str."),
         (

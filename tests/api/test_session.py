@@ -59,7 +59,7 @@ def test_a_blank_at_the_end_of_the_prefix_is_pointed_out_once(place: Path, messa
         session.generate("The king ", nsamples=3, length=2)
         session.generate(["A ", "B "], length=2)
         list(session.stream("C ", length=2))
-    assert len([message for message in messages if "ends in a blank" in message]) == 1
+    assert len([message for message in messages if "ends in a space" in message]) == 1
 
 
 def test_windows_line_ends_in_a_prefix_give_the_text_of_plain_ones(place: Path) -> None:

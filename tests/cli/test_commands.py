@@ -166,7 +166,7 @@ def test_misuse_says_what_is_wrong_and_exits_2(words: str, message: str) -> None
 def test_what_no_shell_can_pass_is_refused_in_one_place(option: str, word: str) -> None:
     done = run("generate", option, word)
     assert done.exit_code == 2, done.output
-    assert "Error: An argument holds NUL or half a character. Leave that out." in done.stderr
+    assert "Error: An argument holds NUL or half a surrogate pair. Leave that out." in done.stderr
 
 
 def test_our_errors_are_one_line_and_debug_shows_the_traceback() -> None:

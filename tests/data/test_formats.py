@@ -67,7 +67,7 @@ def test_headerless_columns_in_a_template(tmp_path: Path) -> None:
         ("a,b\n1,2\n", {"template": "{c}"}, r"has no column 'c'"),
         ("n,m\n1 x,2 y\n", {}, r"has several columns: 'n', 'm'. Say which one is the text"),
         ('a\n"never closed\n', {"header": True}, r"a\.csv, line 2: this is not a valid row .*Put fields"),
-        ("text\nHello, world\n", {"header": True}, r"line 2: the row has 2 columns, the first one has 1"),
+        ("text\nHello, world\n", {"header": True}, r"line 2: ',' separates 2 columns here, and 1 in the"),
     ],
 )
 def test_a_table_that_does_not_fit_is_explained(

@@ -105,7 +105,9 @@ def test_prose_in_one_column_is_not_split(tmp_path: Path, messages: list[str]) -
 @pytest.mark.parametrize("content", ["text\nWell, well\n", "Oh!\nWell, well\n"])
 def test_prose_with_commas_in_one_column_is_explained(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "a.csv", content)
-    with pytest.raises(DataError, match=r"line 2: the row has 2 columns, the first one has 1\..*\(--format lines\)\.$"):
+    with pytest.raises(
+        DataError, match=r"line 2: ',' separates 2 columns here, .* set delimiter .*\(--format lines\)\.$"
+    ):
         documents_in(path, tmp_path / "cache")
     assert documents_in(path, tmp_path / "cache", format="lines") == content.splitlines()
 

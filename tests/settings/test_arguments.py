@@ -103,7 +103,10 @@ def test_arguments_are_checked_by_their_annotations() -> None:
     ("given", "message"),
     [
         ({"path": 3}, r"^path is 3; expected Path or str\.$"),
-        ({"path": "a\0"}, r"^path is 'a\\x00'; expected the name of a file or folder, without NUL or half a character"),
+        (
+            {"path": "a\0"},
+            r"^path is 'a\\x00'; expected the name of a file or folder, without NUL or half a surrogate pair",
+        ),
         ({"path": b"a"}, r"^path is b'a'; expected Path or str\.$"),
         ({"count": "3"}, r"^count is '3'; expected int\.$"),
         ({"count": True}, r"^count is True; expected int\.$"),

@@ -53,8 +53,15 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
             words = [cells if any(map(_HAS_LETTER, cells)) else None for cells in columns]  # None: numbers, dates ...
             chooser.decide({name: cells and " ".join(cells) for name, cells in zip(names, words, strict=False)})
         for row in itertools.chain([] if header else [first], [second] if second else [], filled):
-            record = _record(row, names, name, rows.line_num + skipped)
-            yield from map(TextPart, chooser.texts(record, f"line {rows.line_num + skipped}"))
+            line = rows.line_num + skipped
+            if any(row[len(names) :]):
+                raise DataError(
+                    f"{name}, line {line}: {separator!r} separates {len(row)} columns here, and {len(names)} in the "
+                    "first row. If another character separates them, set delimiter (--delimiter); else put fields that "
+                    f"hold {separator!r} in double quotes, {_ADVICE}"
+                )
+            record = dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
+            yield from map(TextPart, chooser.texts(record, f"line {line}"))
         chooser.finish()
     except csv.Error as error:
         raise DataError(
@@ -73,12 +80,3 @@ def _sample(lines: Iterator[str]) -> list[str]:
         if len(taken) == _SAMPLE_LINES or characters >= _SAMPLE_CHARACTERS:
             break
     return taken
-
-
-def _record(row: list[str], names: list[str], name: str, line: int) -> dict[str, str]:
-    if any(row[len(names) :]):
-        raise DataError(
-            f"{name}, line {line}: the row has {len(row)} columns, the first one has {len(names)}. "
-            f"Put fields that hold the separator in double quotes, {_ADVICE}"
-        )
-    return dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
