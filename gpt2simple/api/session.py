@@ -309,9 +309,8 @@ class Session:
         existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
         self._load(source)
 
-    @accepts()
-    def choose(self, checkpoint: str) -> None:
-        """Load the "best" or the "latest" weights of the session's run on first use, if it uses a run's."""
+    def _load_on_first_use(self, checkpoint: str) -> None:
+        """Name the weights that are loaded on first use, "best" or "latest", if the session has a run."""
         if isinstance(self._source, Run):
             self._source = replace(self._source, checkpoint=checkpoint)
 
@@ -466,8 +465,8 @@ def with_weights(
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
     require_one_source(model_name, run_name, checkpoint)
     with in_session(session, settings) as used:
-        if session is None:  # nothing is loaded yet: a text that cannot be read is told first
-            used.choose(checkpoint or "best")
+        if session is None:  # not yet: a text that cannot be read is reported first
+            used._load_on_first_use(checkpoint or "best")
         elif model_name is None and (checkpoint is not None or run_name is not None):
             used.load(checkpoint or "best")
         yield used

@@ -14,6 +14,7 @@ import click
 
 from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
 from gpt2simple.settings.fields import can_be_path
+from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import named_disk_errors
 
 _DEBUG = "gpt2simple.debug"
@@ -80,7 +81,7 @@ class ErrorsInOneLine(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not all(map(can_be_path, args)):  # only a program that calls this one can pass it; click fails at it
-            raise click.UsageError("An argument holds NUL or half a character. Leave that out.")
+            raise click.UsageError("An argument holds NUL or half a surrogate pair. Leave that out.")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -99,8 +100,6 @@ class ErrorsInOneLine(click.Group):
 
 def _end_with(context: click.Context, line: str, code: int) -> NoReturn:
     _drop_what_stdout_refused()
-    from gpt2simple.storage.contents import visible  # on an error only: `--help` does not need it
-
     with contextlib.suppress(OSError):
         click.echo(visible(line), err=True)
     context.exit(code)

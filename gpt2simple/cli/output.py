@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from gpt2simple.storage.contents import json_text, visible
+
 
 def show(result: Any, *, as_json: bool) -> None:
     """Print the result of a call, as JSON or as a summary."""
@@ -17,8 +19,6 @@ def show_json(value: Any) -> None:
     Raises:
         StorageError: standard output is closed, or its disk cannot be written.
     """
-    from gpt2simple.storage.contents import json_text  # on first use, as below
-
     show_result(json_text(value, indent=2, ascii_only=True))
 
 
@@ -32,6 +32,4 @@ def show_result(text: str) -> None:
 def show_line(text: str) -> None:
     """Print a summary, unless standard output is closed, as on Windows without a console."""
     if sys.stdout is not None:
-        from gpt2simple.storage.contents import visible  # on first use, as above
-
         show_result(visible(text))

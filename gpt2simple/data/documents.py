@@ -2,7 +2,7 @@
 
 1. Windows line ends become ``\\n``: GPT-2 hardly ever saw ``\\r\\n``, and it would learn to write both. The same holds
    for every other text that a model reads or writes: see ``plain_line_ends``.
-2. ``<|endoftext|>``, with one line end behind it, ends a document wherever it occurs; the token takes its place, never
+2. ``<|endoftext|>``, with one line end after it, ends a document wherever it occurs; the token takes its place, never
    its spelling. (``<|startoftext|>``, which is no token of GPT-2, stays ordinary text, so that it works as a prefix.)
 3. A document of nothing but white space is left out.
 

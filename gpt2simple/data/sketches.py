@@ -122,7 +122,7 @@ class SketchWriter:
         self._has_rest = False
 
     def add(self, parts: PartHashes, ends: Sequence[bool]) -> None:
-        """Append parts, and end a document behind each of which ``ends`` says so."""
+        """Append parts, and end a document after each for which ``ends`` says so."""
         grams, counts = parts.grams, parts.counts
         if self._level:
             kept = Sketches(texts=parts.texts, counts=counts, grams=grams, level=0).at_level(self._level)

@@ -151,7 +151,7 @@ def _parted(corpus: Corpus, begins: np.ndarray) -> tuple[TokenSet, TokenSet]:
     # Where other documents follow, an end-of-text id keeps the training part from running into the next one.
     closed = np.where(cut & (ends < corpus.tokens), ends - 1, ends)
     kept = np.column_stack([starts, begins, closed, ends]).reshape(-1, 2)  # (2 D, 2)
-    # Tails come first: none of them follows an end-of-text id, as a document does that begins.
+    # Tails come first: no end-of-text id may precede them, as it precedes each whole document.
     tails, whole = (np.column_stack([begins[chosen], ends[chosen]]) for chosen in (cut, begins == starts))
     held_out = np.concatenate([tails if len(tails) else [(0, 1)], whole])  # (spans, 2)
     return (

@@ -66,7 +66,7 @@ def hashed_units(texts: Sequence[str]) -> Units:
     The words are those that `WORD` finds, at a small part of the time that encoding a text takes.
     """
     encoded = [_folded(text) for text in texts]
-    joined = b"\n".join([*encoded, b"\0" * _CHUNK])  # so that each word has so many bytes behind its first
+    joined = b"\n".join([*encoded, b"\0" * _CHUNK])  # so that eight bytes can be read from the start of any word
     kinds, begins = _kinds(joined)
     begins &= kinds > _LETTER
     letters = kinds == _LETTER

@@ -40,11 +40,8 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
         "your disk quota is used up. Delete something or choose a folder on another disk, then run the same again."
     )
 
-# What a caller below the API's edge may expect, and handles by itself.
-_AT_THE_EDGE = _NEXT_STEP | {
-    errno.ENOENT: "there is no such file or folder. Check the name.",
-    errno.EMFILE: "too many files are open. Close some, or start Python again.",
-}
+# At the API's edge nothing is known of where a missing file was to be written.
+_AT_THE_EDGE = _NEXT_STEP | {errno.ENOENT: "there is no such file or folder. Check the name."}
 
 
 @contextlib.contextmanager

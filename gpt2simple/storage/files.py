@@ -165,7 +165,7 @@ def move_into_place(source: Path, target: Path) -> None:
 
 
 def free_name(path: Path, separator: str = "-") -> Path:
-    """The path itself where nothing has that name, else the first free one with a number behind its stem."""
+    """The path itself where nothing has that name, else the first free one with a number after its stem."""
     numbered = (path.with_stem(f"{path.stem}{separator}{number}") for number in itertools.count(1))
     return next(name for name in itertools.chain([path], numbered) if not os.path.lexists(name))
 
@@ -241,7 +241,7 @@ class GrowingFile:
         """See to it that the file can be made, and make its parent folders where missing.
 
         Args:
-            numbered: where something has that name, take the first free one with a number behind its stem.
+            numbered: where something has that name, take the first free one with a number after its stem.
 
         Raises:
             FileExistsError: something has that name. StorageError: the disk does not allow it.

@@ -65,7 +65,7 @@ def check_output(path: Path, kind: OutputKind, sources: Iterable[Path] = ()) -> 
         if not os.path.lexists(path) or is_device(path):
             return
         if path.is_dir():
-            raise SettingsError(f"{path} is a folder, where a file is to be written. Name a file, perhaps in it.")
+            raise SettingsError(f"{path} is a folder, where a file is to be written. Name a file inside it.")
         if any(_is_same(path, source) for source in sources):
             problem = f"{path} is read by this call, and would be overwritten by its output."
             raise SettingsError(f"{problem} Name another file.")

@@ -186,7 +186,7 @@ def test_each_prefix_of_a_file_gets_its_samples_and_other_prefixes_are_refused()
 
 def test_a_blank_at_the_end_of_the_prefix_is_pointed_out_once() -> None:
     shown = run("--prefix", "The king ", "--nsamples", "2", "--folder", "hinted", "--nfiles", "2", "--length", "2")
-    assert shown.stderr.count("The prefix ends in a blank.") == 1
+    assert shown.stderr.count("The prefix ends in a space.") == 1
 
 
 @needs_shell
@@ -223,7 +223,8 @@ def test_other_errors_of_the_system_are_one_line_and_debug_shows_the_traceback(m
     done = run("--length", "3")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        "Error: some file cannot be used: too many files are open. Close some, or start Python again."
+        "Error: some file cannot be used: too many files are open. Close some in this program, or raise the limit "
+        "(ulimit -n)."
     )
     assert isinstance(run("--length", "3", "--debug").exception, OSError)
 

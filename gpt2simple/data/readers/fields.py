@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from string import Formatter
 from typing import Any
 
-from gpt2simple.data.readers.nested import EVERY_KEY, Path, expand, joined, names_inside, split_name
+from gpt2simple.data.readers.nested import EVERY_KEY, KeyPath, expand, joined, names_inside, split_name
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.contents import counted, quoted
@@ -126,7 +126,7 @@ class TextChooser:
         if (inside := names_inside(record)) or (lists and not strong):
             raise self._holds_lists([*inside, *lists], "")
 
-    def _path(self, field: str | int, record: Collection[str], place: str) -> Path:
+    def _path(self, field: str | int, record: Collection[str], place: str) -> KeyPath:
         """The path of a field in a record, or among the names of a file's columns."""
         if isinstance(field, str) and field in record:
             return (field,)
@@ -145,7 +145,7 @@ class TextChooser:
         names = _listing([*record, *names_inside(record)])
         return DataError(f"{where} {found}. It has: {names}. Name one of them (column=..., --column ...).")
 
-    def _built(self, row: Mapping[Path, Any], paths: list[Path], place: str) -> str:
+    def _built(self, row: Mapping[KeyPath, Any], paths: list[KeyPath], place: str) -> str:
         texts = [self._as_text(row[path], ".".join(path), place) for path in paths]
         if self._template is None:
             return texts[0]
@@ -164,7 +164,7 @@ class TextChooser:
                 f"{self._name}, {place}: {field!r} holds a {type(value).__name__}; expected text. "
                 f"Name another field (column=...){hint}."
             )
-        return _as_text(value)
+        return _scalar_text(value)
 
     def _guess(self, record: Mapping[str, Any], place: str) -> str:
         names = list(record)
@@ -236,7 +236,7 @@ def _usual_first(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: split_name(name)[-1] not in (*USUAL_NAMES, "parts", "message", "value"))
 
 
-def _as_text(value: Any) -> str:
+def _scalar_text(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, bytes):

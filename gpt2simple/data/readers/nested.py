@@ -9,18 +9,18 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-Path = tuple[str, ...]  # the keys that a name consists of
+KeyPath = tuple[str, ...]  # the keys that a name consists of
 EVERY_KEY = "*"
 _LOOKED_AT = 20  # entries of a list or object; they are alike
 _MOST_PART_KEYS = 3  # "type", "text" and one more, as of a link; records have more
 
 
-def split_name(name: str) -> Path:
+def split_name(name: str) -> KeyPath:
     """The keys of a name."""
     return tuple(name.split("."))
 
 
-def expand(value: Any, paths: Sequence[Path]) -> list[dict[Path, Any]]:
+def expand(value: Any, paths: Sequence[KeyPath]) -> list[dict[KeyPath, Any]]:
     """What the paths lead to, once for each record of the list that they lead through; none where a key is missing.
 
     Raises:
@@ -30,13 +30,13 @@ def expand(value: Any, paths: Sequence[Path]) -> list[dict[Path, Any]]:
         return [found for entry in value for found in expand(entry, paths)]
     if not isinstance(value, dict):
         return []
-    combined: list[dict[Path, Any]] = [{}]
+    combined: list[dict[KeyPath, Any]] = [{}]
     for key in dict.fromkeys(path[0] for path in paths):
         children = list(value.values()) if key == EVERY_KEY else [value[key]] if key in value else []
         rests = [path[1:] for path in paths if path[0] == key]
         deeper, found = [rest for rest in rests if rest], []
         for child in children:
-            own: dict[Path, Any] = {(key,): child} if () in rests else {}
+            own: dict[KeyPath, Any] = {(key,): child} if () in rests else {}
             below = expand(child, deeper) if deeper else [{}]
             found += [{**own, **{(key, *rest): leaf for rest, leaf in leaves.items()}} for leaves in below]
         if len(combined) > 1 and len(found) > 1:
@@ -66,7 +66,7 @@ def names_inside(record: Any) -> list[str]:
     return list(dict.fromkeys(_inside(record, (), False)))
 
 
-def _inside(value: Any, path: Path, in_list: bool) -> Iterator[str]:
+def _inside(value: Any, path: KeyPath, in_list: bool) -> Iterator[str]:
     if isinstance(value, dict):
         entries = list(itertools.islice(value.values(), _LOOKED_AT))
         if _is_alike(entries):

@@ -19,7 +19,7 @@ class AddedToken:
     Attributes:
         id: in the vocabulary.
         single_word: found only where no letter, digit or underscore touches it.
-        lstrip, rstrip: the white space before it, or behind it, is taken along and lost.
+        lstrip, rstrip: the white space before it, or after it, is taken along and lost.
         normalized: found only in what the tokens without this flag have left.
         special: transformers can leave it out of decoded text (``skip_special_tokens``); this package does not.
         in_text: False where no text becomes it: an odd entry of a vocabulary that its files do not call added.
