@@ -75,7 +75,7 @@ class CheckResult:
 
     Attributes:
         documents: in the text. copies: documents with the same words as an earlier one, in the same order; case,
-            blanks and punctuation may differ. near_copies: other documents that share half of their four-word
+            spacing and punctuation may differ. near_copies: other documents that share half of their four-word
             sequences, or more, with an earlier one, or are linked to one by others that do.
         near_pairs: pairs of near copies, all together.
         copied, nearly_copied: the first copies, each with the document that it is a copy of; the nearest near copies.

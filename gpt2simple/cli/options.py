@@ -6,7 +6,6 @@ that a continued run keeps its own values for the rest. The prefix of ``generate
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import functools
 import re
@@ -103,7 +102,9 @@ checkpoint_option = click.option(
 
 
 encoding_option = click.option(
-    "--encoding", default="utf-8", help="Character encoding of a text that is read. [default: utf-8]"
+    "--encoding",
+    default="utf-8",
+    help="Character encoding of a text that is read; a byte-order mark takes precedence. [default: utf-8]",
 )
 
 
@@ -158,12 +159,13 @@ def _standard_input() -> bytes:
 
 
 def _read(name: str, read: Callable[[], bytes], encoding: str) -> str:
-    from gpt2simple.data.readers.plain import check_encoding  # on first use: `--help` needs none
+    from gpt2simple.data.readers.plain import check_encoding, marked_encoding  # on first use: `--help` needs none
 
     check_encoding(encoding)
-    utf8 = codecs.lookup(encoding).name == "utf-8"
     try:
-        return read().decode("utf-8-sig" if utf8 else encoding)  # -sig: without a byte-order mark
+        data = read()
+        mark, encoding = marked_encoding(data, encoding)
+        return data[len(mark) :].decode(encoding)
     except (OSError, ValueError) as error:  # ValueError: a name with NUL, or bytes that are no text
         raise click.UsageError(
             f"{name} cannot be read ({reason(error)}); expected a text in {encoding}. Check the path, or name the "

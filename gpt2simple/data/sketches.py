@@ -1,9 +1,9 @@
 """What is kept of each document to tell copies: a hash of all its words, and a sample of the hashes of its n-grams.
 
-Made while a text is encoded, in the same threads: later only its ids are there, which differ with case and blanks. They
-are kept beside the ids. *Copies* have the same words and symbols in the same order; case, blanks, punctuation and
-the form of Unicode make no difference. (Documents of nothing but punctuation are copies where only blanks differ.) How
-many n-grams two documents share tells *near copies*; see `duplicates`.
+Made while a text is encoded, in the same threads: later only its ids are there, which differ with case and spacing.
+They are kept beside the ids. *Copies* have the same words and symbols in the same order; case, spacing, punctuation and
+the form of Unicode make no difference. (Documents of nothing but punctuation are copies where only spacing differs.)
+How many n-grams two documents share tells *near copies*; see `duplicates`.
 
 Of a document the first million characters are looked into, and the rest has a plain digest: whether two books are
 near copies shows there, and one large text takes hardly any time.

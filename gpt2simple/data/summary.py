@@ -21,7 +21,7 @@ class DataSummary:
     sources: tuple[str, ...]
     files: int
     documents: int
-    duplicates: int  # documents with the same words as an earlier one: case, blanks and punctuation may differ
+    duplicates: int  # documents with the same words as an earlier one: case, spacing and punctuation may differ
     near_duplicates: int  # other documents that share half of their n-grams with an earlier one, or more
     characters: int
     bytes: int  # of UTF-8

@@ -1,7 +1,7 @@
 """What a word is, wherever texts are compared, and hashes of words and of n-grams.
 
 Words are runs of letters and digits with their combining marks, without regard to case, in Unicode's composed form
-(NFC), as in section 4 of the GPT-2 paper. In scripts that put no blanks between words each character is a word.
+(NFC), as in section 4 of the GPT-2 paper. In scripts that put no spaces between words each character is a word.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLAIN_WORD = re.compile(r"[^\W_]+")
 
 _COMPOSES = regex.compile(r"[\p{M}\u1100-\u11ff]")  # with what is before it: marks, and parts of Korean syllables
 
-# Kinds of characters, for `hashed_units`; the others are blanks and punctuation.
+# Kinds of characters, for `hashed_units`; the others are white space and punctuation.
 _LETTER, _ALONE, _SYMBOL, _MARK = range(1, 5)
 _OF_KIND = {_SYMBOL: r"\p{S}", _MARK: _INSIDE, _LETTER: _START, _ALONE: _CHARACTER}  # the later ones take precedence
 
@@ -89,12 +89,13 @@ def _folded(text: str) -> bytes:
         return utf8.lower()
     different = "".join(set(_of_several_bytes(utf8)))
     if _COMPOSES.search(different) or unicodedata.normalize("NFC", different) != different:
-        return _folded_text(text).encode("utf-8", "surrogatepass")
+        return folded(text).encode("utf-8", "surrogatepass")
     # Nothing to compose, and often only quotes and dashes: folding the rest as bytes takes a tenth of the time.
     return utf8.lower() if different.casefold() == different else text.casefold().encode("utf-8", "surrogatepass")
 
 
-def _folded_text(text: str) -> str:
+def folded(text: str) -> str:
+    """The text without its case and in composed form: equal for equal words."""
     return unicodedata.normalize("NFC", text).casefold()
 
 

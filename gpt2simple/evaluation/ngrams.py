@@ -7,14 +7,13 @@ collision costs time but never causes a wrong result.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from gpt2simple.data.words import WORD, WORD_ENDS, find_words, gram_hashes
+from gpt2simple.data.words import WORD, WORD_ENDS, find_words, folded, gram_hashes
 
 _SLICE_CHARACTERS = 1 << 18
 BREAK = -1  # between texts: no passage runs from one text into the next
@@ -28,7 +27,7 @@ class Vocabulary(dict[str, int]):
         self._folded: dict[str, int] = {}
 
     def __missing__(self, word: str) -> int:
-        number = self._folded.setdefault(unicodedata.normalize("NFC", word).lower(), len(self._folded))
+        number = self._folded.setdefault(folded(word), len(self._folded))
         self[word] = number
         return number
 

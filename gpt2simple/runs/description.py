@@ -17,6 +17,7 @@ from typing import Any
 from gpt2simple.errors import INSTALL_AGAIN, RunError
 from gpt2simple.runs.layout import MANIFEST_FILE, RUN_FILE
 from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, misfit, to_json
+from gpt2simple.settings.fields import plain
 from gpt2simple.storage.contents import quoted, read_json, reason
 from gpt2simple.storage.files import atomic_write, sha256_of
 
@@ -282,8 +283,8 @@ def upgraded(values: dict[str, Any], path: Path, upgrades: Mapping[int, Upgrade]
 
 def plain_number(value: Any) -> Any:
     """A NumPy number as Python's, for json.dumps."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        return value.item()
+    if (number := plain(value)) is not value:
+        return number
     raise TypeError(f"{type(value).__name__} is not a JSON value; give plain numbers, strings, lists or dictionaries.")
 
 

@@ -95,3 +95,10 @@ def test_a_word_that_stands_for_standard_input_must_be_utf_8(monkeypatch: pytest
     pipe_in(monkeypatch, b"\xe9")
     with pytest.raises(click.UsageError, match=r"^TEXT - cannot be read \(.*\); expected a text in utf-8\. Check"):
         read_words("TEXT", ("-",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_takes_precedence_as_in_texts(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "prefix.txt"
+    path.write_text("Élan\n", encoding=encoding)
+    assert read_prefix((), path) == read_prefix((), path, encoding="cp1252") == "Élan"

@@ -21,7 +21,7 @@ pieces = st.sampled_from([*WORDS.split(), "x" * 16, "y" * 64 + "z", "é" * 70, "
 @given(st.lists(st.lists(pieces, max_size=30).map("".join), min_size=1, max_size=4))
 def test_words_are_those_of_the_pattern(texts: list[str]) -> None:
     found = hashed_units(texts)
-    expected = [WORD.findall(words._folded_text(text)) for text in texts]
+    expected = [WORD.findall(words.folded(text)) for text in texts]
     flat = [word for of_text in expected for word in of_text]
     hashes = found.hashes[found.words].tolist()
     assert len(hashes) == len(flat)

@@ -316,3 +316,7 @@ def test_the_last_samples_are_judged_however_many_early_ones_copied_nothing():
         .startswith("The last 3 samples have fewer")
     )
     assert "last" not in training.find_copies(late, judged=5).summary()
+
+
+def test_words_are_compared_without_their_case_as_in_the_search_for_copies() -> None:
+    assert len(set(Vocabulary().numbers("Straße STRASSE strasse"))) == 1

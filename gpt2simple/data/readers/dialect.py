@@ -1,7 +1,7 @@
 """What separates the columns of a table, and whether its first row names them, from its first lines.
 
 Prose has separators too. A separator is believed where it gives each row the columns that the first row has; commas and
-semicolons that all precede a blank, and commas that all stand between digits, are believed last.
+semicolons that all precede a space, and commas that all stand between digits, are believed last.
 """
 
 from __future__ import annotations

@@ -41,6 +41,11 @@ def check_encoding(encoding: str) -> None:
         ) from None
 
 
+def marked_encoding(data: bytes, encoding: str) -> tuple[bytes, str]:
+    """The byte-order mark at the beginning of a text and the encoding it means; without one, b"" and ``encoding``."""
+    return next(((mark, meant) for mark, meant in _MARKS if data.startswith(mark)), (b"", encoding))
+
+
 def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
     """One document: the whole stream.
 
@@ -65,7 +70,7 @@ def read_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[
 def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     """The text of a stream in parts of about 1 MB, a byte-order mark honoured and left out."""
     data = stream.read(_READ_BYTES)
-    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", encoding))
+    mark, encoding = marked_encoding(data, encoding)
     check_encoding(encoding)
     decoder = codecs.getincrementaldecoder(encoding)()
     place, data = len(mark), data[len(mark) :]  # place: bytes that the decoder has been given

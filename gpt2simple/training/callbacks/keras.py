@@ -58,8 +58,7 @@ def _problem_with(callback: Any) -> str:
         )
     return (
         f"callbacks contains {quoted(callback)} ({type(callback).__name__}); expected instances of "
-        "keras.callbacks.Callback. "
-        "Make it a subclass of keras.callbacks.Callback, or leave it out."
+        "keras.callbacks.Callback. Make it a subclass of keras.callbacks.Callback, or leave it out."
     )
 
 
