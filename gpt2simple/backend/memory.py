@@ -18,7 +18,7 @@ class PeakMemory:
 
     Attributes:
         bytes: the most that was held; on a CPU as seen every fifth of a second, with what the process held before.
-            None: the GPU does not tell.
+            None: the GPU does not report it.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class PeakMemory:
 
 
 def free_memory(counted: int) -> int | None:
-    """Bytes that a run may hold without pushing others out; None where a GPU does not tell.
+    """Bytes that a run may hold without pushing others out; None where a GPU does not report them.
 
     Args:
         counted: bytes of the model, which is in memory when a run is planned, and which the estimates count too.

@@ -213,8 +213,7 @@ def loaded_keras3() -> ModuleType | None:
 __all__ = [
     "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "device_memory_limit", "each_in_own_context",
     "forget_gradients", "in_xla", "keras", "library_versions", "loaded_keras3", "own_context", "quiet_stderr", "tf",
-    "uses_onednn",
-    "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

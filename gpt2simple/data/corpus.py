@@ -66,7 +66,7 @@ class Corpus:
 
     @cached_property
     def near_duplicates(self) -> int:
-        """Documents that are near copies of an earlier one, and no copies."""
+        """Documents that are near copies of an earlier one, but not copies."""
         return self.documents - self.duplicates - len(np.unique(self.groups))
 
     @cached_property

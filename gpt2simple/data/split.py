@@ -69,7 +69,7 @@ def split(corpus: Corpus, settings: TextSettings, window: int, *, validation: Co
             begins, group_of = parted, only_copies
             messages.append(
                 "Most of the text is near copies of one another, as texts made from a template are, so some had to be "
-                "held out and others learned. The held-out loss does not tell how well the model would do on new text."
+                "held out and others learned. The held-out loss does not show how well the model does on new text."
             )
     train, held_out = _parted(corpus, begins)
     if held_out.targets < fewest:
@@ -172,7 +172,8 @@ def _with_own(corpus: Corpus, validation: Corpus) -> Split:
     if near.any() and corpus.document_tokens[same | near].sum() > corpus.tokens // 2:
         found = counted(int(near.sum()), "near copy of a document", "near copies of documents")
         messages.append(
-            f"{found} in validation_file stay in the training part, which would lose half of its text or more."
+            f"{found} in validation_file stay in the training part, which would lose half of its text or more without "
+            "them."
         )
         near[:] = False
     parts = [

@@ -208,7 +208,7 @@ def _require_rows(folder: Path, tokenizer: Tokenizer, config: ModelConfig) -> No
         raise CheckpointError(
             f"The tokenizer in {folder} has ids up to {tokenizer.vocab_size - 1}, and the model's embedding has only "
             f"{config.n_vocab} rows{f': none for {quoted(without[0])}' if without else ''}. Put the tokenizer files "
-            "that came with the model there, or take the added tokens that it was not trained with out of them."
+            "that came with the model there, or remove the added tokens that it was not trained with."
         )
 
 

@@ -18,7 +18,7 @@ class StopRequest:
     """True once a signal has requested the run to stop.
 
     Attributes:
-        signal: the last one. obeyed: whether it took all its effect; set by the run if a Ctrl-C stopped it.
+        signal: the last one. obeyed: whether nothing more is to follow from it; set by the run if a Ctrl-C stopped it.
     """
 
     def __init__(self) -> None:

@@ -245,7 +245,7 @@ def test_a_validation_file_of_the_same_pattern_does_not_take_the_text_away(tmp_p
     assert found.train.documents == 15
     assert found.messages[0] == (
         "15 near copies of documents in validation_file stay in the training part, which would lose half of its text "
-        "or more."
+        "or more without them."
     )
     with pytest.raises(DataError, match="is in validation_file too, so nothing would be left to train on"):
         parted(tmp_path, [story(1)], [story(1).upper()])

@@ -34,8 +34,8 @@ class CompareRow:
         copied_share, natural_share: share of the samples' and of the held-out text's sequences of eight words that
             occur in the training text, 0 to 1; None: nothing was held out.
         longest_copy: words of the longest copied passage.
-        seconds: of training. memory_bytes: peak of the process during training; on a GPU
-            that of the GPU, or None where it does not tell.
+        seconds: of training. memory_bytes: peak during training, of the process or, on a GPU, of the
+            GPU; None where the GPU does not report it.
         samples: written at the step that was measured. copied_spans: characters of each that are copied.
         evaluations: tokens seen and held-out bits per byte at each evaluation.
     """
