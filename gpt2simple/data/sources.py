@@ -300,8 +300,7 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            found = f"{type(value).__name__} ({quoted(value)})"
-            raise DataError(f"Text {number} of the dataset is a {found}; expected a string.")
+            raise DataError(f"Text {number} of the dataset is {quoted(value)}; expected a string.")
         yield TextPart(value)
 
 
