@@ -298,8 +298,7 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            found = f"{quoted(value)} ({type(value).__name__})"
-            raise DataError(f"Text {number} of the dataset is {found}; expected a string.")
+            raise DataError(f"Text {number} of the dataset is {quoted(value)}; expected a string.")
         yield TextPart(value)
 
 

@@ -121,7 +121,7 @@ def _score_text(
     scorer: Scorer, tokenizer: Tokenizer, text: str, number: int, protocol: Protocol, batch_size: int
 ) -> TextScore:
     if not isinstance(text, str):
-        raise DataError(f"Text {number} is {quoted(text)} ({type(text).__name__}); expected a string.")
+        raise DataError(f"Text {number} is {quoted(text)}; expected a string.")
     text = plain_line_ends(text)
     ids = tokenizer.encode(text)
     if not ids:

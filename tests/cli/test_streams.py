@@ -80,7 +80,7 @@ def test_results_arrive_where_messages_cannot_be_written(shell: Shell, where: st
 def test_a_run_is_finished_where_its_progress_cannot_be_written(shell: Shell, place: Path) -> None:
     """With number 2 closed, a file of the run would get it, and TensorFlow's log would be written into that file."""
     train = "g finetune text.txt --model-name small --model-dir . --steps 2 --sample-every 0 --print-every 1"
-    places = {"full": "2> /dev/full", "closed": "2>&-", "all": "2>&- >&-"}
+    places = {"full": "2> /dev/full", "closed": "2>&- >&-"}
     done = shell(" && ".join(f"{train} --run-name {name} {where}" for name, where in places.items()))
     assert done.returncode == 0, done.stdout
     assert "finished at step 2" in done.stdout
@@ -122,7 +122,7 @@ def test_and_with_that_option_it_is_read(place: Path, monkeypatch: pytest.Monkey
     assert (code, '"text": "\\u00e9t\\u00e9"' in output) == (0, True)
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "\0", "a" * 9999, "base64", "\udce9"])
+@pytest.mark.parametrize("encoding", ["klingon", "a" * 9999, "base64", "\udce9"])
 def test_an_encoding_that_python_does_not_know_is_an_error(encoding: str) -> None:
     code, output = invoke(*SCORE.split(), "-", "--encoding", encoding, text=b"a")
     assert code == 2

@@ -339,7 +339,7 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         (3, r"The dataset is a int; expected the name of a file or folder, a list of names or texts"),
         (b"text", r"The dataset is a bytes"),
         ([], r"The dataset is an empty list"),
-        (["text", 3], r"Text 1 of the dataset is 3 \(int\); expected a string"),
+        (["text", 3], r"Text 1 of the dataset is 3; expected a string"),
         ("tex.txt", r"There is no file 'tex.txt' \(seen from .*\). Did you mean text.txt\?"),
         ("nothing/here.txt", r"There is no file 'nothing/here.txt' .*Check its name and folder"),
         (["tex.txt"], r"There is no file 'tex.txt'"),

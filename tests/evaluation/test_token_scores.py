@@ -60,7 +60,7 @@ def test_json_and_summary_hold_the_figures(scored):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "Text 1 is empty, .* Leave it out"), (3, r"Text 1 is 3 \(int\); expected a string")]
+    ("text", "message"), [("", "Text 1 is empty, .* Leave it out"), (3, r"Text 1 is 3; expected a string")]
 )
 def test_what_cannot_be_scored_is_refused(model, text, message):
     with pytest.raises(DataError, match=message):
