@@ -24,7 +24,7 @@ from gpt2simple.data.documents import MayCut, TextPart, cut_anywhere, documents,
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sketches import PartHashes, part_hashes
 from gpt2simple.data.sources import Source, open_source
-from gpt2simple.errors import DataError
+from gpt2simple.errors import DataError, StorageError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings, reading_key
 from gpt2simple.storage.disk import require_space
@@ -105,7 +105,11 @@ def _encode(
             raise DataError(f"{names} holds no text, or nothing but white space. Give a text to train on.")
         fingerprint = writer.finish()
     corpus = cache.open(fingerprint, source.names, len(source.paths))
-    assert corpus is not None, fingerprint
+    if corpus is None:
+        raise StorageError(
+            f"The encoded text was removed from {cache_folder(settings)}, or changed there, as soon as it was written. "
+            "Leave that folder alone, or choose another (cache_dir), and run the same again."
+        )
     return corpus
 
 

@@ -157,7 +157,7 @@ def _dump(line: dict[str, Any]) -> str:
 
 
 def _record(line: dict[str, Any], run_dir: Path) -> Any:
-    """The record that a line holds, or None where it is of no known kind, or a value is missing or of another type."""
+    """The record that a line holds, or None where it is of no known kind, or a value is missing or cannot be."""
     cls = _KINDS.get(line["kind"])
     if cls is None:
         return None
@@ -168,7 +168,11 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
     if cls is records.EvaluationRecord and (figures := records.figures_from_json(line)) is not None:
         values["figures"] = figures
     whole = len(values) == len(fields(cls)) and isinstance(values.get("figures"), (records.LanguageFigures, type(None)))
-    return cls(**values) if whole and misfit(cls, values, "figures") is None else None
+    if not whole or misfit(cls, values, "figures") is not None:
+        return None
+    if cls is records.RunPlan and not (values["parameters"] > 0 and values["steps_per_epoch"] > 0):  # divisors
+        return None
+    return cls(**values)
 
 
 def _step_of(line: dict[str, Any]) -> int:

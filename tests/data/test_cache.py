@@ -27,7 +27,7 @@ from platformdirs.unix import Unix
 from platformdirs.windows import Windows
 
 from gpt2simple.data import encode as encode_module
-from gpt2simple.data.cache import cache_folder
+from gpt2simple.data.cache import TextWriter, cache_folder
 from gpt2simple.data.documents import END_MARK, TextPart, documents, split_long
 from gpt2simple.data.encode import encode_corpus
 from gpt2simple.data.file_types import FileType
@@ -337,6 +337,21 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(StorageError, match=r"the disk is full"):
         encode(["a"], tmp_path / "cache")
     assert entries(tmp_path / "cache") == []
+
+
+def test_a_text_that_is_removed_as_soon_as_it_is_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = TextWriter.finish
+
+    def finish_and_remove(writer: TextWriter) -> str:
+        fingerprint = finish(writer)
+        shutil.rmtree(tmp_path / "cache")
+        return fingerprint
+
+    monkeypatch.setattr(TextWriter, "finish", finish_and_remove)
+    with pytest.raises(StorageError, match=r"was removed from .*cache.* Leave that folder alone, or choose another"):
+        encode(["a"], tmp_path / "cache")
 
 
 # --- accidents ---

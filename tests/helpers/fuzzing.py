@@ -45,6 +45,7 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings.text import TextSettings
+from gpt2simple.storage.contents import json_text
 from gpt2simple.testing import sample_text
 from tests.helpers.hostile import LONGEST_MESSAGE
 from tests.helpers.mutations import damage_one
@@ -164,7 +165,7 @@ def _reported(folder: Path) -> None:
 
 def _read_report(folder: Path, _spare: Path) -> Any:
     report = run_report(folder, RunInfo.read(folder), None, "The text was not found.")
-    json.dumps(report.to_json(), allow_nan=False)
+    json_text(report.to_json())
     page([report], [""]).encode("utf-8")
     return None
 

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +123,16 @@ def test_lines_of_a_newer_version_are_passed_over(tmp_path: Path) -> None:
     lines = [{"kind": "aura", "step": 1}, {"kind": "step", "step": 2}, {**step(3).to_json(), "mood": "calm"}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert metrics.read(tmp_path) == metrics.Metrics(steps=[step(3)])
+
+
+@pytest.mark.parametrize("changed", [{"parameters": 0}, {"steps_per_epoch": 0.0}, {"steps_per_epoch": None}])
+def test_a_start_with_numbers_that_cannot_be_is_passed_over(tmp_path: Path, changed: dict[str, Any]) -> None:
+    files = MetricsFiles(tmp_path)
+    files.on_start(plan(tmp_path))
+    path = tmp_path / "metrics.jsonl"
+    assert len(metrics.read(tmp_path).starts) == 1
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changed}), encoding="utf-8")
+    assert metrics.read(tmp_path).starts == []
 
 
 def test_a_loss_that_is_not_finite_is_null_in_the_file_and_nan_when_read(tmp_path: Path) -> None:
