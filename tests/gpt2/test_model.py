@@ -198,7 +198,5 @@ def test_new_tokens_get_rows_that_begin_as_the_mean_of_their_spelling(tmp_path, 
 def test_tokens_without_a_row_are_named(tmp_path):
     folder = write_small_model(tmp_path / "small")
     LoadedModel.load(folder).tokenizer.with_added(["<pad>"]).save(folder)
-    with pytest.raises(
-        CheckpointError, match=r"has ids up to 257, .* only 257 rows: none for '<pad>'\. .* or remove"
-    ):
+    with pytest.raises(CheckpointError, match=r"has ids up to 257, .* only 257 rows: none for '<pad>'\. .* or remove"):
         LoadedModel.load(folder)
