@@ -149,6 +149,12 @@ def read_words(name: str, words: tuple[str, ...], encoding: str = "utf-8") -> li
 
 
 def _read_file(option: str, path: Path, encoding: str) -> str:
+    from gpt2simple.storage.files import is_endless  # on first use: `--help` needs none
+
+    if is_endless(path):
+        raise click.UsageError(
+            f"{option} {path} is a device, which may never end. Name a file, or - for standard input."
+        )
     return _read(f"{option} {path}", _standard_input if str(path) == "-" else path.read_bytes, encoding)
 
 

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from gpt2simple.data.file_types import FILE_TYPES, NPZ, ZIP, FileType, file_type, type_named
 from gpt2simple.errors import DataError
 from gpt2simple.storage.contents import content_errors
+from gpt2simple.storage.files import is_endless
 
 logger = logging.getLogger(__name__)
 STDIN = "-"
@@ -144,6 +145,10 @@ def find_files(name: str | Path) -> list[Path]:
     """
     path = expanded(name)
     if _is_there(path):
+        if is_endless(path):
+            raise DataError(
+                f"{path} is a device, which may never end. Give the name of a file, or - for standard input."
+            )
         return _in_folder(path) if path.is_dir() else [path]
     if glob.has_magic(str(path)) and not (_is_address(str(name)) or _is_probably_text(str(name))):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())

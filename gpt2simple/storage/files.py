@@ -12,6 +12,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import shutil
 import sys
 import time
@@ -179,6 +180,11 @@ class _Device(io.FileIO):
 
     def tell(self) -> int:
         raise io.UnsupportedOperation("tell")
+
+
+def is_endless(path: Path) -> bool:
+    """Whether a path is a device such as /dev/zero, and not what the process was given to read."""
+    return (path.is_char_device() or path.is_block_device()) and not re.match(r"/dev/(stdin|tty|fd/)", str(path))
 
 
 def is_device(path: Path) -> bool:

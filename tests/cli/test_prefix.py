@@ -102,3 +102,10 @@ def test_a_byte_order_mark_takes_precedence_as_in_texts(tmp_path: Path, encoding
     path = tmp_path / "prefix.txt"
     path.write_text("Élan\n", encoding=encoding)
     assert read_prefix((), path) == read_prefix((), path, encoding="cp1252") == "Élan"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such devices")
+def test_a_device_that_never_ends_is_no_file_with_a_prefix() -> None:
+    for names in ({"path": Path("/dev/zero")}, {"lines": Path("/dev/urandom")}):
+        with pytest.raises(click.UsageError, match=r"is a device, which may never end\. Name a file, or - for s"):
+            read_prefix((), **names)

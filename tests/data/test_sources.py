@@ -395,3 +395,10 @@ def test_what_the_system_refuses_in_a_folder_is_explained(
     monkeypatch.setattr(Path, method, refused)
     with pytest.raises(DataError, match=r"texts.* cannot be read: Permission denied\. Check the file and its permiss"):
         encode(tmp_path / "texts", tmp_path / "cache")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such devices")
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/full", "/dev/urandom"])
+def test_a_device_that_never_ends_is_no_dataset(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"{name} is a device, which may never end\. Give the name of a "):
+        encode(Path(name), tmp_path / "cache")
