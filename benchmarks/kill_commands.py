@@ -23,6 +23,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import sys
@@ -71,12 +72,15 @@ class Command:
         return Copy(functools.partial(self._run, folder), said)
 
     def _run(self, folder: Path) -> None:
-        from gpt2simple.__main__ import main
-
         os.chdir(folder)
         os.environ["GPT2SIMPLE_CACHE"] = "cache"
         sys.argv = ["gpt2simple", *self.arguments]
-        (self.work or main)()
+        (self.work or run_command)()
+
+
+def run_command() -> None:
+    """As ``python -m gpt2simple`` does with the words in ``sys.argv``."""
+    runpy.run_module("gpt2simple", run_name="__main__")
 
 
 def download() -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.contents import visible
-from gpt2simple.storage.disk import storage_errors
+from gpt2simple.storage.disk import LOST, storage_errors
 
 logger = logging.getLogger(__name__)
-LOST = (OSError, ValueError)  # what a message meets on a full disk, a closed pipe, a closed stream: it is lost, no more
 
 
 class _StderrHandler(logging.Handler):

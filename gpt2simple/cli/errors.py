@@ -15,7 +15,7 @@ import click
 from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
 from gpt2simple.settings.fields import can_be_path
 from gpt2simple.storage.contents import visible
-from gpt2simple.storage.disk import named_disk_errors
+from gpt2simple.storage.disk import LOST, named_disk_errors
 
 _DEBUG = "gpt2simple.debug"
 INTERRUPTED = 130  # what shells report for a program stopped by Ctrl-C
@@ -110,6 +110,6 @@ def _drop_what_stdout_refused() -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError):  # ValueError: it is closed
+    except LOST:
         with contextlib.suppress(OSError):
             sys.stdout.close()

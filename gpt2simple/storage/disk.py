@@ -40,6 +40,9 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
         "your disk quota is used up. Delete something or choose a folder on another disk, then run the same again."
     )
 
+# What writing to a stream meets on a full disk, in a closed pipe, and where it is closed itself.
+LOST = (OSError, ValueError)
+
 # At the API's edge nothing is known of where a missing file was to be written.
 _AT_THE_EDGE = _NEXT_STEP | {errno.ENOENT: "there is no such file or folder. Check the name."}
 

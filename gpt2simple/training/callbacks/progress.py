@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from gpt2simple.runs import metrics, records, samples
 from gpt2simple.runs.curves import Curves, HeldOutTrend, call_after_divergence
 from gpt2simple.storage.contents import visible
+from gpt2simple.storage.disk import LOST
 
 _SAMPLE_LINES = 8
 _SAMPLE_CHARACTERS = 500
@@ -230,6 +231,6 @@ class Progress(records.TrainingCallback):
         if self._bar is not None:
             self._bar.write(showable, file=stream)
         else:
-            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe: no line is worth a run
+            with contextlib.suppress(*LOST):  # no line is worth a run
                 stream.write(f"{showable}\n")
                 stream.flush()
