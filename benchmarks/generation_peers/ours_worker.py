@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 from worker import N_CTX, N_EMBD, N_HEAD, N_LAYER, N_VOCAB, TEMPERATURE, TOP_K, Generate, serve
 
 
@@ -13,6 +14,9 @@ class IdTokenizer:
 
     vocab_size = N_VOCAB
     end_of_text = N_VOCAB - 1
+
+    def without_token(self, rows: int) -> np.ndarray:
+        return np.arange(self.vocab_size, rows)
 
     def encode(self, text: str) -> list[int]:
         return [int(word) for word in text.split()]

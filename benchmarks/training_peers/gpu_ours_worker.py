@@ -70,7 +70,7 @@ def load() -> Job:
         settings, where = FinetuneSettings(), {"gradient_checkpointing": False, "on_gpu": True}
         return {
             "products_per_second": rate,
-            "least_seconds_per_step": estimate_seconds_per_step(config, settings, N_CTX, rate),
+            "least_seconds_per_step": estimate_seconds_per_step(config, settings, N_CTX, rate, None),
             "expected_peak_bytes": estimate_memory(config, settings, N_CTX, size, **where).total,
             "free_bytes": free_memory(4 * config.parameters),
         }

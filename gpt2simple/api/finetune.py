@@ -216,8 +216,11 @@ class _Run:
 
     def seconds_per_step(self) -> float:
         """Estimated, on this device."""
-        rate = speed.product_rate(self.request.precision)
-        return estimate_seconds_per_step(self.loaded.config, self.request.settings, self.windows.window, rate)
+        return estimate_seconds_per_step(
+            self.loaded.config, self.request.settings, self.windows.window,
+            speed.product_rate(self.request.precision), None if devices.has_gpu() else speed.element_rate(),
+            gradient_checkpointing=self.gradient_checkpointing,
+        )  # fmt: skip
 
     def resume_hint(self, reason: str, step: int) -> str:
         """What to call to continue; empty where the error that ended the run says it."""

@@ -31,8 +31,7 @@ from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.runs.checkpoint import require_undamaged
-from gpt2simple.runs.folder import RunFolder, Which
+from gpt2simple.runs.folder import RunFolder, Which, read_named_model
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
@@ -188,9 +187,8 @@ class Session:
             if self._loaded is not None and fits and self._loaded.tokenizer.added.keys() >= {*new_tokens}:
                 return self._loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
-        require_undamaged(begins_with)
         self._free()  # before another is in memory
-        self._loaded = LoadedModel.load(begins_with, new_tokens)
+        self._loaded = read_named_model(begins_with, lambda folder: LoadedModel.load(folder, new_tokens))
         return self._loaded
 
     def _can_take(self, run: RunFolder) -> bool:
@@ -365,9 +363,9 @@ class Session:
         if isinstance(found, Run):
             which: Which = found.checkpoint  # type: ignore[assignment]
             return self._run_folder(found).read_model(which, lambda folder: self._open(found, folder))
-        folder = model_folder(found.model_name, self._model_dir)
-        require_undamaged(folder)
-        return self._open(found, folder)
+        return read_named_model(
+            model_folder(found.model_name, self._model_dir), lambda folder: self._open(found, folder)
+        )
 
     def _open(self, found: Source, folder: Path) -> LoadedModel:
         self._drop_generator()

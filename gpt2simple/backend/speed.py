@@ -1,4 +1,4 @@
-"""How fast matrix products are on this device."""
+"""How fast matrix products and element-wise operations are on this device."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _SIZE_ON_CPU, _SIZE_ON_GPU = 1024, 4096
 _SECONDS_OF_PRODUCTS = 0.02
 _MOST_PRODUCTS = 1024
 _TRIALS = 5
+_EXPONENTIALS = 8  # one after the other
 _FEWEST_ROUNDS, _MOST_ROUNDS = 4, 15
 _SECONDS_TO_COMPARE = 1.0  # where products are slow, fewer rounds must do
 Product = Callable[[], float]  # computes some products, and returns the seconds that each of them took
@@ -26,6 +27,26 @@ def product_rate(dtype: str) -> float:
     """Floating-point operations per second of a large matrix product here, the best of several."""
     product = timed_product(dtype)
     return max(2.0 * _size() ** 3 / product() for _ in range(_TRIALS))
+
+
+@lru_cache(maxsize=1)
+def element_rate() -> float:
+    """Exponentials of float32 numbers per second on all cores of the CPU, the best of several trials."""
+
+    @tf.function(autograph=False)
+    def exponentials(x: Tensor) -> Tensor:
+        for _ in range(_EXPONENTIALS):
+            x = tf.exp(x * 0.5 - 1.0)  # stays between 0 and 1
+        return tf.reduce_sum(x)
+
+    x = tf.zeros([4 * _SIZE_ON_CPU, _SIZE_ON_CPU])  # larger than caches, as activations are
+    float(exponentials(x))  # the first call traces
+    best = 0.0
+    for _ in range(_TRIALS):
+        started = time.perf_counter()
+        float(exponentials(x))
+        best = max(best, _EXPONENTIALS * int(tf.size(x)) / (time.perf_counter() - started))
+    return best
 
 
 def best_in_turns(products: Sequence[Product]) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from gpt2simple.errors import RunError
 from gpt2simple.runs import layout
-from gpt2simple.runs.checkpoint import CheckpointRemovedError, StepCheckpoint, read_chosen
+from gpt2simple.runs.checkpoint import CheckpointRemovedError, StepCheckpoint, read_chosen, require_undamaged
 from gpt2simple.runs.description import BestMark, RunInfo
 
 logger = logging.getLogger(__name__)
@@ -98,8 +98,8 @@ class RunFolder:
         return self._settled(lambda listed: self._best(listed, weights_only))
 
     def _best(self, listed: list[StepCheckpoint], weights_only: bool) -> StepCheckpoint | None:
-        problems = []
-        for step, found in {mark.step: found for mark, found in self._best_first(listed)}.items():
+        problems: list[str] = []
+        for step, found in {mark.step: found for mark, found in self._best_first(listed, problems)}.items():
             damage = "it is gone" if found is None else found.damage(weights_only=weights_only)
             if found is not None and damage is None:
                 break
@@ -150,16 +150,20 @@ class RunFolder:
         marked = next((found for _, found in self._best_first(listed) if found is not None), None)
         return marked or next(reversed(listed), None)
 
-    def _best_first(self, listed: list[StepCheckpoint]) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
+    def _best_first(
+        self, listed: list[StepCheckpoint], problems: list[str] | None = None
+    ) -> Iterator[tuple[BestMark, StepCheckpoint | None]]:
         """The best step recorded in each checkpoint, and that step's checkpoint or None if it is gone.
 
-        Newest checkpoint first; ends at one that records no best step.
+        Newest checkpoint first; ends at one that records no best step. Torn records are added to the problems.
         """
         steps = {checkpoint.step: checkpoint for checkpoint in listed}
         for checkpoint in reversed(listed):
             try:
                 mark = checkpoint.best
-            except ValueError:  # a torn manifest
+            except ValueError as torn:
+                if problems is not None:
+                    problems.append(f"Which step is best is not known to {checkpoint.path}: {torn}.")
                 continue
             if mark is None:
                 return
@@ -210,3 +214,18 @@ class RunFolder:
             RunInfo.read(self.path)
             return True
         return False
+
+
+def read_named_model(folder: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` returns for a model folder that a user named; checked where what was written is on record.
+
+    Of a run that is its best checkpoint, which holds what the root shows to other tools.
+
+    Raises:
+        CheckpointError: the folder is a checkpoint, and damaged. RunError: every checkpoint of the run is.
+    """
+    run = RunFolder(folder)
+    if run.checkpoints():
+        return run.read_model("best", read)
+    require_undamaged(folder)
+    return read(folder)

@@ -15,37 +15,19 @@ def words_of(*path: str) -> str:
 
 DOCUMENT, README = words_of("docs", "performance.md"), words_of("README.md")
 
-TRAINING_PEERS = {
+TRAINING_PEERS = {  # without the precision
     "gpt-2-simple": "gpt-2-simple 0.8.1",
-    "gpt-2-simple float32": "gpt-2-simple 0.8.1",
-    "gpt-2-simple float32, defaults": "gpt-2-simple 0.8.1",
     "keras-hub tensorflow": "KerasHub on TensorFlow",
-    "keras-hub tensorflow bfloat16": "KerasHub on TensorFlow",
-    "keras-hub tensorflow float32": "KerasHub on TensorFlow",
-    "keras-hub jax bfloat16": "KerasHub on JAX",
-    "keras-hub jax float32": "KerasHub on JAX",
-    "pytorch compiled bfloat16": "PyTorch with torch.compile",
-    "pytorch compiled float32": "PyTorch with torch.compile",
-    "pytorch bfloat16": "PyTorch and transformers' Trainer",
-    "pytorch float32": "PyTorch and transformers' Trainer",
+    "keras-hub jax": "KerasHub on JAX",
+    "pytorch compiled": "PyTorch with torch.compile",
+    "pytorch": "PyTorch and transformers' Trainer",
 }
-GENERATION_PEERS = {
-    "ctranslate2 float32": "ctranslate2 | float32",
-    "ctranslate2 int8": "ctranslate2 | int8",
-    "gpt-2-simple": "gpt-2-simple 0.8.1 | float32",
-    "gpt-2-simple float32": "gpt-2-simple 0.8.1 | float32",
-    "pytorch float32": "PyTorch and transformers | float32",
-    "pytorch bfloat16": "PyTorch and transformers | bfloat16",
-    "keras-hub jax": "KerasHub on JAX | float32",
-    "keras-hub tensorflow": "KerasHub on TensorFlow | float32",
-    "transformers tf xla": "transformers' TFGPT2 with XLA | float32",
-    "transformers tf xla float32": "transformers' TFGPT2 with XLA | float32",
-    **{
-        f"keras-hub {backend.lower()} {precision}": f"KerasHub on {backend} | {precision}"
-        for backend in ("JAX", "TensorFlow")
-        for precision in ("float32", "bfloat16")
-    },
+GENERATION_PEERS = TRAINING_PEERS | {
+    "ctranslate2": "ctranslate2",
+    "pytorch": "PyTorch and transformers",
+    "transformers tf xla": "transformers' TFGPT2 with XLA",
 }
+DEFAULTS = "gpt-2-simple float32, defaults"
 
 
 def results(ending: str) -> list[dict[str, Any]]:
@@ -60,11 +42,13 @@ def lacking(figures: list[str], document: str = DOCUMENT) -> list[str]:
 
 def test_the_rows_on_training_are_those_of_the_results() -> None:
     for result in results("training-*"):
-        for peer, row in result["beside"].items():
-            theirs = row.get("peer_precision", "bfloat16" if peer.endswith("bfloat16") else "float32")
+        for peer, row in result.get("beside", {}).items():
+            name, theirs = peer.partition(",")[0].rsplit(" ", 1)
+            assert theirs == row["peer_precision"]
+            assert peer == DEFAULTS or theirs == row["precision"]
             median, low, high = (row["ratio"][key] for key in ("median", "low", "high"))
             line = (
-                f"| {TRAINING_PEERS[peer]} | {theirs} | {row['peer_tokens_per_second']['median']:.0f} "
+                f"| {TRAINING_PEERS[name]} | {theirs} | {row['peer_tokens_per_second']['median']:.0f} "
                 f"| {row['precision']} | {row['tokens_per_second']['median']:.0f} "
                 f"| {median:.2f} ({low:.2f} to {high:.2f}) "
                 f"| {row['peer_peak_bytes'] / 1e9:.1f} | {row['peak_bytes'] / 1e9:.1f} |"
@@ -73,13 +57,9 @@ def test_the_rows_on_training_are_those_of_the_results() -> None:
 
 
 def test_what_else_is_said_of_training_is_too() -> None:
-    large = results("training-other-peers-large-outside")[0]
+    (large,) = results("training-large-outside")
     shares, fastest = (
-        [  # of 822 GFLOP a step: earlier results count the whole square of attention
-            row[key]["median"] * 822e9 / result.get("operations_per_step", 880e9)
-            for result in results("training-*")
-            for row in result["beside"].values()
-        ]
+        [row[key]["median"] for result in results("training-*") for row in result.get("beside", {}).values()]
         for key in ("share_of_ceiling", "share_of_fastest_product")
     )
     assert not lacking(
@@ -94,15 +74,18 @@ def test_what_else_is_said_of_training_is_too() -> None:
 
 def test_the_rows_on_generating_are_those_of_the_results() -> None:
     lines = []
-    for result in results("generation-*"):
-        for block in result["tokens_per_second"].values():
-            for peer, row in block.get("batch 1", {}).items():
-                if peer in GENERATION_PEERS:
-                    ours = [block["batch 1"].get(f"gpt2simple {name}") for name in ("float32", "bfloat16", "int8")]
-                    cells = [f"{own['median']:.1f} ({own['times'][peer]:.2f})" if own else "" for own in ours]
-                    lines.append(f"| {GENERATION_PEERS[peer]} | {row['median']:.1f} | {' | '.join(cells)} |")
+    (result,) = results("generation-equal-precisions")
+    for block in result["tokens_per_second"].values():
+        rows = block["batch 1"]
+        for peer in [peer for peer in rows if not peer.startswith("gpt2simple")]:
+            name, precision = peer.rsplit(" ", 1)
+            ours = [rows[f"gpt2simple {own}"] for own in ("float32", "bfloat16", "int8")]
+            cells = [f"{own['median']:.1f} ({own['times'][peer]:.2f})" for own in ours]
+            lines.append(
+                f"| {GENERATION_PEERS[name]} | {precision} | {rows[peer]['median']:.1f} | {' | '.join(cells)} |"
+            )
     assert lines
-    assert not lacking([line.replace("|  |", "| |") for line in lines])
+    assert not lacking(lines)
 
 
 def test_what_else_is_said_of_generating_is_too() -> None:
@@ -146,31 +129,37 @@ def test_the_figures_on_encoding_and_loading_are_those_of_the_results() -> None:
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
-    training = {name: row for result in results("training-*") for name, row in result["beside"].items()}
-    ratios = {name: f"{row['ratio']['median']:.2f}" for name, row in training.items()}
-    original = training["gpt-2-simple"]
+    (speed,) = results("training-equal-precisions")
+    (large,) = results("training-large-outside")
+    (generating,) = results("generation-equal-precisions")
     (batches,) = results("generation-batches")
-    (others,) = results("generation-other-peers")
+    training, original = speed["beside"], speed["beside"][DEFAULTS]
+    ratios = {name: f"{row['ratio']['median']:.2f}" for name, row in training.items()}
+    rows = {peer: block["batch 1"] for block in generating["tokens_per_second"].values() for peer in block["batch 1"]}
+    times = {
+        f"{own} {peer}": f"{rows[peer][f'gpt2simple {own}']['times'][peer]:.2f}"
+        for own in ("float32", "int8")
+        for peer in rows
+        if not peer.startswith("gpt2simple")
+    }
     (blocks,) = batches["tokens_per_second"].values()
     eight = {tool: f"{row['median']:.0f}" for tool, row in blocks["batch 8"].items()}
-    times = {
-        **blocks["batch 1"]["gpt2simple float32"]["times"],
-        **others["tokens_per_second"]["gpt-2-simple"]["batch 1"]["gpt2simple float32"]["times"],
-    }
     (defaults,) = results("defaults")
     runs = [run for run in defaults["runs"] if run["about"] == "defaults"]
     steps, seconds = (" and ".join(f"{run[key]:.0f}" for run in runs) for key in ("steps", "seconds"))
-    large = results("training-other-peers-large-outside")[0]["355M"]
     figures = [
-        f"{ratios['pytorch bfloat16']} times the speed of PyTorch in bfloat16",
-        f"{ratios['gpt-2-simple']} times that of gpt-2-simple",
+        f"{ratios['pytorch compiled bfloat16']} times the speed of PyTorch with `torch.compile`",
+        f"{ratios['pytorch bfloat16']} times that of transformers' Trainer",
+        f"in float32 {ratios['pytorch compiled float32']} times",
+        f"{ratios[DEFAULTS]} times the speed of gpt-2-simple",
         f"in {original['peak_bytes'] / 1e9:.1f} GB instead of {original['peer_peak_bytes'] / 1e9:.1f}",
-        f"{ratios['pytorch float32']} times PyTorch's speed",
-        f"{times['ctranslate2 float32']:.2f} times the speed of ctranslate2",
-        f"{times['gpt-2-simple']:.2f} times that of gpt-2-simple",
+        f"{times['float32 pytorch float32']} times the speed of PyTorch",
+        f"{times['float32 ctranslate2 float32']} times that of ctranslate2",
+        f"{times['float32 gpt-2-simple float32']} times that of gpt-2-simple",
+        f"int8 had {times['int8 ctranslate2 int8']} times the speed of ctranslate2's",
         f"{eight['ctranslate2 int8']} tokens/s, our float32 {eight['gpt2simple float32']}",
         f"{steps} steps in {seconds} s",
-        f"| {1024 / original['tokens_per_second']['median']:.0f} s | {large['seconds_per_step']:.0f} s,",
-        f"| {original['peak_bytes'] / 1e9:.1f} GB | {large['peak_bytes'] / 1e9:.1f} GB |",
+        f"| {1024 / original['tokens_per_second']['median']:.0f} s | {large['355M']['seconds_per_step']:.0f} s,",
+        f"| {original['peak_bytes'] / 1e9:.1f} GB | {large['355M']['peak_bytes'] / 1e9:.1f} GB |",
     ]
     assert not lacking(figures, README)

@@ -134,6 +134,14 @@ def test_a_best_checkpoint_that_somebody_deleted_is_told(tmp_path: Path, message
     assert messages == [f"The best checkpoint of {tmp_path / 'run1'}, step 3, cannot be used: it is gone."]
 
 
+def test_a_torn_record_of_the_best_step_is_told(tmp_path: Path, messages: list[str]) -> None:
+    run = begin(tmp_path / "run1", 3, 6, best=3)
+    cut_twice(tmp_path / "run1" / "step-000006" / "manifest.json")
+    assert run.model_folder("best").name == "step-000003"
+    torn = tmp_path / "run1" / "step-000006"
+    assert messages == [f"Which step is best is not known to {torn}: manifest.json cannot be read."]
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "merges.txt", "run.json"])
 @pytest.mark.parametrize("tear", [cut, remove])
 def test_the_roots_files_are_made_again(

@@ -13,7 +13,7 @@ import pytest
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.runs.checkpoint import CheckpointRemovedError, StepCheckpoint, require_undamaged
-from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.folder import RunFolder, read_named_model
 from gpt2simple.runs.layout import list_runs
 from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import begin, disk_looks, go_on
@@ -108,6 +108,22 @@ def test_every_file_that_generating_reads_is_as_it_was_written(tmp_path: Path, n
         require_undamaged(path.parent)
     require_undamaged(run.path / "step-000003")
     require_undamaged(run.path)
+
+
+def test_a_run_that_is_named_as_a_model_is_its_best_checkpoint(tmp_path: Path, messages: list[str]) -> None:
+    run = begin(tmp_path / "run1", 3, 6, best=6)
+    assert read_named_model(run.path, lambda folder: folder.name) == "step-000006"
+    (run.path / "model.safetensors").unlink(missing_ok=True)  # it may be a second name of the checkpoint's
+    (run.path / "model.safetensors").write_bytes(b"damaged, and read by nobody")
+    assert read_named_model(run.path, lambda folder: folder.name) == "step-000006"
+    path = run.path / "step-000006" / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"2", b"3", 1))
+    assert read_named_model(run.path, lambda folder: folder.name) == "step-000003"
+    assert messages[0].endswith("step 6, cannot be used: the content of config.json has changed.")
+    with pytest.raises(CheckpointError, match="step-000006 is damaged: the content of config"):
+        read_named_model(path.parent, lambda folder: folder.name)
+    (tmp_path / "model").mkdir()
+    assert read_named_model(tmp_path / "model", lambda folder: folder.name) == "model"
 
 
 def test_a_file_that_nobody_recorded_is_not_read(tmp_path: Path) -> None:
