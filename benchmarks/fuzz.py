@@ -35,9 +35,10 @@ import gpt2simple
 import gpt2simple.compat as compat
 from gpt2simple.cli.group import cli
 from gpt2simple.errors import Gpt2SimpleError
+from gpt2simple.gpt2.container import build_model
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, weight_reader
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
+from tests.helpers.models import weight_reader
 
 SECONDS, LONGEST = 30, 2000
 ODD: tuple[Any, ...] = (

@@ -57,7 +57,7 @@ def write_model(folder: Path, config: ModelConfig, layout: str) -> None:
 
 def load_and_report(folder: Path) -> None:
     """In a process of its own: load, and print the peak."""
-    from gpt2simple.gpt2.model import load_model
+    from tests.helpers.models import load_model
 
     start = time.perf_counter()
     load_model(folder)

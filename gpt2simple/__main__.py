@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -18,7 +19,26 @@ def main() -> None:
     except KeyboardInterrupt:  # later ones meet `ErrorsInOneLine`
         sys.stderr.write("Interrupted.\n")
         sys.exit(130)
-    cli(prog_name="gpt2simple")
+    try:
+        cli(prog_name="gpt2simple")
+    except SystemExit as ending:
+        if "tensorflow" in sys.modules and isinstance(ending.code, int):
+            _end_now(ending.code)
+        raise
+
+
+def _end_now(code: int) -> None:
+    """End the process after everything that was to be done at its end, without taking TensorFlow apart.
+
+    That would take the better part of a second, and the system frees the memory anyway.
+    """
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):  # Python says what it makes of that
+        return
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _fill_closed_descriptors() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gpt2simple.gpt2.config import ModelConfig
 
 if TYPE_CHECKING:
-    from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
+    from gpt2simple.gpt2.container import TFGPT2LMHeadModel
     from gpt2simple.gpt2.tokenizer import Tokenizer
 
 # 256 bytes and the end-of-text token; everything else is as small as a meaningful test of GPT-2 allows.
@@ -27,7 +27,7 @@ def small_model(seed: int = 0) -> TFGPT2LMHeadModel:
     The weights have a standard deviation of 0.1 instead of GPT-2's 0.02, with which every position would predict nearly
     the same token and comparing outputs would prove little.
     """
-    from gpt2simple.gpt2.model import build_model  # here, so that importing this module loads no TensorFlow
+    from gpt2simple.gpt2.container import build_model  # here, so that importing this module loads no TensorFlow
 
     return build_model(SMALL_CONFIG, seed=seed, initializer_range=0.1)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from tests.helpers.messages import collected_messages
+
+if "GPT2SIMPLE_COMPILE_CACHE" not in os.environ:  # in the first process; its workers and their processes share it
+    os.environ["GPT2SIMPLE_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="gpt2simple-tests-")
+    atexit.register(shutil.rmtree, os.environ["GPT2SIMPLE_COMPILE_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

@@ -28,7 +28,7 @@ class IdTokenizer:
 def load() -> Generate:
     from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.config import ModelConfig
-    from gpt2simple.gpt2.model import build_model, named_variables
+    from gpt2simple.gpt2.container import build_model, named_variables
     from gpt2simple.gpt2.network import cached
     from gpt2simple.settings import GenerateSettings
 

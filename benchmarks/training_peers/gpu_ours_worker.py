@@ -22,7 +22,7 @@ def load() -> Job:
     from gpt2simple.backend.tensorflow import tf
     from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.config import ModelConfig
-    from gpt2simple.gpt2.model import build_model, named_variables
+    from gpt2simple.gpt2.container import build_model, named_variables
     from gpt2simple.gpt2.network.loss import head_matrix, logits
     from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
     from gpt2simple.settings import FinetuneSettings, GenerateSettings

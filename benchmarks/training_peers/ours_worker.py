@@ -17,7 +17,7 @@ def load() -> Job:
     from gpt2simple.backend import devices, precision
     from gpt2simple.backend.tensorflow import tf
     from gpt2simple.gpt2.config import ModelConfig
-    from gpt2simple.gpt2.model import build_model, named_variables
+    from gpt2simple.gpt2.container import build_model, named_variables
     from gpt2simple.settings import FinetuneSettings
     from gpt2simple.training.task import LanguageModeling
     from gpt2simple.training.trainer import build_trainer

@@ -9,29 +9,30 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.request import Request
+from gpt2simple.api.result import FinetuneResult
 from gpt2simple.backend import devices, speed
 from gpt2simple.backend.memory import free_memory
-from gpt2simple.backend.tensorflow import library_versions, tf
+from gpt2simple.backend.packages import versions
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.batches import TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
 from gpt2simple.data.summary import DataSummary, summary
 from gpt2simple.errors import TrainingError
-from gpt2simple.evaluation.html import render
 from gpt2simple.generation.generator import Generator
+from gpt2simple.gpt2.container import container_of
 from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs import metrics
-from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves, call_after_divergence
+from gpt2simple.runs.curves import Curves, call_after_divergence
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
-from gpt2simple.runs.samples import FOLDER_NAME
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.storage.contents import counted
@@ -46,75 +47,6 @@ from gpt2simple.training.task import LanguageModeling, Task
 from gpt2simple.training.trainer import Trainer, build_trainer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneResult:
-    """How a fine-tuning call ended.
-
-    Attributes:
-        run_dir: the run's folder, which ``generate`` and other tools can open.
-        steps: total optimizer steps of the run.
-        reason: "finished", "patience" (held-out loss stopped falling), "interrupted", "callback" or "done" (the run was
-            already complete).
-        best_step: the step with the lowest held-out loss, which ``generate`` uses; 0: the model was better before
-            training, and ``generate`` uses the last step; None: nothing was held out.
-        best_loss: held-out loss at that step, nats per token. best_bits_per_byte: the same, comparable between
-            tokenizers.
-        evaluations_since_best: how many times held-out loss was measured after that step.
-        train_loss: smoothed training loss at the end, nats per token.
-        seconds: training time of the run so far.
-    """
-
-    run_dir: Path
-    steps: int
-    reason: str
-    best_step: int | None
-    best_loss: float | None
-    best_bits_per_byte: float | None
-    evaluations_since_best: int
-    train_loss: float
-    seconds: float
-
-    def summary(self) -> str:
-        """The result as a few lines of text."""
-        ended = {
-            "finished": "finished",
-            "patience": "stopped early (held-out loss no longer improved)",
-            "interrupted": "was interrupted and saved",
-            "callback": "stopped by a callback",
-            "done": "was already finished",
-        }[self.reason]
-        lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
-        if self.best_loss is not None:
-            lines.append(self._best())
-        lines.append(f"Final training loss: {self.train_loss:.3f} nats/token.")
-        samples = self.run_dir / FOLDER_NAME
-        lines.append(f"Curves: {self.run_dir / 'loss.png'}{f'; samples: {samples}' if samples.is_dir() else ''}.")
-        return "\n".join(lines)
-
-    def _best(self) -> str:
-        figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
-        since = self.evaluations_since_best
-        if self.best_step == 0 and since < EVALUATIONS_WITHOUT_GAIN and self.reason != "patience":
-            times = ("not been evaluated since", "not improved in one evaluation", "not improved in two evaluations")
-            return (
-                f"Held-out loss was {figures} before training and has {times[since]}: too few steps to tell whether "
-                f"the model improves. generate() uses the last step, {self.steps}."
-            )
-        if self.best_step == 0:  # the model before training, which has no checkpoint
-            return (
-                f"Held-out loss was lowest before training, {figures}: the model did not improve. generate() uses the "
-                f"last step, {self.steps}; a lower learning_rate or more text may help."
-            )
-        return f"Best held-out loss {figures} at step {self.best_step}; generate() uses that step."
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as a dictionary for JSON."""
-        return {**asdict(self), "run_dir": str(self.run_dir)}
-
-    def _repr_html_(self) -> str:
-        return render("summary.html", text=self.summary())
 
 
 def before_start(
@@ -191,7 +123,7 @@ class _Run:
             tokenizer_fingerprint=self.loaded.tokenizer.fingerprint,
             seed=request.seed,
             environment={
-                **library_versions(),
+                **versions(),
                 "precision": request.precision,
                 "device": devices.device_name(),
                 "gradient_checkpointing": "on" if self.gradient_checkpointing else "off",
@@ -343,7 +275,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
     if start.checkpoint is not None:
         loaded.refill(start.checkpoint.path)
     trainer = build_trainer(
-        loaded.model,
+        container_of(loaded),
         loaded.variables,
         loaded.config,
         request.settings,

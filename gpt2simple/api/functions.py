@@ -13,10 +13,10 @@ from typing import Any
 
 from gpt2simple.api.compare import compare_models
 from gpt2simple.api.console import StandardOutput
-from gpt2simple.api.finetune import FinetuneResult
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
 from gpt2simple.api.request import GenerateRequest
+from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session, in_session, with_weights
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.report.comparison import CompareResult

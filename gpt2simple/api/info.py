@@ -5,19 +5,19 @@ Reads only; downloads nothing and opens no weights.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.backend import devices
-from gpt2simple.backend.precision import choose_precision
-from gpt2simple.backend.tensorflow import library_versions
-from gpt2simple.errors import Gpt2SimpleError
+from gpt2simple.backend import packages
+from gpt2simple.errors import BackendError, Gpt2SimpleError, SettingsError
 from gpt2simple.gpt2.hub.download import is_gpt2_downloaded
+from gpt2simple.gpt2.hub.locate import canonical_name
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import list_runs
 from gpt2simple.settings import SessionSettings
+from gpt2simple.storage.contents import quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Overview:
     """The result of ``get_info``."""
 
     versions: dict[str, str]
+    missing: tuple[str, ...]
     device: str
     precision: str
     precision_reason: str
@@ -65,26 +66,52 @@ class Overview:
         """The overview as text."""
         lines = [
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
+            *(
+                [f"Missing: {', '.join(self.missing)}; install with {packages.install_command()}"]
+                if self.missing
+                else []
+            ),
             f"Device: {self.device}",
             f"Precision: {self.precision} ({self.precision_reason})",
-            "Models:",
+            *(["Models:"] if self.models else []),
             *(f"  {model.name:6} {_state(model)}" for model in self.models),
-            "Runs:" if self.runs else "Runs: none yet",
+            *(["Runs:" if self.runs else "Runs: none yet"] if self.runs or len(self.models) > 1 else []),
             *(f"  {run.name}: {_progress(run)}" for run in self.runs),
         ]
         return "\n".join(lines)
 
 
-def get_info(settings: SessionSettings) -> Overview:
-    """An overview of this installation, and of the models and runs in the folders of the settings."""
+def get_info(settings: SessionSettings, name: str | None = None) -> Overview:
+    """An overview of this installation, and of the models and runs in the folders of the settings.
+
+    Args:
+        name: of the only model or run to tell of; None: all.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    found = _overview(settings)
+    if name is None:
+        return found
+    models = tuple(model for model in found.models if model.name == canonical_name(name))
+    runs = tuple(run for run in found.runs if run.name == name)
+    if not models and not runs:
+        known = [*(model.name for model in found.models), *(run.name for run in found.runs)]
+        raise SettingsError(
+            f"There is no model or run {quoted(name)}; there are {', '.join(known)}. Name one of these."
+        )
+    return replace(found, models=models, runs=runs)
+
+
+def _overview(settings: SessionSettings) -> Overview:
     checkpoint_dir = Path(settings.checkpoint_dir)
-    device = devices.start(None)
-    precision = choose_precision("auto")
+    device, precision, reason = _computing()
     return Overview(
-        versions=library_versions(),
+        versions=packages.versions(),
+        missing=tuple(packages.missing()),
         device=device,
-        precision=precision.training,
-        precision_reason=precision.reason,
+        precision=precision,
+        precision_reason=reason,
         models=tuple(
             ModelEntry(
                 name=known.name,
@@ -95,6 +122,18 @@ def get_info(settings: SessionSettings) -> Overview:
         ),
         runs=tuple(_run(checkpoint_dir / name) for name in list_runs(checkpoint_dir)),
     )
+
+
+def _computing() -> tuple[str, str, str]:
+    """What computes, in which precision and why; where TensorFlow is missing, that."""
+    try:
+        from gpt2simple.backend import devices  # here: loads TensorFlow, which may be missing
+        from gpt2simple.backend.precision import choose_precision
+
+        device, precision = devices.start(None), choose_precision("auto")
+    except BackendError as error:
+        return "none", "none", str(error)
+    return device, precision.training, precision.reason
 
 
 def _run(path: Path) -> RunEntry:

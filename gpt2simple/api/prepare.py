@@ -214,8 +214,7 @@ def _texts(dataset: Any, settings: TextSettings) -> Iterator[str]:
 def _write_new_model(folder: Path, config: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
     from gpt2simple.backend.tensorflow import own_context
     from gpt2simple.gpt2.formats.huggingface import write_model_folder
-    from gpt2simple.gpt2.model import build_model, weight_reader
+    from gpt2simple.gpt2.variables import random_weights
 
     with own_context():
-        model = build_model(config, seed=seed)
-        write_model_folder(folder, config, weight_reader(model), tokenizer)
+        write_model_folder(folder, config, random_weights(config, seed=seed), tokenizer)

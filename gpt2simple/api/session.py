@@ -9,18 +9,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import check_evaluation_text, evaluate_text, score_with
-from gpt2simple.api.finetune import FinetuneResult, finetune_run, training_sampler
 from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
+from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, each_in_own_context, own_context
+from gpt2simple.backend.tensorflow import each_in_own_context, own_context
 from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.results import EvaluateResult
@@ -48,8 +48,9 @@ from gpt2simple.settings import (
 )
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN, ONE_CALL
 from gpt2simple.storage.outputs import check_unused, output_folder
-from gpt2simple.training.callbacks.base import CallbackGroup, standard_callbacks
-from gpt2simple.training.callbacks.keras import adapt_callbacks
+
+if TYPE_CHECKING:
+    from gpt2simple.gpt2.container import TFGPT2LMHeadModel
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +111,27 @@ class Session:
     @property
     @own_context()
     def model(self) -> TFGPT2LMHeadModel:
-        """The `TFGPT2LMHeadModel` itself; its variables are float32 at any precision."""
-        return self._in_memory().model
+        """The `TFGPT2LMHeadModel` itself; its variables are float32 at any precision.
+
+        Where there is no transformers 4 it is a Keras model with the same variables, and a message says so.
+        """
+        from gpt2simple.gpt2.container import container_of, why_not_transformers  # here: loads Keras
+
+        if reason := why_not_transformers():
+            self._log_once(reason)
+        return container_of(self._in_memory())
 
     @property
     @own_context()
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self._in_memory().tokenizer
+
+    @property
+    @own_context()
+    def context_length(self) -> int:
+        """The tokens that the model can look at."""
+        return self._in_memory().config.n_ctx
 
     @property
     def precision(self) -> str:
@@ -139,6 +153,8 @@ class Session:
         Raises:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
+        from gpt2simple.training.callbacks.keras import adapt_callbacks  # here: Keras, which only training needs
+
         of_training, of_text = pick(settings, FinetuneSettings), pick(settings, TextSettings)
         FinetuneSettings(**of_training)  # raise before anything is loaded or written
         TextSettings(**of_text)
@@ -159,6 +175,9 @@ class Session:
             return self._train(run, request, signals)
 
     def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
+        from gpt2simple.api.finetune import finetune_run
+        from gpt2simple.training.callbacks.base import CallbackGroup
+
         try:
             loaded = self._load_for_training(run, request)
             self._drop_generator()
@@ -174,6 +193,9 @@ class Session:
 
     def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
         """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
+        from gpt2simple.api.finetune import training_sampler
+        from gpt2simple.training.callbacks.base import standard_callbacks
+
         return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
 
     def _load_for_training(self, run: RunWriter, request: Request) -> LoadedModel:
@@ -374,6 +396,8 @@ class Session:
         if loaded is not None and fits:
             loaded.refill(folder)
         else:
+            if loaded is not None:
+                loaded.close()
             loaded = None
             gc.collect()  # before another is in memory
             loaded = LoadedModel.load(folder)
@@ -408,7 +432,7 @@ class Session:
 
     def _new_generator(self) -> Generator:
         loaded = self._in_memory()
-        return Generator(loaded.variables, loaded.config, loaded.tokenizer, precision=self._precision.generating)
+        return Generator(loaded.weights, loaded.config, loaded.tokenizer, precision=self._precision.generating)
 
     def _drop_generator(self) -> None:
         if self._cached_generator is not None:
@@ -418,6 +442,8 @@ class Session:
     def _free(self) -> None:
         """Free the model's memory; the next call loads the session's source again."""
         self._drop_generator()
+        if self._loaded is not None:
+            self._loaded.close()
         self._loaded = None
         gc.collect()
 

@@ -1,28 +1,66 @@
-"""The only module that imports TensorFlow, tf_keras and transformers.
+"""The only module that imports TensorFlow; `backend.keras` adds what training needs.
 
-Every other module that computes says ``from gpt2simple.backend.tensorflow import tf, keras``, and is itself imported on
-first use only. The start-up noise that these libraries write to file descriptor 2 is held back, and shown if the import
-fails.
+Every other module that computes says ``from gpt2simple.backend.tensorflow import tf``, and is itself imported on first
+use only. The start-up noise that TensorFlow writes to file descriptor 2 is held back, and shown if the import fails.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import functools
 import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from gpt2simple._version import __version__
-from gpt2simple.errors import INSTALL_AGAIN, BackendError
+from gpt2simple.backend.packages import missing_package
+from gpt2simple.errors import BackendError
 
 ValueT = TypeVar("ValueT")
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+class _HeldStderr:
+    """File descriptor 2 while it is held back, for as long as any thread is in such a block."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks, self._failed = 0, False
+
+    def begin(self) -> None:
+        with self._lock:
+            self._blocks += 1
+            if self._blocks > 1:
+                return
+            sys.stderr.flush() if sys.stderr else None
+            self._failed, self._held = False, tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+            try:
+                self._saved: int | None = os.dup(2)
+                os.dup2(self._held.fileno(), 2)
+            except OSError:  # no descriptor 2 at all (a service, pythonw): nothing to hold back
+                self._saved = None
+
+    def end(self, *, failed: bool) -> None:
+        with self._lock:
+            self._blocks -= 1
+            self._failed |= failed
+            if self._blocks > 0:
+                return
+            if self._saved is not None:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+                if self._failed:
+                    self._held.seek(0)
+                    os.write(2, self._held.read())
+            self._held.close()
+
+
+_stderr = _HeldStderr()
 
 
 @contextlib.contextmanager
@@ -31,29 +69,18 @@ def quiet_stderr() -> Iterator[None]:
 
     TensorFlow's C++ code writes there before any log level can be set, so Python's own streams are not enough.
     """
+    _stderr.begin()
+    failed = True
     try:
-        saved = os.dup(2)
-    except OSError:  # no descriptor 2 at all (a service, pythonw): nothing to hold back
         yield
-        return
-    sys.stderr.flush() if sys.stderr else None
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(saved, 2)
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+        failed = False
+    finally:
+        _stderr.end(failed=failed)
 
 
 @contextlib.contextmanager
-def _only_errors_logged() -> Iterator[None]:
-    """Let TensorFlow start with its C++ log at errors, and leave the environment as it was.
+def _silent_log() -> Iterator[None]:
+    """Let TensorFlow start with its C++ log silent, and leave the environment as it was.
 
     TensorFlow reads the variable once, for its first log line, which it writes while it is imported. So the level holds
     for the whole process (XLA and tf.data log long after), though the variable is gone when this block ends.
@@ -61,33 +88,29 @@ def _only_errors_logged() -> Iterator[None]:
     if _LOG_LEVEL in os.environ:
         yield
         return
-    os.environ[_LOG_LEVEL] = "2"  # 0: everything, 1: no information, 2: no warnings either
+    os.environ[_LOG_LEVEL] = "3"  # nothing but what ends the process: errors are raised, too
     try:
         yield
     finally:
         os.environ.pop(_LOG_LEVEL, None)
 
 
-with quiet_stderr(), _only_errors_logged(), warnings.catch_warnings():
+with quiet_stderr(), _silent_log(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     try:
         import tensorflow as tf
-        import tf_keras as keras
         from tensorflow import DType, Tensor, Variable
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python import pywrap_tfe, tf2
         from tensorflow.python.client.pywrap_tf_session import TF_DeviceListMemoryBytes
         from tensorflow.python.eager import context
+        from tensorflow.python.eager.polymorphic_function import concrete_function
         from tensorflow.python.framework import tensor_shape
         from tensorflow.python.framework.ops import gradient_registry
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
-        from transformers import GPT2Config, TFGPT2LMHeadModel
     except ImportError as error:
-        raise BackendError(
-            f"{error.name or 'TensorFlow'} could not be imported ({error}). {INSTALL_AGAIN} It installs versions that "
-            "fit together."
-        ) from error
+        raise missing_package(error) from error
 
 
 # The rules of TensorFlow 2 that a program may have switched off: whether one is on, and what switches it on and off.
@@ -101,6 +124,7 @@ _RULES: tuple[tuple[Callable[[], bool], Callable[[], Any], Callable[[], Any]], .
     (tf.compat.v1.control_flow_v2_enabled, tf.compat.v1.enable_control_flow_v2, tf.compat.v1.disable_control_flow_v2),
 )  # fmt: skip
 _lost_its_threads = False
+_changing = 0  # blocks that have changed a rule for their time
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:
@@ -115,6 +139,16 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def _counted(changes: int) -> Iterator[None]:
+    global _changing
+    _changing += changes
+    try:
+        yield
+    finally:
+        _changing -= changes
 
 
 @contextlib.contextmanager
@@ -134,6 +168,7 @@ def own_context() -> Iterator[None]:
         )
     changed = [(on, off) for is_on, on, off in _RULES if not is_on()]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_counted(len(changed)))
         for on, off in changed:
             on()
             stack.callback(off)
@@ -156,10 +191,62 @@ def each_in_own_context(values: Iterator[ValueT]) -> Iterator[ValueT]:
             yield value
 
 
-def library_versions() -> dict[str, str]:
-    """The versions that a run's numbers depend on, by package name."""
-    names = ("tensorflow", "tf_keras", "transformers", "numpy")
-    return {"gpt2simple": __version__, **{name: importlib.metadata.version(name) for name in names}}
+def start_beside(function: Callable[[], ValueT]) -> Callable[[], ValueT]:
+    """Begin a computation in another thread; what is returned waits for its result, which it gives at every call.
+
+    Where the program has switched off TensorFlow 2, the computation takes place when it is waited for: the rules are
+    those of the process, and hold as long as the caller's block.
+    """
+    if _changing:
+        return functools.cache(function)
+    pool = ThreadPoolExecutor(1)
+    started = pool.submit(own_context()(function))
+    pool.shutdown(wait=False)
+    return started.result
+
+
+class _Names(threading.local):
+    """How functions that are traced in this thread are called; None: as TensorFlow calls them."""
+
+    prefix: str | None = None
+    count = 0
+
+
+_names = _Names()
+
+
+@contextlib.contextmanager
+def functions_named(prefix: str) -> Iterator[None]:
+    """Number the functions that are traced in the block, and only those, from 0.
+
+    TensorFlow's names end in the number of all that it has made in the process before, and what XLA keeps on disk is
+    found by its name.
+
+    Args:
+        prefix: of their names; another one for each block of a process.
+    """
+    before = _names.prefix, _names.count
+    _names.prefix, _names.count = prefix, 0
+    try:
+        yield
+    finally:
+        _names.prefix, _names.count = before
+
+
+def _numbered(original: Callable[[str], str]) -> Callable[[str], str]:
+    def name(of_graph: str) -> str:
+        if _names.prefix is None:
+            return original(of_graph)
+        _names.count += 1
+        kind = original("").rstrip("_0123456789")
+        return f"{kind}_{of_graph}_{_names.prefix}_{_names.count}"
+
+    return name
+
+
+for _function in ("_inference_name", "_forward_name", "_backward_name"):
+    if hasattr(concrete_function, _function):  # else fewer functions are found again, and nothing else changes
+        setattr(concrete_function, _function, _numbered(getattr(concrete_function, _function)))
 
 
 def in_xla() -> bool:
@@ -197,23 +284,20 @@ def device_memory_limit(device: str) -> int | None:
     return None
 
 
+def has_computed() -> bool:
+    """Whether TensorFlow has set up its devices, after which it takes no settings of them."""
+    return bool(context.context()._initialized)
+
+
 def uses_onednn() -> bool:
     """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and TF_ENABLE_ONEDNN_OPTS is not 0."""
     return bool(IsMklEnabled())
 
 
-def loaded_keras3() -> ModuleType | None:
-    """Keras 3 if this process has imported it (as has anyone who passes one of its callbacks), else None.
-
-    It is not imported here: that would lengthen every start for something few use.
-    """
-    return sys.modules.get("keras")
-
-
 __all__ = [
-    "DType", "GPT2Config", "TFGPT2LMHeadModel", "Tensor", "Variable", "device_memory_limit", "each_in_own_context",
-    "forget_gradients", "in_xla", "keras", "library_versions", "loaded_keras3", "own_context", "quiet_stderr", "tf",
-    "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "DType", "Tensor", "Variable", "call_concrete", "device_memory_limit", "each_in_own_context", "forget_gradients",
+    "functions_named", "has_computed", "in_xla", "own_context", "quiet_stderr", "start_beside", "tf", "uses_onednn",
+    "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from gpt2simple.cli.options import (
     read_prefix,
     read_words,
     settings_options,
+    split_models,
 )
 from gpt2simple.cli.output import show, show_json, show_line, show_result
 from gpt2simple.settings import (
@@ -34,9 +35,8 @@ from gpt2simple.settings.text import ENCODED, READING
 
 
 @command()
-@click.option(
-    "--model-name", default=DEFAULT_MODEL, help=f"Model: 124M, 355M, 774M, 1558M or tiny. [default: {DEFAULT_MODEL}]"
-)
+@click.argument("model", required=False)
+@click.option("--model-name", help=f"The same. [default: {DEFAULT_MODEL}]")
 @settings_options(MODELS)
 @click.option(
     "--source",
@@ -46,14 +46,25 @@ from gpt2simple.settings.text import ENCODED, READING
 )
 @click.option("--base-url", help="Mirror of the publisher. [default: HF_ENDPOINT from the environment]")
 @json_option
-def download(model_name: str, source: str, base_url: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Download a published model; existing files are kept.
+def download(
+    model: str | None,
+    model_name: str | None,
+    source: str,
+    base_url: str | None,
+    *,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Download a published model: 124M, 355M, 774M or 1558M. Existing files are kept.
 
     \b
-      gpt2simple download --model-name 355M
+      gpt2simple download 355M
     """
     from gpt2simple.gpt2.hub.download import download_gpt2
 
+    if model and model_name:
+        raise click.UsageError(f"MODEL is {model} and --model-name {model_name}; give one of the two.")
+    model_name = model or model_name or DEFAULT_MODEL
     folder = download_gpt2(model_name, **settings, source=source, base_url=base_url)
     show_json({"model_name": model_name, "folder": str(folder)}) if as_json else show_line(str(folder))
 
@@ -121,18 +132,20 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
 
 
 @command()
+@click.argument("name", required=False)
 @settings_options(only(SessionSettings, "model_dir", "checkpoint_dir"))
 @json_option
-def info(*, as_json: bool, settings: dict[str, Any]) -> None:
-    """Show versions, device and precision, the known models, and the existing runs.
+def info(name: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
+    """Show versions, device and precision, the known models, and the existing runs; with a NAME, that model or run.
 
     \b
       gpt2simple info
+      gpt2simple info run1
       gpt2simple info --json
     """
     from gpt2simple.api.info import get_info
 
-    show(get_info(SessionSettings(**settings)), as_json=as_json)
+    show(get_info(SessionSettings(**settings), name), as_json=as_json)
 
 
 def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_json: bool) -> None:
@@ -281,22 +294,24 @@ def score(text: tuple[str, ...], checkpoint: str, encoding: str, *, as_html: boo
 
 
 @command()
-@dataset_argument
-@click.option(
-    "--model-name", multiple=True, required=True, help="Model to compare; repeat the option for each (at least two)."
-)
+@click.argument("dataset", nargs=-1, required=True, metavar="DATASET... [MODEL]...")
+@click.option("--model-name", multiple=True, help="Model to compare; or name the models after the text, at least two.")
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 @json_option
-def compare(dataset: Any, model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]) -> None:
+def compare(
+    dataset: tuple[str, ...], model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]
+) -> None:
     """Fine-tune several models on the same text and compare them, or continue a comparison.
 
     \b
-      gpt2simple compare script.txt --model-name tiny --model-name 124M --model-name 355M
+      gpt2simple compare script.txt tiny 124M 355M
+      gpt2simple compare acts/*.txt --model-name tiny --model-name 124M
     """
     from gpt2simple.api import functions
 
-    show(functions.compare(dataset, model_name, name=name, **settings), as_json=as_json)
+    texts, models = split_models(dataset, settings.get("model_dir"))
+    show(functions.compare(as_dataset(texts), (*models, *model_name), name=name, **settings), as_json=as_json)
 
 
 @command()

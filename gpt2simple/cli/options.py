@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 import sys
 import typing
@@ -189,6 +190,20 @@ def as_dataset(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
     from gpt2simple.data.files import Names
 
     return names[0] if len(names) == 1 else Names(names)
+
+
+def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The texts and the models among command-line words; the first is always a text, and so is what a file is named.
+
+    Args:
+        model_dir: the folder of the models; None: the default.
+    """
+    from gpt2simple.gpt2.hub.registry import find
+    from gpt2simple.settings import SessionSettings
+
+    folder = Path(SessionSettings().model_dir if model_dir is None else model_dir)
+    models = tuple(w for w in words[1:] if not os.path.exists(w) and (find(w) or os.path.isdir(folder / w)))
+    return tuple(word for word in words if word not in models), models
 
 
 dataset_argument = click.argument(

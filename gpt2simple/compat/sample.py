@@ -60,7 +60,7 @@ def load_gpt2(
 def _opened(session: Any, folder: Path) -> Session:
     session.empty()
     engine = Session(str(folder.absolute()), threads=session.threads)
-    _ = engine.model  # loads it now, so that errors occur here
+    _ = engine.tokenizer  # loads the model now, so that errors occur here
     return engine
 
 
@@ -162,7 +162,7 @@ def _log_what_is_not_loaded(holds: str, run_name: str, model_name: str | None) -
 
 def _new_tokens(engine: Session, prefix: str, length: int) -> int:
     """How many tokens to generate after a prefix."""
-    window, used = engine.model.config.n_positions, len(engine.tokenizer.encode(plain_line_ends(prefix)))
+    window, used = engine.context_length, len(engine.tokenizer.encode(plain_line_ends(prefix)))
     room = window - 1 - used
     if room < 1:
         raise SettingsError(

@@ -22,18 +22,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from gpt2simple.data.corpus import Corpus
 from gpt2simple.data.sketches import PartHashes, Sketches, SketchWriter
 from gpt2simple.errors import StorageError
 from gpt2simple.settings.text import TextSettings
 from gpt2simple.storage.contents import json_digest, read_json
-from gpt2simple.storage.disk import make_folder, storage_errors
+from gpt2simple.storage.disk import make_folder, storage_errors, user_cache
 from gpt2simple.storage.files import atomic_write, remove_folder, rename_folder, sha256_of
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
 
-_ENVIRONMENT = "GPT2SIMPLE_CACHE"
 _SCHEMA = 2
 _FINGERPRINT = 2  # begins every fingerprint: a run is not continued where its text would be split in another way
 _ARRAYS = ("documents.npy", "grams.npy")
@@ -41,11 +39,7 @@ _ARRAYS = ("documents.npy", "grams.npy")
 
 def cache_folder(settings: TextSettings) -> Path:
     """Where encoded texts are kept: the setting, else $GPT2SIMPLE_CACHE, else the user's cache folder."""
-    if settings.cache_dir is not None:
-        return Path(settings.cache_dir).expanduser()
-    if named := os.environ.get(_ENVIRONMENT):
-        return Path(named).expanduser()
-    return platformdirs.user_cache_path("gpt2simple", appauthor=False, opinion=False)
+    return user_cache() if settings.cache_dir is None else Path(settings.cache_dir).expanduser()
 
 
 class TextCache:

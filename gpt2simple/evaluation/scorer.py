@@ -69,7 +69,8 @@ def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
         parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
-    return kept_functions.find(key, lambda: Compiled(score, by_xla=False, quiet=False), config.n_layer / 4)
+    about = "score", config, dtype.name, shapes
+    return kept_functions.find(key, lambda: Compiled(score, about, by_xla=False, quiet=False), config.n_layer / 4)
 
 
 def _slice_scores(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

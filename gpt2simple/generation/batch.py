@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import Tensor, tf
+from gpt2simple.backend.tensorflow import Tensor, start_beside, tf
 from gpt2simple.generation.sampling import Logits
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network import cached
@@ -53,6 +53,19 @@ class CachedBatch:
         self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
+        self._compiled = start_beside(self._compile_step) if rows == 1 else None
+
+    def _compile_step(self) -> None:
+        """Compile what advances the only row, while a first prompt is read."""
+        weights, caches = self._find_draft() or self._weights, cached.new_caches(self._config, 1, self._slots)
+        step = cached.token_step(self._config, weights.dtypes, 1, self._slots)
+        if not step.is_compiled:
+            step(weights, caches, _numbers([0], [0], 0))
+
+    def _wait_until_compiled(self) -> None:
+        if self._compiled is not None:
+            self._compiled()
+            self._compiled = None
 
     def _bind(self) -> None:
         """Choose the compiled step for the number of rows."""
@@ -104,6 +117,7 @@ class CachedBatch:
 
         The content of the other rows is lost.
         """
+        self._wait_until_compiled()
         fed = np.zeros(self.rows, dtype=np.int32)  # (B,)
         for row, token in tokens.items():
             fed[row] = token
@@ -114,14 +128,15 @@ class CachedBatch:
         return {row: logits[row] for row in tokens}
 
     def can_draft(self) -> bool:
-        """Whether `draft`, `verify` and `accept` may be used in place of `step`: there is one row, and a draft model.
-
-        The draft model is made by the first call, after a first token has been shown: making it takes a moment.
-        """
+        """Whether `draft`, `verify`, `accept` may be used in place of `step`: there is one row, and a draft model."""
         if self.rows == 1 and self._draft_step is None and (draft := self._find_draft()) is not None:
             config, exact, slots = self._config, self._weights, self._slots
             self._draft_step = cached.token_step(config, draft.dtypes, 1, slots).bind(draft, self._caches)
-            self._verify = cached.text_step(config, exact.dtypes, 1 + DRAFT_TOKENS, slots).bind(exact, self._caches)
+            verify = cached.text_step(config, exact.dtypes, 1 + DRAFT_TOKENS, slots)
+            must_compile, self._verify = not verify.is_compiled, verify.bind(exact, self._caches)
+            if must_compile:  # while the draft's step is; what this leaves in the cache is beyond the row's tokens
+                self.verify([0])
+            self._wait_until_compiled()
         return self._draft_step is not None
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import Variable
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import CachedBatch
 from gpt2simple.generation.samples import Collector, Sample, TextChunk
@@ -33,7 +33,7 @@ class Generator:
     """Generates texts with a copy of a model's current weights; later training does not affect it.
 
     Args:
-        variables: of the model, by canonical name.
+        weights: of the model, by canonical name: variables, or what is read from an open checkpoint.
         config, tokenizer: of the model.
         precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
 
@@ -42,9 +42,9 @@ class Generator:
     """
 
     def __init__(
-        self, variables: Mapping[str, Variable], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32"
+        self, weights: Mapping[str, Any], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32"
     ) -> None:
-        self._weights: DecodeWeights | None = decode_weights(variables, config, precision)
+        self._weights: DecodeWeights | None = decode_weights(weights, config, precision)
         self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
         self._config = config

@@ -1,4 +1,4 @@
-"""Errors of the disk as one clear StorageError each; free space, and sizes for people."""
+"""Errors of the disk as one clear StorageError each; free space, sizes for people, the user's cache folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+import platformdirs
 
 from gpt2simple.errors import StorageError
 from gpt2simple.storage.contents import reason
@@ -152,3 +154,10 @@ def require_space(folder: Path, bytes_needed: int, what: str) -> None:
             f"{what} needs {readable_size(bytes_needed)}, and the disk that holds {folder} has "
             f"{readable_size(free)} free. Free some space or choose a folder on another disk."
         )
+
+
+def user_cache() -> Path:
+    """Where what can be made again is kept: $GPT2SIMPLE_CACHE, or the system's folder for that; it need not exist."""
+    if named := os.environ.get("GPT2SIMPLE_CACHE"):
+        return Path(named).expanduser()
+    return platformdirs.user_cache_path("gpt2simple", appauthor=False, opinion=False)

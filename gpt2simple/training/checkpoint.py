@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import keras
+from gpt2simple.backend.keras import keras
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel

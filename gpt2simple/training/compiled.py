@@ -124,7 +124,10 @@ def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
         gradients = recipe.gradients_of(variables.weights, seed)
         return WholeStep(gradients, update, *variables[2:], scales_loss=recipe.scales_loss).run(data)
 
-    return kept_functions.find(key, lambda: Compiled(step, by_xla=recipe.by_xla, quiet=False), recipe.config.n_layer)
+    about = "train", recipe.config, recipe.dtype.name, shapes
+    return kept_functions.find(
+        key, lambda: Compiled(step, about, by_xla=recipe.by_xla, quiet=False), recipe.config.n_layer
+    )
 
 
 def evaluation(config: ModelConfig, dtype: DType, task: Task, by_xla: bool, shapes: Shapes) -> Compiled:
@@ -136,4 +139,5 @@ def evaluation(config: ModelConfig, dtype: DType, task: Task, by_xla: bool, shap
         traces["evaluate", config, shapes] += 1
         return evaluation_sums(weights, config, dtype, task, data)
 
-    return kept_functions.find(key, lambda: Compiled(evaluate, by_xla=by_xla, quiet=False), config.n_layer / 4)
+    about = "evaluate", config, dtype.name, shapes
+    return kept_functions.find(key, lambda: Compiled(evaluate, about, by_xla=by_xla, quiet=False), config.n_layer / 4)

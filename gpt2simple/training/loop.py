@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.gpt2.model import not_finite
 from gpt2simple.runs.curves import is_ruined

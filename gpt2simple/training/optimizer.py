@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import Tensor, Variable, keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.gpt2.network.transformer import is_matrix
 from gpt2simple.gpt2.network.xla import xla_compiled
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import DType, Tensor, TFGPT2LMHeadModel, Variable, keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import ModelConfig
@@ -27,14 +28,14 @@ class Trainer(keras.Model):
     """Trains and evaluates; Keras's `fit` calls it.
 
     Args:
-        language_model: the `TFGPT2LMHeadModel` to train. variables: all weights by canonical name.
+        language_model: what holds the variables. variables: all weights by canonical name.
         recipe: of the compiled step. seed: of the dropout masks.
     """
 
     train_function: Any  # Keras keeps here what `make_train_function` returns
 
     def __init__(
-        self, language_model: TFGPT2LMHeadModel, variables: Mapping[str, Variable], recipe: Recipe, seed: int
+        self, language_model: keras.Model, variables: Mapping[str, Variable], recipe: Recipe, seed: int
     ) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
@@ -108,7 +109,7 @@ class Trainer(keras.Model):
 
 
 def build_trainer(
-    model: TFGPT2LMHeadModel,
+    model: keras.Model,
     variables: Mapping[str, Variable],
     config: ModelConfig,
     settings: FinetuneSettings,
@@ -123,7 +124,7 @@ def build_trainer(
     """A compiled trainer at step 0, its moments zero.
 
     Args:
-        model: the `TFGPT2LMHeadModel`. variables: its variables by canonical name. task: defines the loss.
+        model: what holds the variables (`container`). variables: by canonical name. task: defines the loss.
         dtype: of the matrix products. seed: of the dropout masks.
         last_step: where the learning-rate schedule ends, or None.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.

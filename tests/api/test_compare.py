@@ -12,8 +12,8 @@ import pytest
 
 import gpt2simple
 from gpt2simple.api import compare, session
+from gpt2simple.backend.keras import keras
 from gpt2simple.backend.memory import PeakMemory
-from gpt2simple.backend.tensorflow import keras
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
 from gpt2simple.runs.figure import to_svg

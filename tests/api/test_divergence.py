@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gpt2simple.api.session import Session
-from gpt2simple.backend.tensorflow import keras
+from gpt2simple.backend.keras import keras
 from gpt2simple.errors import CheckpointError, TrainingError
 from gpt2simple.runs.curves import Curves
 from tests.helpers.small_runs import QUICK, write_model_and_text

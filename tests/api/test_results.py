@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt2simple.api.finetune import FinetuneResult
+from gpt2simple.api.result import FinetuneResult
 
 RESULT = FinetuneResult(
     run_dir=Path("checkpoint/run1"), steps=80, reason="patience", best_step=50, best_loss=3.25, best_bits_per_byte=1.5,

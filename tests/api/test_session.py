@@ -16,7 +16,8 @@ import gpt2simple
 from gpt2simple import compat, testing
 from gpt2simple.api.session import Session
 from gpt2simple.backend import devices
-from gpt2simple.backend.tensorflow import library_versions
+from gpt2simple.backend.packages import versions
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import CheckpointError, DataError, RunError, SettingsError
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunInfo
@@ -91,7 +92,7 @@ def test_a_run_leaves_its_best_weights_in_the_session_and_on_disk(place: Path) -
 
 
 def test_the_models_variables_are_float32_and_keras_policy_untouched(place: Path) -> None:
-    from gpt2simple.backend.tensorflow import keras
+    from gpt2simple.backend.keras import keras
 
     with open_session(place, "small", run_name="half", precision="bfloat16") as session:
         result = session.finetune(place / "text.txt", steps=2, **text_settings(place))
@@ -175,7 +176,7 @@ def test_the_run_records_what_was_chosen_for_it(
     def chosen(name: str) -> dict[str, str]:
         return json.loads((place / "runs" / name / "run.json").read_text(encoding="utf-8"))["environment"]
 
-    assert chosen("done") == library_versions() | devices.thread_counts() | {
+    assert chosen("done") == versions() | devices.thread_counts() | {
         "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
     }  # fmt: skip
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda counted: 1)
@@ -279,7 +280,7 @@ def test_weights_that_cannot_be_loaded_leave_the_session_with_those_it_had(
         session.run_name = "done"
 
         def half(self: LoadedModel, folder: Path) -> None:
-            self.model.variables[0].assign(self.model.variables[0] + 1.0)
+            self.variables["wte.weight"].assign_add(tf.ones_like(self.variables["wte.weight"]))
             raise CheckpointError("torn")
 
         monkeypatch.setattr(LoadedModel, "refill", half)
@@ -297,7 +298,7 @@ def test_training_that_fails_leaves_the_session_with_the_weights_it_had(
 
     with open_session(place, "second", run_name="failed") as session:
         before = weights_of(session.model)
-        monkeypatch.setattr("gpt2simple.api.session.finetune_run", broken)
+        monkeypatch.setattr("gpt2simple.api.finetune.finetune_run", broken)
         with pytest.raises(DataError, match="broken"):
             session.finetune(place / "text.txt", restore_from=str(place / "small"), steps=1)
         assert weights_of(session.model) == before

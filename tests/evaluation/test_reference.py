@@ -10,9 +10,10 @@ from gpt2simple.data.corpus import TokenSet
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.windows import Protocol
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, named_variables, weight_reader
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
+from tests.helpers.models import weight_reader
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M
 

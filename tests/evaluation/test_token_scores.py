@@ -10,7 +10,7 @@ import pytest
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.token_scores import score_texts, scores_page, whole_pieces
-from gpt2simple.gpt2.model import named_variables
+from gpt2simple.gpt2.container import named_variables
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
 
 TEXT = "The zoë-café cat: £5 <b>of</b> salt, and then some more of it."

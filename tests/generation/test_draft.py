@@ -13,7 +13,7 @@ from gpt2simple.generation.batch import CachedBatch
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.gpt2.network.decode_weights import (
     DRAFT_TOKENS,
     DecodeWeights,

@@ -11,20 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from transformers import TFGPT2LMHeadModel
 
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, tf
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.generation.batch import batch_sizes
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import TextChunk
 from gpt2simple.generation.sampling import log_probability
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.model import assign_weights, build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.settings import GenerateSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model
+from tests.helpers.models import assign_weights
 from tests.helpers.paths import GOLDEN
 from tests.helpers.weight_layouts import PARITY_CONFIG, random_weights
 
@@ -135,7 +137,7 @@ def test_a_seed_gives_the_same_text_in_a_fresh_process_which_writes_nothing_to_s
     """TensorFlow's devices and transformers' TF classes each announce themselves on first use, once a process."""
     code = (
         "from gpt2simple.generation.generator import Generator\n"
-        "from gpt2simple.gpt2.model import named_variables\n"
+        "from gpt2simple.gpt2.container import named_variables\n"
         "from gpt2simple.settings import GenerateSettings\n"
         "from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, small_model\n"
         "g = Generator(named_variables(small_model(1)), SMALL_CONFIG, byte_tokenizer())\n"

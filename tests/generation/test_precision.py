@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.model import load_model, model_config, named_variables
+from gpt2simple.gpt2.container import model_config, named_variables
 from gpt2simple.gpt2.network.cached import next_token_logits
 from gpt2simple.gpt2.network.decode_weights import decode_weights, to_matrix
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.testing import sample_text
+from tests.helpers.models import load_model
 from tests.helpers.paths import TINY
 
 

@@ -18,7 +18,7 @@ from gpt2simple.generation.sampling import (
     forbid_repeated_ngrams,
 )
 from gpt2simple.generation.text import BadWords
-from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.settings import GenerateSettings
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M, canonical_weights, write_pytorch

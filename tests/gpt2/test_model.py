@@ -14,17 +14,12 @@ from transformers import TFGPT2LMHeadModel
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.container import build_model, container_of, model_config, named_variables
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
-from gpt2simple.gpt2.model import (
-    LoadedModel,
-    assign_weights,
-    build_model,
-    load_model,
-    model_config,
-    named_variables,
-)
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.testing import SMALL_CONFIG, small_model
+from tests.helpers.models import assign_weights, load_model
 from tests.helpers.small_runs import write_small_model
 from tests.helpers.weight_layouts import (
     PARITY_CONFIG,
@@ -106,7 +101,8 @@ GROWTH_PROGRAM = """
 import sys
 from pathlib import Path
 import psutil
-from gpt2simple.gpt2.model import build_model, load_model
+from gpt2simple.gpt2.container import build_model
+from tests.helpers.models import load_model
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.testing import small_model
 small_model()  # what a process needs for any model
@@ -135,7 +131,7 @@ def test_a_model_lets_go_of_the_checkpoint_it_was_made_from(tmp_path, monkeypatc
     write_pytorch(tmp_path, random_weights())
     sources = [open_checkpoint(tmp_path)]
     source = weakref.ref(sources[0])
-    monkeypatch.setattr("gpt2simple.gpt2.model.open_checkpoint", lambda folder: sources.pop())
+    monkeypatch.setattr("tests.helpers.models.open_checkpoint", lambda folder: sources.pop())
     model = load_model(tmp_path)
     gc.collect()
     assert source() is None, "what it holds of its files would stay in memory"
@@ -183,15 +179,17 @@ def test_new_tokens_get_rows_that_begin_as_the_mean_of_their_spelling(tmp_path, 
     folder = write_small_model(tmp_path / "small", config=replace(SMALL_CONFIG, n_vocab=257 + padding))
     before, grown = LoadedModel.load(folder), LoadedModel.load(folder, ["<a>", "zoë"])
     assert grown.tokenizer.added == {"<|endoftext|>": 256, "<a>": 257, "zoë": 258}
-    assert grown.config.n_vocab == max(259, 257 + padding) == model_config(grown.model).n_vocab
+    assert grown.config.n_vocab == max(259, 257 + padding) == model_config(container_of(grown)).n_vocab
     old, new = (each.read("wte.weight") for each in (before, grown))
     np.testing.assert_array_equal(new[:257], old[:257])
     for index, name in ((257, "<a>"), (258, "zoë")):
         np.testing.assert_allclose(new[index], old[list(name.encode())].mean(axis=0), rtol=1e-6)
     np.testing.assert_array_equal(new[259:], old[259:])
     np.testing.assert_array_equal(before.read("h.0.mlp.c_fc.weight"), grown.read("h.0.mlp.c_fc.weight"))
-    logits = grown.model(np.array([[72, 105, 32]])).logits.numpy()[0]
-    np.testing.assert_allclose(logits[:, :257], before.model(np.array([[72, 105, 32]])).logits[0, :, :257], atol=1e-6)
+    logits = container_of(grown)(np.array([[72, 105, 32]])).logits.numpy()[0]
+    np.testing.assert_allclose(
+        logits[:, :257], container_of(before)(np.array([[72, 105, 32]])).logits[0, :, :257], atol=1e-6
+    )
     np.testing.assert_allclose(logits[:, 257], logits[:, list(b"<a>")].mean(axis=-1), atol=1e-5)
 
 

@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from transformers import TFGPT2LMHeadModel
 
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel, tf
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.gpt2.network.dropout import DropoutKey, dropout_seed
 from gpt2simple.gpt2.network.loss import head_matrix, logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TFGPT2LMHeadModel
 
-from gpt2simple.backend.tensorflow import TFGPT2LMHeadModel
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.container import build_model
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, weight_reader
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
+from tests.helpers.models import weight_reader
 
 ONE_LAYER = replace(SMALL_CONFIG, n_layer=1)  # a run spends its time on tracing layers
 

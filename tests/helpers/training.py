@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG

@@ -42,7 +42,8 @@ def random_weights(config: ModelConfig = PARITY_CONFIG, seed: int = 0) -> dict[s
 
 def canonical_weights(model: TFGPT2LMHeadModel) -> dict[str, np.ndarray]:
     """The weights of a model by canonical name, in canonical shape."""
-    from gpt2simple.gpt2.model import named_variables, weight_reader
+    from gpt2simple.gpt2.container import named_variables
+    from tests.helpers.models import weight_reader
 
     read = weight_reader(model)
     return {name: read(name) for name in named_variables(model)}
@@ -105,7 +106,8 @@ def write_pytorch(
 
 def write_keras(folder: Path, weights: Weights, *, safetensors: bool) -> None:
     """A folder as transformers' TensorFlow classes save it: `model.safetensors` with TF names, or `tf_model.h5`."""
-    from gpt2simple.gpt2.model import assign_weights, build_model
+    from gpt2simple.gpt2.container import build_model
+    from tests.helpers.models import assign_weights
 
     model = build_model(PARITY_CONFIG, seed=0)
     assign_weights(model, weights)

@@ -21,12 +21,12 @@ LONGEST_FILE_LINES = 500
 MOST_ENTRIES = 14
 UNCOUNTED = {"__init__", "__main__", "_version"}
 
-# Where the heavy libraries are imported; everybody else says `from gpt2simple.backend.tensorflow import ...`.
+# Where the heavy libraries are imported; everybody else imports from there.
 HEAVY = {
     "tensorflow": "backend/tensorflow.py",
-    "tf_keras": "backend/tensorflow.py",
-    "transformers": "backend/tensorflow.py",
-    "keras": "backend/tensorflow.py",
+    "tf_keras": "backend/keras.py",
+    "transformers": "gpt2/container.py",
+    "keras": "backend/keras.py",
     "tensorflow_datasets": "data/readers/",
 }
 

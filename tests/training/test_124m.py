@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import gpt2simple
+from gpt2simple.gpt2.container import build_model, container_of
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import LoadedModel, build_model, weight_reader
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.metrics import read as read_metrics
+from tests.helpers.models import weight_reader
 from tests.helpers.paths import outside_data
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import CONFIG_124M
@@ -68,6 +70,6 @@ def test_transformers_opens_the_run_and_computes_the_same(finished, tmp_path, va
     files = result.run_dir, tmp_path / "ids.npy", tmp_path / "l.npz"
     printed_by("reference/pytorch_logits.py", *files, python=variable)
     theirs = np.load(tmp_path / "l.npz")["logits"]
-    ours = LoadedModel.load(result.run_dir).model(ids).logits.numpy()
+    ours = container_of(LoadedModel.load(result.run_dir))(ids).logits.numpy()
     print(f"largest difference {np.abs(ours - theirs).max():.1e} of logits up to {np.abs(theirs).max():.0f}")
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)

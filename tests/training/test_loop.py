@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.data import steps_dataset

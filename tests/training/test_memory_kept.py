@@ -15,7 +15,7 @@ from tensorflow.python.framework.ops import gradient_registry
 from gpt2simple import testing
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.evaluation.scorer import Scorer
-from gpt2simple.gpt2.model import named_variables
+from gpt2simple.gpt2.container import named_variables
 from gpt2simple.gpt2.network.xla import kept_functions, shapes_of, traces
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.trainer import Trainer

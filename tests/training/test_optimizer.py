@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gpt2simple.backend.tensorflow import keras, tf
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
 
 MATRIX, BIAS, NORM = "h.0.mlp.c_fc.weight", "h.0.mlp.c_fc.bias", "ln_f.weight"

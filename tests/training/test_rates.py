@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 from gpt2simple.api.session import Session
-from gpt2simple.backend.tensorflow import keras
+from gpt2simple.backend.keras import keras
 from gpt2simple.runs.metrics import read as read_metrics
 from tests.helpers.small_runs import differing, last_state, write_model_and_text
 

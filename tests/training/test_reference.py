@@ -6,6 +6,7 @@ import pytest
 import gpt2simple
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.container import container_of
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.task import LanguageModeling
@@ -50,7 +51,8 @@ def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
 
     settings = FinetuneSettings(learning_rate=RATE, weight_decay=DECAY, warmup_steps=0, clip_norm=1.0, dropout=0.0)
     trainer = build_trainer(
-        loaded.model, loaded.variables, loaded.config, settings, LanguageModeling(loaded.tokenizer.byte_lengths),
+        container_of(loaded), loaded.variables, loaded.config, settings,
+        LanguageModeling(loaded.tokenizer.byte_lengths),
         dtype=tf.float32, seed=0, last_step=STEPS, gradient_checkpointing=False,
     )  # fmt: skip
     step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])

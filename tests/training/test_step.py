@@ -135,7 +135,7 @@ def test_one_batch_can_be_learned_by_heart():
 
 
 def test_weights_stay_float32_and_the_global_policy_untouched():
-    from gpt2simple.backend.tensorflow import keras
+    from gpt2simple.backend.keras import keras
 
     trainer, variables = small_trainer(dtype=tf.bfloat16)
     trainer.train_step(stacked([batch_of(0)]))

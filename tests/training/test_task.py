@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.model import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
 from gpt2simple.training.task import HeadGradients, LanguageModeling

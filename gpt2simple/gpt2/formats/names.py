@@ -18,6 +18,7 @@ KERAS_FILE = "tf_model.h5"
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 _KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
+_KERAS_SCOPE = "tfgpt2lm_head_model/transformer"  # of the first model of a process
 _LAYER = re.compile(r"h(?:_\._)?(\d+)")  # h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
 
 # Causal masks that PyTorch keeps among the weights; the architecture implies them.
@@ -67,6 +68,18 @@ def from_keras(name: str) -> str | None:
             leaf = _KERAS_LEAF.get(parts[-1])
             return f"{_layers(parts[start:-1])}.{leaf}" if leaf else None
     return None
+
+
+def to_keras(name: str) -> str:
+    """The name that transformers' TFGPT2LMHeadModel gives a variable: `h.0.ln_1.weight` -> `.../h_._0/ln_1/gamma`."""
+    *layers, leaf = name.split(".")
+    if layers[0] == "h":
+        layers[:2] = [f"h_._{layers[1]}"]
+    if layers[-1].startswith("ln_"):
+        leaf = {"weight": "gamma", "bias": "beta"}[leaf]
+    elif layers[-1] in ("wte", "wpe"):
+        leaf = "embeddings"
+    return "/".join([_KERAS_SCOPE, *layers, leaf])
 
 
 def pointed_prefix(folder: Path) -> str | None:

@@ -6,8 +6,9 @@ knows nothing of any file format.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -55,8 +56,10 @@ def _read(folder: Path, name: str, remedy: str) -> ModelConfig:
 _NAMES_SHOWN = 3
 
 
-class WeightSource(ABC):
-    """A checkpoint that was found complete. Use it as a context manager, or close it.
+class WeightSource(Mapping[str, np.ndarray]):
+    """A checkpoint that was found complete: its weights by canonical name, read when they are asked for.
+
+    Use it as a context manager, or close it.
 
     Attributes:
         folder: where it lies.
@@ -67,9 +70,25 @@ class WeightSource(ABC):
     def __init__(self, folder: Path, layout: str, config: ModelConfig) -> None:
         self.folder, self.layout, self.config = folder, layout, config
         self._expected = canonical_shapes(config)
+        self._reading = threading.Lock()  # a file has one position
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._expected)
+
+    def __len__(self) -> int:
+        return len(self._expected)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """As ``read``; KeyError for a name that no weight has."""
+        if name not in self._expected:
+            raise KeyError(name)
+        return self.read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._expected  # without reading it
 
     def read(self, name: str) -> np.ndarray:
-        """One weight as a float32 array of its canonical shape, which the caller may keep and change.
+        """One weight as a float32 array of its canonical shape, which the caller may keep and change; from any thread.
 
         Args:
             name: a canonical name.
@@ -78,7 +97,9 @@ class WeightSource(ABC):
             CheckpointError: the data is damaged, or contains NaN or infinity.
         """
         with checkpoint_errors(self.folder):
-            value = self._stored(name).astype(np.float32, copy=False).reshape(self._expected[name])
+            with self._reading:
+                stored = self._stored(name)
+            value = stored.astype(np.float32, copy=False).reshape(self._expected[name])
         if not np.isfinite([value.min(), value.max()]).all():  # both are NaN if any value is; needs no memory
             raise CheckpointError(
                 f"{self.folder} ({self.layout}): {name} contains NaN or infinity in {np.sum(~np.isfinite(value)):,} of "
@@ -87,7 +108,7 @@ class WeightSource(ABC):
             )
         return value
 
-    def close(self) -> None:  # noqa: B027 - not every reader keeps files open
+    def close(self) -> None:
         """Close the files; reading afterwards is an error."""
 
     def __enter__(self) -> Self:

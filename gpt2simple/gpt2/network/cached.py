@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from gpt2simple.backend.devices import has_gpu
 from gpt2simple.backend.tensorflow import Tensor, Variable, tf, xla_dynamic_update_slice
@@ -28,7 +29,8 @@ from gpt2simple.gpt2.network.xla import Compiled, traces
 
 KeysValues = tuple[Tensor, Tensor]
 Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v), each [N, E], to [N, E]
+# (what `_blocks` was given for the layer; q, k, v, each [N, E]) to [N, E] and what is to be kept of the layer
+Attend = Callable[[Any, Tensor, Tensor, Tensor], tuple[Tensor, Any]]
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
 _SHORTEST_PROMPT = 16
 _SHORTEST_CACHE = 256
@@ -82,7 +84,7 @@ def prompt_reader(config: ModelConfig, dtypes: str, length: int) -> Compiled:
         x, keys_values = _read(weights, config, tokens)  # (length, E)
         return _logits(tf.gather(x, [count - 1]), weights, config)[0], keys_values
 
-    return Compiled(read)
+    return Compiled(read, ("read", config, dtypes, length))
 
 
 def next_token_logits(weights: DecodeWeights, config: ModelConfig, tokens: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def row_writer(config: ModelConfig, rows: int, slots: int, length: int) -> Compi
                 ring = tf.roll(padded, first, axis=1)  # (H, slots, D)
                 cache.assign(xla_dynamic_update_slice(cache, ring, tf.stack([row * config.n_head, zero, zero])))
 
-    return Compiled(write)
+    return Compiled(write, ("write", config, rows, slots, length))
 
 
 @functools.cache
@@ -121,17 +123,17 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
         age = tf.math.floormod(slot - tf.range(slots), slots)  # (slots,), of each slot's content, in steps
         visible = tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)[:, None, :]  # (B*H, 1, slots)
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(layer: Caches, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
             q, k, v = (tf.reshape(x, [rows * config.n_head, 1, config.head_width]) for x in (q, k, v))  # (B*H, 1, D)
-            keys, values = (_set_slots(cache, new, slot) for cache, new in zip(caches[layer], (k, v), strict=True))
+            keys, values = (_set_slots(cache, new, slot) for cache, new in zip(layer, (k, v), strict=True))
             mixed, total = _attention(q, keys, values, visible)  # (B*H, 1, D), (B*H, 1, 1)
             totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), config.head_width, axis=1)  # (B, E)
-            return tf.reshape(mixed, [rows, config.n_embd]) / totals
+            return tf.reshape(mixed, [rows, config.n_embd]) / totals, None
 
-        x = _blocks(_embed(weights, tokens, counts), weights, config, attend)  # (B, E)
+        x, _ = _blocks(_embed(weights, tokens, counts), weights, config, attend, caches)  # (B, E)
         return _logits(x, weights, config)
 
-    return Compiled(step)
+    return Compiled(step, ("step", config, dtypes, rows, slots))
 
 
 @functools.cache
@@ -149,42 +151,54 @@ def text_step(config: ModelConfig, dtypes: str, length: int, slots: int) -> Comp
         positions = count + tf.range(length)  # (T,)
         visible = tf.range(slots)[None, :] <= positions[:, None]  # (T, slots)
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(layer: Caches, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
             q, k, v = (_split_heads(x, config) for x in (q, k, v))  # (H, T, D)
-            keys, values = (_set_slots(cache, new, count) for cache, new in zip(caches[layer], (k, v), strict=True))
-            return _join_heads(*_attention(q, keys, values, visible), config)
+            keys, values = (_set_slots(cache, new, count) for cache, new in zip(layer, (k, v), strict=True))
+            return _join_heads(*_attention(q, keys, values, visible), config), None
 
-        x = _blocks(_embed(weights, tokens, tf.minimum(positions, config.n_ctx - 1)), weights, config, attend)  # (T, E)
+        embedded = _embed(weights, tokens, tf.minimum(positions, config.n_ctx - 1))  # (T, E)
+        x, _ = _blocks(embedded, weights, config, attend, caches)  # (T, E)
         return _logits(x, weights, config)
 
-    return Compiled(step)
+    return Compiled(step, ("text", config, dtypes, length, slots))
 
 
 def _read(weights: DecodeWeights, config: ModelConfig, tokens: Tensor) -> tuple[Tensor, list[KeysValues]]:
     """The last block's output [T, E] for tokens [T], and the keys and values [H, T, D] of each layer."""
     positions = tf.range(tokens.shape[0])  # (T,)
     causal = positions[None, :] <= positions[:, None]  # (T, T): [query, key]
-    keys_values: list[KeysValues] = []
 
-    def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(_: None, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, KeysValues]:
         q, k, v = (_split_heads(x, config) for x in (q, k, v))  # (H, T, D)
-        keys_values.append((k, v))
-        return _join_heads(*_attention(q, k, v, causal), config)
+        return _join_heads(*_attention(q, k, v, causal), config), (k, v)
 
-    return _blocks(_embed(weights, tokens, positions), weights, config, attend), keys_values
+    return _blocks(_embed(weights, tokens, positions), weights, config, attend, [None] * config.n_layer)
 
 
-def _blocks(x: Tensor, weights: DecodeWeights, config: ModelConfig, attend: Attend) -> Tensor:
-    """All blocks on x [N, E]. Twin: `transformer.hidden_states`."""
+def _blocks(
+    x: Tensor, weights: DecodeWeights, config: ModelConfig, attend: Attend, of_layers: Sequence[Any]
+) -> tuple[Tensor, list[Any]]:
+    """All blocks on x [N, E], and what ``attend`` keeps of each. Twin: `transformer.hidden_states`.
+
+    Args:
+        of_layers: what ``attend`` gets for each layer.
+    """
+
+    @functools.partial(tf.function, autograph=False)  # traced once for all layers: each time would take a moment
+    def block(x: Tensor, matrices: Sequence[Matrix], biases: Tensor, of_layer: Any) -> tuple[Tensor, Any]:
+        parts = tf.split(biases, [units * config.n_embd for units in PROJECTIONS.values()])  # (3E,), (E,), (4E,), (E,)
+        return _block(x, matrices, parts, config, functools.partial(attend, of_layer))
+
+    kept = []
     for number, matrices in enumerate(weights.matrices):
-        biases = tf.split(weights.biases[number], [units * config.n_embd for units in PROJECTIONS.values()])
-        x = _block(x, matrices, biases, config, functools.partial(attend, number))  # (N, E)
-    return x
+        x, of_block = block(x, matrices, weights.biases[number], of_layers[number])  # (N, E)
+        kept.append(of_block)
+    return x, kept
 
 
 def _block(
-    x: Tensor, matrices: Sequence[Matrix], biases: Sequence[Tensor], config: ModelConfig, attend: Callable[..., Tensor]
-) -> Tensor:
+    x: Tensor, matrices: Sequence[Matrix], biases: Sequence[Tensor], config: ModelConfig, attend: Callable[..., Any]
+) -> tuple[Tensor, Any]:
     """One pre-norm transformer block on x [N, E], whose rows have zero mean. Twin: `transformer._block`.
 
     Gains, biases and means of the layer norms are folded into the weights (`decode_weights._fold`).
@@ -192,10 +206,11 @@ def _block(
     (c_attn, attn_proj, c_fc, mlp_proj), (b_attn, b_attn_proj, b_fc, b_mlp_proj) = matrices, biases
     qkv = _matmul(x / _deviation(x, config), c_attn) + b_attn  # (N, 3E)
     q, k, v = tf.split(qkv, 3, axis=-1)  # (N, E)
-    x += _matmul(attend(q, k, v), attn_proj) + b_attn_proj  # (N, E)
+    attended, kept = attend(q, k, v)  # (N, E)
+    x += _matmul(attended, attn_proj) + b_attn_proj  # (N, E)
     inner = _matmul(x / _deviation(x, config), c_fc) + b_fc  # (N, 4E)
     inner /= 1.0 + tf.exp(gelu_exponent(inner))  # twin: `layers.bias_gelu`, which bounds the power for its gradient
-    return x + (_matmul(inner, mlp_proj) + b_mlp_proj)
+    return x + (_matmul(inner, mlp_proj) + b_mlp_proj), kept
 
 
 def _deviation(x: Tensor, config: ModelConfig) -> Tensor:
@@ -231,6 +246,13 @@ def _matmul(x: Tensor, matrix: Matrix) -> Tensor:
         # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
         # a few rows a matrix comes from the cache for all but the first.
         product = tf.stack([tf.linalg.matvec(tf.cast(w, tf.float32), row) for row in tf.unstack(x)])  # (N, out)
+    elif w.dtype != tf.float32 and not has_gpu():
+        # XLA multiplies in float32. Without the zero it would convert the matrices of all layers before the first is
+        # needed, and keep them: 0.4 GB of GPT-2 124M. It may not assume that a number times zero is zero.
+        wide = tf.cast(w, tf.float32) + x[0, 0] * 0.0  # (out, in)
+        narrow = tf.float32 if w.dtype.is_integer else w.dtype
+        product = _matrix_first(wide, tf.cast(tf.cast(x, narrow), tf.float32))  # (N, out)
+        product = tf.cast(tf.cast(product, narrow), tf.float32)
     elif w.dtype.is_integer:
         product = _matrix_first(tf.cast(w, tf.float32), x)  # (N, out)
     else:

@@ -13,16 +13,20 @@ Source: Leviathan, Kalman and Matias 2023 (speculative decoding); here the draft
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import Tensor, Variable, tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, own_context, tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
-from gpt2simple.gpt2.network.transformer import flat_weights
+from gpt2simple.gpt2.network.transformer import flat_weight
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 _INT8_LARGEST = 127.0
+_LAYERS_AT_A_TIME = 2  # are read and folded, each on a core of its own
 _ROWS_AT_A_TIME = 4096  # are quantised: TensorFlow keeps temporary memory on a CPU, 0.3 GB of it for an embedding
 
 
@@ -49,14 +53,14 @@ class DecodeWeights(NamedTuple):
         return f"{self.wte.values.dtype.name}, head {self.head.values.dtype.name}"
 
 
-def decode_weights(variables: Mapping[str, Variable], config: ModelConfig, precision: str) -> DecodeWeights:
-    """The copy of a model's weights that decoding reads.
+def decode_weights(weights: Mapping[str, Any], config: ModelConfig, precision: str) -> DecodeWeights:
+    """The copy of a model's weights that decoding reads, made one matrix at a time.
 
-    The token embedding is shared with its variable in float32 (until the variable is assigned, when TensorFlow gives
-    it memory of its own); the other matrices are copied, one at a time.
+    In float32 the token embedding of variables is shared with them (until the variable is assigned, when TensorFlow
+    gives it memory of its own).
 
     Args:
-        variables: by canonical name.
+        weights: variables or arrays by canonical name, or an open checkpoint, of which each is read once.
         config: of the model.
         precision: one of PRECISIONS. int8 keeps each row as int8 numbers times one float32 scale.
 
@@ -65,31 +69,36 @@ def decode_weights(variables: Mapping[str, Variable], config: ModelConfig, preci
     """
     if precision not in PRECISIONS:
         raise SettingsError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
-    weights = flat_weights(variables)
-    matrices: list[list[Matrix]] = []
-    biases: list[Tensor] = []
-    for number in range(config.n_layer):
-        folded = [_fold(weights, f"h.{number}.", name) for name in PROJECTIONS]
-        matrices.append([to_matrix(weight, precision) for weight, _ in folded])
-        biases.append(tf.concat([bias for _, bias in folded], axis=0))  # (9E,)
-    wte, wpe = to_matrix(weights["wte.weight"], precision), _centre(weights["wpe.weight"])  # (V, E), (n_ctx, E)
-    norm = tf.stack([weights["ln_f.weight"], weights["ln_f.bias"]])  # (2, E)
+    wte = to_matrix(weights["wte.weight"], precision)  # (V, E); first: it needs the most memory besides
+    with ThreadPoolExecutor(_LAYERS_AT_A_TIME) as pool:
+        layers = list(pool.map(lambda number: _of_layer(weights, f"h.{number}.", precision), range(config.n_layer)))
+    matrices, biases = [layer for layer, _ in layers], [biases for _, biases in layers]
+    wpe = _centre(flat_weight(weights, "wpe.weight"))  # (n_ctx, E)
+    norm = tf.stack([flat_weight(weights, f"ln_f.{kind}") for kind in ("weight", "bias")])  # (2, E)
     return DecodeWeights(wte=wte, head=wte, wpe=wpe, biases=tf.stack(biases), final_norm=norm, matrices=matrices)
 
 
-def _fold(weights: Mapping[str, Tensor], layer: str, name: str) -> tuple[Tensor, Tensor]:
+@own_context()
+def _of_layer(weights: Mapping[str, Any], layer: str, precision: str) -> tuple[list[Matrix], Tensor]:
+    """The matrices of a layer, in the order of PROJECTIONS, and their biases side by side, [9E]."""
+    folded = [_fold(weights, layer, name, precision) for name in PROJECTIONS]
+    return [matrix for matrix, _ in folded], tf.concat([bias for _, bias in folded], axis=0)
+
+
+def _fold(weights: Mapping[str, Any], layer: str, name: str, precision: str) -> tuple[Matrix, Tensor]:
     """Weight [out, in] and bias [out] of a projection, with the layer norm before or the centring after it folded in.
 
     A layer norm subtracts the mean, divides by the deviation, multiplies by g and adds b. The last two can be part of
     the product that follows: W (g y + b) = (W diag g) y + W b. The first is avoided by never adding a mean to the
     residual stream: what the next norm would subtract is subtracted from the rows of the projections that write there.
     """
-    weight, bias = weights[f"{layer}{name}.weight"], weights[f"{layer}{name}.bias"]  # (in, out), (out,)
+    weight, bias = (flat_weight(weights, f"{layer}{name}.{kind}") for kind in ("weight", "bias"))  # (in, out), (out,)
     if name.endswith("c_proj"):
-        return tf.transpose(_centre(weight)), _centre(bias)
+        return to_matrix(tf.transpose(_centre(weight)), precision), _centre(bias)
     norm = f"{layer}ln_1" if name.startswith("attn") else f"{layer}ln_2"
-    bias += tf.linalg.matvec(weight, weights[f"{norm}.bias"], transpose_a=True)  # (out,)
-    return tf.transpose(weight * weights[f"{norm}.weight"][:, None]), bias
+    gain, shift = (flat_weight(weights, f"{norm}.{kind}") for kind in ("weight", "bias"))  # (in,)
+    bias += tf.linalg.matvec(weight, shift, transpose_a=True)  # (out,)
+    return to_matrix(tf.transpose(weight * gain[:, None]), precision), bias
 
 
 def _centre(x: Tensor) -> Tensor:
@@ -97,11 +106,14 @@ def _centre(x: Tensor) -> Tensor:
     return x - tf.reduce_mean(x, axis=-1, keepdims=True)
 
 
-def to_matrix(rows: Tensor, precision: str) -> Matrix:
+def to_matrix(rows: Tensor | Variable | np.ndarray, precision: str) -> Matrix:
     """A float32 matrix [out, in] in another precision."""
+    if precision == "float32":
+        return Matrix(tf.convert_to_tensor(rows), tf.zeros([0]))
+    slices = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, rows.shape[0], _ROWS_AT_A_TIME)]
     if precision != "int8":
-        return Matrix(tf.cast(rows, precision), tf.zeros([0]))
-    parts = [_to_int8(rows[start : start + _ROWS_AT_A_TIME]) for start in range(0, rows.shape[0], _ROWS_AT_A_TIME)]
+        return Matrix(tf.concat([tf.cast(part, precision) for part in slices], axis=0), tf.zeros([0]))
+    parts = [_to_int8(tf.convert_to_tensor(part)) for part in slices]
     values, scales = zip(*parts, strict=True)
     return Matrix(tf.concat(values, axis=0), tf.concat(scales, axis=0))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
@@ -24,10 +26,13 @@ def flat_weights(variables: Mapping[str, Variable]) -> dict[str, Tensor]:
     Args:
         variables: of the model, by canonical name.
     """
-    return {
-        name: tf.convert_to_tensor(variable) if is_matrix(name) else tf.reshape(variable, [-1])
-        for name, variable in variables.items()
-    }
+    return {name: flat_weight(variables, name) for name in variables}
+
+
+def flat_weight(weights: Mapping[str, Variable | np.ndarray], name: str) -> Tensor:
+    """One of them; of an open checkpoint it is read now."""
+    weight = tf.convert_to_tensor(weights[name])
+    return weight if is_matrix(name) else tf.reshape(weight, [-1])
 
 
 def is_matrix(name: str) -> bool:

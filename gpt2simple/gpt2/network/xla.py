@@ -12,15 +12,18 @@ that is recomputed to save memory would be kept in memory instead. An optimizati
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from gpt2simple.backend import xla_cache
 from gpt2simple.backend.tensorflow import (
     Tensor,
     Variable,
     call_concrete,
+    functions_named,
     in_xla,
     quiet_stderr,
     tf,
@@ -29,6 +32,7 @@ from gpt2simple.backend.tensorflow import (
 
 # How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
+_compiled: Counter[str] = Counter()  # how often a function of each name was: TensorFlow takes each name once
 
 WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
@@ -77,14 +81,24 @@ class Compiled:
 
     Args:
         function: takes and returns structures of tensors, always of the same shapes; depends on nothing else.
+        about: what it is for, of values whose ``repr`` is the same in every process: what XLA compiles for it is kept
+            on disk under a name made of this.
         by_xla: whether XLA compiles it as a whole.
         quiet: whether stderr is held back at the first call. Messages of the package would be lost with the rest.
     """
 
-    def __init__(self, function: Callable[..., Any], *, by_xla: bool = True, quiet: bool = True) -> None:
+    def __init__(
+        self, function: Callable[..., Any], about: Sequence[object], *, by_xla: bool = True, quiet: bool = True
+    ) -> None:
         self._first_call = quiet_stderr if quiet else contextlib.nullcontext
-        self._function: Any = tf.function(function, jit_compile=by_xla or None, autograph=False)
+        self._name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+        self._function, self._by_xla = function, by_xla
         self._concrete: Any = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it was called before."""
+        return self._concrete is not None
 
     def __call__(self, *arguments: Any) -> Any:
         return self.bind()(*arguments)
@@ -104,12 +118,26 @@ class Compiled:
             if self._concrete is not None:
                 return call_concrete(self._concrete, [*fixed, *_flat(others)])
             with self._first_call():  # the first use of XLA writes a line
-                concrete = self._function.get_concrete_function(*leading, *others)
-                result = call_concrete(concrete, [*fixed, *_flat(others)])
-            self._concrete = concrete
-            return result
+                try:
+                    return self._compile(leading, others, [*fixed, *_flat(others)])
+                except tf.errors.OpError:
+                    # XLA compiles before anything runs, so that nothing is computed twice. What TensorFlow kept on disk
+                    # may be the cause: a full disk, or an entry that it cannot read.
+                    if not self._by_xla or not xla_cache.start_anew():
+                        raise
+                    return self._compile(leading, others, [*fixed, *_flat(others)])
 
         return call
+
+    def _compile(self, leading: Sequence[Any], others: Sequence[Any], tensors: Sequence[Any]) -> Any:
+        """Trace and compile the function, anew each time, and return its result for these arguments."""
+        _compiled[self._name] += 1
+        function = tf.function(self._function, jit_compile=self._by_xla or None, autograph=False)
+        with functions_named(f"{self._name}_{_compiled[self._name]}"):
+            concrete = function.get_concrete_function(*leading, *others)
+        result = call_concrete(concrete, tensors)
+        self._concrete = concrete
+        return result
 
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]

@@ -23,7 +23,8 @@ from gpt2simple.storage.contents import quoted
 _VISIBLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
 _HIDDEN = [byte for byte in range(256) if byte not in _VISIBLE]
 SYMBOLS = tuple(chr(256 + _HIDDEN.index(byte) if byte in _HIDDEN else byte) for byte in range(256))  # by byte value
-_BYTE_OF = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
+# From a character to that of its byte in Latin-1; from one that stands for no byte to one that is not in Latin-1.
+_BYTE_OF = dict.fromkeys(_HIDDEN, 0xFFFF) | {ord(symbol): byte for byte, symbol in enumerate(SYMBOLS)}
 
 
 def to_symbols(data: bytes) -> str:
@@ -34,8 +35,8 @@ def to_symbols(data: bytes) -> str:
 def to_bytes(symbols: str) -> bytes | None:
     """The bytes of a spelling in a vocabulary file; None where a character represents no byte."""
     try:
-        return bytes(_BYTE_OF[symbol] for symbol in symbols)
-    except KeyError:
+        return symbols.translate(_BYTE_OF).encode("latin-1")
+    except UnicodeEncodeError:
         return None
 
 

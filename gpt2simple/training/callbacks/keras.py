@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from gpt2simple.backend.tensorflow import keras, loaded_keras3
+from gpt2simple.backend.keras import keras, loaded_keras3
 from gpt2simple.errors import SettingsError
 from gpt2simple.storage.contents import quoted
 

@@ -7,7 +7,7 @@ import pytest
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.formats.detect import open_checkpoint
-from gpt2simple.gpt2.model import load_model
+from tests.helpers.models import load_model
 from tests.helpers.weight_layouts import (
     PARITY_CONFIG,
     random_weights,

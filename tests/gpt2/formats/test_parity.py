@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.gpt2.formats.detect import open_checkpoint
-from gpt2simple.gpt2.model import load_model
+from tests.helpers.models import load_model
 from tests.helpers.paths import GOLDEN
 from tests.helpers.weight_layouts import (
     PARITY_CONFIG,

@@ -9,8 +9,9 @@ import pytest
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.container import model_config
 from gpt2simple.gpt2.formats.detect import open_checkpoint
-from gpt2simple.gpt2.model import load_model, model_config
+from tests.helpers.models import load_model
 from tests.helpers.paths import outside_data
 from tests.helpers.weight_layouts import write_tf1_arrays
 

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from gpt2simple.gpt2.container import build_model
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.model import build_model, load_model
 from gpt2simple.testing import byte_tokenizer
+from tests.helpers.models import load_model
 from tests.helpers.reference import printed_by
 from tests.helpers.weight_layouts import (
     CONFIG_124M,

@@ -5,7 +5,7 @@ import pytest
 
 from gpt2simple.backend import tensorflow
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.model import named_variables
+from gpt2simple.gpt2.container import named_variables
 from gpt2simple.gpt2.network import attention
 from gpt2simple.gpt2.network.attention import causal_attention
 from gpt2simple.gpt2.network.transformer import hidden_states

@@ -10,7 +10,7 @@ from gpt2simple.gpt2.network.xla import Compiled, KeptFunctions
 
 
 def times_two():
-    return Compiled(lambda variable: variable * 2.0, by_xla=False)
+    return Compiled(lambda variable: variable * 2.0, ["test"], by_xla=False)
 
 
 def test_the_same_key_finds_the_same_function():

@@ -9,7 +9,7 @@ import keras as keras3
 import numpy as np
 import pytest
 
-from gpt2simple.backend.tensorflow import keras as tf_keras
+from gpt2simple.backend.keras import keras as tf_keras
 from gpt2simple.errors import SettingsError
 from gpt2simple.training.callbacks.keras import adapt_callbacks
 

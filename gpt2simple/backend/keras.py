@@ -1,0 +1,28 @@
+"""The only module that imports tf_keras, the Keras that training uses."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import ModuleType
+
+from gpt2simple.backend.packages import missing_package
+from gpt2simple.backend.tensorflow import quiet_stderr
+
+with quiet_stderr(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    try:
+        import tf_keras as keras
+    except ImportError as error:
+        raise missing_package(error) from error
+
+
+def loaded_keras3() -> ModuleType | None:
+    """Keras 3 if this process has imported it (as has anyone who passes one of its callbacks), else None.
+
+    It is not imported here: that would lengthen every start for something few use.
+    """
+    return sys.modules.get("keras")
+
+
+__all__ = ["keras", "loaded_keras3"]

@@ -1,0 +1,88 @@
+"""The packages that this one needs: their versions, which are missing, and what installs those.
+
+``pip install --no-deps`` leaves an environment (a notebook of Colab) as it is; then something may be missing. Imports
+none of them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Iterator
+
+from gpt2simple._version import __version__
+from gpt2simple.errors import BackendError
+
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tf-nightly")  # distributions that provide it
+_DISTRIBUTIONS = {"tf_keras": "tf-keras"}  # of modules, where they have another name
+_OF_RUNS = ("tf_keras", "transformers", "numpy")  # besides TensorFlow, what a run's numbers may depend on
+_UNUSED_WITHOUT = ("transformers", "keras")  # needed only by those who use them
+_REQUIREMENT = re.compile(r"[\w.-]+")
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution; None where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def tensorflow_version() -> str | None:
+    """The version of TensorFlow, under whatever name it was installed."""
+    return next(filter(None, map(version, _TENSORFLOW)), None)
+
+
+def versions() -> dict[str, str]:
+    """The installed versions that a run's numbers depend on, by package name."""
+    found = {"tensorflow": tensorflow_version(), **{name: version(name) for name in _OF_RUNS}}
+    return {"gpt2simple": __version__, **{name: installed for name, installed in found.items() if installed}}
+
+
+def missing() -> list[str]:
+    """The distributions that this package needs and that are not installed, as ``pip install`` takes them."""
+    return [_wanted(name) for name in _required() if name not in _UNUSED_WITHOUT and not _is_there(name)]
+
+
+def missing_package(error: ImportError) -> BackendError:
+    """The error where a package that is needed cannot be imported."""
+    module = (error.name or "TensorFlow").partition(".")[0]
+    name = _DISTRIBUTIONS.get(module, module)
+    if _is_there(name):
+        reason = f"{module} could not be imported ({error}). It may not fit the other packages here."
+        return BackendError(f"{reason} Install it again: {_command([_wanted(name)], '--force-reinstall --no-deps ')}")
+    others = [wanted for wanted in missing() if wanted != _wanted(name)]
+    return BackendError(
+        f"{module} is not installed, and this needs it. Install it: {_command([_wanted(name), *others])}"
+    )
+
+
+def install_command() -> str:
+    """What installs all that is missing."""
+    return _command(missing())
+
+
+def _command(wanted: list[str], options: str = "") -> str:
+    return f"`pip install {options}{' '.join(wanted)}`."
+
+
+def _is_there(distribution: str) -> bool:
+    return (tensorflow_version() if distribution == "tensorflow" else version(distribution)) is not None
+
+
+def _wanted(distribution: str) -> str:
+    """A distribution as ``pip install`` takes it: tf-keras must fit the TensorFlow that is there."""
+    if distribution == "tf-keras" and (found := tensorflow_version()):
+        return f"tf-keras=={'.'.join(found.split('.')[:2])}.*"
+    return distribution
+
+
+def _required() -> Iterator[str]:
+    try:
+        listed = importlib.metadata.requires("gpt2simple") or []
+    except importlib.metadata.PackageNotFoundError:  # used from its repository, without an installation
+        return
+    for line in listed:
+        name = _REQUIREMENT.match(line)
+        if name and "extra ==" not in line:
+            yield name[0].lower().replace("_", "-")

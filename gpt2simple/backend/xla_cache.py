@@ -1,0 +1,195 @@
+"""What XLA has compiled for this processor, kept on disk: the next process that needs it compiles nothing.
+
+TensorFlow can write its compiled functions to a folder and read them from there, but it trusts that folder: a torn file
+or a full disk fails the computation, and code for another processor can end the process. So the folder that it gets
+belongs to one process alone. Before TensorFlow computes, the entries of the store that are whole are linked into it;
+when the process ends, what is new there joins the store, under a name that contains its digest.
+
+::
+
+    compiled/<key>/<name>@<digest>.pb                the store, of one TensorFlow on one kind of processor
+    compiled/<key>/.tmp-.../entries/<name>.pb        the folder of a running process
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpt2simple.backend.packages import tensorflow_version
+from gpt2simple.storage.disk import user_cache
+from gpt2simple.storage.files import sha256_of
+from gpt2simple.storage.temporary import remove_leftovers, temporary_name
+
+_SETTING = "GPT2SIMPLE_COMPILE_CACHE"  # a folder, or "off"
+_FLAGS = "TF_XLA_FLAGS"
+_MOST_BYTES = 256_000_000  # of all stores together
+_FREE_BYTES = 100_000_000  # on the disk: far more than a process adds
+
+_folder: _ProcessFolder | None = None
+
+
+@contextlib.contextmanager
+def kept_on_disk(threads: int | None) -> Iterator[None]:
+    """Have TensorFlow, which first computes in this block, keep what it compiles for the CPU.
+
+    Nothing is kept where that is switched off, where the user has set up TensorFlow's own cache, and where there is no
+    room or no folder that only this user can write.
+
+    Args:
+        threads: that TensorFlow was told to compute with, or None; the code may depend on it.
+    """
+    global _folder
+    flags, named = os.environ.get(_FLAGS), os.environ.get(_SETTING)
+    if named == "off" or _folder is not None or "persistent_cache" in (flags or ""):
+        yield
+        return
+    with contextlib.suppress(OSError):
+        root = Path(named).expanduser() if named else user_cache() / "compiled"
+        _folder = _ProcessFolder.open(root, threads)
+    if _folder is None:
+        yield
+        return
+    atexit.register(_folder.close)
+    os.environ[_FLAGS] = f"{flags or ''} {_folder.flags}".strip()
+    try:
+        yield
+    finally:
+        os.environ.pop(_FLAGS)
+        if flags is not None:
+            os.environ[_FLAGS] = flags
+
+
+def start_anew() -> bool:
+    """Give TensorFlow an empty folder on another disk, as the present one may be full; False where it has had that."""
+    return _folder is not None and _folder.start_anew()
+
+
+class _ProcessFolder:
+    """The folder that TensorFlow has in this process.
+
+    Attributes:
+        flags: that name it to TensorFlow.
+    """
+
+    def __init__(self, store: Path) -> None:
+        """Make it, with the whole entries of a store.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self._store, self._pid, self._elsewhere = store, os.getpid(), False
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(temporary_name(store))
+            self._entries, self._link = folder / "entries", folder / "link"
+            self._entries.mkdir(parents=True)
+            for path in sorted(store.glob("*@*.pb")):
+                with contextlib.suppress(FileNotFoundError):  # another process has removed it meanwhile
+                    self._take(path)
+            self._linked = {path.name for path in self._entries.iterdir()}
+            try:
+                self._link.symlink_to(self._entries, target_is_directory=True)
+            except OSError:  # Windows grants that to few
+                self._link = self._entries
+            self._open = stack.pop_all()
+        self.flags = (
+            f'--tf_xla_persistent_cache_directory="{self._link}" --tf_xla_persistent_cache_read_only=false '
+            "--tf_xla_persistent_cache_device_types=CPU"
+        )
+
+    @classmethod
+    def open(cls, root: Path, threads: int | None) -> _ProcessFolder | None:
+        """The folder of this process under the root of all stores; None where none can be had.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        key = _key(threads)
+        if key is None or '"' in str(root):
+            return None
+        store = (root / key).absolute()
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not all(map(_is_ours_alone, (root, store))) or shutil.disk_usage(store).free < _FREE_BYTES:
+            return None
+        remove_leftovers(store)
+        return cls(store)
+
+    def _take(self, path: Path) -> None:
+        """An entry of the store, which is removed from there instead if it is not as it was written."""
+        name, _, digest = path.stem.rpartition("@")
+        if sha256_of(path) == digest:
+            os.link(path, self._entries / f"{name}.pb")
+        else:
+            path.unlink()
+
+    def start_anew(self) -> bool:
+        if self._elsewhere or self._link == self._entries:
+            return False
+        self._elsewhere = True
+        other = self._open.enter_context(tempfile.TemporaryDirectory(prefix="gpt2simple-", ignore_cleanup_errors=True))
+        with contextlib.suppress(OSError):
+            next_link = self._link.with_name("next")
+            next_link.symlink_to(other, target_is_directory=True)
+            next_link.replace(self._link)
+            return True
+        return False
+
+    def close(self) -> None:
+        """Add what is new to the store, and remove the folder."""
+        if os.getpid() != self._pid:  # a fork, which does not own it
+            return
+        with self._open, contextlib.suppress(OSError):
+            for path in sorted(self._entries.glob("*.pb")):
+                if path.name not in self._linked and not self._elsewhere:
+                    path.replace(self._store / f"{path.stem}@{sha256_of(path)}.pb")
+            _trim(self._store.parent)
+
+
+def _trim(root: Path) -> None:
+    """Remove the oldest entries of all stores until the others are within bounds."""
+    newest_first = sorted(((path.stat(), path) for path in root.glob("*/*@*.pb")), key=lambda x: -x[0].st_mtime)
+    kept = 0
+    for status, path in newest_first:
+        kept += status.st_size
+        if kept > _MOST_BYTES:
+            path.unlink()
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether no other user can write there: what lies there is run."""
+    if not hasattr(os, "getuid"):  # Windows: the cache is in the user's profile
+        return True
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
+
+
+def _key(threads: int | None) -> str | None:
+    """The name of the store of this TensorFlow, processor and number of threads; None where these are not known."""
+    version, processor = tensorflow_version(), _processor()
+    if processor is None or version is None:
+        return None
+    cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    settings = [os.environ.get(name) for name in (_FLAGS, "XLA_FLAGS", "TF_NUM_INTRAOP_THREADS")]
+    described = repr((version, platform.machine(), processor, cores, settings))
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _processor() -> str | None:
+    """What this processor can do, in the system's words: machine code of another may be more than it understands."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if sys.platform == "linux":
+            lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+            return next((line for line in lines if line.startswith(("flags", "Features"))), None)
+        if sys.platform == "darwin":
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout or None
+    return platform.processor() or None if sys.platform == "win32" else None

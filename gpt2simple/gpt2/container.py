@@ -1,0 +1,159 @@
+"""The Keras model around a model's variables: transformers' `TFGPT2LMHeadModel`, or one of our own where there is none.
+
+It only holds the variables, for training and for the user. Nothing here computes with its layers; their dropout is off,
+as training has a stateless dropout of its own (`gpt2.network`). transformers 5 has no classes for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpt2simple.backend import packages
+from gpt2simple.backend.keras import keras
+from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
+from gpt2simple.gpt2.formats.names import to_keras
+from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.gpt2.variables import make_variables, random_weights
+
+if TYPE_CHECKING:
+    from transformers import TFGPT2LMHeadModel
+
+_KERAS_ATTRIBUTES = {"gamma": "weight", "beta": "bias", "embeddings": "weight"}
+_MODEL_NAME = to_keras("wte.weight").split("/")[0]
+
+
+def make_container(variables: Mapping[str, Variable], config: ModelConfig) -> TFGPT2LMHeadModel | GPT2Container:
+    """A Keras model that holds these variables, by canonical name, and no other weights."""
+    of_transformers = _transformers_classes()
+    if of_transformers is None:
+        return GPT2Container(variables, config)
+    config_class, model_class = of_transformers
+    # Which token ends a text is up to the tokenizer; GPT-2 gives it the last id.
+    values = config.to_huggingface(end_of_text=config.n_vocab - 1)
+    values.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")  # layers take the policy of the program that is running
+    try:
+        with quiet_stderr():  # the first use of a TF class of transformers writes a line
+            model = model_class(config_class(**values), name=_MODEL_NAME)
+        with contextlib.ExitStack() as given:
+            for name in variables:
+                if "add_weight" not in vars(layer := _layer(model, name)):
+                    layer.add_weight = partial(_given, variables, name.rpartition(".")[0])
+                    given.callback(delattr, layer, "add_weight")
+            model.build_in_name_scope()
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    return model
+
+
+def _given(variables: Mapping[str, Variable], layer: str, attribute: str = "", *_: Any, **options: Any) -> Variable:
+    """What a layer gets that asks Keras for a new weight: its variable."""
+    name = options.get("name", attribute)
+    return variables[f"{layer}.{_KERAS_ATTRIBUTES.get(name, name)}"]
+
+
+def container_of(loaded: LoadedModel) -> Any:
+    """The Keras model around the variables of a loaded model, the same one at each call."""
+    if loaded.container is None:
+        loaded.container = make_container(loaded.variables, loaded.config)
+    return loaded.container
+
+
+def why_not_transformers() -> str | None:
+    """Why a model is not a `TFGPT2LMHeadModel`, in a sentence; None where it is one."""
+    if _transformers_classes() is not None:
+        return None
+    found = packages.version("transformers")
+    having = "transformers is not installed" if found is None else f"transformers {found} has no TFGPT2LMHeadModel"
+    return (
+        f"{having}: the model is a Keras model of gpt2simple with the same variables. transformers 4.57 has that "
+        "class; nothing else here needs it."
+    )
+
+
+def build_model(config: ModelConfig, *, seed: int | None = None, initializer_range: float = 0.02) -> Any:
+    """A GPT-2 with random weights; arguments as ``random_weights``."""
+    value = random_weights(config, seed=seed, initializer_range=initializer_range)
+    return make_container(make_variables(config, value), config)
+
+
+def named_variables(model: Any) -> dict[str, Variable]:
+    """The variables of a container by canonical name, in canonical order.
+
+    A variable may have a leading 1 that its canonical shape lacks: Keras keeps GPT-2's biases as [1, F].
+    """
+    if isinstance(model, GPT2Container):
+        return dict(model.by_name)
+    names = ["wte.weight", "wpe.weight"]
+    names += [f"h.{number}.{name}" for number in range(len(model.transformer.h)) for name in BLOCK_WEIGHTS]
+    names += ["ln_f.weight", "ln_f.bias"]
+    return {name: getattr(_layer(model, name), to_keras(name).rpartition("/")[2]) for name in names}
+
+
+def model_config(model: Any) -> ModelConfig:
+    """The config that a container was made with."""
+    return model.config if isinstance(model, GPT2Container) else ModelConfig.from_huggingface(model.config.to_dict())
+
+
+def _layer(model: Any, name: str) -> Any:
+    """The layer of a `TFGPT2LMHeadModel` that holds the weight of a canonical name."""
+    body, path = model.transformer, name.rpartition(".")[0]
+    if path.startswith("h."):
+        _, number, path = path.split(".", 2)
+        body = body.h[int(number)]
+    return attrgetter(path)(body)
+
+
+@lru_cache(maxsize=1)
+def _transformers_classes() -> tuple[Any, Any] | None:
+    found = packages.version("transformers")
+    if found is None or int(found.split(".")[0]) > 4:
+        return None
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from transformers import GPT2Config, TFGPT2LMHeadModel
+        except ImportError:  # a broken installation, or one without the TensorFlow classes
+            return None
+    return GPT2Config, TFGPT2LMHeadModel
+
+
+class Output(NamedTuple):
+    """What a container returns.
+
+    Attributes:
+        logits: float32 [B, T, V].
+    """
+
+    logits: Tensor
+
+
+class GPT2Container(keras.Model):
+    """A GPT-2 as a Keras model, with the variables of a `TFGPT2LMHeadModel` under their names.
+
+    Attributes:
+        config: of the model.
+        by_name: the variables by canonical name.
+    """
+
+    def __init__(self, variables: Mapping[str, Variable], config: ModelConfig) -> None:
+        super().__init__(name=_MODEL_NAME)
+        self.config = config
+        self.by_name = dict(variables)
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool = False) -> Output:
+        """The logits of the next token after each of the inputs, int32 [B, T]."""
+        batch, time = inputs.shape
+        weights = flat_weights(self.by_name)
+        states = hidden_states(weights, tf.cast(inputs, tf.int32), self.config)  # (B * T, E)
+        logits = tf.matmul(states, weights["wte.weight"], transpose_b=True)  # (B * T, V)
+        return Output(tf.reshape(logits, [batch, time, self.config.n_vocab]))

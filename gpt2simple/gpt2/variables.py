@@ -1,0 +1,111 @@
+"""A model's weights as TensorFlow's variables, by canonical name: made from their values, read and overwritten.
+
+They are float32, whatever the precision, and each is made from its value, one tensor at a time: TensorFlow's allocator
+never returns memory on a CPU, so that tensors made only to be overwritten leave gaps that the process keeps, 0.2 GB for
+355M during training. Names and shapes are those that a `TFGPT2LMHeadModel` gives its variables (`container`).
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.formats.names import canonical_shapes, to_keras
+
+ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
+
+
+def random_weights(config: ModelConfig, *, seed: int | None = None, initializer_range: float = 0.02) -> ReadValue:
+    """The weights of a GPT-2 that has learned nothing, each computed when it is read.
+
+    Matrices and embeddings are normal with a standard deviation of `initializer_range`, divided by sqrt(2L) for the
+    two projections of each layer that add to the residual stream (Radford et al. 2019, section 2.3); biases are zero,
+    layer norms the identity. No global random state is read or advanced.
+
+    Args:
+        config: of the model.
+        seed: 0 or more; the same seed gives the same weights. None: a random one.
+        initializer_range: standard deviation.
+    """
+    key = secrets.randbits(31) if seed is None else seed
+    residual = initializer_range / math.sqrt(2 * config.n_layer)
+    shapes = canonical_shapes(config)
+    numbers = {name: number for number, name in enumerate(shapes)}
+
+    def initial(name: str) -> Tensor:
+        if name.endswith(".bias"):
+            return tf.zeros(shapes[name])
+        if name.split(".")[-2].startswith("ln_"):
+            return tf.ones(shapes[name])
+        spread = residual if name.endswith(".c_proj.weight") else initializer_range
+        return _normal(tf.constant(shapes[name]), tf.constant([key, numbers[name]]), tf.constant(spread))
+
+    return initial
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
+)
+def _normal(shape: Tensor, seed: Tensor, spread: Tensor) -> Tensor:
+    """A matrix of normal random numbers; as a graph, which scales it in place: eagerly there would be three copies."""
+    return tf.random.stateless_normal(shape, seed=seed, stddev=spread)
+
+
+def make_variables(config: ModelConfig, value: ReadValue) -> dict[str, Variable]:
+    """The variables of a model, in canonical order.
+
+    Args:
+        config: of the model.
+        value: of a weight; called once for each, when its variable is made.
+    """
+    with quiet_stderr():  # the first use of a device writes a line
+        tf.zeros([])
+    return {name: _variable(name, shape, value) for name, shape in canonical_shapes(config).items()}
+
+
+def _variable(name: str, shape: tuple[int, ...], value: ReadValue) -> Variable:
+    kept = (1, *shape) if is_projection_bias(name) else shape
+    return tf.Variable(lambda: tf.reshape(value(name), kept), name=to_keras(name), dtype=tf.float32, shape=kept)
+
+
+def is_projection_bias(name: str) -> bool:
+    """Whether a canonical name is that of a bias that Keras keeps as [1, F]: all but those of layer norms."""
+    *_, layer, kind = name.split(".")
+    return kind == "bias" and not layer.startswith("ln_")
+
+
+def read_weight(variables: Mapping[str, Variable], name: str) -> np.ndarray:
+    """One weight, by its canonical name, as a float32 array of its canonical shape."""
+    value = variables[name].numpy()
+    return value.reshape(-1) if name.endswith(".bias") else value
+
+
+def assign_weights(variables: Mapping[str, Variable], weights: Mapping[str, np.ndarray]) -> None:
+    """Overwrite every variable, one tensor at a time.
+
+    Args:
+        variables: by canonical name.
+        weights: arrays of canonical shapes by canonical name, or an open checkpoint.
+
+    Raises:
+        CheckpointError: a tensor is missing or has another shape than its variable; the model may be half filled.
+    """
+    for name, variable in variables.items():
+        if name not in weights:
+            raise CheckpointError(
+                f"The weight {name} is not among the {len(weights)} given. Give every weight of the model."
+            )
+        value, kept = weights[name], tuple(variable.shape)
+        expected = kept[1:] if is_projection_bias(name) else kept
+        if value.shape != expected:
+            raise CheckpointError(
+                f"The weight {name} has shape {list(value.shape)}; this model has {list(expected)}. "
+                "Load it into a model of that shape."
+            )
+        variable.assign(value.reshape(kept))
