@@ -52,6 +52,9 @@ PUBLISHED = {
 }
 
 
+COMPILED = "cache/compiled/*/*@*.pb"  # what XLA compiled, by any of the runs
+
+
 @dataclass(frozen=True)
 class Command:
     """A command, and what of its outputs is the same each time.
@@ -184,7 +187,7 @@ def contents(folder: Path, command: Command) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or any(fnmatch.fnmatch(name, pattern) for pattern in command.ignored):
+        if path.is_dir() or any(fnmatch.fnmatch(name, pattern) for pattern in (*command.ignored, COMPILED)):
             continue
         if not any(fnmatch.fnmatch(name, pattern) for pattern in command.same):
             found[name] = None

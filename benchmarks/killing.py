@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -19,8 +20,10 @@ def warm_up() -> None:
     import gpt2simple.cli.commands
     import gpt2simple.training.trainer  # noqa: F401
     from gpt2simple.backend.tensorflow import tf
+    from gpt2simple.gpt2.container import why_not_transformers
 
     assert tf.function  # loads it
+    why_not_transformers()  # and transformers
 
 
 class Copy:
@@ -72,6 +75,7 @@ def _work(work: Callable[[], Any], said: Path, tell: int) -> None:
         output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        atexit._clear()  # what this process is to do at its end would remove the folders of the one that it copies
         # A process in the background of a script has inherited that Ctrl-C is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.write(tell, b".")

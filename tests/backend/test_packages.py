@@ -1,0 +1,89 @@
+"""What is installed, what is missing, and the command that installs it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from gpt2simple.backend import packages
+from tests.helpers.paths import ROOT
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets which distributions there are."""
+
+    def set_versions(**versions: str) -> None:
+        def version(name: str) -> str:
+            if (found := versions.get(name.replace("-", "_"))) is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return found
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        listed = ["tensorflow>=2.18", "tf-keras>=2.18", "transformers>=4.57", "click>=8", 'pytest; extra == "test"']
+        monkeypatch.setattr(importlib.metadata, "requires", lambda name: listed)
+
+    return set_versions
+
+
+def test_nothing_is_missing_here() -> None:
+    assert packages.missing() == []
+    assert packages.versions().keys() == {"gpt2simple", "tensorflow", "tf_keras", "transformers", "numpy"}
+
+
+def test_transformers_is_not_missed(installed: Callable[..., None]) -> None:
+    installed(tensorflow_cpu="2.20.0", click="8.1", tf_keras="2.20.1")
+    assert packages.missing() == []
+    assert packages.versions() == {
+        "gpt2simple": packages.__version__, "tensorflow": "2.20.0", "tf_keras": "2.20.1",
+    }  # fmt: skip
+
+
+def test_the_command_installs_a_tf_keras_that_fits_and_all_else_that_is_missing(installed: Callable[..., None]) -> None:
+    installed(tensorflow="2.19.1")
+    assert packages.missing() == ["tf-keras==2.19.*", "click"]
+    assert packages.install_command() == "`pip install tf-keras==2.19.* click`."
+    error = packages.missing_package(ModuleNotFoundError("no", name="tf_keras"))
+    assert str(error) == (
+        "tf_keras is not installed, and this needs it. Install it: `pip install tf-keras==2.19.* click`."
+    )
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_another_error(installed: Callable[..., None]) -> None:
+    installed(tensorflow="2.19.1", tf_keras="2.18.0", click="8.1")
+    error = packages.missing_package(ImportError("cannot import name 'x'", name="tf_keras.src"))
+    assert str(error) == (
+        "tf_keras could not be imported (cannot import name 'x'). It may not fit the other packages here. Install it "
+        "again: `pip install --force-reinstall --no-deps tf-keras==2.19.*`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "call", "told"),
+    [
+        ("tensorflow", "gpt2simple.generate(model_name='tiny')", "tensorflow could not be imported"),
+        ("tf_keras", "gpt2simple.finetune('README.md', model_name='tiny')", "tf_keras could not be imported"),
+    ],
+)
+def test_the_first_error_says_it(hidden: str, call: str, told: str) -> None:
+    script = (
+        f"import sys; sys.modules[{hidden!r}] = None\nimport gpt2simple\n"
+        f"try: {call}\nexcept gpt2simple.errors.BackendError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(told), done.stderr
+    assert "`pip install --force-reinstall" in done.stdout
+
+
+def test_info_tells_what_is_missing() -> None:
+    script = "import sys; sys.modules['tensorflow'] = None; sys.argv = ['gpt2simple', 'info']\n"
+    script += "from gpt2simple.backend import packages; packages.missing = lambda: ['tf-keras==2.20.*']\n"
+    script += "from gpt2simple.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Missing: tf-keras==2.20.*; install with `pip install tf-keras==2.20.*`." in done.stdout
+    assert "Precision: none (tensorflow could not be imported" in done.stdout

@@ -1,0 +1,56 @@
+"""The heavy packages that each command loads, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from tests.helpers.small_runs import write_model_and_text
+
+TENSORFLOW = {"tensorflow"}
+TRAINING = {"tensorflow", "tf_keras", "transformers", "tensorboard"}
+COMMANDS = {
+    "--help": set[str](),
+    "generate --help": set[str](),
+    "download tiny": set[str](),
+    "check text.txt": set[str](),
+    "encode text.txt --model-name models/small": set[str](),
+    "tokenizer text.txt --vocab-size 300": set[str](),
+    "info": TENSORFLOW,
+    "generate --model-name models/small --length 3": TENSORFLOW,
+    "evaluate text.txt --model-name models/small": TENSORFLOW,
+    "score abc --model-name models/small": TENSORFLOW,
+    "finetune text.txt --model-name models/small --steps 1 --window 16 --sample-every 0": TRAINING,
+}
+PROGRAM = """
+import atexit, sys
+atexit.register(lambda: print("LOADED", *sorted(HEAVY & {name.partition(".")[0] for name in sys.modules})))
+from gpt2simple.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("commands")
+    write_model_and_text(folder, "models/small")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_loads_what_it_needs(place: Path, command: str) -> None:
+    # transformers asks there for tf_keras in place of Keras 3, for whatever process comes after it.
+    kept = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    program = PROGRAM.replace("HEAVY", repr(TRAINING | {"tensorflow_datasets", "pyarrow"}))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()], cwd=place, capture_output=True, text=True, check=False,
+        env={**kept, "PYTHONPATH": str(ROOT), "GPT2SIMPLE_CACHE": "cache"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    assert set(line.split()[1:]) == COMMANDS[command]
