@@ -1,6 +1,6 @@
 """Versions, device and precision, the known models and whether they are downloaded, the runs and their progress.
 
-Reads only; downloads nothing and opens no weights.
+Changes no model and no run; downloads nothing and opens no weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The only module that imports tf_keras, the Keras that training uses."""
+"""The only module that imports tf_keras: for training, and for the model that a session gives."""
 
 from __future__ import annotations
 

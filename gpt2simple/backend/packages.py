@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterator
+import sys
 
 from gpt2simple._version import __version__
 from gpt2simple.errors import BackendError
@@ -16,8 +16,9 @@ from gpt2simple.errors import BackendError
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tf-nightly")  # distributions that provide it
 _DISTRIBUTIONS = {"tf_keras": "tf-keras"}  # of modules, where they have another name
 _OF_RUNS = ("tf_keras", "transformers", "numpy")  # besides TensorFlow, what a run's numbers may depend on
-_UNUSED_WITHOUT = ("transformers", "keras")  # needed only by those who use them
-_REQUIREMENT = re.compile(r"[\w.-]+")
+# For `Session.model` to be a `TFGPT2LMHeadModel`, and for callbacks that a user writes with Keras 3.
+_OPTIONAL = ("transformers", "keras")
+_REQUIREMENT = re.compile(r"([\w.-]+)([^;]*)(?:;.*python_version *(<|>=) *[\"'](\d+)\.(\d+))?")
 
 
 def version(distribution: str) -> str | None:
@@ -41,12 +42,12 @@ def versions() -> dict[str, str]:
 
 def missing() -> list[str]:
     """The distributions that this package needs and that are not installed, as ``pip install`` takes them."""
-    return [_wanted(name) for name in _required() if name not in _UNUSED_WITHOUT and not _is_there(name)]
+    return [_wanted(name) for name in _required() if name not in _OPTIONAL and not _is_there(name)]
 
 
 def missing_package(error: ImportError) -> BackendError:
     """The error where a package that is needed cannot be imported."""
-    module = (error.name or "TensorFlow").partition(".")[0]
+    module = (error.name or "tensorflow").partition(".")[0]
     name = _DISTRIBUTIONS.get(module, module)
     if _is_there(name):
         reason = f"{module} could not be imported ({error}). It may not fit the other packages here."
@@ -74,15 +75,22 @@ def _wanted(distribution: str) -> str:
     """A distribution as ``pip install`` takes it: tf-keras must fit the TensorFlow that is there."""
     if distribution == "tf-keras" and (found := tensorflow_version()):
         return f"tf-keras=={'.'.join(found.split('.')[:2])}.*"
-    return distribution
+    bounds = _required().get(distribution, "")
+    return f"'{distribution}{bounds}'" if bounds else distribution
 
 
-def _required() -> Iterator[str]:
+def _required() -> dict[str, str]:
+    """What the package asks for on this Python: the bounds of each distribution."""
     try:
         listed = importlib.metadata.requires("gpt2simple") or []
     except importlib.metadata.PackageNotFoundError:  # used from its repository, without an installation
-        return
+        return {}
+    found = {}
     for line in listed:
-        name = _REQUIREMENT.match(line)
-        if name and "extra ==" not in line:
-            yield name[0].lower().replace("_", "-")
+        match = _REQUIREMENT.match(line)
+        if match is None or "extra ==" in line:
+            continue
+        name, bounds, comparison, major, minor = match.groups()
+        if comparison is None or (sys.version_info[:2] < (int(major), int(minor))) == (comparison == "<"):
+            found[name.lower().replace("_", "-")] = bounds.strip().replace(" ", "")
+    return found

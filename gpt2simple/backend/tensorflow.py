@@ -60,15 +60,27 @@ class _HeldStderr:
             self._held.close()
 
 
-_stderr = _HeldStderr()
+class _Thread(threading.local):
+    """What holds in one thread: whether it computes beside the program, and how functions traced in it are called."""
+
+    is_beside = False
+    prefix: str | None = None  # None: as TensorFlow calls them
+    count = 0
+
+
+_stderr, _thread = _HeldStderr(), _Thread()
 
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Hold back what is written to file descriptor 2 inside the block; show it if the block raises.
 
-    TensorFlow's C++ code writes there before any log level can be set, so Python's own streams are not enough.
+    TensorFlow's C++ code writes there before any log level can be set, so Python's own streams are not enough. Nothing
+    is held back beside the program (``start_beside``), whose own lines would be lost.
     """
+    if _thread.is_beside:
+        yield
+        return
     _stderr.begin()
     failed = True
     try:
@@ -199,20 +211,16 @@ def start_beside(function: Callable[[], ValueT]) -> Callable[[], ValueT]:
     """
     if _changing:
         return functools.cache(function)
+
+    def compute() -> ValueT:
+        _thread.is_beside = True
+        with own_context():
+            return function()
+
     pool = ThreadPoolExecutor(1)
-    started = pool.submit(own_context()(function))
+    started = pool.submit(compute)
     pool.shutdown(wait=False)
     return started.result
-
-
-class _Names(threading.local):
-    """How functions that are traced in this thread are called; None: as TensorFlow calls them."""
-
-    prefix: str | None = None
-    count = 0
-
-
-_names = _Names()
 
 
 @contextlib.contextmanager
@@ -225,28 +233,32 @@ def functions_named(prefix: str) -> Iterator[None]:
     Args:
         prefix: of their names; another one for each block of a process.
     """
-    before = _names.prefix, _names.count
-    _names.prefix, _names.count = prefix, 0
+    _number_functions()
+    before = _thread.prefix, _thread.count
+    _thread.prefix, _thread.count = prefix, 0
     try:
         yield
     finally:
-        _names.prefix, _names.count = before
+        _thread.prefix, _thread.count = before
 
 
 def _numbered(original: Callable[[str], str]) -> Callable[[str], str]:
     def name(of_graph: str) -> str:
-        if _names.prefix is None:
+        if _thread.prefix is None:
             return original(of_graph)
-        _names.count += 1
+        _thread.count += 1
         kind = original("").rstrip("_0123456789")
-        return f"{kind}_{of_graph}_{_names.prefix}_{_names.count}"
+        return f"{kind}_{of_graph}_{_thread.prefix}_{_thread.count}"
 
     return name
 
 
-for _function in ("_inference_name", "_forward_name", "_backward_name"):
-    if hasattr(concrete_function, _function):  # else fewer functions are found again, and nothing else changes
-        setattr(concrete_function, _function, _numbered(getattr(concrete_function, _function)))
+@functools.cache
+def _number_functions() -> None:
+    """Have TensorFlow ask here for the names of functions."""
+    for function in ("_inference_name", "_forward_name", "_backward_name"):
+        if hasattr(concrete_function, function):  # else fewer functions are found again, and nothing else changes
+            setattr(concrete_function, function, _numbered(getattr(concrete_function, function)))
 
 
 def in_xla() -> bool:

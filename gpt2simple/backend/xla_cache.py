@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _SETTING = "GPT2SIMPLE_COMPILE_CACHE"  # a folder, or "off"
 _FLAGS = "TF_XLA_FLAGS"
 _MOST_BYTES = 256_000_000  # of all stores together
 _FREE_BYTES = 100_000_000  # on the disk: far more than a process adds
+_TRIED_BYTES = 1 << 20
 
 _folder: _ProcessFolder | None = None
 
@@ -50,7 +52,9 @@ def kept_on_disk(threads: int | None) -> Iterator[None]:
     """
     global _folder
     flags, named = os.environ.get(_FLAGS), os.environ.get(_SETTING)
-    if named == "off" or _folder is not None or "persistent_cache" in (flags or ""):
+    # A value that is no list of options is the name of a file with them.
+    own = "persistent_cache" in (flags or "") or (flags or "-").lstrip()[:1] != "-"
+    if named == "off" or _folder is not None or own:
         yield
         return
     with contextlib.suppress(OSError):
@@ -70,8 +74,14 @@ def kept_on_disk(threads: int | None) -> Iterator[None]:
 
 
 def start_anew() -> bool:
-    """Give TensorFlow an empty folder on another disk, as the present one may be full; False where it has had that."""
+    """After a failure: give TensorFlow an empty folder, on another disk; whether computing again may help."""
     return _folder is not None and _folder.start_anew()
+
+
+def require_room() -> None:
+    """Start anew if the folder cannot be written: before a computation that cannot be repeated."""
+    if _folder is not None:
+        _folder.require_room()
 
 
 class _ProcessFolder:
@@ -87,7 +97,7 @@ class _ProcessFolder:
         Raises:
             OSError: it cannot be made.
         """
-        self._store, self._pid, self._elsewhere = store, os.getpid(), False
+        self._store, self._pid, self._elsewhere, self._lock = store, os.getpid(), False, threading.Lock()
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(temporary_name(store))
             self._entries, self._link = folder / "entries", folder / "link"
@@ -117,8 +127,10 @@ class _ProcessFolder:
         if key is None or '"' in str(root):
             return None
         store = (root / key).absolute()
-        store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not all(map(_is_ours_alone, (root, store))) or shutil.disk_usage(store).free < _FREE_BYTES:
+        for folder in (root, store):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if not all(map(_is_ours_alone, (root, store))) or not _has_room(store):
             return None
         remove_leftovers(store)
         return cls(store)
@@ -132,16 +144,30 @@ class _ProcessFolder:
             path.unlink()
 
     def start_anew(self) -> bool:
-        if self._elsewhere or self._link == self._entries:
-            return False
-        self._elsewhere = True
-        other = self._open.enter_context(tempfile.TemporaryDirectory(prefix="gpt2simple-", ignore_cleanup_errors=True))
-        with contextlib.suppress(OSError):
-            next_link = self._link.with_name("next")
-            next_link.symlink_to(other, target_is_directory=True)
-            next_link.replace(self._link)
+        with self._lock, contextlib.suppress(OSError):
+            if not self._elsewhere:
+                self._move()
+                self._elsewhere = True
             return True
         return False
+
+    def _move(self) -> None:
+        if _has_room(self._store):  # so that it was an entry, perhaps of another build, which would fail again
+            for path in self._store.glob("*@*.pb"):
+                if f"{path.stem.rpartition('@')[0]}.pb" in self._linked:
+                    path.unlink(missing_ok=True)
+        if self._link == self._entries:
+            shutil.rmtree(self._entries, ignore_errors=True)
+            self._entries.mkdir(exist_ok=True)
+            return
+        other = self._open.enter_context(tempfile.TemporaryDirectory(prefix="gpt2simple-", ignore_cleanup_errors=True))
+        next_link = self._link.with_name("next")
+        next_link.symlink_to(other, target_is_directory=True)
+        next_link.replace(self._link)
+
+    def require_room(self) -> None:
+        if not self._elsewhere and not _has_room(self._entries):
+            self.start_anew()
 
     def close(self) -> None:
         """Add what is new to the store, and remove the folder."""
@@ -152,6 +178,18 @@ class _ProcessFolder:
                 if path.name not in self._linked and not self._elsewhere:
                     path.replace(self._store / f"{path.stem}@{sha256_of(path)}.pb")
             _trim(self._store.parent)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether a folder takes files: a quota, or a disk that is read-only, shows only when one is written."""
+    try:
+        if shutil.disk_usage(folder).free < _FREE_BYTES:
+            return False
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_TRIED_BYTES))
+    except OSError:
+        return False
+    return True
 
 
 def _trim(root: Path) -> None:
@@ -166,7 +204,7 @@ def _trim(root: Path) -> None:
 
 def _is_ours_alone(folder: Path) -> bool:
     """Whether no other user can write there: what lies there is run."""
-    if not hasattr(os, "getuid"):  # Windows: the cache is in the user's profile
+    if not hasattr(os, "getuid"):  # on Windows a user's folders are closed to others, unless they were opened
         return True
     status = folder.stat()
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
@@ -177,7 +215,7 @@ def _key(threads: int | None) -> str | None:
     version, processor = tensorflow_version(), _processor()
     if processor is None or version is None:
         return None
-    cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     settings = [os.environ.get(name) for name in (_FLAGS, "XLA_FLAGS", "TF_NUM_INTRAOP_THREADS")]
     described = repr((version, platform.machine(), processor, cores, settings))
     return hashlib.sha256(described.encode()).hexdigest()[:16]

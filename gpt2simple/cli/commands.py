@@ -36,7 +36,7 @@ from gpt2simple.settings.text import ENCODED, READING
 
 @command()
 @click.argument("model", required=False)
-@click.option("--model-name", help=f"The same. [default: {DEFAULT_MODEL}]")
+@click.option("--model-name", help=f"Model: 124M, 355M, 774M or 1558M, instead of the word. [default: {DEFAULT_MODEL}]")
 @settings_options(MODELS)
 @click.option(
     "--source",

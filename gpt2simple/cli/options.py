@@ -193,17 +193,24 @@ def as_dataset(names: tuple[str, ...]) -> str | tuple[str | Path, ...]:
 
 
 def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The texts and the models among command-line words; the first is always a text, and so is what a file is named.
+    """The texts and the models among command-line words: the first is a text, and so are other files and folders.
 
     Args:
         model_dir: the folder of the models; None: the default.
     """
+    from gpt2simple.gpt2.hub.download import holds_model
     from gpt2simple.gpt2.hub.registry import find
     from gpt2simple.settings import SessionSettings
 
     folder = Path(SessionSettings().model_dir if model_dir is None else model_dir)
-    models = tuple(w for w in words[1:] if not os.path.exists(w) and (find(w) or os.path.isdir(folder / w)))
-    return tuple(word for word in words if word not in models), models
+    texts, models = list(words[:1]), list[str]()
+    for word in words[1:]:
+        if os.path.exists(word):
+            is_model = os.path.isdir(word) and holds_model(Path(word))
+        else:
+            is_model = find(word) is not None or os.path.isdir(folder / word)
+        (models if is_model else texts).append(word)
+    return tuple(texts), tuple(models)
 
 
 dataset_argument = click.argument(

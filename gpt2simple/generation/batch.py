@@ -53,10 +53,11 @@ class CachedBatch:
         self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
-        self._compiled = start_beside(self._compile_step) if rows == 1 else None
+        self._longest = longest
+        self._compiled: Callable[[], None] | None = None
 
     def _compile_step(self) -> None:
-        """Compile what advances the only row, while a first prompt is read."""
+        """Compile what advances the only row."""
         weights, caches = self._find_draft() or self._weights, cached.new_caches(self._config, 1, self._slots)
         step = cached.token_step(self._config, weights.dtypes, 1, self._slots)
         if not step.is_compiled:
@@ -75,6 +76,8 @@ class CachedBatch:
 
     def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
         """Fill a row with the last tokens of a text, at most a window of them; the logits [V] of the next token."""
+        if self.rows == 1 and self._last_prompt is None and self._longest > len(tokens) + 1:
+            self._compiled = start_beside(self._compile_step)  # while the prompt is read
         window = tuple(tokens[-self._config.n_ctx :])
         length = cached.prompt_bucket(len(window), self._config.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:

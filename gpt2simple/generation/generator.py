@@ -7,6 +7,7 @@ Files, run folders and the terminal are left to its callers.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class Generator:
         self._weights: DecodeWeights | None = decode_weights(weights, config, precision)
         self._may_draft = draft_pays(self._weights)
         self._draft: DecodeWeights | None = None
+        self._draft_lock = threading.Lock()
         self._config = config
         self._tokenizer = tokenizer
         # The embedding may have more rows than the tokenizer has tokens; those of no token are never drawn.
@@ -55,7 +57,8 @@ class Generator:
 
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator cannot generate."""
-        self._weights = self._draft = None
+        with self._draft_lock:
+            self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
@@ -91,9 +94,10 @@ class Generator:
 
     def _get_draft(self) -> DecodeWeights | None:
         """The draft model, made when it is first used because it takes memory and time."""
-        if self._draft is None and self._may_draft and self._weights is not None:
-            self._draft = draft_of(self._weights)
-        return self._draft
+        with self._draft_lock:  # another thread may ask too, see `CachedBatch`
+            if self._draft is None and self._may_draft and (weights := self._weights) is not None:
+                self._draft = draft_of(weights)
+            return self._draft
 
     def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[ActiveSample]:
         stops = settings.stop if settings.truncate is None else (*settings.stop, settings.truncate)

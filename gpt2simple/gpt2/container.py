@@ -121,9 +121,10 @@ def _transformers_classes() -> tuple[Any, Any] | None:
         warnings.simplefilter("ignore")
         try:
             from transformers import GPT2Config, TFGPT2LMHeadModel
-        except ImportError:  # a broken installation, or one without the TensorFlow classes
+        except ImportError:  # a broken installation
             return None
-    return GPT2Config, TFGPT2LMHeadModel
+    # Without TensorFlow (USE_TF=0, say) transformers puts something in the place of the class.
+    return (GPT2Config, TFGPT2LMHeadModel) if issubclass(TFGPT2LMHeadModel, keras.Model) else None
 
 
 class Output(NamedTuple):

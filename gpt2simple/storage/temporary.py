@@ -22,12 +22,14 @@ _in_use: set[str] = set()  # temporary names of this process: its pid alone may 
 @contextlib.contextmanager
 def temporary_name(folder: Path) -> Iterator[Path]:
     """A free name in ``folder``; whatever still has it when the block ends is removed."""
-    name = f".tmp-{os.getpid()}-{_host()}-{secrets.token_hex(4)}"
+    pid = os.getpid()
+    name = f".tmp-{pid}-{_host()}-{secrets.token_hex(4)}"
     _in_use.add(name)
     try:
         yield folder / name
     finally:
-        remove(folder / name)
+        if os.getpid() == pid:  # not in a fork, which ends such blocks too
+            remove(folder / name)
         _in_use.discard(name)
 
 

@@ -24,7 +24,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return found
 
         monkeypatch.setattr(importlib.metadata, "version", version)
-        listed = ["tensorflow>=2.18", "tf-keras>=2.18", "transformers>=4.57", "click>=8", 'pytest; extra == "test"']
+        listed = [
+            'tensorflow<2.22,>=2.18; python_version < "3.13"', 'tensorflow<2.22,>=2.20; python_version >= "3.13"',
+            "tf-keras>=2.18", "transformers>=4.57", "click>=8", 'pytest; extra == "test"',
+        ]  # fmt: skip
         monkeypatch.setattr(importlib.metadata, "requires", lambda name: listed)
 
     return set_versions
@@ -45,12 +48,21 @@ def test_transformers_is_not_missed(installed: Callable[..., None]) -> None:
 
 def test_the_command_installs_a_tf_keras_that_fits_and_all_else_that_is_missing(installed: Callable[..., None]) -> None:
     installed(tensorflow="2.19.1")
-    assert packages.missing() == ["tf-keras==2.19.*", "click"]
-    assert packages.install_command() == "`pip install tf-keras==2.19.* click`."
+    assert packages.missing() == ["tf-keras==2.19.*", "'click>=8'"]
+    assert packages.install_command() == "`pip install tf-keras==2.19.* 'click>=8'`."
     error = packages.missing_package(ModuleNotFoundError("no", name="tf_keras"))
     assert str(error) == (
-        "tf_keras is not installed, and this needs it. Install it: `pip install tf-keras==2.19.* click`."
+        "tf_keras is not installed, and this needs it. Install it: `pip install tf-keras==2.19.* 'click>=8'`."
     )
+
+
+@pytest.mark.parametrize(("python", "oldest"), [((3, 12), "2.18"), ((3, 13), "2.20")])
+def test_the_bounds_are_those_of_this_python(
+    installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], oldest: str
+) -> None:
+    installed(click="8.1", tf_keras="2.20")
+    monkeypatch.setattr(packages.sys, "version_info", (*python, 0))
+    assert packages.missing() == [f"'tensorflow<2.22,>={oldest}'"]
 
 
 def test_a_package_that_is_there_and_cannot_be_imported_is_another_error(installed: Callable[..., None]) -> None:

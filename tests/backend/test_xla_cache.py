@@ -130,11 +130,61 @@ def test_a_file_in_the_place_of_the_folder_costs_only_time(tmp_path: Path) -> No
     assert compute(tmp_path) == RESULT
 
 
-def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
-    replace_content(entries(cache)[0], b"anything that another user wants us to run")
-    entries(cache)[0].parent.chmod(0o777)
-    assert compute(cache, "xla_cache = None") == RESULT
+NOTHING_KEPT = "from gpt2simple.backend import xla_cache; assert xla_cache._folder is None"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_folder_that_others_can_write_is_not_used(cache: Path, which: int) -> None:
+    (entries(cache)[0].parent, cache / "compiled")[which].chmod(0o777)
+    assert compute(cache, NOTHING_KEPT) == RESULT
+
+
+def test_where_files_are_open_to_the_group_the_folders_are_not(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        assert compute(tmp_path / "cache") == RESULT
+    finally:
+        os.umask(before)
+    assert len(entries(tmp_path / "cache")) == 1
+
+
+def test_options_in_a_file_of_the_users_are_left_alone(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "options").write_text("--tf_xla_max_cluster_size=7")
+    assert compute(cache, NOTHING_KEPT, TF_XLA_FLAGS=str(tmp_path / "options")).endswith(RESULT.split()[1])
+
+
+def test_an_entry_that_fails_is_not_kept(cache: Path) -> None:
+    replace_content(entries(cache)[0], b"no such thing")
+    assert compute(cache) == RESULT
+    assert entries(cache) == []
+    assert compute(cache) == RESULT
     assert len(entries(cache)) == 1
+
+
+def test_a_fork_leaves_the_folder_to_its_parent(tmp_path: Path) -> None:
+    before = (
+        "child = os.fork()\n"
+        "if child == 0: sys.exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "from gpt2simple.backend.xla_cache import _folder; assert _folder._entries.is_dir()"
+    )
+    assert compute(tmp_path, before) == RESULT
+    assert len(entries(tmp_path)) == 1
+
+
+def test_training_goes_on_where_the_folder_cannot_be_written(tmp_path: Path) -> None:
+    """XLA compiles the parts of its step one by one, so that a step that failed half-way cannot be repeated."""
+    before = (
+        "from gpt2simple.backend.xla_cache import _folder\n"
+        "import shutil; shutil.rmtree(_folder._entries); _folder._entries.write_text('in the way')\n"
+        "import gpt2simple; open('text.txt', 'w').write(__import__('gpt2simple.testing').testing.sample_text(200))\n"
+        "result = gpt2simple.finetune('text.txt', model_name='tiny', steps=2, window=32, sample_every=0)\n"
+        "assert result.steps == 2, result"
+    )
+    process = start(tmp_path / "cache", f"os.chdir({str(tmp_path)!r})\n{before}")
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert output.strip().endswith("57.0839")
 
 
 def test_a_disk_that_fills_up_costs_only_time(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import math
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from gpt2simple.api import functions
 from gpt2simple.cli.group import cli
+from gpt2simple.cli.options import split_models
 from gpt2simple.cli.output import show_json
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.model import LoadedModel
@@ -148,3 +150,45 @@ def test_json_on_standard_output_is_valid_whatever_the_figures(capsys):
         "loss": None,
         "rows": [1.5, None, {"a": [None, "\u00e9"]}],
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "texts", "models"),
+    [
+        (["text.txt", "tiny", "small"], ["text.txt"], ["tiny", "small"]),
+        (["tiny", "tiny", "124M"], ["tiny"], ["tiny", "124M"]),  # the first word is a text
+        (["text.txt", "other.txt", "models/own", "gpt2"], ["text.txt", "other.txt"], ["models/own", "gpt2"]),
+        (["text.txt", "355M"], ["text.txt", "355M"], []),  # there is a file of that name
+    ],
+)
+def test_models_may_follow_the_texts(place, tmp_path, monkeypatch, words, texts, models):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(place / "small", tmp_path / "models" / "small")
+    shutil.copytree(place / "small", tmp_path / "models" / "own")
+    for name in ("text.txt", "other.txt", "355M"):
+        (tmp_path / name).write_text("text")
+    assert split_models(tuple(words), None) == (tuple(texts), tuple(models))
+
+
+def test_a_model_is_downloaded_by_its_name_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "gpt2simple.gpt2.hub.download.download_gpt2", lambda name, **_: asked.append(name) or f"models/{name}"
+    )
+    assert shown("download", "355M") == "models/355M\n"
+    assert shown("download", "--model-name", "774M") == "models/774M\n"
+    assert shown("download") == "models/124M\n"
+    assert asked == ["355M", "774M", "124M"]
+    done = CliRunner().invoke(cli, ["download", "355M", "--model-name", "774M"])
+    assert done.exit_code == 2
+    assert "MODEL is 355M and --model-name 774M; give one of the two." in done.stderr
+
+
+def test_info_on_one_run_or_model():
+    told = shown("info", "over")
+    assert "over: step" in told
+    assert "124M" not in told
+    assert "124 million parameters" in shown("info", "gpt2")
+    done = CliRunner().invoke(cli, ["info", "absent"])
+    assert done.exit_code == 2
+    assert "There is no model or run 'absent'; there are" in done.stderr

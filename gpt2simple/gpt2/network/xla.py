@@ -32,7 +32,16 @@ from gpt2simple.backend.tensorflow import (
 
 # How often each function was traced, by its name and shapes: tests check that nothing is compiled twice.
 traces: Counter[tuple[object, ...]] = Counter()
-_compiled: Counter[str] = Counter()  # how often a function of each name was: TensorFlow takes each name once
+_compiled: Counter[str] = Counter()
+_count_lock = threading.Lock()
+
+
+def _times(name: str) -> int:
+    """How often a function of this name has been compiled, this time included: TensorFlow takes each name once."""
+    with _count_lock:
+        _compiled[name] += 1
+        return _compiled[name]
+
 
 WithGradient = tuple[Tensor, Callable[..., Any]]  # what a function under tf.custom_gradient returns: result, backward
 
@@ -92,7 +101,7 @@ class Compiled:
     ) -> None:
         self._first_call = quiet_stderr if quiet else contextlib.nullcontext
         self._name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-        self._function, self._by_xla = function, by_xla
+        self._function, self._by_xla, self._lock = function, by_xla, threading.Lock()
         self._concrete: Any = None
 
     @property
@@ -117,23 +126,30 @@ class Compiled:
         def call(*others: Any) -> Any:
             if self._concrete is not None:
                 return call_concrete(self._concrete, [*fixed, *_flat(others)])
-            with self._first_call():  # the first use of XLA writes a line
-                try:
-                    return self._compile(leading, others, [*fixed, *_flat(others)])
-                except tf.errors.OpError:
-                    # XLA compiles before anything runs, so that nothing is computed twice. What TensorFlow kept on disk
-                    # may be the cause: a full disk, or an entry that it cannot read.
-                    if not self._by_xla or not xla_cache.start_anew():
-                        raise
-                    return self._compile(leading, others, [*fixed, *_flat(others)])
+            with self._lock, self._first_call():  # the first use of XLA writes a line
+                if self._concrete is None:
+                    return self._compile_and_call(leading, others, [*fixed, *_flat(others)])
+            return call_concrete(self._concrete, [*fixed, *_flat(others)])
 
         return call
 
+    def _compile_and_call(self, leading: Sequence[Any], others: Sequence[Any], tensors: Sequence[Any]) -> Any:
+        if not self._by_xla:  # XLA compiles parts of it one after another: what failed half-way cannot be repeated
+            xla_cache.require_room()
+            return self._compile(leading, others, tensors)
+        try:
+            return self._compile(leading, others, tensors)
+        except tf.errors.OpError:
+            # XLA compiles before anything runs, so that nothing is computed twice. What TensorFlow kept on disk may be
+            # the cause: a full disk, or an entry that it cannot read.
+            if not xla_cache.start_anew():
+                raise
+            return self._compile(leading, others, tensors)
+
     def _compile(self, leading: Sequence[Any], others: Sequence[Any], tensors: Sequence[Any]) -> Any:
         """Trace and compile the function, anew each time, and return its result for these arguments."""
-        _compiled[self._name] += 1
         function = tf.function(self._function, jit_compile=self._by_xla or None, autograph=False)
-        with functions_named(f"{self._name}_{_compiled[self._name]}"):
+        with functions_named(f"{self._name}_{_times(self._name)}"):
             concrete = function.get_concrete_function(*leading, *others)
         result = call_concrete(concrete, tensors)
         self._concrete = concrete
