@@ -34,6 +34,9 @@ class IdTokenizer:
     vocab_size = CONFIG_124M.n_vocab
     end_of_text = -1
 
+    def without_token(self, rows: int) -> np.ndarray:
+        return np.arange(self.vocab_size, rows)
+
     def encode(self, text: str) -> list[int]:
         return [int(word) for word in text.split()]
 
