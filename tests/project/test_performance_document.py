@@ -109,6 +109,23 @@ def test_what_else_is_said_of_generating_is_too() -> None:
     )
 
 
+def test_the_figures_on_a_new_process_are_those_of_the_result() -> None:
+    (result,) = results("startup")
+    rows = result["generate"]
+    lines = [f"TensorFlow alone takes {result['import_tensorflow']['median']:.2f} s"]
+    for precision in ("float32", "bfloat16", "int8"):
+        kept, before = rows[f"{precision}, cache"], rows[f"{precision}, before"]
+        times = [f"{figure['median']:.2f} s" for figure in (kept["first"], kept["whole"], before["whole"])]
+        peaks = [f"{row['peak_bytes']['high'] / 1e9:.2f}" for row in (kept, before)]
+        lines.append(f"| {precision} | {' | '.join([*times, *peaks])} |")
+    first = [rows[f"{precision}, empty cache"] for precision in ("float32", "bfloat16", "int8")]
+    one, two, three = (f"{row['whole']['median']:.2f}" for row in first)
+    lines.append(f"{one}, {two} and {three} s")
+    one, two, three = (f"{row['peak_bytes']['high'] / 1e9:.2f}" for row in first)
+    lines.append(f"{one}, {two} and {three} GB")
+    assert not lacking(lines)
+
+
 def test_the_figures_on_encoding_and_loading_are_those_of_the_results() -> None:
     sessions = results("data-encoders-windows-memory")
     rows = []
