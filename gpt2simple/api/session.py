@@ -391,15 +391,13 @@ class Session:
 
     def _open(self, found: Source, folder: Path) -> LoadedModel:
         self._drop_generator()
-        fits = isinstance(found, Run) and self._can_take(self._run_folder(found))
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None and fits:
+        loaded = self._loaded
+        if loaded is not None and isinstance(found, Run) and self._can_take(self._run_folder(found)):
+            self._loaded = None  # until it is whole
             loaded.refill(folder)
         else:
-            if loaded is not None:
-                loaded.close()
             loaded = None
-            gc.collect()  # before another is in memory
+            self._free()  # before another is in memory
             loaded = LoadedModel.load(folder)
         self._loaded, self._source = loaded, found
         return loaded

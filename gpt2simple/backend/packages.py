@@ -14,7 +14,6 @@ from gpt2simple._version import __version__
 from gpt2simple.errors import BackendError
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tf-nightly")  # distributions that provide it
-_DISTRIBUTIONS = {"tf_keras": "tf-keras"}  # of modules, where they have another name
 _OF_RUNS = ("tf_keras", "transformers", "numpy")  # besides TensorFlow, what a run's numbers may depend on
 # For `Session.model` to be a `TFGPT2LMHeadModel`, and for callbacks that a user writes with Keras 3.
 _OPTIONAL = ("transformers", "keras")
@@ -48,7 +47,7 @@ def missing() -> list[str]:
 def missing_package(error: ImportError) -> BackendError:
     """The error where a package that is needed cannot be imported."""
     module = (error.name or "tensorflow").partition(".")[0]
-    name = _DISTRIBUTIONS.get(module, module)
+    name = module.replace("_", "-")
     if _is_there(name):
         reason = f"{module} could not be imported ({error}). It may not fit the other packages here."
         return BackendError(f"{reason} Install it again: {_command([_wanted(name)], '--force-reinstall --no-deps ')}")

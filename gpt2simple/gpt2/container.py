@@ -17,7 +17,7 @@ from gpt2simple.backend import packages
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
-from gpt2simple.gpt2.formats.names import to_keras
+from gpt2simple.gpt2.formats.names import KERAS_LEAF, to_keras
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.variables import make_variables, random_weights
@@ -25,7 +25,6 @@ from gpt2simple.gpt2.variables import make_variables, random_weights
 if TYPE_CHECKING:
     from transformers import TFGPT2LMHeadModel
 
-_KERAS_ATTRIBUTES = {"gamma": "weight", "beta": "bias", "embeddings": "weight"}
 _MODEL_NAME = to_keras("wte.weight").split("/")[0]
 
 
@@ -56,8 +55,7 @@ def make_container(variables: Mapping[str, Variable], config: ModelConfig) -> TF
 
 def _given(variables: Mapping[str, Variable], layer: str, attribute: str = "", *_: Any, **options: Any) -> Variable:
     """What a layer gets that asks Keras for a new weight: its variable."""
-    name = options.get("name", attribute)
-    return variables[f"{layer}.{_KERAS_ATTRIBUTES.get(name, name)}"]
+    return variables[f"{layer}.{KERAS_LEAF[options.get('name', attribute)]}"]
 
 
 def container_of(loaded: LoadedModel) -> Any:

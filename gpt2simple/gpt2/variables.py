@@ -41,7 +41,7 @@ def random_weights(config: ModelConfig, *, seed: int | None = None, initializer_
     def initial(name: str) -> Tensor:
         if name.endswith(".bias"):
             return tf.zeros(shapes[name])
-        if name.split(".")[-2].startswith("ln_"):
+        if _is_norm(name):
             return tf.ones(shapes[name])
         spread = residual if name.endswith(".c_proj.weight") else initializer_range
         return _normal(tf.constant(shapes[name]), tf.constant([key, numbers[name]]), tf.constant(spread))
@@ -76,8 +76,11 @@ def _variable(name: str, shape: tuple[int, ...], value: ReadValue) -> Variable:
 
 def is_projection_bias(name: str) -> bool:
     """Whether a canonical name is that of a bias that Keras keeps as [1, F]: all but those of layer norms."""
-    *_, layer, kind = name.split(".")
-    return kind == "bias" and not layer.startswith("ln_")
+    return name.endswith(".bias") and not _is_norm(name)
+
+
+def _is_norm(name: str) -> bool:
+    return name.split(".")[-2].startswith("ln_")
 
 
 def read_weight(variables: Mapping[str, Variable], name: str) -> np.ndarray:

@@ -17,7 +17,7 @@ INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weight
 KERAS_FILE = "tf_model.h5"
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
-_KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
+KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
 _KERAS_SCOPE = "tfgpt2lm_head_model/transformer"  # of the first model of a process
 _LAYER = re.compile(r"h(?:_\._)?(\d+)")  # h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
 
@@ -65,7 +65,7 @@ def from_keras(name: str) -> str | None:
     parts = name.removesuffix(":0").split("/")
     for start, part in enumerate(parts[:-1]):
         if part in ("wte", "wpe", "ln_f") or part.startswith("h_._"):
-            leaf = _KERAS_LEAF.get(parts[-1])
+            leaf = KERAS_LEAF.get(parts[-1])
             return f"{_layers(parts[start:-1])}.{leaf}" if leaf else None
     return None
 
