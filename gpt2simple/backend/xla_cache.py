@@ -8,6 +8,7 @@ when the process ends, what is new there joins the store, under a name that cont
 ::
 
     compiled/<key>/<name>@<digest>.pb                the store, of one TensorFlow on one kind of processor
+    compiled/<key>/<our name>.known                  empty: a function that some process has compiled
     compiled/<key>/.tmp-.../entries/<name>.pb        the folder of a running process
 """
 
@@ -84,11 +85,23 @@ def require_room() -> None:
         _folder.require_room()
 
 
+def is_known(name: str) -> bool:
+    """Whether an earlier process has compiled a function of this name, which then is most likely on disk."""
+    return _folder is not None and name in _folder.known
+
+
+def add_known(name: str) -> None:
+    """Let later processes know that this one has compiled a function."""
+    if _folder is not None:
+        _folder.known.add(name)
+
+
 class _ProcessFolder:
     """The folder that TensorFlow has in this process.
 
     Attributes:
         flags: that name it to TensorFlow.
+        known: names of the functions that were compiled by earlier processes or by this one.
     """
 
     def __init__(self, store: Path) -> None:
@@ -106,6 +119,7 @@ class _ProcessFolder:
                 with contextlib.suppress(FileNotFoundError):  # another process has removed it meanwhile
                     self._take(path)
             self._linked = {path.name for path in self._entries.iterdir()}
+            self.known = {path.stem for path in store.glob("*.known")}
             try:
                 self._link.symlink_to(self._entries, target_is_directory=True)
             except OSError:  # Windows grants that to few
@@ -177,6 +191,8 @@ class _ProcessFolder:
             for path in sorted(self._entries.glob("*.pb")):
                 if path.name not in self._linked and not self._elsewhere:
                     path.replace(self._store / f"{path.stem}@{sha256_of(path)}.pb")
+            for name in set() if self._elsewhere else self.known:
+                (self._store / f"{name}.known").touch()
             _trim(self._store.parent)
 
 
@@ -200,6 +216,8 @@ def _trim(root: Path) -> None:
         kept += status.st_size
         if kept > _MOST_BYTES:
             path.unlink()
+            for known in path.parent.glob("*.known"):  # which of them this was is not told
+                known.unlink()
 
 
 def _is_ours_alone(folder: Path) -> bool:

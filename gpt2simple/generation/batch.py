@@ -54,19 +54,22 @@ class CachedBatch:
         self._slot = 0  # the ring's next slot
         self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
         self._longest = longest
-        self._compiled: Callable[[], None] | None = None
+        self._loaded: Callable[[], None] | None = None
 
-    def _compile_step(self) -> None:
-        """Compile what advances the only row."""
-        weights, caches = self._find_draft() or self._weights, cached.new_caches(self._config, 1, self._slots)
+    def _load_step(self) -> None:
+        """Make the draft, and load from disk what advances the only row.
+
+        Compiling is left for later: beside the prompt's reader it would take no less time, and 0.15 GB more.
+        """
+        weights = self._find_draft() or self._weights
         step = cached.token_step(self._config, weights.dtypes, 1, self._slots)
-        if not step.is_compiled:
-            step(weights, caches, _numbers([0], [0], 0))
+        if step.is_known and not step.is_compiled:
+            step(weights, cached.new_caches(self._config, 1, self._slots), _numbers([0], [0], 0))
 
-    def _wait_until_compiled(self) -> None:
-        if self._compiled is not None:
-            self._compiled()
-            self._compiled = None
+    def _wait_until_loaded(self) -> None:
+        if self._loaded is not None:
+            self._loaded()
+            self._loaded = None
 
     def _bind(self) -> None:
         """Choose the compiled step for the number of rows."""
@@ -77,7 +80,7 @@ class CachedBatch:
     def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
         """Fill a row with the last tokens of a text, at most a window of them; the logits [V] of the next token."""
         if self.rows == 1 and self._last_prompt is None and self._longest > len(tokens) + 1:
-            self._compiled = start_beside(self._compile_step)  # while the prompt is read
+            self._loaded = start_beside(self._load_step)  # while the prompt is read
         window = tuple(tokens[-self._config.n_ctx :])
         length = cached.prompt_bucket(len(window), self._config.n_ctx)
         if self._last_prompt is None or self._last_prompt[0] != window:
@@ -120,7 +123,7 @@ class CachedBatch:
 
         The content of the other rows is lost.
         """
-        self._wait_until_compiled()
+        self._wait_until_loaded()
         fed = np.zeros(self.rows, dtype=np.int32)  # (B,)
         for row, token in tokens.items():
             fed[row] = token
@@ -137,9 +140,9 @@ class CachedBatch:
             self._draft_step = cached.token_step(config, draft.dtypes, 1, slots).bind(draft, self._caches)
             verify = cached.text_step(config, exact.dtypes, 1 + DRAFT_TOKENS, slots)
             must_compile, self._verify = not verify.is_compiled, verify.bind(exact, self._caches)
-            if must_compile:  # while the draft's step is; what this leaves in the cache is beyond the row's tokens
+            if must_compile:  # while the draft's step is loaded; what this leaves is beyond the row's tokens
                 self.verify([0])
-            self._wait_until_compiled()
+            self._wait_until_loaded()
         return self._draft_step is not None
 
     @property

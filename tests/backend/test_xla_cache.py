@@ -45,7 +45,7 @@ def compute(cache: Path, before: str = "", **environ: str) -> str:
 
 
 def entries(cache: Path) -> list[Path]:
-    return sorted(cache.glob("compiled/*/*"))
+    return sorted(cache.glob("compiled/*/*.pb"))
 
 
 def contents(cache: Path) -> dict[str, tuple[int, int]]:
@@ -90,6 +90,15 @@ def test_the_entry_is_what_the_next_process_computes_with(cache: Path) -> None:
         "xla_cache.start_anew = lambda: print('anew', end=' ') or again()"
     )
     assert compute(cache, before) == f"anew {RESULT}"
+
+
+KNOWN = 'print(*(Compiled(abs, [name]).is_known for name in ("test", "other")), end=" ")'
+
+
+def test_a_process_knows_what_an_earlier_one_has_compiled(cache: Path, tmp_path: Path) -> None:
+    assert compute(cache, KNOWN) == f"True False {RESULT}"
+    assert compute(tmp_path / "new", KNOWN) == f"False False {RESULT}"
+    assert compute(cache, KNOWN, GPT2SIMPLE_COMPILE_CACHE="off") == f"False False {RESULT}"
 
 
 def test_a_damaged_entry_is_compiled_again(cache: Path) -> None:
@@ -231,5 +240,9 @@ def test_the_oldest_entries_go_when_there_are_too_many(monkeypatch: pytest.Monke
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(1000))
         os.utime(path, (number, number))
+        (path.parent / "0.known").touch()
+    (tmp_path / "key2").mkdir()
+    (tmp_path / "key2" / "0.known").touch()
     xla_cache._trim(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*.pb")) == ["3@3.pb", "4@4.pb"]
+    assert list(tmp_path.rglob("*.known")) == [tmp_path / "key2" / "0.known"]  # of the others an entry may be gone

@@ -109,6 +109,11 @@ class Compiled:
         """Whether it was called before."""
         return self._concrete is not None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the first call most likely finds on disk what an earlier process has compiled."""
+        return xla_cache.is_known(self._name)
+
     def __call__(self, *arguments: Any) -> Any:
         return self.bind()(*arguments)
 
@@ -153,6 +158,7 @@ class Compiled:
             concrete = function.get_concrete_function(*leading, *others)
         result = call_concrete(concrete, tensors)
         self._concrete = concrete
+        xla_cache.add_known(self._name)
         return result
 
 
