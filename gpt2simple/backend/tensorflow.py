@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+
 from gpt2simple.backend.packages import missing_package
 from gpt2simple.errors import BackendError
 
@@ -266,6 +268,18 @@ def in_xla() -> bool:
     return not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
+def take_over(value: np.ndarray | Tensor | Variable) -> Tensor:
+    """A tensor; it may use the memory of an array from now on, which nobody else may change.
+
+    TensorFlow would copy the array twice, which for GPT-2 124M takes half a second. It needs arrays that begin at a
+    multiple of 64 bytes, and on a GPU it needs them there.
+    """
+    readable_in_place = isinstance(value, np.ndarray) and value.flags.carray and value.ctypes.data % 64 == 0
+    if not readable_in_place or tf.config.get_visible_devices("GPU"):
+        return tf.convert_to_tensor(value)
+    return tf.experimental.dlpack.from_dlpack(value.__dlpack__())
+
+
 def forget_gradients() -> None:
     """Drop the custom gradients of the graph that is being made, once no gradient of it is taken any more.
 
@@ -308,8 +322,8 @@ def uses_onednn() -> bool:
 
 __all__ = [
     "DType", "Tensor", "Variable", "call_concrete", "device_memory_limit", "each_in_own_context", "forget_gradients",
-    "functions_named", "has_computed", "in_xla", "own_context", "quiet_stderr", "start_beside", "tf", "uses_onednn",
-    "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "functions_named", "has_computed", "in_xla", "own_context", "quiet_stderr", "start_beside", "take_over", "tf",
+    "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

@@ -37,6 +37,7 @@ _DTYPES: dict[str, np.dtype] = {
 PYTORCH_METADATA = {"format": "pt"}  # for the header: without it transformers takes the tensors for TensorFlow's
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LENGTH = struct.Struct("<Q")
+_ALIGNMENT = 64  # bytes
 _MOST_DIMENSIONS, _MOST_VALUES = 16, 1 << 48
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
@@ -91,7 +92,7 @@ class SafetensorsFile:
     def read(self, name: str) -> np.ndarray:
         """One tensor in the type it is stored in; bfloat16 comes as ml_dtypes' type."""
         tensor = self.tensors[name]
-        array = np.empty(tensor.shape, _DTYPES[tensor.dtype])
+        array = _empty(tensor)
         self._file.seek(tensor.start)
         if self._file.readinto(array.reshape(-1).view(np.uint8).data) != tensor.size:
             raise CheckpointError(f"{self.path} was cut short while {name} was read. Copy or download it again.")
@@ -102,6 +103,13 @@ class SafetensorsFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _empty(tensor: StoredTensor) -> np.ndarray:
+    """An array for its values. It begins at a multiple of 64 bytes, so that TensorFlow can use its memory."""
+    memory = np.empty(tensor.size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + tensor.size].view(_DTYPES[tensor.dtype]).reshape(tensor.shape)
 
 
 def write_safetensors(file: BinaryIO, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import Tensor, Variable, own_context, tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, own_context, take_over, tf
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.transformer import flat_weight
@@ -109,11 +109,11 @@ def _centre(x: Tensor) -> Tensor:
 def to_matrix(rows: Tensor | Variable | np.ndarray, precision: str) -> Matrix:
     """A float32 matrix [out, in] in another precision."""
     if precision == "float32":
-        return Matrix(tf.convert_to_tensor(rows), tf.zeros([0]))
+        return Matrix(take_over(rows), tf.zeros([0]))
     slices = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, rows.shape[0], _ROWS_AT_A_TIME)]
     if precision != "int8":
-        return Matrix(tf.concat([tf.cast(part, precision) for part in slices], axis=0), tf.zeros([0]))
-    parts = [_to_int8(tf.convert_to_tensor(part)) for part in slices]
+        return Matrix(tf.concat([tf.cast(take_over(part), precision) for part in slices], axis=0), tf.zeros([0]))
+    parts = [_to_int8(take_over(part)) for part in slices]
     values, scales = zip(*parts, strict=True)
     return Matrix(tf.concat(values, axis=0), tf.concat(scales, axis=0))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, take_over, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
@@ -31,7 +31,7 @@ def flat_weights(variables: Mapping[str, Variable]) -> dict[str, Tensor]:
 
 def flat_weight(weights: Mapping[str, Variable | np.ndarray], name: str) -> Tensor:
     """One of them; of an open checkpoint it is read now."""
-    weight = tf.convert_to_tensor(weights[name])
+    weight = take_over(weights[name])
     return weight if is_matrix(name) else tf.reshape(weight, [-1])
 
 

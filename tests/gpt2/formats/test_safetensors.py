@@ -58,6 +58,12 @@ def test_we_read_what_the_library_writes(tmp_path):
     assert metadata == {"format": "pt"}
 
 
+def test_arrays_begin_where_tensorflow_needs_no_copy(tmp_path):
+    path = tmp_path / "some.safetensors"
+    write_file(path, tensors(), {})
+    assert {array.ctypes.data % 64 for array in read_all(path)[0].values() if array.size} == {0}
+
+
 def test_an_open_file_is_written_to_and_left_open():
     file = io.BytesIO()
     write_safetensors(file, tensors(), {})
