@@ -31,6 +31,9 @@ TITLES = {
     "SessionSettings": "Model, run and device",
     "FinetuneSettings": "Fine-tuning",
     "TextSettings": "The text",
+    "ClassifierSettings": "Training a classifier",
+    "LabelledTextSettings": "Labelled texts",
+    "ClassifySettings": "Classifying",
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
@@ -101,7 +104,9 @@ def document() -> str:
 
 def settings_classes() -> list[type]:
     """The settings classes, in the order of TITLES."""
-    found = [getattr(settings, name) for name in settings.__all__ if name.endswith("Settings")]
+    classes = [getattr(settings, name) for name in settings.__all__ if name.endswith("Settings")]
+    bases = {base for cls in classes for base in cls.__bases__}
+    found = [cls for cls in classes if cls not in bases]
     order = list(TITLES)
     return sorted(found, key=lambda cls: order.index(cls.__name__) if cls.__name__ in TITLES else len(order))
 

@@ -6,12 +6,16 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from tests.helpers.messages import collected_messages
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup, where no test of Ctrl-C could pass
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "GPT2SIMPLE_COMPILE_CACHE" not in os.environ:  # in the first process; its workers and their processes share it
     os.environ["GPT2SIMPLE_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="gpt2simple-tests-")

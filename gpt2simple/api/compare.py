@@ -32,7 +32,7 @@ from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
-from gpt2simple.settings import CompareSettings, SessionSettings, TextSettings, former_names, to_json
+from gpt2simple.settings import CompareSettings, FinetuneSettings, SessionSettings, TextSettings, former_names, to_json
 from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
@@ -245,12 +245,16 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
         if result.reason == "interrupted":  # half-trained: the run is kept, but has no results yet
             logger.info(f"Interrupted at step {result.steps} of {model}. The same call continues from there.")
             raise KeyboardInterrupt
-        measured = session.evaluate(str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir)
+        measured: Any = session.evaluate(
+            str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir
+        )
         texts = [sample.text for sample in session.samples_of(GenerateRequest(("",), wanted.samples))]
         run_dir = session.run_dir
     recorded = metrics.read(run_dir)
     tokens_of = {record.step: record.tokens for record in recorded.steps}
-    verdict = judge(recorded, RunFolder(run_dir).info.description.settings)
+    settings = RunFolder(run_dir).info.description.settings
+    assert isinstance(settings, FinetuneSettings)
+    verdict = judge(recorded, settings)
     assert verdict is not None, run_dir
     found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.data.prepare import PreparedText, check_texts, prepare_text
-from gpt2simple.errors import DataError, RunError
+from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.measure import measure
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.token_scores import TextScore, score_texts
 from gpt2simple.evaluation.windows import Protocol
-from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.model import LoadedModel, require_language_model
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import with_recorded
-from gpt2simple.settings import EvaluateSettings, TextSettings
+from gpt2simple.settings import EvaluateSettings, FinetuneSettings, TextSettings, pick
+from gpt2simple.settings.tasks import LANGUAGE_MODELING
+
+
+class Evaluation(NamedTuple):
+    """How a model of one task is evaluated.
+
+    Attributes:
+        check: looks at the dataset before a model is loaded. run: evaluates.
+    """
+
+    check: Callable[..., None]
+    run: Callable[..., Any]
+
+
+def evaluation_of(run: RunFolder | None) -> Evaluation:
+    """That of a run's task; without a run, of a text."""
+    if run is None or not run.exists or run.info.description.task == LANGUAGE_MODELING:
+        return Evaluation(check_evaluation_text, evaluate_text)
+    from gpt2simple.api import classifier  # here: few need it
+
+    return Evaluation(classifier.check_evaluation, classifier.evaluate_labelled)
+
 
 _PARTS = {"all": "all of", "held_out": "the held-out part of", "train": "the training part of"}
 
@@ -36,7 +58,7 @@ def evaluate_text(
     """The loaded model's metrics on a text.
 
     Args:
-        dataset: as for fine-tuning. text: the text settings given in the call, by name.
+        dataset: as for fine-tuning. text: the settings given in the call, by name, of which those of texts are used.
         model: its name. precision: dtype name of the matrix products.
         run: the run that the weights come from; the text is then split as the run split it.
 
@@ -45,7 +67,8 @@ def evaluate_text(
         DataError: the text cannot be read, the requested part is empty, or the run was trained on another text.
         RunError: the call requests another split of the text than the run used.
     """
-    started = time.perf_counter()
+    started, text = time.perf_counter(), pick(text, TextSettings)
+    require_language_model(loaded, "evaluate")
     protocol = Protocol.of(settings.window, settings.stride, loaded.config.n_ctx)
     recorded = _recorded(settings, run)
     prepared = _prepared(dataset, loaded, text, recorded, protocol.window)
@@ -72,6 +95,10 @@ def check_evaluation_text(
     dataset: Any, settings: EvaluateSettings, text: Mapping[str, Any], run: RunFolder | None
 ) -> None:
     """Look at the text before a model is loaded. Arguments and errors as for ``evaluate_text``."""
+    text = pick(text, TextSettings)
+    TextSettings(**text)
+    if settings.part == "test":
+        raise SettingsError('part is "test", which only classifiers have. Give "all", "held_out" or "train".')
     recorded = _recorded(settings, run)
     check_texts(dataset, TextSettings(**text) if recorded is None else _as_parted(recorded, text))
 
@@ -83,7 +110,9 @@ def _recorded(settings: EvaluateSettings, run: RunFolder | None) -> RunDescripti
 
 def _as_parted(recorded: RunDescription, given: Mapping[str, Any]) -> TextSettings:
     """The text settings of a run, updated by those of a call, which must keep the split."""
-    before, wanted = recorded.text_settings, with_recorded(recorded.text_settings, given)
+    before = recorded.text_settings
+    assert isinstance(before, TextSettings)
+    wanted = with_recorded(before, given)
     if before.validation_file is None:
         changed = [n for n in ("validation_split", "validation_file") if getattr(before, n) != getattr(wanted, n)]
     else:  # the file may have been moved
@@ -103,6 +132,7 @@ def _prepared(
     tokenizer, n_ctx = loaded.tokenizer, loaded.config.n_ctx
     if recorded is None:
         return prepare_text(dataset, TextSettings(**given), tokenizer, window, n_ctx=n_ctx)
+    assert isinstance(recorded.settings, FinetuneSettings)
     prepared = prepare_text(dataset, _as_parted(recorded, given), tokenizer, recorded.settings.window, n_ctx=n_ctx)
     _require_same_texts(recorded, prepared)
     return prepared

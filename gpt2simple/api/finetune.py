@@ -10,19 +10,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.request import Request
 from gpt2simple.api.result import FinetuneResult
+from gpt2simple.api.tasks import Prepared, Summary
 from gpt2simple.backend import devices, speed
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.data.batches import TrainingWindows, evaluation_batches
-from gpt2simple.data.prepare import PreparedText, ProgressBar, prepare_text
-from gpt2simple.data.summary import DataSummary, summary
+from gpt2simple.data.prepare import ProgressBar
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
@@ -34,24 +31,20 @@ from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import GenerateSettings
+from gpt2simple.settings import FinetuneSettings, GenerateSettings
 from gpt2simple.storage.contents import counted
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
-from gpt2simple.training.data import TrainingData
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
 from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
-from gpt2simple.training.plan import HELD_OUT_ROWS, StepPlan, plan_steps
+from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.state import TrainerState
-from gpt2simple.training.task import LanguageModeling, Task
 from gpt2simple.training.trainer import Trainer, build_trainer
 
 logger = logging.getLogger(__name__)
 
 
-def before_start(
-    text: DataSummary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False
-) -> Iterator[str]:
+def before_start(text: Summary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False) -> Iterator[str]:
     """The messages before the first step: a summary of the text, and how long training will take.
 
     Args:
@@ -91,35 +84,24 @@ _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """A run that is about to train: the request, the model, the data and the folder."""
+    """A run that is about to train: the request, the model, its data and the folder."""
 
     request: Request
     loaded: LoadedModel
     folder: RunWriter
-    text: PreparedText
-    windows: TrainingWindows
-    data: TrainingData
-    task: Task
+    prepared: Prepared
     plan: StepPlan
     gradient_checkpointing: bool
 
-    @cached_property
-    def held_out_tokens(self) -> int:
-        return sum(int(loss_mask.sum()) for _, _, loss_mask in self.data.held_out)
-
-    @cached_property
-    def summary(self) -> DataSummary:
-        return summary(self.text.corpus, self.text.split, self.loaded.config.parameters)
-
     def description(self) -> RunDescription:
-        request, validation = self.request, self.text.validation
+        request = self.request
         return RunDescription(
             model_name=recorded_name(request.model_name),
             settings=request.settings,
             text_settings=request.text,
-            data_fingerprint=self.text.corpus.fingerprint,
-            validation_fingerprint=validation.fingerprint if validation is not None else None,
-            data_summary=self.summary.to_json(),
+            data_fingerprint=self.prepared.fingerprint,
+            validation_fingerprint=self.prepared.validation_fingerprint,
+            data_summary=self.prepared.summary.to_json(),
             tokenizer_fingerprint=self.loaded.tokenizer.fingerprint,
             seed=request.seed,
             environment={
@@ -139,17 +121,18 @@ class _Run:
             first_step=first_step,
             last_step=self.plan.last_step,
             steps_per_epoch=self.plan.steps_per_epoch,
-            tokens_per_step=self.windows.window * settings.batch_size * settings.accumulate_gradients,
+            tokens_per_step=round(self.prepared.row_tokens * settings.batch_size * settings.accumulate_gradients),
             parameters=self.loaded.config.parameters,
-            train_tokens=self.text.split.train.tokens,
-            held_out_tokens=self.held_out_tokens,
+            train_tokens=self.prepared.train_tokens,
+            held_out_tokens=self.prepared.held_out_tokens,
             print_every=settings.print_every,
+            target=self.prepared.target,
         )
 
     def seconds_per_step(self) -> float:
         """Estimated, on this device."""
         return estimate_seconds_per_step(
-            self.loaded.config, self.request.settings, self.windows.window,
+            self.loaded.config, self.request.settings, round(self.prepared.row_tokens),
             speed.product_rate(self.request.precision), None if devices.has_gpu() else speed.element_rate(),
             gradient_checkpointing=self.gradient_checkpointing,
         )  # fmt: skip
@@ -165,8 +148,8 @@ class _Run:
             best = curves.trend.best
             return f"Training diverged. To continue: {call_after_divergence(best.step if best else None)}."
         if reason in ("finished", "patience"):
-            return f"To continue: finetune(..., run_name={name!r}, steps={step + max(step, 100)})."
-        return f"To continue: call finetune again with the same text and run_name={name!r}."
+            return f"To continue: {self.prepared.function}(..., run_name={name!r}, steps={step + max(step, 100)})."
+        return f"To continue: call {self.prepared.function} again with the same text and run_name={name!r}."
 
 
 def finetune_run(
@@ -195,30 +178,33 @@ def finetune_run(
         assert start.checkpoint is not None
         state = TrainerState.from_json(start.checkpoint.state["progress"])
         _load_best(folder, loaded)
-        return _result(folder.path, state, "done")
+        return _result(run, state, "done")
     _log([memory_message])
-    _log(before_start(run.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
+    _log(before_start(run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
     trainer, state = _start(run, start, description)
-    checkpointer = RunCheckpointer(folder, loaded, trainer, run.task, keep=request.settings.max_checkpoints)
+    checkpointer = RunCheckpointer(folder, loaded, trainer, run.prepared.task, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
     # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
     signals.enter_context(stop_on_signals())
     reason = "failed"
     try:
-        reason = train(trainer, run.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample)
+        reason = train(
+            trainer, run.prepared.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample
+        )
     finally:
         folder.mark_ended(reason)
         hint = run.resume_hint(reason, state.step)
         callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
     _load_best(folder, loaded)
-    return _result(folder.path, state, reason)
+    return _result(run, state, reason)
 
 
 def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
     """A function from a step to a sample that the model generates at that step."""
 
     def sample(step: int) -> str:
+        assert isinstance(request.settings, FinetuneSettings)
         settings = GenerateSettings(length=request.settings.sample_length, seed=request.seed + step, **_SAMPLING)
         return sample_texts(new_generator, settings)[0]
 
@@ -234,38 +220,25 @@ def sample_texts(new_generator: Callable[[], Generator], settings: GenerateSetti
 def _prepare(
     request: Request, loaded: LoadedModel, folder: RunWriter, progress: ProgressBar
 ) -> tuple[_Run, str | None]:
-    """The run with its text encoded, split and cut into windows, and a message about memory, if any.
+    """The run with its data, and a message about memory, if any.
 
     Raises:
         DataError: the text is empty or too short. SettingsError: the window is longer than the model's context.
     """
-    settings, config, tokenizer = request.settings, loaded.config, loaded.tokenizer
-    text = prepare_text(
-        request.dataset, request.text, tokenizer, settings.window, n_ctx=config.n_ctx, progress=progress
-    )
-    windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
-    _log([windows.message])
-    held_out, rows = text.split.held_out, settings.batch_size
-    limit = max(HELD_OUT_ROWS // rows, 1)
-    data = TrainingData(
-        micro_batch=windows.batch,
-        epoch_at=windows.epoch_at,
-        accumulate=settings.accumulate_gradients,
-        held_out=() if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit)),
-    )
-    plan = plan_steps(settings, windows.windows_per_epoch, sum(len(inputs) for inputs, _, _ in data.held_out))
-    gradient_checkpointing, message = choose_gradient_checkpointing(
-        config, settings, windows.window, tf.as_dtype(request.precision).size, free_memory(4 * config.parameters),
-        on_gpu=devices.has_gpu(),
+    settings, config = request.settings, loaded.config
+    prepared = request.kind.prepare(request, loaded, progress)
+    plan = plan_steps(
+        settings, prepared.rows_per_epoch, sum(len(inputs) for inputs, _, _ in prepared.data.held_out),
+        sample_every=prepared.sample_every,
     )  # fmt: skip
-    task = LanguageModeling(tokenizer.byte_lengths)
+    gradient_checkpointing, message = choose_gradient_checkpointing(
+        config, settings, prepared.longest_row, tf.as_dtype(request.precision).size,
+        free_memory(4 * config.parameters), on_gpu=devices.has_gpu(),
+    )  # fmt: skip
     run = _Run(
-        request=request, loaded=loaded, folder=folder, text=text, windows=windows, data=data, task=task, plan=plan,
+        request=request, loaded=loaded, folder=folder, prepared=prepared, plan=plan,
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
-    if held_out is not None and run.held_out_tokens < held_out.targets:
-        part = f"{run.held_out_tokens} of {held_out.targets} held-out tokens"
-        logger.info(f"Evaluations during training use {part}, evenly spaced.")
     return run, message
 
 
@@ -279,7 +252,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         loaded.variables,
         loaded.config,
         request.settings,
-        run.task,
+        run.prepared.task,
         dtype=tf.as_dtype(request.precision),
         seed=request.seed,
         last_step=run.plan.last_step,
@@ -292,7 +265,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
             recorded = replace(settings, restore_from=str(start.weights_from))
             description = replace(description, settings=recorded)
-        run.folder.create(description, run.task.saved_files(loaded), overwrite=overwrite)
+        run.folder.create(description, run.prepared.task.saved_files(loaded), overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)
     run.folder.rewind(start.step)
@@ -310,15 +283,18 @@ def _load_best(folder: RunWriter, loaded: LoadedModel) -> None:
         loaded.refill(best.path)
 
 
-def _result(path: Path, state: TrainerState, reason: str) -> FinetuneResult:
+def _result(run: _Run, state: TrainerState, reason: str) -> FinetuneResult:
+    test, name = run.prepared.test, run.folder.path.name
     return FinetuneResult(
-        run_dir=path,
+        run_dir=run.folder.path,
         steps=state.step,
         reason=reason,
         best_step=state.best_step,
         best_loss=state.best.get("loss"),
         best_bits_per_byte=state.best.get("bits_per_byte"),
+        best_accuracy=state.best.get("accuracy"),
         evaluations_since_best=state.evaluations_since_best,
         train_loss=state.smoothed_loss,
         seconds=state.seconds,
+        test=None if test is None or reason == "interrupted" else test(run.loaded, name),
     )

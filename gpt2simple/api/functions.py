@@ -11,28 +11,39 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.api.classification_report import (
+    ClassificationReport,
+    is_of_classifier,
+    write_classification_report,
+)
 from gpt2simple.api.compare import compare_models
 from gpt2simple.api.console import StandardOutput
+from gpt2simple.api.one_call import in_session, with_weights
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
 from gpt2simple.api.request import GenerateRequest
-from gpt2simple.api.result import FinetuneResult
-from gpt2simple.api.session import Session, in_session, with_weights
+from gpt2simple.api.result import Classification, FinetuneResult
+from gpt2simple.api.session import Session
+from gpt2simple.api.tasks import TrainingCall
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.report.comparison import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.settings import (
+    ClassifierSettings,
     CompareSettings,
     EvaluateSettings,
     FinetuneSettings,
     GenerateSettings,
+    LabelledTextSettings,
     SessionSettings,
     TextSettings,
     accepts,
     build,
     pick,
 )
+from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL, RUNS
 
 
@@ -78,6 +89,50 @@ def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = N
     """
     with in_session(session, settings) as used:
         return used.finetune(dataset, callbacks=callbacks, **pick(settings, FinetuneSettings, TextSettings))
+
+
+@accepts(ONE_CALL, ClassifierSettings, LabelledTextSettings, after="session")
+def finetune_classifier(
+    dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any
+) -> FinetuneResult:
+    """Fine-tune a model to tell classes of texts apart, and test it; the run is saved in ``checkpoint/<run_name>``.
+
+    The texts are divided into parts to train on, to choose the best step by, and to test on (``result.test``): 80, 10
+    and 10 percent by default. Called again, it continues the run. Needs scikit-learn.
+
+    Args:
+        dataset: labelled texts: a table or JSON file with a column of labels, a folder for each label, files named by
+            label with a text on each line, ``tfds:name``, or pairs of text and label.
+        session, callbacks: as for ``finetune``.
+        settings: see below.
+
+    Raises:
+        Gpt2SimpleError: one of its subclasses; see ``gpt2simple.errors``.
+    """
+    from gpt2simple.api.classification import CLASSIFIER  # here: few need it
+    from gpt2simple.evaluation.classification.metrics import require_scikit_learn
+
+    require_scikit_learn()
+    with in_session(session, settings) as used:
+        return used.train(TrainingCall(CLASSIFIER, dataset, settings, callbacks))
+
+
+@accepts(ONE_CALL, ClassifySettings, after="session")
+def classify(
+    texts: str | Iterable[str], *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
+) -> list[Classification]:
+    """The class of each text, with its probability and those of all classes, by the classifier of a run.
+
+    Args:
+        texts: one or more, none of them blank.
+
+    The other arguments are those of ``evaluate``.
+
+    Raises:
+        DataError: a text is blank. CheckpointError: the model is no classifier.
+    """
+    with with_weights(session, settings, checkpoint) as used:
+        return used.classify(texts, **pick(settings, ClassifySettings))
 
 
 @accepts(ONE_CALL, GenerateSettings, after="session")
@@ -181,11 +236,14 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-@accepts(ONE_CALL, EvaluateSettings, TextSettings, after="session")
+@accepts(ONE_CALL, EvaluateSettings, TextSettings, LABELS, after="session")
 def evaluate(
     dataset: Any, *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
-) -> EvaluateResult:
+) -> EvaluateResult | ClassificationResult:
     """Evaluate a model on a text: nats per token with a standard error, perplexity, bits per byte, accuracy.
+
+    The classifier of a run is evaluated on labelled texts: accuracy with its interval, F1, calibration, beside simple
+    models; ``part="test"`` means those that its training never saw.
 
     The result states the protocol, so that it can be compared with published ones; precision "auto" means float32 here.
 
@@ -201,7 +259,7 @@ def evaluate(
         RunError: the run does not exist, or was split in another way than the settings say.
     """
     with with_weights(session, settings, checkpoint) as used:
-        return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings))
+        return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings, LABELS))
 
 
 @accepts(ONE_CALL, after="session")
@@ -252,8 +310,11 @@ def report(
     dataset: Any = None,
     destination_path: str | Path | None = None,
     **settings: Any,
-) -> ReportResult:
+) -> ReportResult | ClassificationReport:
     """Write a report on one or more runs: one HTML page with curves, a verdict, memorised passages and samples.
+
+    The page on a classifier, which is one run's, has its figures on the test part beside those of simple models, and
+    its most confident mistakes.
 
     The page needs no network. A JSON file with every number and a PNG of each run's curves are written next to it.
 
@@ -266,9 +327,11 @@ def report(
     Raises:
         RunError: the run does not exist, or has no steps yet. SettingsError: a file there is not from a report.
     """
-    return write_report(
-        [run_name] if isinstance(run_name, str) else list(run_name),
-        checkpoint_dir=Path(SessionSettings(**settings).checkpoint_dir),
-        dataset=dataset,
-        destination=Path(destination_path) if destination_path is not None else None,
-    )
+    names = [run_name] if isinstance(run_name, str) else list(run_name)
+    checkpoint_dir = Path(SessionSettings(**settings).checkpoint_dir)
+    destination = Path(destination_path) if destination_path is not None else None
+    if len(names) == 1 and is_of_classifier(names[0], checkpoint_dir):
+        return write_classification_report(
+            names[0], checkpoint_dir=checkpoint_dir, dataset=dataset, destination=destination
+        )
+    return write_report(names, checkpoint_dir=checkpoint_dir, dataset=dataset, destination=destination)

@@ -24,7 +24,12 @@ from gpt2simple.settings.text import ENCODED, READING
 from gpt2simple.storage.contents import counted
 from gpt2simple.storage.outputs import check_output, check_unused, output_folder
 
-_DEFAULT_SIZE = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}  # what a laptop trains in an hour
+_DEFAULT_SIZE: dict[str, Any] = {
+    "n_layer": 6,
+    "n_head": 6,
+    "n_embd": 192,
+    "n_ctx": 512,
+}  # what a laptop trains in an hour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +196,7 @@ def make_tokenizer(
     """
     text = TextSettings(**settings)
     wanted = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "n_ctx": n_ctx}
-    numbers = {name: value for name, value in wanted.items() if value is not None}
+    numbers: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if numbers:  # raise before the text is read
         ModelConfig(n_vocab=vocab_size, **(_DEFAULT_SIZE | numbers))
     target = Path(folder)

@@ -24,6 +24,8 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.figure import PICTURE, loss_figure, to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
+from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.settings.tasks import LANGUAGE_MODELING
 from gpt2simple.storage.contents import json_text
 from gpt2simple.storage.outputs import check_output, write_output
 
@@ -109,6 +111,11 @@ def _report_on(folder: Path, dataset: Any) -> RunReport:
             f"{folder} was trained by gpt-2-simple, which records no losses, so there is nothing to report. Continue "
             "fine-tuning it with this package to record losses."
         )
+    if run.info.description.task != LANGUAGE_MODELING:
+        raise RunError(
+            f"{folder} is a run of {run.info.description.task}, and a report on several runs is about language models. "
+            f"Report on it alone: report({folder.name!r})."
+        )
     try:
         return run_report(folder, run.info, training_text(folder, run.info, dataset))
     except DataError as error:
@@ -125,24 +132,26 @@ def training_text(folder: Path, info: RunInfo, dataset: Any) -> TrainingText:
         DataError: the text cannot be found, or is not the run's.
     """
     described, tokenizer = info.description, Tokenizer.load(folder)
-    corpus = _corpus(info, dataset, tokenizer)
+    of_training, of_text = described.settings, described.text_settings
+    assert isinstance(of_training, FinetuneSettings)
+    assert isinstance(of_text, TextSettings)
+    corpus = _corpus(info, of_text, dataset, tokenizer)
     if corpus.fingerprint != described.data_fingerprint:
         raise DataError("The dataset is not the text that the run was trained on. Give that text.")
-    window, n_ctx = described.settings.window, read_config(folder).n_ctx
-    parts = prepare_text(corpus, described.text_settings, tokenizer, window, n_ctx=n_ctx).split
+    parts = prepare_text(corpus, of_text, tokenizer, of_training.window, n_ctx=read_config(folder).n_ctx).split
     held_out = texts_of(parts.held_out, tokenizer) if parts.held_out is not None else []
     return TrainingText(texts_of(parts.train, tokenizer), held_out)
 
 
-def _corpus(info: RunInfo, dataset: Any, tokenizer: Tokenizer) -> Corpus:
+def _corpus(info: RunInfo, settings: TextSettings, dataset: Any, tokenizer: Tokenizer) -> Corpus:
     described = info.description
     if dataset is not None:
-        return encode_corpus(dataset, tokenizer, described.text_settings)
+        return encode_corpus(dataset, tokenizer, settings)
     sources = tuple(described.data_summary.get("sources", ()))
-    cached = TextCache(cache_folder(described.text_settings)).open(described.data_fingerprint, sources, 0)
+    cached = TextCache(cache_folder(settings)).open(described.data_fingerprint, sources, 0)
     if cached is not None:
         return cached
     try:
-        return encode_corpus(list(sources), tokenizer, described.text_settings)
+        return encode_corpus(list(sources), tokenizer, settings)
     except Gpt2SimpleError as error:
         raise DataError(f"{error} Give the training text as dataset (--dataset).") from error

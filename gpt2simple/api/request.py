@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2simple.api.tasks import TaskKind
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
-from gpt2simple.runs.resume import begins_with, continues, with_recorded
+from gpt2simple.runs.resume import begins_with, continues, require_task, with_recorded
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import FinetuneSettings, GenerateSettings, SessionSettings, TextSettings, build
+from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.contents import quoted
 
@@ -33,11 +34,12 @@ class Request:
         weights_from: folder of the model that a new run starts from; None: the model of that name.
     """
 
+    kind: TaskKind
     dataset: Any
     model_name: str
     weights_from: Path | None
-    settings: FinetuneSettings
-    text: TextSettings
+    settings: TrainingSettings
+    text: ReadingSettings
     precision: str  # dtype name of the products
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
@@ -45,6 +47,7 @@ class Request:
 
 
 def complete_request(
+    kind: TaskKind,
     run: RunWriter,
     dataset: Any,
     finetune: Mapping[str, Any],
@@ -58,6 +61,7 @@ def complete_request(
     """The request of a fine-tuning call.
 
     Args:
+        kind: of the task.
         run: the run's folder, which need not hold a run yet.
         finetune, text: the settings that the user gave by name; the others are the run's, or the defaults.
         session: names the model and its folder; without a name it is the run's model, that of the folder in
@@ -71,6 +75,7 @@ def complete_request(
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description
+        require_task(recorded.task, kind.name, run.path)
         chosen = precision.training
         used = chosen if precision.named else recorded.environment.get("precision", chosen)
         settings = with_recorded(recorded.settings, finetune)
@@ -79,6 +84,7 @@ def complete_request(
         if folder is not None and session.model_name is not None:
             _name_of(folder, session)  # raises if the folder holds another model
         return Request(
+            kind=kind,
             dataset=dataset,
             model_name=session.model_name or recorded.model_name,
             weights_from=folder,
@@ -89,14 +95,15 @@ def complete_request(
             callbacks=callbacks,
             messages=() if used == chosen else (_stays_in(used, chosen),),
         )
-    settings = FinetuneSettings(**finetune)
+    settings = kind.settings(**finetune)
     folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
     return Request(
+        kind=kind,
         dataset=dataset,
         model_name=(session.model_name or DEFAULT_MODEL) if folder is None else _name_of(folder, session),
         weights_from=folder,
         settings=settings,
-        text=TextSettings(**text),
+        text=kind.texts(**text),
         precision=precision.training,
         seed=settings.seed if settings.seed is not None else next_seed(),
         callbacks=callbacks,

@@ -1,11 +1,12 @@
-"""What a fine-tuning call returns."""
+"""What calls return that train a model or classify texts."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.html import render
 from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN
 from gpt2simple.runs.samples import FOLDER_NAME
@@ -26,7 +27,9 @@ class FinetuneResult:
             tokenizers.
         evaluations_since_best: how many times held-out loss was measured after that step.
         train_loss: smoothed training loss at the end, nats per token.
+        best_accuracy: of a classifier, validation accuracy at that step, 0 to 1; None: the model is none.
         seconds: training time of the run so far.
+        test: of a classifier, its figures on the test part, with the best weights; None: there are none.
     """
 
     run_dir: Path
@@ -35,9 +38,11 @@ class FinetuneResult:
     best_step: int | None
     best_loss: float | None
     best_bits_per_byte: float | None
+    best_accuracy: float | None = None
     evaluations_since_best: int
     train_loss: float
     seconds: float
+    test: ClassificationResult | None = None
 
     def summary(self) -> str:
         """The result as a few lines of text."""
@@ -51,12 +56,19 @@ class FinetuneResult:
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
             lines.append(self._best())
-        lines.append(f"Final training loss: {self.train_loss:.3f} nats/token.")
+        lines.append(
+            f"Final training loss: {self.train_loss:.3f} nats/{'token' if self.best_accuracy is None else 'text'}."
+        )
         samples = self.run_dir / FOLDER_NAME
         lines.append(f"Curves: {self.run_dir / 'loss.png'}{f'; samples: {samples}' if samples.is_dir() else ''}.")
-        return "\n".join(lines)
+        return "\n".join(lines if self.test is None else [*lines, self.test.summary()])
 
     def _best(self) -> str:
+        if self.best_accuracy is not None:
+            return (
+                f"Best validation accuracy {self.best_accuracy:.1%} ({self.best_loss:.3f} nats/text) at step "
+                f"{self.best_step}; classify() uses that step."
+            )
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
         since = self.evaluations_since_best
         if self.best_step == 0 and since < EVALUATIONS_WITHOUT_GAIN and self.reason != "patience":
@@ -74,7 +86,26 @@ class FinetuneResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as a dictionary for JSON."""
-        return {**asdict(self), "run_dir": str(self.run_dir)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "run_dir": str(self.run_dir), "test": None if self.test is None else self.test.to_json()}
 
     def _repr_html_(self) -> str:
         return render("summary.html", text=self.summary())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """The class of a text.
+
+    Attributes:
+        text: as it was given. label: the most probable class. probability: its probability, 0 to 1.
+        probabilities: of every class, by its name.
+    """
+
+    text: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

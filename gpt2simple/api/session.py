@@ -6,7 +6,7 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpt2simple.api.console import reading_bar, show_messages
-from gpt2simple.api.evaluate import check_evaluation_text, evaluate_text, score_with
+from gpt2simple.api.evaluate import evaluation_of, score_with
+from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
-from gpt2simple.api.result import FinetuneResult
-from gpt2simple.api.source import BaseModel, Run, Source, require_one_source
+from gpt2simple.api.result import Classification, FinetuneResult
+from gpt2simple.api.source import BaseModel, Run, Source
+from gpt2simple.api.tasks import TrainingCall
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
-from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder
-from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.model import LoadedModel, new_head, require_language_model
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder, Which, read_named_model
 from gpt2simple.runs.layout import existing_run_path, is_run, run_path
@@ -46,7 +48,8 @@ from gpt2simple.settings import (
     build,
     pick,
 )
-from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN, ONE_CALL
+from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
 from gpt2simple.storage.outputs import check_unused, output_folder
 
 if TYPE_CHECKING:
@@ -139,7 +142,6 @@ class Session:
         return self._precision.training
 
     @accepts(FinetuneSettings, TextSettings)
-    @own_context()
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
         """Fine-tune the session's model on a text; afterwards the session holds the run's best weights.
 
@@ -153,17 +155,25 @@ class Session:
         Raises:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
+        return self.train(TrainingCall(LANGUAGE, dataset, settings, callbacks))
+
+    @accepts()
+    @own_context()
+    def train(self, request: TrainingCall) -> FinetuneResult:
+        """``finetune`` for any task."""
         from gpt2simple.training.callbacks.keras import adapt_callbacks  # here: Keras, which only training needs
 
-        of_training, of_text = pick(settings, FinetuneSettings), pick(settings, TextSettings)
-        FinetuneSettings(**of_training)  # raise before anything is loaded or written
-        TextSettings(**of_text)
-        keras_callbacks = adapt_callbacks(callbacks)
+        kind = request.kind
+        of_training, of_text = pick(request.settings, kind.settings), pick(request.settings, kind.texts)
+        kind.settings(**of_training)  # raise before anything is loaded or written
+        kind.texts(**of_text)
+        keras_callbacks = adapt_callbacks(request.callbacks)
         self._require_open()
         with contextlib.ExitStack() as signals, locked_run(self.run_dir) as run:
-            request = complete_request(
+            complete = complete_request(
+                kind,
                 run,
-                dataset,
+                request.dataset,
                 of_training,
                 of_text,
                 keras_callbacks,
@@ -171,8 +181,8 @@ class Session:
                 precision=self._precision,
                 next_seed=self._next_seed,
             )
-            check_texts(request.dataset, request.text)
-            return self._train(run, request, signals)
+            complete = replace(complete, dataset=kind.open(complete.dataset, complete.text))
+            return self._train(run, complete, signals)
 
     def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
         from gpt2simple.api.finetune import finetune_run
@@ -203,14 +213,21 @@ class Session:
         name, begins_with = request.model_name, request.weights_from
         goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
         goes_on = goes_on and is_same_model(name, run.info.description.model_name)
-        new_tokens = () if goes_on else request.settings.special_tokens  # a run that goes on has its tokens
+        # A run that goes on has its tokens.
+        new_tokens = () if goes_on else getattr(request.settings, "special_tokens", ())
+        labels = request.kind.labels(request.dataset)
         if begins_with is None:
             fits = self._can_take(run) if goes_on else self._source == BaseModel(name)
-            if self._loaded is not None and fits and self._loaded.tokenizer.added.keys() >= {*new_tokens}:
-                return self._loaded
+            loaded = self._loaded
+            fits = fits and loaded is not None and loaded.config.labels == labels
+            if loaded is not None and fits and loaded.tokenizer.added.keys() >= {*new_tokens}:
+                return loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
         self._free()  # before another is in memory
-        self._loaded = read_named_model(begins_with, lambda folder: LoadedModel.load(folder, new_tokens))
+        head = new_head(request.seed)
+        self._loaded = read_named_model(
+            begins_with, lambda folder: LoadedModel.load(folder, new_tokens, labels=labels, head=head)
+        )
         return self._loaded
 
     def _can_take(self, run: RunFolder) -> bool:
@@ -267,10 +284,10 @@ class Session:
             self._log_once(request.message)
         return self._generator()
 
-    @accepts(EvaluateSettings, TextSettings)
+    @accepts(EvaluateSettings, TextSettings, LABELS)
     @own_context()
-    def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult:
-        """Evaluate the session's model on a text: loss, perplexity, bits per byte, accuracy.
+    def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult | ClassificationResult:
+        """Evaluate the session's model: on a text (loss, perplexity ...), or a classifier on labelled texts (F1 ...).
 
         Computed in float32, so that figures compare with published ones, unless a precision was named.
 
@@ -282,15 +299,33 @@ class Session:
             SettingsError: a setting is out of range. DataError: nothing to evaluate, or not the run's text.
             RunError: the run was split in another way.
         """
-        wanted, of_text = build(EvaluateSettings, settings), pick(settings, TextSettings)
-        TextSettings(**of_text)  # raise before anything is loaded
+        wanted = build(EvaluateSettings, settings)
         self._require_open()
-        check_evaluation_text(dataset, wanted, of_text, self._source_run())
+        evaluation = evaluation_of(self._source_run())
+        evaluation.check(dataset, wanted, settings, self._source_run())  # before anything is loaded
         loaded = self._in_memory()
-        return evaluate_text(
-            loaded, dataset, wanted, of_text, model=self.model_name, precision=self._measuring_precision(),
+        return evaluation.run(
+            loaded, dataset, wanted, settings, model=self.model_name, precision=self._measuring_precision(),
             run=self._source_run(),
         )  # fmt: skip
+
+    @accepts(ClassifySettings)
+    @own_context()
+    def classify(self, texts: str | Iterable[str], **settings: Any) -> list[Classification]:
+        """The class of each text, in their order; the session's run must be a classifier's.
+
+        Args:
+            texts: one or more, none of them blank.
+            settings: see below.
+
+        Raises:
+            DataError: a text is blank. CheckpointError: the model is no classifier.
+        """
+        from gpt2simple.api.classifier import classify_texts
+
+        wanted = build(ClassifySettings, settings)
+        given = [texts] if isinstance(texts, str) else list(texts)
+        return classify_texts(self._in_memory(), given, wanted, precision=self._measuring_precision())
 
     @accepts()
     @own_context()
@@ -329,7 +364,8 @@ class Session:
         existing_run_path(self._checkpoint_dir, self.run_name)  # raises, naming the runs that exist
         self._load(source)
 
-    def _load_on_first_use(self, checkpoint: str) -> None:
+    @accepts()
+    def load_on_first_use(self, checkpoint: str) -> None:
         """Name the weights that are loaded on first use, "best" or "latest", if the session has a run."""
         if isinstance(self._source, Run):
             self._source = replace(self._source, checkpoint=checkpoint)
@@ -430,6 +466,7 @@ class Session:
 
     def _new_generator(self) -> Generator:
         loaded = self._in_memory()
+        require_language_model(loaded, "generate")
         return Generator(loaded.weights, loaded.config, loaded.tokenizer, precision=self._precision.generating)
 
     def _drop_generator(self) -> None:
@@ -456,39 +493,3 @@ class Session:
     def _require_open(self) -> None:
         if self._closed:
             raise SettingsError("This session is closed. Start another one with gpt2simple.start_session(...).")
-
-
-@contextlib.contextmanager
-def in_session(session: Session | None, settings: Mapping[str, Any]) -> Iterator[Session]:
-    """The given session, switched to the model and run that a call names; without one, a session for this call."""
-    if session is None:
-        with Session(**pick(settings, ONE_CALL)) as own:
-            yield own
-        return
-    if settings.get("model_name") is not None:
-        session.use_model(settings["model_name"])
-    if settings.get("run_name") is not None:
-        session.run_name = settings["run_name"]
-    yield session
-
-
-@contextlib.contextmanager
-def with_weights(
-    session: Session | None, settings: Mapping[str, Any], checkpoint: str | None = None
-) -> Iterator[Session]:
-    """The session of ``in_session`` with the weights that a call names.
-
-    Args:
-        checkpoint: "best" or "latest" weights of a run; None: the best, or those that the given session has in memory.
-
-    Raises:
-        SettingsError: both a model and a run were named.
-    """
-    model_name, run_name = settings.get("model_name"), settings.get("run_name")
-    require_one_source(model_name, run_name, checkpoint)
-    with in_session(session, settings) as used:
-        if session is None:  # not yet: a text that cannot be read is reported first
-            used._load_on_first_use(checkpoint or "best")
-        elif model_name is None and (checkpoint is not None or run_name is not None):
-            used.load(checkpoint or "best")
-        yield used

@@ -22,14 +22,17 @@ from gpt2simple.cli.options import (
 )
 from gpt2simple.cli.output import show, show_json, show_line, show_result
 from gpt2simple.settings import (
+    ClassifierSettings,
     CompareSettings,
     EvaluateSettings,
     FinetuneSettings,
     GenerateSettings,
+    LabelledTextSettings,
     SessionSettings,
     TextSettings,
     only,
 )
+from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
 from gpt2simple.settings.text import ENCODED, READING
 
@@ -90,6 +93,72 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
     show(result, as_json=as_json)
     if result.reason == "interrupted":
         context.exit(INTERRUPTED)
+
+
+@command()
+@dataset_argument
+@settings_options(SessionSettings, ClassifierSettings, LabelledTextSettings)
+@json_option
+@click.pass_context
+def finetune_classifier(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
+    """Fine-tune a model to tell classes of texts apart, and test it; continues the run if it exists.
+
+    DATASET: tables or JSON files with a column of labels, a folder for each label, files named by label with a text on
+    each line, or tfds:NAME.
+
+    \b
+      gpt2simple finetune-classifier reviews.csv --label-column stars
+      gpt2simple finetune-classifier pos.txt neg.txt --model-name tiny --run-name reviews
+    """
+    from gpt2simple.api import functions
+
+    result = functions.finetune_classifier(dataset, **settings)
+    show(result, as_json=as_json)
+    if result.reason == "interrupted":
+        context.exit(INTERRUPTED)
+
+
+@command()
+@click.argument("text", nargs=-1)
+@click.option("--file", "files", multiple=True, help="File with a text on each line; - reads stdin.")
+@settings_options(SessionSettings)
+@checkpoint_option
+@encoding_option
+@settings_options(ClassifySettings)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table: text, label and the probability of each class.")
+@json_option
+def classify(
+    text: tuple[str, ...],
+    files: tuple[str, ...],
+    checkpoint: str,
+    encoding: str,
+    *,
+    as_csv: bool,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Classify texts with the classifier of a run; blank lines of files are left out.
+
+    \b
+      gpt2simple classify "A fine film." --run-name reviews
+      gpt2simple classify --file new.txt --csv > labels.csv
+    """
+    from gpt2simple.api import functions
+    from gpt2simple.cli.classes import as_table, lines_of
+
+    if bool(text) == bool(files):
+        raise click.UsageError("Give texts, or --file with a text on each line: one of the two.")
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json were both given; give one of the two.")
+    texts = read_words("TEXT", text, encoding) if text else lines_of(files, encoding)
+    found = functions.classify(texts, checkpoint=checkpoint, **settings)
+    if as_json:
+        show_json([one.to_json() for one in found])
+    elif as_csv:
+        show_result(as_table(found))
+    else:
+        for one in found:
+            show_line(f"{one.label}  {one.probability:.1%}  {one.text}")
 
 
 @command()
@@ -254,15 +323,16 @@ def check(
 @dataset_argument
 @settings_options(SessionSettings)
 @checkpoint_option
-@settings_options(EvaluateSettings, TextSettings)
+@settings_options(EvaluateSettings, TextSettings, LABELS)
 @json_option
 def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Evaluate a model on a text: loss, perplexity, bits per byte, accuracy.
+    """Evaluate a model on a text (loss, perplexity, bits per byte, accuracy), or a classifier on labelled texts.
 
     \b
       gpt2simple evaluate other.txt
       gpt2simple evaluate script.txt --part held_out --stride 128
       gpt2simple evaluate other.txt --model-name tiny --json
+      gpt2simple evaluate reviews.csv --run-name reviews --part test
     """
     from gpt2simple.api import functions
 

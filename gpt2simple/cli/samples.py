@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.console import StandardOutput
+from gpt2simple.api.one_call import with_weights
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.request import GenerateRequest
-from gpt2simple.api.session import Session, with_weights
+from gpt2simple.api.session import Session
 from gpt2simple.cli.output import show_json, show_line
 from gpt2simple.generation.samples import Collector
 

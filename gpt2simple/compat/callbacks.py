@@ -11,7 +11,7 @@ from gpt2simple.api.finetune import sample_texts
 from gpt2simple.api.request import Request
 from gpt2simple.api.session import Session
 from gpt2simple.runs.records import EndRecord, RunPlan, SampleRecord, StepRecord, TrainingCallback
-from gpt2simple.settings import GenerateSettings
+from gpt2simple.settings import FinetuneSettings, GenerateSettings
 from gpt2simple.training.callbacks.base import standard_callbacks
 from gpt2simple.training.callbacks.progress import Progress
 
@@ -72,6 +72,7 @@ class WatchedSession(Session):
         return [*others, PrintedLines()], lambda step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:
+        assert isinstance(request.settings, FinetuneSettings)
         length = min(request.settings.sample_length, self._in_memory().config.n_ctx - 1)
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step

@@ -41,6 +41,17 @@ class TextPart(NamedTuple):
     ends: bool = True
 
 
+class LabelledPart(TextPart):
+    """A whole document with its label; None: it has none, and no text either."""
+
+    label: str | None
+
+    def __new__(cls, text: str, label: str | None) -> LabelledPart:
+        part = super().__new__(cls, text)
+        part.label = label  # beside the tuple: most of what takes parts knows of no labels
+        return part
+
+
 def plain_line_ends(text: str) -> str:
     """The text with ``\\n`` for each ``\\r\\n``, as in every text that is trained on; a lone ``\\r`` stays."""
     return text.replace("\r\n", "\n")

@@ -18,6 +18,10 @@ from gpt2simple.storage.contents import quoted
 LARGEST_SIZE = 1 << 24  # of the vocabulary, the context or the width
 _MOST_LAYERS = 1000
 
+CLASSIFIER_HEAD = "score.weight"  # of a classifier: [in, out], without a bias
+_CLASSIFIER = "GPT2ForSequenceClassification"
+_FEWEST_LABELS, _MOST_LABELS = 2, 10_000
+
 # Options of transformers' GPT2Config that would make the same weights mean something else.
 _REFUSED_UNLESS = {
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
@@ -49,7 +53,11 @@ def _invalid(why: str) -> CheckpointError:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The sizes of a GPT-2."""
+    """The sizes of a GPT-2, and the labels where it is a classifier.
+
+    Attributes:
+        labels: names of the classes, in the order of the head's outputs; empty: a language model.
+    """
 
     n_vocab: int  # V, tokens in the vocabulary
     n_ctx: int  # the longest T, tokens of context
@@ -57,6 +65,7 @@ class ModelConfig:
     n_head: int  # H
     n_layer: int  # L
     layer_norm_epsilon: float = 1e-5
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, most in (("n_vocab", LARGEST_SIZE), ("n_ctx", LARGEST_SIZE), ("n_embd", LARGEST_SIZE),
@@ -80,7 +89,7 @@ class ModelConfig:
         """Trainable parameters, the tied head counted once."""
         e = self.n_embd
         per_layer = sum(math.prod(e * n for n in units) for units in BLOCK_WEIGHTS.values())
-        return self.n_vocab * e + self.n_ctx * e + self.n_layer * per_layer + 2 * e
+        return self.n_vocab * e + self.n_ctx * e + self.n_layer * per_layer + 2 * e + len(self.labels) * e
 
     @classmethod
     def from_hparams(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -124,6 +133,7 @@ class ModelConfig:
             n_head=values.get("n_head", 12),
             n_layer=values.get("n_layer", 12),
             layer_norm_epsilon=values.get("layer_norm_epsilon", 1e-5),
+            labels=_labels(values),
         )
 
     def to_huggingface(self, end_of_text: int) -> dict[str, Any]:
@@ -132,7 +142,7 @@ class ModelConfig:
         Args:
             end_of_text: id of the token that ends and starts a document.
         """
-        return {
+        values = {
             "activation_function": "gelu_new",
             "architectures": ["GPT2LMHeadModel"],
             "attn_pdrop": 0.1,
@@ -151,3 +161,30 @@ class ModelConfig:
             "tie_word_embeddings": True,
             "vocab_size": self.n_vocab,
         }
+        if not self.labels:
+            return values
+        return values | {
+            "architectures": [_CLASSIFIER],
+            "id2label": {str(number): name for number, name in enumerate(self.labels)},
+            "label2id": {name: number for number, name in enumerate(self.labels)},
+            # transformers takes the logits at the last token that is not this one. No text ends in it: see
+            # `data.labelled`.
+            "pad_token_id": end_of_text,
+            "problem_type": "single_label_classification",
+        }
+
+
+def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes from config.json; none where it is no classifier's."""
+    if _CLASSIFIER not in (values.get("architectures") or ()):
+        return ()
+    named = values.get("id2label") or {str(number): f"LABEL_{number}" for number in range(values.get("num_labels", 2))}
+    try:
+        labels = tuple(named[str(number)] for number in range(len(named)))
+    except (KeyError, TypeError):
+        raise _invalid(f"id2label is {quoted(named)}; expected a name for each number from 0") from None
+    if len(set(labels)) < len(labels) or not all(isinstance(name, str) for name in labels):
+        raise _invalid(f"id2label is {quoted(named)}; expected names that differ")
+    if not _FEWEST_LABELS <= len(labels) <= _MOST_LABELS:
+        raise _invalid(f"id2label has {len(labels):,} entries; expected {_FEWEST_LABELS} to {_MOST_LABELS:,}")
+    return labels

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpt2simple.backend import packages
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
-from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats.names import KERAS_LEAF, to_keras
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -29,11 +29,15 @@ _MODEL_NAME = to_keras("wte.weight").split("/")[0]
 
 
 def make_container(variables: Mapping[str, Variable], config: ModelConfig) -> TFGPT2LMHeadModel | GPT2Container:
-    """A Keras model that holds these variables, by canonical name, and no other weights."""
+    """A Keras model that holds these variables, by canonical name, and no other weights.
+
+    For a classifier it is a `TFGPT2ForSequenceClassification`.
+    """
     of_transformers = _transformers_classes()
     if of_transformers is None:
         return GPT2Container(variables, config)
-    config_class, model_class = of_transformers
+    config_class, language_class, classifier_class = of_transformers
+    model_class = classifier_class if config.labels else language_class
     # Which token ends a text is up to the tokenizer; GPT-2 gives it the last id.
     values = config.to_huggingface(end_of_text=config.n_vocab - 1)
     values.update(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
@@ -47,6 +51,8 @@ def make_container(variables: Mapping[str, Variable], config: ModelConfig) -> TF
                 if "add_weight" not in vars(layer := _layer(model, name)):
                     layer.add_weight = partial(_given, variables, name.rpartition(".")[0])
                     given.callback(delattr, layer, "add_weight")
+            if config.labels:
+                model.score.build([None, None, config.n_embd])
             model.build_in_name_scope()
     finally:
         keras.mixed_precision.set_global_policy(before)
@@ -92,7 +98,7 @@ def named_variables(model: Any) -> dict[str, Variable]:
         return dict(model.by_name)
     names = ["wte.weight", "wpe.weight"]
     names += [f"h.{number}.{name}" for number in range(len(model.transformer.h)) for name in BLOCK_WEIGHTS]
-    names += ["ln_f.weight", "ln_f.bias"]
+    names += ["ln_f.weight", "ln_f.bias", *([CLASSIFIER_HEAD] if hasattr(model, "score") else [])]
     return {name: getattr(_layer(model, name), to_keras(name).rpartition("/")[2]) for name in names}
 
 
@@ -102,7 +108,9 @@ def model_config(model: Any) -> ModelConfig:
 
 
 def _layer(model: Any, name: str) -> Any:
-    """The layer of a `TFGPT2LMHeadModel` that holds the weight of a canonical name."""
+    """The layer of transformers' model that holds the weight of a canonical name."""
+    if name == CLASSIFIER_HEAD:
+        return model.score
     body, path = model.transformer, name.rpartition(".")[0]
     if path.startswith("h."):
         _, number, path = path.split(".", 2)
@@ -111,25 +119,28 @@ def _layer(model: Any, name: str) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _transformers_classes() -> tuple[Any, Any] | None:
+def _transformers_classes() -> tuple[Any, Any, Any] | None:
+    """Config, language model and classifier."""
     found = packages.version("transformers")
     if found is None or int(found.split(".")[0]) > 4:
         return None
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            from transformers import GPT2Config, TFGPT2LMHeadModel
+            from transformers import GPT2Config, TFGPT2ForSequenceClassification, TFGPT2LMHeadModel
         except ImportError:  # a broken installation
             return None
     # Without TensorFlow (USE_TF=0, say) transformers puts something in the place of the class.
-    return (GPT2Config, TFGPT2LMHeadModel) if issubclass(TFGPT2LMHeadModel, keras.Model) else None
+    if not issubclass(TFGPT2LMHeadModel, keras.Model):
+        return None
+    return GPT2Config, TFGPT2LMHeadModel, TFGPT2ForSequenceClassification
 
 
 class Output(NamedTuple):
     """What a container returns.
 
     Attributes:
-        logits: float32 [B, T, V].
+        logits: float32 [B, T, V]; of a classifier [B, C].
     """
 
     logits: Tensor
@@ -150,9 +161,17 @@ class GPT2Container(keras.Model):
         self.built = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Output:
-        """The logits of the next token after each of the inputs, int32 [B, T]."""
+        """The logits of the next token after each of the inputs, int32 [B, T].
+
+        Of a classifier those of the classes after the last token that is not the end of text, as in transformers.
+        """
         batch, time = inputs.shape
         weights = flat_weights(self.by_name)
         states = hidden_states(weights, tf.cast(inputs, tf.int32), self.config)  # (B * T, E)
+        if self.config.labels:
+            is_text = tf.cast(inputs, tf.int32) != self.config.n_vocab - 1  # (B, T)
+            last = tf.reduce_max(tf.where(is_text, tf.range(time), 0), axis=1)  # (B,)
+            pooled = tf.gather(states, tf.range(batch) * time + last)  # (B, E)
+            return Output(tf.matmul(pooled, weights[CLASSIFIER_HEAD]))
         logits = tf.matmul(states, weights["wte.weight"], transpose_b=True)  # (B * T, V)
         return Output(tf.reshape(logits, [batch, time, self.config.n_vocab]))

@@ -8,22 +8,25 @@ canonical name), precision and training.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import Variable
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats.detect import open_checkpoint
+from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.reader import WeightSource
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.variables import assign_weights, make_variables, read_weight
 from gpt2simple.storage.contents import quoted
 
+_INITIALIZER_RANGE = 0.02
 _OPEN_FILES_STAY = os.name != "nt"  # Windows removes no file that is open, and training removes old checkpoints
 
 
@@ -46,11 +49,21 @@ class LoadedModel:
             _ = self.variables
 
     @classmethod
-    def load(cls, folder: Path, special_tokens: Iterable[str] = ()) -> LoadedModel:
+    def load(
+        cls,
+        folder: Path,
+        special_tokens: Iterable[str] = (),
+        *,
+        labels: Sequence[str] | None = None,
+        head: Callable[[tuple[int, int]], np.ndarray] = np.zeros,
+    ) -> LoadedModel:
         """The model of a folder in any layout.
 
         Args:
             special_tokens: spellings of tokens that the model gets where it does not have them yet.
+            labels: of the classifier that the model is to be, whose head it keeps if it is one already; empty: it is to
+                be a language model; None: as it is.
+            head: makes the weights of a new head, from their shape.
 
         Raises:
             CheckpointError: the folder contains no usable model, or a tokenizer that is not this model's.
@@ -61,9 +74,10 @@ class LoadedModel:
         try:
             _require_rows(folder, base, source.config)
             tokenizer = base.with_added(special_tokens)
-            config = replace(source.config, n_vocab=max(source.config.n_vocab, tokenizer.vocab_size))
+            wanted = source.config.labels if labels is None else tuple(labels)
+            config = replace(source.config, n_vocab=max(source.config.n_vocab, tokenizer.vocab_size), labels=wanted)
             spelled = {index: base.encode(name) for name, index in tokenizer.added.items() if name not in base.added}
-            return cls(_Weights(source, config, spelled), config, tokenizer)
+            return cls(_Weights(source, config, spelled, head), config, tokenizer)
         except BaseException:
             source.close()
             raise
@@ -98,7 +112,7 @@ class LoadedModel:
         source = open_checkpoint(folder)
         if self._variables is None and source.config == self.config:
             self.close()
-            self._on_disk = _Weights(source, self.config, {})
+            self._on_disk = _Weights(source, self.config)
             return
         with source:
             assign_weights(self.variables, source)
@@ -111,7 +125,7 @@ class LoadedModel:
 
 
 class _Weights(Mapping[str, np.ndarray]):
-    """The weights of an open checkpoint, the embedding with rows for new tokens.
+    """The weights of an open checkpoint, the embedding with rows for new tokens, and the head of a new classifier.
 
     Such a row is the mean of those of the tokens that spelled it. Its logit is then the mean of theirs, so that before
     training it is nowhere more probable than all of them are, and two new tokens differ from the start. Rows that no
@@ -119,26 +133,55 @@ class _Weights(Mapping[str, np.ndarray]):
 
     Args:
         source: the checkpoint. config: of the model. spelled: ids in the checkpoint's vocabulary by new id.
+        head: makes the weights of a head that the checkpoint lacks.
     """
 
-    def __init__(self, source: WeightSource, config: ModelConfig, spelled: Mapping[int, Sequence[int]]) -> None:
-        self.source, self._config, self._spelled = source, config, spelled
+    def __init__(
+        self,
+        source: WeightSource,
+        config: ModelConfig,
+        spelled: Mapping[int, Sequence[int]] = MappingProxyType({}),
+        head: Callable[[tuple[int, int]], np.ndarray] = np.zeros,
+    ) -> None:
+        self.source, self._config, self._spelled, self._head = source, config, spelled, head
+        self._shapes = canonical_shapes(config)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.source)
+        return iter(self._shapes)
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self._shapes)
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name == CLASSIFIER_HEAD and self.source.config.labels != self._config.labels:
+            width, classes = self._shapes[name]
+            return np.asarray(self._head((width, classes)), dtype=np.float32)  # (E, C)
         weight = self.source[name]
         if name != "wte.weight" or not self._spelled:
             return weight
-        rows = np.zeros((self._config.n_vocab, self._config.n_embd), dtype=np.float32)  # (V, E)
+        rows: np.ndarray = np.zeros((self._config.n_vocab, self._config.n_embd), dtype=np.float32)  # (V, E)
         rows[: len(weight)] = weight
         for index, tokens in self._spelled.items():
             rows[index] = weight[tokens].mean(axis=0)
         return rows
+
+
+def require_language_model(loaded: LoadedModel, call: str) -> None:
+    """Return if a model predicts tokens, as a call needs it.
+
+    Raises:
+        CheckpointError: it is a classifier.
+    """
+    if loaded.config.labels:
+        raise CheckpointError(
+            f"This model is a classifier of {len(loaded.config.labels)} classes, and {call}() needs a language model. "
+            "Use classify(), or name another model or run."
+        )
+
+
+def new_head(seed: int) -> Callable[[tuple[int, int]], np.ndarray]:
+    """What makes the weights of a classifier's head, normal as GPT-2's matrices are when they have learned nothing."""
+    return lambda shape: np.random.default_rng(seed).normal(0.0, _INITIALIZER_RANGE, shape).astype(np.float32)
 
 
 def _require_rows(folder: Path, tokenizer: Tokenizer, config: ModelConfig) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 from gpt2simple.errors import INSTALL_AGAIN, RunError
 from gpt2simple.runs.layout import MANIFEST_FILE, RUN_FILE
-from gpt2simple.settings import FinetuneSettings, TextSettings, from_json, misfit, to_json
+from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, misfit, to_json
 from gpt2simple.settings.fields import plain
+from gpt2simple.settings.tasks import LANGUAGE_MODELING, TASK_SETTINGS, task_of
 from gpt2simple.storage.contents import quoted, read_json, reason
 from gpt2simple.storage.files import atomic_write, sha256_of
 
@@ -145,14 +146,19 @@ class RunDescription:
     """What identifies a run: recorded when it starts, compared when it continues."""
 
     model_name: str
-    settings: FinetuneSettings
-    text_settings: TextSettings
+    settings: TrainingSettings  # of its task
+    text_settings: ReadingSettings
     data_fingerprint: str  # of the training texts: any string that differs when they do
     data_summary: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_fingerprint: str
     seed: int
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, and the precision, threads ... chosen
     validation_fingerprint: str | None = None  # of validation_file's text; None without one, or from before it was kept
+
+    @property
+    def task(self) -> str:
+        """What the model is trained for: "language modeling" or "classification"."""
+        return task_of(self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +185,7 @@ class RunInfo:
             data["validation_fingerprint"] = d.validation_fingerprint
         return {
             "schema": SCHEMA,
+            **({} if d.task == LANGUAGE_MODELING else {"task": d.task}),  # there was no other at first
             "model_name": d.model_name,
             "settings": to_json(d.settings),
             "text_settings": to_json(d.text_settings),
@@ -199,11 +206,12 @@ class RunInfo:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunInfo:
         best_step = values["best_step"]
+        of_training, of_text = TASK_SETTINGS[values.get("task", LANGUAGE_MODELING)]
         info = cls(
             description=RunDescription(
                 model_name=values["model_name"],
-                settings=from_json(FinetuneSettings, values["settings"]),
-                text_settings=from_json(TextSettings, values["text_settings"]),
+                settings=from_json(of_training, values["settings"]),
+                text_settings=from_json(of_text, values["text_settings"]),
                 data_fingerprint=values["data"]["fingerprint"],
                 data_summary=values["data"]["summary"],
                 validation_fingerprint=values["data"].get("validation_fingerprint"),

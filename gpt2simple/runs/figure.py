@@ -27,8 +27,8 @@ _SOFTWARE = "gpt2simple"  # in each PNG
 PICTURE = OutputKind("a picture of gpt2simple", b"\x89PNG", b"Software\0" + _SOFTWARE.encode())
 
 
-def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure:
-    """Training and held-out loss by step, the best step, and what came after it."""
+def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float, target: str = "token") -> Figure:
+    """Training and held-out loss by step, the best step, and what came after it; target: as in `RunPlan`."""
     figure, axes = _new_figure()
     _draw_train(axes, curves)
     if curves.held_out:
@@ -38,7 +38,7 @@ def loss_figure(curves: Curves, *, title: str, steps_per_epoch: float) -> Figure
         "top", functions=(lambda step: step / steps_per_epoch, lambda epoch: epoch * steps_per_epoch)
     )
     epochs.set_xlabel("epochs (passes over the text)")
-    return _finished(figure, x_label="steps", y_label="loss (nats per token)")
+    return _finished(figure, x_label="steps", y_label=f"loss (nats per {target})")
 
 
 def line_figure(

@@ -11,7 +11,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -167,7 +167,9 @@ def _record(line: dict[str, Any], run_dir: Path) -> Any:
         values["run_dir"] = run_dir
     if cls is records.EvaluationRecord and (figures := records.figures_from_json(line)) is not None:
         values["figures"] = figures
-    whole = len(values) == len(fields(cls)) and isinstance(values.get("figures"), (records.LanguageFigures, type(None)))
+    # What the first versions did not record.
+    values = {f.name: f.default for f in fields(cls) if f.default is not MISSING} | values
+    whole = len(values) == len(fields(cls)) and isinstance(values.get("figures"), (*records.FIGURES, type(None)))
     if not whole or misfit(cls, values, "figures") is not None:
         return None
     if cls is records.RunPlan and not (values["parameters"] > 0 and values["steps_per_epoch"] > 0):  # divisors

@@ -29,6 +29,7 @@ class RunPlan:
     train_tokens: int
     held_out_tokens: int  # 0: nothing held out
     print_every: int
+    target: str = "token"  # what is predicted, and losses are nats of: a token, or the class of a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,9 @@ class Figures(Protocol):
 
     def best(self) -> dict[str, float]:
         """Those that a run keeps of its best step; ``loss`` is the first."""
+
+    def is_better_than(self, best: Mapping[str, float]) -> bool:
+        """Whether this evaluation is better than the best one before, of which these figures were kept."""
 
     def to_json(self) -> dict[str, Any]:
         """The sums that the figures follow from, from which `figures_from_json` makes them again."""
@@ -107,8 +111,59 @@ class LanguageFigures:
     def best(self) -> dict[str, float]:
         return {"loss": self.loss, "bits_per_byte": self.bits_per_byte}
 
+    def is_better_than(self, best: Mapping[str, float]) -> bool:
+        return self.loss < best["loss"]  # never where it is NaN
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierFigures:
+    """How well held-out texts are classified.
+
+    Attributes:
+        class_nats: cross-entropy, summed over the texts. correct: texts whose likeliest class is theirs.
+        by_accuracy: whether the step with the highest accuracy is the best, and not that with the lowest loss.
+    """
+
+    class_nats: float
+    correct: int
+    texts: int
+    by_accuracy: bool
+
+    @property
+    def loss(self) -> float:
+        """Nats per text."""
+        return self.class_nats / self.texts
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.texts
+
+    def brief(self) -> str:
+        return f"{self.loss:.3f} nats/text, accuracy {self.accuracy:.1%}"
+
+    def text(self) -> str:
+        return f"{self.loss:.3f} nats/text, accuracy {self.accuracy:.1%} ({self.correct:,} of {self.texts:,})"
+
+    def scalars(self) -> dict[str, float]:
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def best(self) -> dict[str, float]:
+        return self.scalars()
+
+    def is_better_than(self, best: Mapping[str, float]) -> bool:
+        """By loss where the accuracies are equal, as they often are with few texts."""
+        if self.by_accuracy and math.isfinite(self.loss) and self.accuracy != best["accuracy"]:
+            return self.accuracy > best["accuracy"]
+        return self.loss < best["loss"]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+FIGURES = (LanguageFigures, ClassifierFigures)
 
 
 def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
@@ -116,13 +171,17 @@ def figures_from_json(values: Mapping[str, Any]) -> Figures | None:
 
     A sum that was not finite is null there, and NaN again here.
     """
-    names = [field.name for field in fields(LanguageFigures)]
-    if not all(name in values for name in names):
-        return None
-    numbers: dict[str, Any] = {name: math.nan if values[name] is None else values[name] for name in names}
-    if misfit(LanguageFigures, numbers) or numbers["target_tokens"] < 1:
-        return None
-    return LanguageFigures(**numbers)
+    kinds: tuple[tuple[type[LanguageFigures | ClassifierFigures], str], ...] = (
+        (LanguageFigures, "target_tokens"), (ClassifierFigures, "texts"),
+    )  # fmt: skip
+    for cls, counted in kinds:
+        names = [field.name for field in fields(cls)]
+        if not all(name in values for name in names):
+            continue
+        numbers: dict[str, Any] = {name: math.nan if values[name] is None else values[name] for name in names}
+        if not misfit(cls, numbers) and numbers[counted] >= 1:
+            return cls(**numbers)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,13 +30,13 @@ from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import MODEL_FILE
-from gpt2simple.settings import FinetuneSettings, from_json, to_json
+from gpt2simple.settings import TrainingSettings, from_json, to_json
 
 SettingsT = TypeVar("SettingsT")
 
 FREE = frozenset({
     "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
-    "sample_length", "print_every", "restore_from", "overwrite",
+    "sample_length", "print_every", "restore_from", "overwrite", "early_stopping_metric",
 })  # fmt: skip
 
 CHANGES_TRAINING = frozenset({
@@ -69,6 +69,19 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
         kept["column"] = kept["template"] = None
     merged = {**kept, **given}
     return from_json(type(recorded), {k: v for k, v in merged.items() if k in to_json(recorded)})
+
+
+def require_task(recorded: str, wanted: str, path: Path) -> None:
+    """Return if a run is of the task that a call is for.
+
+    Raises:
+        RunError: it is of another one.
+    """
+    if recorded != wanted:
+        raise RunError(
+            f"{path} is a run of {recorded}, and this call is for {wanted}. Give another run_name for a run of its "
+            'own, or restore_from="fresh" with overwrite=True to replace this run.'
+        )
 
 
 def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescription) -> None:
@@ -109,7 +122,7 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     if not is_same_model(recorded.model_name, wanted.model_name):
         problem = f"is a run of the model {recorded.model_name}, and this call names {wanted.model_name}"
         return problem, f"model_name={recorded.model_name!r}"
-    tokens = [to_json(each.settings)["special_tokens"] for each in (recorded, wanted)]
+    tokens = [to_json(each.settings).get("special_tokens") for each in (recorded, wanted)]
     if tokens[0] != tokens[1]:
         problem = f"was started with special_tokens={tokens[0]}, and this call gives {tokens[1]}"
         return f"{problem}: a run's vocabulary cannot change", f"special_tokens={tokens[0]}"
@@ -130,7 +143,7 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     return None
 
 
-def _changed_settings(recorded: RunDescription, wanted: FinetuneSettings) -> dict[str, tuple[Any, Any]]:
+def _changed_settings(recorded: RunDescription, wanted: TrainingSettings) -> dict[str, tuple[Any, Any]]:
     before = {**to_json(recorded.settings), "seed": recorded.seed}  # the seed drawn, where the call gave none
     after = {**to_json(wanted), "seed": recorded.seed if wanted.seed is None else wanted.seed}
     return {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _NOT_INHERITED}
@@ -294,7 +307,7 @@ def _continued(run: RunFolder, wanted: RunDescription, total_steps: int | None) 
 
 
 def _why_done(
-    run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: FinetuneSettings
+    run: RunFolder, info: RunInfo, step: int, total_steps: int | None, settings: TrainingSettings
 ) -> str | None:
     others = 'or restore_from="fresh" with overwrite=True to start over, or another run_name.'
     if total_steps is not None:
@@ -305,7 +318,9 @@ def _why_done(
             f"Give more steps to continue, such as steps={step + max(total_steps, 100)}, {others}"
         )
     patience = info.description.settings.early_stopping_patience
-    if info.ended != "patience" or settings.early_stopping_patience > patience or settings.restore_from == "best":
+    wanted = settings.early_stopping_patience
+    more = wanted is None or (patience is not None and wanted > patience)
+    if info.ended != "patience" or more or settings.restore_from == "best":
         return None
     return (
         f"{run.path} is done: its held-out loss stopped falling, at step {step}. Give steps to continue anyway, "

@@ -16,11 +16,11 @@ class EvaluateSettings:
     stride: int | None = setting(
         None, "Tokens from one window to the next; None: a whole window. Smaller: more context, slower.", minimum=1
     )
-    batch_size: int = setting(4, "Windows per batch.", minimum=1)
+    batch_size: int = setting(4, "Windows, or labelled texts, per batch.", minimum=1)
     part: str = setting(
         "all",
-        "Part of the text: all of it, or what fine-tuning holds out or trains on.",
-        choices=("all", "held_out", "train"),
+        "Part of the text: all of it, or what fine-tuning holds out or trains on; of labelled texts also test.",
+        choices=("all", "held_out", "train", "test"),
     )
     per_document: bool = setting(False, "Also return the results of each document.")
 

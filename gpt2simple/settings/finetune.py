@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from gpt2simple.settings.fields import check, is_text, setting, texts_to_tuples
+from gpt2simple.settings.fields import check, is_text, like, setting, texts_to_tuples
 from gpt2simple.storage.contents import quoted
 
 _MOST_SPECIAL_TOKENS = 1000
@@ -13,8 +13,8 @@ _LONGEST_SPECIAL_TOKEN = 100  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
-    """How the model is fine-tuned."""
+class TrainingSettings:
+    """How a model is trained, whatever its task."""
 
     steps: int | None = setting(
         None,
@@ -25,15 +25,9 @@ class FinetuneSettings:
     epochs: float | None = setting(
         None, "Passes over the training text, rounded up to whole steps; instead of steps.", above=0.0
     )
-    special_tokens: tuple[str, ...] = setting(
-        (),
-        "Tokens to add to the model, such as <speaker1>: each is read and generated as one token, and has a row of the "
-        "embedding, which begins as the mean of the tokens that spelled it.",
-    )
     batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
     accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
-    window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
-    learning_rate: float = setting(1e-4, "Peak learning rate.", above=0.0)
+    learning_rate: float | None = setting(1e-4, "Peak learning rate.", above=0.0)
     schedule: str = setting(
         "constant",
         "Learning rate after the warm-up; linear and cosine fall to 0 at the last step and need steps or epochs.",
@@ -56,7 +50,7 @@ class FinetuneSettings:
         'Steps between evaluations on the held-out text, or "epoch"; None: a quarter of an epoch, within 10 to 200.',
         minimum=1,
     )
-    early_stopping_patience: int = setting(
+    early_stopping_patience: int | None = setting(
         3,
         "Evaluations without improvement before training stops; used when neither steps nor epochs is given.",
         minimum=1,
@@ -65,8 +59,6 @@ class FinetuneSettings:
         None, "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.", minimum=1
     )
     max_checkpoints: int = setting(2, "Checkpoints to keep; the best and the latest are kept in any case.", minimum=1)
-    sample_every: int | None = setting(None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0)
-    sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
     print_every: int = setting(10, "Steps between progress lines where no progress bar is shown.", minimum=1)
     restore_from: str = setting(
         "latest",
@@ -77,7 +69,6 @@ class FinetuneSettings:
     overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
 
     def __post_init__(self) -> None:
-        texts_to_tuples(self, "special_tokens")
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
@@ -88,7 +79,39 @@ class FinetuneSettings:
             found.append(f'eval_every is {self.eval_every!r}; expected a number of steps or "epoch".')
         if self.only_train_transformer_layers and self.train_last_n_layers is not None:
             found.append("only_train_transformer_layers and train_last_n_layers were both given; give one of the two.")
-        found += _wrong_special_tokens(self.special_tokens)
+        return found
+
+    def rate_for(self, parameters: int) -> float:
+        """The peak learning rate for a model of so many parameters."""
+        assert self.learning_rate is not None
+        return self.learning_rate
+
+    def patience_until(self, last_step: int | None) -> int | None:
+        """Evaluations without improvement before a run with this last step stops; None: it does not."""
+        return self.early_stopping_patience if last_step is None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """How the model is fine-tuned."""
+
+    learning_rate: float = like(TrainingSettings, "learning_rate")
+    early_stopping_patience: int = like(TrainingSettings, "early_stopping_patience")
+    window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
+    special_tokens: tuple[str, ...] = setting(
+        (),
+        "Tokens to add to the model, such as <speaker1>: each is read and generated as one token, and has a row of the "
+        "embedding, which begins as the mean of the tokens that spelled it.",
+    )
+    sample_every: int | None = setting(None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0)
+    sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
+
+    def __post_init__(self) -> None:
+        texts_to_tuples(self, "special_tokens")
+        super().__post_init__()
+
+    def _contradictions(self) -> list[str]:
+        found = super()._contradictions() + _wrong_special_tokens(self.special_tokens)
         if self.special_tokens and (self.only_train_transformer_layers or self.train_last_n_layers is not None):
             name = "train_last_n_layers" if self.train_last_n_layers else "only_train_transformer_layers"
             found.append(

@@ -10,8 +10,8 @@ _WITHOUT_COLUMNS = ("text", "lines")  # formats
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextSettings:
-    """How the text is read."""
+class ReadingSettings:
+    """How a source is read, whatever its texts are for."""
 
     format: str | None = setting(
         None,
@@ -30,13 +30,6 @@ class TextSettings:
     delimiter: str | None = setting(
         None, 'Character between the columns of a CSV or TSV file, such as ";" or "\\t"; None: detected.'
     )
-    validation_split: float = setting(
-        0.1, "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.", minimum=0.0, maximum=0.5
-    )
-    validation_file: str | None = setting(
-        None, "A text of your own to hold out instead of a fraction of the dataset.", path=True
-    )
-    cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.", path=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.delimiter, str) and self.delimiter == "\\t":  # as a command line passes a tab on
@@ -56,12 +49,25 @@ class TextSettings:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(ReadingSettings):
+    """How the text is read."""
+
+    validation_split: float = setting(
+        0.1, "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.", minimum=0.0, maximum=0.5
+    )
+    validation_file: str | None = setting(
+        None, "A text of your own to hold out instead of a fraction of the dataset.", path=True
+    )
+    cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.", path=True)
+
+
 # What a function takes that reads a text and holds nothing out, without the cache of encoded texts and with it.
 _DECIDE_THE_TEXT = ("format", "encoding", "column", "template", "header", "delimiter")
 READING = only(TextSettings, *_DECIDE_THE_TEXT)
 ENCODED = only(TextSettings, *_DECIDE_THE_TEXT, "cache_dir")
 
 
-def reading_key(settings: TextSettings) -> list[str | int | bool | None]:
+def reading_key(settings: ReadingSettings) -> list[str | int | bool | None]:
     """The settings that decide, beside its source, what a text is; equal for settings that mean the same."""
     return [getattr(settings, name) for name in _DECIDE_THE_TEXT if name != "encoding"] + [settings.encoding.lower()]

@@ -23,12 +23,14 @@ class TrainingData:
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.
         held_out: batches of an evaluation; empty: nothing is held out.
+        same_length: whether all rows of all batches are of one length, T; else only those of a step are.
     """
 
     micro_batch: Callable[[int], Batch]
     epoch_at: Callable[[int], float]
     accumulate: int
     held_out: tuple[Batch, ...]
+    same_length: bool = True
 
     def epoch(self, step: int) -> float:
         """Epochs completed after ``step`` optimizer steps."""
@@ -48,7 +50,8 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
     Args:
         steps_done: returns the completed steps; called at the start of each `fit`.
     """
-    shape = (data.accumulate, *data.micro_batch(0)[0].shape)  # (A, B, T)
+    rows, length = data.micro_batch(0)[0].shape
+    shape = (data.accumulate, rows, length if data.same_length else None)  # (A, B, T)
 
     # TensorFlow keeps every generator for the life of the process, and with it whatever the generator refers to.
     held = [(data, steps_done)]

@@ -155,7 +155,7 @@ class LoopCallback(keras.callbacks.Callback):
         batch = self._data.micro_batch((self._state.step - 1) * self._data.accumulate)  # (B, T) each
         loss = self._trainer.evaluate_batches([batch]).loss
         if is_ruined(loss, self._first_loss):
-            raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats per token")
+            raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats")
 
     def _divergence(self, what: str) -> TrainingError:
         saved = self._saver.saved_step
@@ -193,7 +193,7 @@ class LoopCallback(keras.callbacks.Callback):
             self._stop("finished")
         elif self._request:
             self._stop("interrupted")
-        elif plan.last_step is None and self._state.evaluations_since_best >= plan.patience:
+        elif plan.patience is not None and self._state.evaluations_since_best >= plan.patience:
             self._stop("patience")
         if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
             self.check_weights()  # ruined ones cannot be sampled from either

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.settings import TrainingSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
 _PROGRAM_ON_GPU = 100_000_000  # working memory of the products; the rest of the program is not in the GPU's memory
@@ -39,7 +39,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, *,
+    config: ModelConfig, settings: TrainingSettings, window: int, dtype_bytes: int, *,
     gradient_checkpointing: bool, on_gpu: bool = False,
 ) -> MemoryEstimate:  # fmt: skip
     """Peak memory of training with these settings.
@@ -67,7 +67,7 @@ def estimate_memory(
 
 
 def choose_gradient_checkpointing(
-    config: ModelConfig, settings: FinetuneSettings, window: int, dtype_bytes: int, free: int | None, *,
+    config: ModelConfig, settings: TrainingSettings, window: int, dtype_bytes: int, free: int | None, *,
     on_gpu: bool = False,
 ) -> tuple[bool, str | None]:  # fmt: skip
     """Whether to recompute activations, and a message if memory decides this or is insufficient.
@@ -98,7 +98,7 @@ def choose_gradient_checkpointing(
 
 
 def estimate_seconds_per_step(
-    config: ModelConfig, settings: FinetuneSettings, window: int, product_rate: float, element_rate: float | None, *,
+    config: ModelConfig, settings: TrainingSettings, window: int, product_rate: float, element_rate: float | None, *,
     gradient_checkpointing: bool = False,
 ) -> float:  # fmt: skip
     """Estimated seconds per optimizer step: of its products, its element-wise operations, and of starting them all.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gpt2simple.errors import SettingsError
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.settings import TrainingSettings
 
 HELD_OUT_ROWS = 64  # at most, per evaluation during training; more would cost more time than they are worth
 _EVALUATIONS_PER_EPOCH = 4
@@ -17,7 +17,6 @@ _MOST_STEPS_BETWEEN_EVALUATIONS = 200
 # Rows trained per row evaluated, at least: evaluating a row costs a third of training on it.
 _TRAINED_PER_EVALUATED = 4
 _STEPS_WITHOUT_HELD_OUT = 100
-_SAMPLE_EVERY = 100
 ENDLESS = 1_000_000_000  # steps: more than any run takes
 
 
@@ -29,7 +28,7 @@ class StepPlan:
         last_step: where the run ends; None: when held-out loss stops falling.
         eval_every: steps between evaluations; a fraction if each epoch ends in one, see ``next_evaluation``.
         save_every, sample_every: intervals; save_every None: at evaluations; sample_every 0: never.
-        patience: evaluations without improvement before a run without ``last_step`` stops.
+        patience: evaluations without improvement before the run stops; None: it does not.
         steps_per_epoch: rows of an epoch divided by the rows of a step; may be fractional.
     """
 
@@ -37,7 +36,7 @@ class StepPlan:
     eval_every: int | Fraction
     save_every: int | None
     sample_every: int
-    patience: int
+    patience: int | None
     steps_per_epoch: float
 
     @property
@@ -71,13 +70,16 @@ class StepPlan:
             step += length * count
 
 
-def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: int) -> StepPlan:
+def plan_steps(
+    settings: TrainingSettings, rows_per_epoch: int, held_out_rows: int, *, sample_every: int = 0
+) -> StepPlan:
     """The plan of a run.
 
     Args:
         settings: of the run.
         rows_per_epoch: rows of batches (windows of a text) per epoch.
         held_out_rows: rows of one evaluation; 0: nothing is held out.
+        sample_every: steps between samples; 0: none.
 
     Raises:
         SettingsError: the learning rate is to fall to 0 at the last step, and there is none.
@@ -99,13 +101,13 @@ def plan_steps(settings: FinetuneSettings, rows_per_epoch: int, held_out_rows: i
         last_step=last_step,
         eval_every=_eval_every(settings, Fraction(rows_per_epoch, per_step), held_out_rows / per_step),
         save_every=settings.save_every,
-        sample_every=_SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
-        patience=settings.early_stopping_patience,
+        sample_every=sample_every,
+        patience=settings.patience_until(last_step),
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def _eval_every(settings: FinetuneSettings, steps_per_epoch: Fraction, steps_per_evaluation: float) -> int | Fraction:
+def _eval_every(settings: TrainingSettings, steps_per_epoch: Fraction, steps_per_evaluation: float) -> int | Fraction:
     if settings.eval_every == "epoch":
         return steps_per_epoch
     if settings.eval_every is not None:

@@ -54,7 +54,7 @@ class TrainerState:
     def add_evaluation(self, figures: Figures) -> bool:
         """Count one evaluation; true if it is the best so far."""
         self.evaluations += 1
-        if self.best and not figures.loss < self.best["loss"]:  # `not`, so that a nan is never the best
+        if self.best and not figures.is_better_than(self.best):
             self.evaluations_since_best += 1
             return False
         self.best, self.best_step = figures.best(), self.step

@@ -134,7 +134,12 @@ class LanguageModeling:
 
     def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
         """Config and tokenizer files."""
-        with tempfile.TemporaryDirectory() as folder:
-            loaded.tokenizer.save(Path(folder), max_length=loaded.config.n_ctx)
-            written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        return {**config_files(loaded.config, loaded.tokenizer.end_of_text), **written}
+        return model_files(loaded)
+
+
+def model_files(loaded: LoadedModel) -> dict[str, bytes]:
+    """The files beside the weights that make a folder a model for transformers: config and tokenizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded.tokenizer.save(Path(folder), max_length=loaded.config.n_ctx)
+        written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return {**config_files(loaded.config, loaded.tokenizer.end_of_text), **written}

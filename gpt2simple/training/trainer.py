@@ -12,11 +12,11 @@ from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.network.dropout import dropout_seed
-from gpt2simple.gpt2.network.xla import shapes_of
+from gpt2simple.gpt2.network.xla import Compiled, shapes_of
 from gpt2simple.runs.records import Figures
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.settings import TrainingSettings
 from gpt2simple.training.compiled import Recipe, StepVariables, WholeStep, evaluation, training_step
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
 from gpt2simple.training.task import Task
@@ -42,7 +42,9 @@ class Trainer(keras.Model):
         self.scales_loss = recipe.scales_loss
         self._recipe, self._seed = recipe, dropout_seed(seed)
         self._step = recipe.gradients_of(variables, self._seed)
-        self._bound_step: Callable[..., dict[str, Tensor]] | None = None
+        # By the shape of the inputs, of which a run has few.
+        self._bound_steps: dict[tuple[int, ...], Callable[..., dict[str, Tensor]]] = {}
+        self._evaluations: dict[tuple[int, ...], Compiled] = {}
         first_scale = _FIRST_LOSS_SCALE if recipe.scales_loss else 1.0
         self.loss_scale = tf.Variable(first_scale, trainable=False, name="loss_scale")
         # 64 bits: TensorFlow places 32-bit integer variables on the host, where XLA on a GPU cannot use them.
@@ -63,17 +65,18 @@ class Trainer(keras.Model):
         if tf.distribute.has_strategy():  # its variables are not plain ones, and it takes the step apart
             return super().make_train_function(force)
         if self.train_function is None or force:  # the first call, or the first after `compile`
-            self.train_function, self._bound_step = self._take_step, None
+            self.train_function, self._bound_steps = self._take_step, {}
         return self._take_step
 
     def _take_step(self, iterator: Any) -> dict[str, Tensor]:
         data = next(iterator)
-        if self._bound_step is None:
+        shape = tuple(data[0].shape)
+        if shape not in self._bound_steps:
             weights, optimizer = self._step.variables, self.optimizer
             variables = StepVariables(weights, optimizer.update.state, self.loss_scale, self.good_steps)
             compiled = training_step(self._recipe, shapes_of(weights, data[0]))
-            self._bound_step = compiled.bind(variables, optimizer.numbers, self._seed)
-        logs = self._bound_step(*data)
+            self._bound_steps[shape] = compiled.bind(variables, optimizer.numbers, self._seed)
+        logs = self._bound_steps[shape](*data)
         self._train_counter.assign_add(1)
         return logs
 
@@ -103,16 +106,18 @@ class Trainer(keras.Model):
         return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 
     def _sums_of_batch(self, data: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
-        recipe, weights = self._recipe, self._step.variables
-        compiled = evaluation(recipe.config, recipe.dtype, recipe.task, recipe.by_xla, shapes_of(weights, data[0]))
-        return compiled(weights, *data).numpy()
+        recipe, weights, shape = self._recipe, self._step.variables, tuple(data[0].shape)
+        if shape not in self._evaluations:
+            shapes = shapes_of(weights, data[0])
+            self._evaluations[shape] = evaluation(recipe.config, recipe.dtype, recipe.task, recipe.by_xla, shapes)
+        return self._evaluations[shape](weights, *data).numpy()
 
 
 def build_trainer(
     model: keras.Model,
     variables: Mapping[str, Variable],
     config: ModelConfig,
-    settings: FinetuneSettings,
+    settings: TrainingSettings,
     task: Task,
     *,
     dtype: DType,
@@ -131,7 +136,7 @@ def build_trainer(
         compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
     """
     trained = trained_names(variables, config, settings)
-    schedule = WarmUpSchedule(settings.learning_rate, settings.warmup_steps, settings.schedule, last_step)
+    schedule = WarmUpSchedule(settings.rate_for(config.parameters), settings.warmup_steps, settings.schedule, last_step)
     recipe = Recipe(
         config=config,
         dtype=dtype,
@@ -157,7 +162,7 @@ def build_trainer(
     return trainer
 
 
-def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settings: FinetuneSettings) -> frozenset[str]:
+def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settings: TrainingSettings) -> frozenset[str]:
     """The canonical names of the weights that these settings train.
 
     Raises:
@@ -174,4 +179,4 @@ def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settin
             f"train_last_n_layers is {count}; this model has {config.n_layer} layers. Give at most {config.n_layer}."
         )
     last = tuple(f"h.{number}." for number in range(config.n_layer - count, config.n_layer))
-    return frozenset(name for name in names if name.startswith((*last, "ln_f.")))
+    return frozenset(name for name in names if name.startswith((*last, "ln_f.", CLASSIFIER_HEAD)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import Request, complete_request
 from gpt2simple.backend.precision import Precision
 from gpt2simple.errors import CheckpointError, RunError, SettingsError
@@ -26,7 +27,7 @@ def request(
     **settings: Any,
 ) -> Request:  # fmt: skip
     return complete_request(
-        RunWriter(run), "text.txt", settings, {}, [],
+        LANGUAGE, RunWriter(run), "text.txt", settings, {}, [],
         session=SessionSettings(model_name=model_name, model_dir=run.parent / "models"),
         precision=Precision(precision, precision, "", named=keeps_precision), next_seed=lambda: 11,
     )  # fmt: skip

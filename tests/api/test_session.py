@@ -196,9 +196,9 @@ def test_a_run_begins_with_a_folder_of_another_size_and_loads_nothing_else(
     loaded: list[Path] = []
     load = LoadedModel.load
 
-    def watched_load(folder: Path, *tokens: Any) -> LoadedModel:
+    def watched_load(folder: Path, *tokens: Any, **head: Any) -> LoadedModel:
         loaded.append(folder)
-        return load(folder, *tokens)
+        return load(folder, *tokens, **head)
 
     monkeypatch.setattr(LoadedModel, "load", watched_load)
     monkeypatch.setattr("gpt2simple.api.session.model_folder", lambda *_: pytest.fail("looked for the base model"))

@@ -68,6 +68,7 @@ def as_trial(program: str) -> str:
     """A program of the README on the model in the place of 124M, with two steps where it trains longer."""
     program = program.replace('"tiny"', '"124M"').replace("length=200", "length=8")
     program = re.sub(r"steps=\d+", "steps=2", program)
+    program = program.replace('label_column="stars"', 'label_column="stars", steps=2, batch_size=8')
     return re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
 
 
@@ -76,6 +77,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the README's programs run: with a text, and a model of one layer in the place of 124M."""
     (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
     write_small_model(tmp_path / "models" / "124M")
+    rows = [f"{words} number {n},{stars}" for n in range(40) for words, stars in (("a fine film", 5), ("so dull", 1))]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="ascii")
     work_in(monkeypatch, tmp_path)
     return tmp_path
 
@@ -84,7 +87,7 @@ def run_readme(*, old_style: bool) -> None:
     """Run the README's programs one after the other: those for gpt-2-simple's users, or all others."""
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
-    assert len(chosen) == (1 if old_style else 3)
+    assert len(chosen) == (1 if old_style else 4)
     exec("import gpt2simple\n" + "\n".join(chosen), {})
 
 
@@ -94,6 +97,7 @@ def test_the_programs_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixt
     assert "checkpoint/play finished at step 2" in shown.replace(os.sep, "/")
     assert shown.count("AGNES\n") >= 3
     assert "bits/byte" in shown
+    assert "bag of words" in shown
 
 
 def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ PUBLIC_NAMES = [
     "TextSettings",
     "__version__",
     "check",
+    "classify",
     "compare",
     "download_gpt2",
     "encode_csv",
@@ -24,6 +25,7 @@ PUBLIC_NAMES = [
     "errors",
     "evaluate",
     "finetune",
+    "finetune_classifier",
     "generate",
     "generate_to_file",
     "is_gpt2_downloaded",
@@ -43,7 +45,9 @@ def test_the_public_names_are_the_ones_listed_here() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(AttributeError, match=r"has no attribute 'fine_tune'; it offers .*finetune, generate"):
+    with pytest.raises(
+        AttributeError, match=r"has no attribute 'fine_tune'; it offers .*finetune, finetune_classifier"
+    ):
         _ = gpt2simple.fine_tune
 
 

@@ -13,7 +13,7 @@ from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub.locate import is_same_model, recorded_name
 from gpt2simple.runs.resume import CHANGES_TRAINING, FREE, Start, continues, decide_start, with_recorded
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.settings import ClassifierSettings, FinetuneSettings, TextSettings
 from tests.helpers.run_folders import MODEL_FILES, begin, description, save
 from tests.runs.test_layout import legacy_run
 
@@ -274,7 +274,9 @@ def test_every_setting_has_one_rule() -> None:
     """A new setting is refused by default when it changes; whoever adds one decides here."""
     fixed = {"batch_size", "accumulate_gradients", "window", "optimizer", "only_train_transformer_layers",
              "train_last_n_layers", "seed", "special_tokens"}  # fmt: skip
-    names = {field.name for field in dataclasses.fields(FinetuneSettings)}
+    fixed |= {"max_length", "class_weights"}
+    classes = (FinetuneSettings, ClassifierSettings)
+    names = {field.name for cls in classes for field in dataclasses.fields(cls)}
     assert names == fixed | FREE | CHANGES_TRAINING
     assert not FREE & CHANGES_TRAINING
 

@@ -8,7 +8,7 @@ import pytest
 from gpt2simple.data.batches import TrainingWindows
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import SettingsError
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.settings import ClassifierSettings, FinetuneSettings
 from gpt2simple.training.plan import ENDLESS, StepPlan, plan_steps
 
 
@@ -140,7 +140,10 @@ def test_a_run_without_an_end_is_one_stretch_after_the_other():
 
 def test_the_rest():
     default = plan()
-    assert (default.save_every, default.sample_every, default.patience) == (None, 100, 3)
-    given = plan(save_every=5, sample_every=0, early_stopping_patience=9, batch_size=3, accumulate_gradients=2)
-    assert (given.save_every, given.sample_every, given.patience) == (5, 0, 9)
+    assert (default.save_every, default.sample_every, default.patience) == (None, 0, 3)
+    given = plan(save_every=5, early_stopping_patience=9, batch_size=3, accumulate_gradients=2)
+    assert (given.save_every, given.patience) == (5, 9)
+    assert plan(steps=7).patience is None, "a run with a number of steps takes them all"
+    assert plan_steps(ClassifierSettings(early_stopping_patience=2), 100, 10, sample_every=4).patience == 2
+    assert plan_steps(ClassifierSettings(), 100, 10, sample_every=4).sample_every == 4
     assert given.steps_per_epoch == pytest.approx(1000 / 6)

@@ -40,6 +40,9 @@ class LabelFigures:
     def best(self) -> dict[str, float]:
         return self.scalars()
 
+    def is_better_than(self, best) -> bool:
+        return self.loss < best["loss"]
+
     def to_json(self) -> dict[str, float]:
         return {"nats": self.nats, "correct": self.correct, "examples": self.examples}
 

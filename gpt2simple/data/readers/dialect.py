@@ -10,6 +10,7 @@ import csv
 import itertools
 import logging
 import re
+from collections.abc import Collection
 
 from gpt2simple.data.readers.fields import USUAL_NAMES
 
@@ -75,7 +76,14 @@ def _is_of_prose(delimiter: str, rows: list[list[str]]) -> bool:
     )
 
 
-def has_header(name: str, first: list[str], second: list[str] | None, given: bool | None, needs_names: bool) -> bool:
+def has_header(
+    name: str,
+    first: list[str],
+    second: list[str] | None,
+    given: bool | None,
+    needs_names: bool,
+    usual_names: Collection[str] = USUAL_NAMES,
+) -> bool:
     """Whether the first row names the columns: as given, as the chosen columns need it, or as it appears.
 
     It appears so when its cells are different short names or empty, and one of them is a usual one ("text") or the
@@ -88,7 +96,7 @@ def has_header(name: str, first: list[str], second: list[str] | None, given: boo
     cells = [cell.strip() for cell in first]
     filled = [cell for cell in cells if cell]
     different = bool(filled) and len(set(filled)) == len(filled)
-    usual = any(cell.lower() in USUAL_NAMES for cell in filled) and not any(map(_NUMBER.fullmatch, filled))
+    usual = any(cell.lower() in usual_names for cell in filled) and not any(map(_NUMBER.fullmatch, filled))
     differ = second is not None and not _are_names(second)
     numbered = cells[-len(filled) :] == filled == [str(number) for number in range(len(filled))]
     numbered = numbered and second is not None and not all(map(_NUMBER.fullmatch, filter(None, second)))

@@ -1,19 +1,32 @@
 """Which field of a record is the text: a named column, a template of several, or the obvious one.
 
-Serves tables, JSON objects and dataset features alike; knows none of their files.
+Where texts are read with labels, each comes with the label beside it, which `labels` finds. Serves tables, JSON objects
+and dataset features alike; knows none of their files.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
-from gpt2simple.data.readers.nested import EVERY_KEY, KeyPath, expand, joined, names_inside, split_name
+from gpt2simple.data.documents import LabelledPart, TextPart
+from gpt2simple.data.readers.labels import USUAL_LABELS, LabelChooser, no_label
+from gpt2simple.data.readers.nested import (
+    EVERY_KEY,
+    KeyPath,
+    expand,
+    find_path,
+    joined,
+    listing,
+    names_inside,
+    split_name,
+)
 from gpt2simple.errors import DataError, SettingsError
-from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import counted, quoted
+from gpt2simple.settings.classify import LabelledTextSettings
+from gpt2simple.settings.text import ReadingSettings
+from gpt2simple.storage.contents import counted
 
 logger = logging.getLogger(__name__)
 _MOST_WITHOUT = 1000  # records at the beginning, before a name counts as wrong
@@ -23,14 +36,26 @@ _WEAK_NAMES = ("title", "document")  # of a text, and as often of what holds the
 
 
 class TextChooser:
-    """Takes the text out of the records of one file; the choice made at the first record holds for all.
+    """Takes the text, and the label where one is wanted, out of the records of one file.
+
+    The choice made at the first record holds for all.
 
     A record may hold several texts, where a name such as ``messages.content`` leads through a list.
     """
 
-    def __init__(self, name: str, settings: TextSettings) -> None:
-        """For records of ``name``, as messages call it."""
+    def __init__(
+        self, name: str, settings: ReadingSettings, classes: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """For records of ``name``, as messages call it.
+
+        Args:
+            settings: with labels where they are LabelledTextSettings.
+            classes: by the name of a feature that holds numbers of classes, the names of those.
+        """
         self._name = name
+        self._labels: LabelChooser | None = None
+        if isinstance(settings, LabelledTextSettings):
+            self._labels = LabelChooser(name, settings.label_column, classes or {})
         self._template = parse_template(settings.template) if settings.template is not None else None
         by_template = [field for _, field in self._template or () if field is not None]
         self._fields: list[str | int] = [settings.column] if settings.column is not None else [*by_template]
@@ -46,7 +71,18 @@ class TextChooser:
     @property
     def needs_names(self) -> bool:
         """Whether the settings refer to columns by their names."""
-        return any(isinstance(field, str) and not field.isdecimal() for field in self._fields)
+        by_label = self._labels is not None and self._labels.needs_names
+        return by_label or any(isinstance(field, str) and not field.isdecimal() for field in self._fields)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the texts come with labels."""
+        return self._labels is not None
+
+    @property
+    def usual_names(self) -> tuple[str, ...]:
+        """Names that columns of texts, or of labels where they are wanted, usually have."""
+        return USUAL_NAMES if self._labels is None else (*USUAL_NAMES, *USUAL_LABELS)
 
     def reaches(self, record: Mapping[str, Any]) -> bool:
         """Whether a name of the user's begins at this record, and not at the entries of a list in it."""
@@ -54,12 +90,16 @@ class TextChooser:
         return any(name in record or split_name(name)[0] in (*record, EVERY_KEY) for name in names)
 
     def needed(self, names: list[str]) -> list[str]:
-        """Those of ``names`` that the text is made of; all of them where the first record decides.
+        """Those of ``names`` that are needed; all of them where the first record decides.
 
         Raises:
             DataError: one that the user named is not among them.
         """
-        return [self._path(field, names, "")[0] for field in self._fields] if self._fields else names
+        texts = [self._path(field, names, "")[0] for field in self._fields]
+        if self._labels is None:
+            return texts or names
+        label = self._labels.require(names)
+        return names if label is None or not texts else list(dict.fromkeys([*texts, label]))
 
     def decide(self, record: Mapping[str, Any]) -> None:
         """Choose the text by a record that stands for many, where the user named none.
@@ -68,10 +108,10 @@ class TextChooser:
             DataError: it cannot be guessed.
         """
         if not self._fields:
-            self._chosen = self._guess(record, "")
+            self._chosen = self._guess(record, "", of_many=True)
 
-    def texts(self, record: Mapping[str, Any], place: str, *, whole: bool = False) -> list[str]:
-        """The texts of one record; none where it lacks what the user named, see ``finish``.
+    def parts(self, record: Mapping[str, Any], place: str, *, whole: bool = False) -> list[TextPart]:
+        """The texts of one record, whole; none where it lacks what the user named, see ``finish``.
 
         Args:
             record: names and values.
@@ -79,12 +119,14 @@ class TextChooser:
             whole: whether it is the whole file, so that a list of strings in it is several texts.
 
         Raises:
-            DataError: a field holds no text, or cannot be guessed.
+            DataError: a field holds no text, the label is missing, or one of the two cannot be guessed.
         """
         if not self._fields:
             if self._chosen is None or self._chosen not in record:
                 self._chosen = self._guess(record, place)
-            return [self._as_text(record[self._chosen], self._chosen, place)]
+            text = self._as_text(record[self._chosen], self._chosen, place)
+            rows, label_path = self._with_labels(record, [(self._chosen,)], [{}], place)
+            return [self._part(text, row, label_path, place) for row in rows]
         try:
             paths = [self._path(field, record, place) for field in self._fields]
             if not (rows := expand(record, paths)):
@@ -101,11 +143,51 @@ class TextChooser:
                 "no certain way. Name texts of one list."
             ) from None
         self._found += 1
-        if self._template is None and whole and len(rows) == 1 and is_list_of_text(entries := rows[0][paths[0]]):
-            return list(entries)
+        rows, label_path = self._with_labels(record, paths, rows, place)
+        single = self._labels is None and self._template is None and whole and len(rows) == 1
+        if single and is_list_of_text(entries := rows[0][paths[0]]):
+            return [TextPart(entry) for entry in entries]
         # In a list null is as good as no key: of a message without words, a template would leave its author.
         rows = [row for row in rows if not any(len(path) > 1 and row[path] is None for path in paths)]
-        return [self._built(row, paths, place) for row in rows]
+        return [self._part(self._built(row, paths, place), row, label_path, place) for row in rows]
+
+    def text_alone(self, text: str, place: str) -> TextPart:
+        """A text that is no part of a record.
+
+        Raises:
+            DataError: it needs a label, which only a record has.
+        """
+        if self._labels is not None:
+            raise no_label(f"{self._name}, {place}")
+        return TextPart(text)
+
+    def _with_labels(
+        self, record: Mapping[str, Any], texts: list[KeyPath], rows: list[dict[KeyPath, Any]], place: str
+    ) -> tuple[list[dict[KeyPath, Any]], KeyPath | None]:
+        """The rows of a record with the label in each, and the label's path; as they are where none is wanted."""
+        if self._labels is None:
+            return rows, None
+        before = self._labels.guessed
+        path = self._labels.path(record, texts, place)
+        if self._labels.guessed != before:
+            logger.info(f"{self._name}: the label is taken from {path[0]!r}; set label_column to change that.")
+        try:
+            found = expand(record, [*texts, path])
+        except ValueError:
+            found = []
+        if not found and not expand(record, [path]):
+            raise no_label(f"{self._name}, {place}")
+        if len(found) != len(rows):
+            raise DataError(
+                f"{self._name}, {place}: there is not one label for each text in {'.'.join(path)!r}. Name the label "
+                "that is beside the text (label_column=..., --label-column ...)."
+            )
+        return found, path
+
+    def _part(self, text: str, row: Mapping[KeyPath, Any], label_path: KeyPath | None, place: str) -> TextPart:
+        if self._labels is None or label_path is None:
+            return TextPart(text)
+        return LabelledPart(text, self._labels.label(row[label_path], label_path, text, place))
 
     def finish(self) -> None:
         """To be called after the last record: logs how many lack what the user named.
@@ -128,21 +210,16 @@ class TextChooser:
 
     def _path(self, field: str | int, record: Collection[str], place: str) -> KeyPath:
         """The path of a field in a record, or among the names of a file's columns."""
-        if isinstance(field, str) and field in record:
-            return (field,)
-        if isinstance(field, int) or field.isdecimal():
-            if 0 <= int(field) < len(record):
-                return ([*record][int(field)],)
-        elif len(path := split_name(field)) > 1 and (path[0] in record or path[0] == EVERY_KEY):
-            return path
-        raise self._no_column(field, record, place)
+        if (path := find_path(field, record)) is None:
+            raise self._no_column(field, record, place)
+        return path
 
     def _no_column(self, field: str | int, record: Collection[str], place: str) -> DataError:
         found = f"has no column {field!r}"
         if isinstance(field, int) or field.isdecimal():
             found = f"has {counted(len(record), 'column')}, so there is no column {field} (the first is 0)"
         where = f"{self._name}, {place}," if place else self._name
-        names = _listing([*record, *names_inside(record)])
+        names = listing([*record, *names_inside(record)])
         return DataError(f"{where} {found}. It has: {names}. Name one of them (column=..., --column ...).")
 
     def _built(self, row: Mapping[KeyPath, Any], paths: list[KeyPath], place: str) -> str:
@@ -159,19 +236,26 @@ class TextChooser:
             return text
         if isinstance(value, (list, dict)):
             inside = [name for name in names_inside({field: [value]}) if name != field]
-            hint = f", such as {_listing(_usual_first(inside)[:3])}" if inside else ""
+            hint = f", such as {listing(_usual_first(inside)[:3])}" if inside else ""
             raise DataError(
                 f"{self._name}, {place}: {field!r} holds a {type(value).__name__}; expected text. "
                 f"Name another field (column=...){hint}."
             )
         return _scalar_text(value)
 
-    def _guess(self, record: Mapping[str, Any], place: str) -> str:
+    def _guess(self, record: Mapping[str, Any], place: str, *, of_many: bool = False) -> str:
+        """The name of the text.
+
+        Args:
+            of_many: whether the record stands for many, so that the lengths of its values say something.
+        """
+        if self._labels is not None and (label := self._labels.before_text(record)) is not None:
+            record = {name: value for name, value in record.items() if name != label}
         names = list(record)
         if self._chosen is not None:  # a later record without the field that the first one had
             raise DataError(
                 f"{self._name} has a record without {self._chosen!r}, which the first one has; it has: "
-                f"{_listing(names)}. Complete it, or name the text (column={self._chosen!r}) to leave such records out."
+                f"{listing(names)}. Complete it, or name the text (column={self._chosen!r}) to leave such records out."
             )
         inside = names_inside(record)
         if inside and not any(self._is_strong(name, value) for name, value in record.items()):
@@ -181,9 +265,11 @@ class TextChooser:
         texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
         usual = [name for usual_name in USUAL_NAMES for name in names if name.lower() == usual_name]
         chosen = usual[0] if usual else texts[0] if len(texts) == 1 else None
+        if chosen is None and self._labels is not None and names == texts == ["0", "1"]:  # two columns without names
+            chosen = max(names, key=lambda name: len(record[name])) if of_many else "0"
         if chosen is None:
             raise DataError(
-                f"{self._name} has several columns: {_listing(names)}. Say which one is the text (column=..., "
+                f"{self._name} has several columns: {listing(names)}. Say which one is the text (column=..., "
                 "--column ...), build it from several (template='{a}\\n{b}'), or read the file as plain text "
                 "(format='text', --format text)."
             )
@@ -201,7 +287,7 @@ class TextChooser:
         built = f", or build a text of several (template='{{{speaker}}}: {{{first}}}')" if speaker else ""
         where = f"{self._name}, {place}," if place else self._name
         return DataError(
-            f"{where} holds its texts in lists: {_listing([first, *others])}. Name one (column={first!r}, --column "
+            f"{where} holds its texts in lists: {listing([first, *others])}. Name one (column={first!r}, --column "
             f"{first}){built}."
         )
 
@@ -247,12 +333,3 @@ def _scalar_text(value: Any) -> str:
         raise DataError(
             f"A record holds bytes that are not UTF-8 ({error}). Decode them first, and pass strings."
         ) from error
-
-
-_LONGEST_LISTING = 300  # characters
-
-
-def _listing(names: list[str]) -> str:
-    shown = ", ".join(map(quoted, names[:20]))
-    shown = shown if len(shown) <= _LONGEST_LISTING else f"{shown[:_LONGEST_LISTING]}..."
-    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -13,11 +13,11 @@ from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.data.readers.plain import decoded_lines, decoded_whole
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import parse_json, quoted
 
 
-def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+def read_json_lines(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document for each line: a string, or an object of which a key holds the text.
 
     Raises:
@@ -38,7 +38,7 @@ def read_json_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iter
     chooser.finish()
 
 
-def read_json(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+def read_json(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document for each entry of a list, or one for a single string or object. Reads the whole file into memory.
 
     An object that holds nothing but one list is read as that list; of others that hold lists, the texts have to be
@@ -80,18 +80,18 @@ def _entries(values: list[Any]) -> Iterator[Any]:
 
 def _documents(name: str, value: Any, chooser: TextChooser, place: str, *, whole: bool = False) -> Iterator[TextPart]:
     if isinstance(value, dict) and value:
-        texts = chooser.texts(value, place, whole=whole)
+        parts = chooser.parts(value, place, whole=whole)
     elif isinstance(value, str):
-        texts = [value]
+        parts = [chooser.text_alone(value, place)]
     else:
         raise DataError(f"{name}, {place}: found {quoted(value)}; expected a string, or an object with a text in it.")
-    for text in texts:
-        if not is_text(text):  # JSON can spell it (\\ud83d) where a text was cut in the middle of an emoji
+    for part in parts:
+        if not is_text(part.text):  # JSON can spell it (\\ud83d) where a text was cut in the middle of an emoji
             raise DataError(
                 f"{name}, {place}: the text holds half a surrogate pair, such as a cut emoji leaves, which is not a "
                 "character. Remove it, or leave the record out."
             )
-        yield TextPart(text)
+        yield part
 
 
 def _as_lines(text: str) -> list[Any] | None:

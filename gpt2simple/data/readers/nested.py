@@ -6,18 +6,38 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+from gpt2simple.storage.contents import quoted
 
 KeyPath = tuple[str, ...]  # the keys that a name consists of
 EVERY_KEY = "*"
 _LOOKED_AT = 20  # entries of a list or object; they are alike
+_LONGEST_LISTING = 300  # characters
 _MOST_PART_KEYS = 3  # "type", "text" and one more, as of a link; records have more
 
 
 def split_name(name: str) -> KeyPath:
     """The keys of a name."""
     return tuple(name.split("."))
+
+
+def find_path(field: str | int, names: Collection[str]) -> KeyPath | None:
+    """The path that a name or an index means among the names of a record or of columns; None: there is none."""
+    if isinstance(field, str) and field in names:
+        return (field,)
+    if isinstance(field, int) or field.isdecimal():
+        return ([*names][int(field)],) if 0 <= int(field) < len(names) else None
+    path = split_name(field)
+    return path if len(path) > 1 and (path[0] in names or path[0] == EVERY_KEY) else None
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names for a message; not all of them where there are many."""
+    shown = ", ".join(map(quoted, names[:20]))
+    shown = shown if len(shown) <= _LONGEST_LISTING else f"{shown[:_LONGEST_LISTING]}..."
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def expand(value: Any, paths: Sequence[KeyPath]) -> list[dict[KeyPath, Any]]:

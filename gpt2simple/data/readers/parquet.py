@@ -8,13 +8,13 @@ from typing import BinaryIO
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import reason
 
 _ROWS_AT_ONCE = 1024
 
 
-def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+def read_parquet(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document for each row, read in bounded memory.
 
     Raises:
@@ -29,9 +29,12 @@ def read_parquet(name: str, stream: BinaryIO, settings: TextSettings) -> Iterato
     chooser = TextChooser(name, settings)
     try:
         file = parquet.ParquetFile(stream)
+        number = 0
         columns = chooser.needed(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            yield from (TextPart(text) for row in batch.to_pylist() for text in chooser.texts(row, "a row"))
+            for row in batch.to_pylist():
+                yield from chooser.parts(row, f"row {number}" if chooser.labelled else "a row")
+                number += 1
         chooser.finish()
     except DataError:
         raise

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from gpt2simple.data.documents import TextPart
 from gpt2simple.errors import DataError, SettingsError
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import ReadingSettings
 
 _READ_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 28  # characters; a packed file of a few kilobytes can hold more than the memory does
@@ -46,7 +46,7 @@ def marked_encoding(data: bytes, encoding: str) -> tuple[bytes, str]:
     return next(((mark, meant) for mark, meant in _MARKS if data.startswith(mark)), (b"", encoding))
 
 
-def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+def read_plain(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document: the whole stream.
 
     Raises:
@@ -57,7 +57,7 @@ def read_plain(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[
     yield TextPart("")
 
 
-def read_lines(name: str, stream: BinaryIO, settings: TextSettings) -> Iterator[TextPart]:
+def read_lines(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document for each line; blank ones are left out, as everywhere.
 
     Raises:

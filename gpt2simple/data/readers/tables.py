@@ -17,7 +17,7 @@ from gpt2simple.data.readers.dialect import column_names, find_delimiter, has_he
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.data.readers.plain import decoded_lines
 from gpt2simple.errors import DataError
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import ReadingSettings
 
 _LONGEST_FIELD = (1 << 31) - 1  # characters; the csv module's own limit of 131,072 is shorter than many a story
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 1 << 17  # enough to tell what separates the columns, and which hold numbers
@@ -25,7 +25,7 @@ _HAS_LETTER = re.compile(r"[^\W\d_]").search
 _ADVICE = "or, if each line is one text, read it with format='lines' (--format lines)."
 
 
-def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: str) -> Iterator[TextPart]:
+def read_table(name: str, stream: BinaryIO, settings: ReadingSettings, delimiter: str) -> Iterator[TextPart]:
     """One document for each row.
 
     Args:
@@ -45,7 +45,7 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
         if (first := next(filled, None)) is None:
             return
         second = next(filled, None)
-        header = has_header(name, first, second, settings.header, chooser.needs_names)
+        header = has_header(name, first, second, settings.header, chooser.needs_names, chooser.usual_names)
         names = column_names(first) if header else [str(number) for number in range(len(first))]
         chooser.needed(names)  # a wrong column is an error even where no row follows
         if shown := rows_of(sample[skipped:], separator)[header:]:
@@ -61,7 +61,7 @@ def read_table(name: str, stream: BinaryIO, settings: TextSettings, delimiter: s
                     f"hold {separator!r} in double quotes, {_ADVICE}"
                 )
             record = dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
-            yield from map(TextPart, chooser.texts(record, f"line {line}"))
+            yield from chooser.parts(record, f"line {line}")
         chooser.finish()
     except csv.Error as error:
         raise DataError(

@@ -18,14 +18,14 @@ from gpt2simple.data.documents import TextPart
 from gpt2simple.data.files import CATALOGUE
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.errors import DataError
-from gpt2simple.settings.text import TextSettings
+from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import json_digest
 
 logger = logging.getLogger(__name__)
 _SHOWN_CHARACTERS = 1000  # of a builder's error; instructions for downloads by hand are that long
 
 
-def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[TextPart]:
+def read_tf_data(dataset: Any, settings: ReadingSettings) -> Iterator[TextPart]:
     """One document for each string of a ``tf.data.Dataset``, whose elements are strings, dictionaries or tuples.
 
     Raises:
@@ -40,7 +40,7 @@ def read_tf_data(dataset: Any, settings: TextSettings) -> Iterator[TextPart]:
 class CatalogueText:
     """A split of a tensorflow-datasets dataset, named ``tfds:name[/config][:split]``; train where none is named."""
 
-    def __init__(self, name: str, settings: TextSettings) -> None:
+    def __init__(self, name: str, settings: ReadingSettings) -> None:
         """Find the dataset, and download and prepare it where that has not been done.
 
         Raises:
@@ -68,11 +68,17 @@ class CatalogueText:
 
     def parts(self) -> Iterator[TextPart]:
         """One document for each example."""
-        chooser = TextChooser(self._name, self._settings)
+        chooser = TextChooser(self._name, self._settings, self._classes())
         examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
         for number, example in enumerate(examples):
             yield from _documents(example, chooser, f"example {number}")
         chooser.finish()
+
+    def _classes(self) -> dict[str, list[str]]:
+        """The names of the classes of each feature that holds numbers of classes."""
+        features = self._builder.info.features
+        found = features.items() if isinstance(features, Mapping) else ()
+        return {name: list(feature.names) for name, feature in found if isinstance(feature, tfds.features.ClassLabel)}
 
     def _prepare(self, dataset_name: str) -> None:
         if self._builder.info.splits:
@@ -109,11 +115,11 @@ def _documents(element: Any, chooser: TextChooser, place: str) -> Iterator[TextP
     arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
     if not _is_batch(record, arrays):
         lists = {name: value.tolist() for name, value in arrays.items()}
-        yield from map(TextPart, chooser.texts(record | lists, place))
+        yield from chooser.parts(record | lists, place)
         return
     for row in range(len(next(iter(arrays.values())))):
         values = {name: v[row].tolist() if v.ndim > 1 else v[row] for name, v in arrays.items()}
-        yield from map(TextPart, chooser.texts(record | values, place))
+        yield from chooser.parts(record | values, place)
 
 
 def _is_batch(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:

@@ -13,7 +13,7 @@ from gpt2simple.runs import metrics, samples
 from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.records import SampleRecord
-from gpt2simple.settings import to_json
+from gpt2simple.settings import FinetuneSettings, to_json
 
 # How many of a run's last samples decide whether the text was memorised: those of early steps copy nothing anyway.
 _JUDGED_SAMPLES = 3
@@ -71,9 +71,9 @@ class RunReport:
         return values
 
 
-def _why_no_samples(info: RunInfo, steps: int) -> str:
+def _why_no_samples(settings: FinetuneSettings, steps: int) -> str:
     """Why a run has no samples: sampling was off, it ended before the first one, or they were deleted."""
-    every = info.description.settings.sample_every
+    every = settings.sample_every
     if every == 0:
         return "The run wrote no samples (sample_every=0), so memorisation cannot be measured."
     if every is not None and every <= steps:
@@ -96,7 +96,9 @@ def run_report(run_dir: Path, info: RunInfo, text: TrainingText | None, missing:
         RunError: the run has taken no step yet.
     """
     recorded = metrics.read(run_dir)
-    verdict = judge(recorded, info.description.settings)
+    settings = info.description.settings
+    assert isinstance(settings, FinetuneSettings)
+    verdict = judge(recorded, settings)
     if verdict is None:
         raise RunError(
             f"{run_dir} has recorded no step yet, so there is nothing to report. Train it first: "
@@ -113,7 +115,7 @@ def run_report(run_dir: Path, info: RunInfo, text: TrainingText | None, missing:
         verdict=verdict,
         samples=written,
         memorisation=memorisation,
-        missing=missing if written else _why_no_samples(info, recorded.steps[-1].step),
+        missing=missing if written else _why_no_samples(settings, recorded.steps[-1].step),
         steps_per_epoch=recorded.starts[-1].steps_per_epoch,
         tokens=recorded.steps[-1].tokens,
         seconds=recorded.steps[-1].seconds,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats import names
 from gpt2simple.gpt2.formats.names import INDEX_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
@@ -59,12 +59,14 @@ class SafetensorsSource(WeightSource):
 
     def _stored(self, name: str) -> np.ndarray:
         file, stored_name = self._places[name]
-        return file.read(stored_name)
+        stored = file.read(stored_name)
+        return stored.T if name == CLASSIFIER_HEAD and not self._is_keras else stored
 
     def _find_places(self, folder: Path) -> str:
         """Fill in where each weight lies; the layout's name."""
         stored = [(file, name) for file in self._files for name in file.tensors]
-        keras = any("/" in name for _, name in stored)  # a slash occurs in no PyTorch name and in every Keras one
+        # A slash occurs in no PyTorch name and in every Keras one.
+        keras = self._is_keras = any("/" in name for _, name in stored)
         for file, stored_name in stored:
             name = names.from_keras(stored_name) if keras else names.from_pytorch(stored_name)
             if name is not None:
@@ -74,6 +76,8 @@ class SafetensorsSource(WeightSource):
 
     def _check(self) -> None:
         shapes = {name: file.tensors[stored].shape for name, (file, stored) in self._places.items()}
+        if CLASSIFIER_HEAD in shapes and not self._is_keras:
+            shapes[CLASSIFIER_HEAD] = shapes[CLASSIFIER_HEAD][::-1]
         self._require_complete(shapes, "config.json")
         unexpected = [name for name in shapes if _BODY.fullmatch(name) and name not in self._expected]
         if unexpected:
@@ -152,10 +156,15 @@ def weight_tensors(config: ModelConfig, read: Callable[[str], np.ndarray], *, dt
         read: gives the weight of a canonical name, called when that tensor is written.
         dtype: how the weights are stored: F32, F16 or BF16.
     """
-    return [
+    shapes = names.canonical_shapes(config)
+    head = shapes.pop(CLASSIFIER_HEAD, None)
+    tensors = [
         Tensor(names.to_pytorch(name), dims, dtype, lambda name=name: read(name))  # type: ignore[misc]
-        for name, dims in names.canonical_shapes(config).items()
+        for name, dims in shapes.items()
     ]
+    if head is not None:
+        tensors.append(Tensor(CLASSIFIER_HEAD, head[::-1], dtype, lambda: read(CLASSIFIER_HEAD).T))
+    return tensors
 
 
 def config_files(config: ModelConfig, end_of_text: int, *, dtype: str = "F32") -> dict[str, bytes]:

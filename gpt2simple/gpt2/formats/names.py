@@ -1,8 +1,8 @@
 """The names and shapes of GPT-2's weights, what other layouts call them, and the files that they lie in.
 
 Canonical names are PyTorch's without the `transformer.` prefix; canonical matrices are [in, out], as GPT-2's authors,
-transformers' Conv1D and Keras all keep them: between layouts only names and leading 1s differ, nothing is transposed.
-Opens no file but TensorFlow's pointer.
+transformers' Conv1D and Keras all keep them: between layouts only names and leading 1s differ. Nothing is transposed
+but a classifier's head, which PyTorch's files have as [out, in]. Opens no file but TensorFlow's pointer.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weights lie in several files
 KERAS_FILE = "tf_model.h5"
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
-KERAS_LEAF = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"}
+KERAS_LEAF = {
+    "weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight", "kernel": "weight",
+}  # fmt: skip
 _KERAS_SCOPE = "tfgpt2lm_head_model/transformer"  # of the first model of a process
 _LAYER = re.compile(r"h(?:_\._)?(\d+)")  # h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
 
@@ -26,12 +28,13 @@ _MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 
 
 def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight by canonical name, in canonical order: 4 + 12 L entries."""
+    """The shape of each weight by canonical name, in canonical order: 4 + 12 L entries, one more for a classifier."""
     e = config.n_embd
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (config.n_vocab, e), "wpe.weight": (config.n_ctx, e)}
     for i in range(config.n_layer):
         shapes |= {f"h.{i}.{name}": tuple(e * n for n in units) for name, units in BLOCK_WEIGHTS.items()}
-    return shapes | {"ln_f.weight": (e,), "ln_f.bias": (e,)}
+    shapes |= {"ln_f.weight": (e,), "ln_f.bias": (e,)}
+    return shapes | {CLASSIFIER_HEAD: (e, len(config.labels))} if config.labels else shapes
 
 
 def from_pytorch(name: str) -> str | None:
@@ -45,7 +48,7 @@ def from_pytorch(name: str) -> str | None:
 
 def to_pytorch(name: str) -> str:
     """The name of a weight in the files we write, with the prefix that `GPT2LMHeadModel` itself writes."""
-    return f"transformer.{name}"
+    return name if name == CLASSIFIER_HEAD else f"transformer.{name}"
 
 
 def from_tf1(name: str) -> str:
@@ -64,7 +67,7 @@ def from_keras(name: str) -> str | None:
     """
     parts = name.removesuffix(":0").split("/")
     for start, part in enumerate(parts[:-1]):
-        if part in ("wte", "wpe", "ln_f") or part.startswith("h_._"):
+        if part in ("wte", "wpe", "ln_f", "score") or part.startswith("h_._"):
             leaf = KERAS_LEAF.get(parts[-1])
             return f"{_layers(parts[start:-1])}.{leaf}" if leaf else None
     return None
@@ -79,6 +82,8 @@ def to_keras(name: str) -> str:
         leaf = {"weight": "gamma", "bias": "beta"}[leaf]
     elif layers[-1] in ("wte", "wpe"):
         leaf = "embeddings"
+    elif name == CLASSIFIER_HEAD:
+        return f"{_KERAS_SCOPE.split('/')[0]}/score/kernel"
     return "/".join([_KERAS_SCOPE, *layers, leaf])
 
 

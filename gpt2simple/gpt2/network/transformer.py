@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, take_over, tf
-from gpt2simple.gpt2.config import BLOCK_WEIGHTS, ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
 from gpt2simple.gpt2.network.layers import add_bias, bias_gelu, layer_norm, matmul
@@ -37,7 +37,8 @@ def flat_weight(weights: Mapping[str, Variable | np.ndarray], name: str) -> Tens
 
 def is_matrix(name: str) -> bool:
     """Whether a canonical name is that of a matrix (embeddings included): what weight decay applies to."""
-    return name in ("wte.weight", "wpe.weight") or len(BLOCK_WEIGHTS.get(name.split(".", 2)[-1], ())) == 2
+    outside = ("wte.weight", "wpe.weight", CLASSIFIER_HEAD)
+    return name in outside or len(BLOCK_WEIGHTS.get(name.split(".", 2)[-1], ())) == 2
 
 
 def hidden_states(

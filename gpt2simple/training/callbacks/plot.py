@@ -60,7 +60,9 @@ class LossPlot(TrainingCallback):
             return
         started = self._clock()
         title = f"{self._run_dir.name}: {Path(self._plan.model_name).name}"  # model_name may be a folder
-        figure = loss_figure(self._curves, title=title, steps_per_epoch=self._plan.steps_per_epoch)
+        figure = loss_figure(
+            self._curves, title=title, steps_per_epoch=self._plan.steps_per_epoch, target=self._plan.target
+        )
         atomic_write(self._run_dir / FILE_NAME, to_png(figure), durable=False)
         ended = self._clock()
         self._next_time = ended + (ended - started) / _LARGEST_SHARE_OF_TIME

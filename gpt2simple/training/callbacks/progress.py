@@ -47,14 +47,15 @@ def step_line(
     left = "" if seconds_left is None else f"  {tqdm.format_interval(seconds_left)} left"
     return (
         f"step {record.step}{of}  epoch {record.epoch:.2f}  loss {record.loss:.3f}  "
-        f"smoothed {record.smoothed_loss:.3f}{known}  {record.tokens_per_second:,.0f} tokens/s{left}"
+        f"smoothed {record.smoothed_loss:.3f}{known}  {record.tokens_per_second:,.0f} {plan.target}s/s{left}"
     )
 
 
-def bar_note(record: records.StepRecord, held_out: records.EvaluationRecord | None) -> str:
-    """The figures beside a bar, short enough for a terminal of 80 columns."""
+def bar_note(record: records.StepRecord, held_out: records.EvaluationRecord | None, target: str = "token") -> str:
+    """The figures beside a bar, short enough for a terminal of 80 columns; target: as in `RunPlan`."""
     known = "" if held_out is None else f" held-out {held_out.loss:.2f}"
-    return f"loss {record.loss:.2f} smoothed {record.smoothed_loss:.2f}{known} {record.tokens_per_second:,.0f} tokens/s"
+    speed = f"{record.tokens_per_second:,.0f} {target}s/s"
+    return f"loss {record.loss:.2f} smoothed {record.smoothed_loss:.2f}{known} {speed}"
 
 
 def evaluation_line(record: records.EvaluationRecord, trend: HeldOutTrend) -> str:
@@ -85,9 +86,10 @@ def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: reco
     return f"{since}{memorising}. Training continues to step {plan.last_step}; step {best.step} is kept as the best."
 
 
-def epoch_line(record: records.EpochRecord) -> str:
-    """The mean training loss of an epoch."""
-    return f"epoch {record.epoch} ended at step {record.step}: mean training loss {record.train_loss:.3f} nats/token"
+def epoch_line(record: records.EpochRecord, target: str) -> str:
+    """The mean training loss of an epoch; target: as in `RunPlan`."""
+    mean = f"mean training loss {record.train_loss:.3f} nats/{target}"
+    return f"epoch {record.epoch} ended at step {record.step}: {mean}"
 
 
 def sample_lines(record: records.SampleRecord, file: str) -> str:
@@ -160,7 +162,7 @@ class Progress(records.TrainingCallback):
         assert self._plan is not None, "a step before the start"
         self._curves.add_step(record)
         if self._bar is not None:
-            self._bar.set_postfix_str(bar_note(record, self._trend.latest), refresh=False)
+            self._bar.set_postfix_str(bar_note(record, self._trend.latest, self._plan.target), refresh=False)
             self._bar.update(record.step - self._bar.n)
             return
         seconds_left = self._seconds_left(record.step)
@@ -168,7 +170,7 @@ class Progress(records.TrainingCallback):
             self._write(step_line(record, self._plan, self._trend.latest, seconds_left))
 
     def on_epoch(self, record: records.EpochRecord) -> None:
-        self._write(epoch_line(record))
+        self._write(epoch_line(record, "token" if self._plan is None else self._plan.target))
 
     def on_evaluation(self, record: records.EvaluationRecord) -> None:
         self._curves.add_evaluation(record)

@@ -1,0 +1,183 @@
+"""Classification as the task of a fine-tuning call: labelled texts in three parts, in batches of similar length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpt2simple.api.tasks import Prepared, TaskKind
+from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
+from gpt2simple.data.labelled import LabelledTexts, read_labelled
+from gpt2simple.data.length_batches import LengthBatches, evaluation_batches
+from gpt2simple.errors import SettingsError
+from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
+from gpt2simple.settings.tasks import CLASSIFICATION
+from gpt2simple.storage.contents import counted
+
+if TYPE_CHECKING:
+    from gpt2simple.api.request import Request
+    from gpt2simple.data.prepare import ProgressBar
+    from gpt2simple.evaluation.classification.metrics import ClassificationResult
+    from gpt2simple.gpt2.model import LoadedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledData:
+    """A labelled dataset, with the user's own texts to evaluate training on and to test on, if there are any."""
+
+    texts: LabelledTexts
+    validation: LabelledTexts | None
+    test: LabelledTexts | None
+    settings: LabelledTextSettings
+
+    def split(self, seed: int) -> LabelSplit:
+        """Its three parts."""
+        return split_labelled(self.texts, self.settings, seed, validation=self.validation, test=self.test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Summary:
+    """What is said of labelled texts before training on them."""
+
+    data: LabelledData
+    split: LabelSplit
+    truncated: int
+    longest: int  # tokens
+    padding: float
+
+    @cached_property
+    def _parts(self) -> dict[str, int]:
+        parts = {"training": self.split.train, "validation": self.split.validation, "test": self.split.test}
+        return {name: 0 if part is None else len(part.texts) for name, part in parts.items()}
+
+    def text(self) -> str:
+        texts = self.data.texts
+        found = np.bincount(texts.labels, minlength=len(texts.names)).tolist()
+        classes = ", ".join(f"{name} {number:,}" for name, number in zip(texts.names, found, strict=True))
+        lines = [
+            f"Texts: {counted(len(texts.texts), 'text')} in {counted(len(found), 'class', 'classes')}: {classes}",
+            "Parts: " + ", ".join(f"{number:,} for {name}" for name, number in self._parts.items())
+            + f"; {self.padding:.1%} of the positions in training are padding",
+        ]  # fmt: skip
+        if texts.blank:
+            lines.append(f"{counted(texts.blank, 'text')} of nothing but white space are left out.")
+        if texts.ended:
+            lines.append(f"The end-of-text token was removed from the end of {counted(texts.ended, 'text')}.")
+        if self.truncated:
+            lines.append(
+                f"{counted(self.truncated, 'text')} for training or validation are longer than {self.longest} tokens: "
+                "only their beginning is read."
+            )
+        return "\n".join([*lines, *self.split.messages])
+
+    def to_json(self) -> dict[str, Any]:
+        texts = self.data.texts
+        return {
+            "sources": list(texts.sources),
+            "files": texts.files,
+            "labels": list(texts.names),
+            "texts": len(texts.texts),
+            **{f"{name}_texts": number for name, number in self._parts.items()},
+            "blank": texts.blank,
+            "ended": texts.ended,
+            "truncated": self.truncated,
+            "padding": self.padding,
+            "notices": list(self.split.messages),
+        }
+
+
+def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
+    """Read a dataset, and the user's own texts to validate and test with.
+
+    Raises:
+        DataError: one cannot be read, or has a label that training lacks.
+    """
+    texts = read_labelled(dataset, settings)
+
+    def own(name: str | None) -> LabelledTexts | None:
+        return None if name is None else read_labelled(name, settings, names=texts.names)
+
+    return LabelledData(
+        texts=texts, validation=own(settings.validation_file), test=own(settings.test_file), settings=settings
+    )
+
+
+def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
+    """The texts split, encoded and sorted into batches by length."""
+    from gpt2simple.evaluation.classification.classifier import (  # here: these load TensorFlow
+        MOST_LENGTHS,
+        encode_texts,
+    )
+    from gpt2simple.evaluation.classification.measure import evaluate_part
+    from gpt2simple.training.classification import Classification as Task
+    from gpt2simple.training.data import TrainingData
+
+    settings, data = request.settings, request.dataset
+    assert isinstance(settings, ClassifierSettings)
+    assert isinstance(data, LabelledData)
+    longest = loaded.config.n_ctx
+    if settings.max_length is not None and settings.max_length > longest:
+        raise SettingsError(
+            f"max_length is {settings.max_length}; this model reads at most {longest} tokens. Leave max_length out, or "
+            f"give up to {longest}."
+        )
+    longest = settings.max_length or longest
+    split = data.split(request.seed)
+    train, validation = split.train, split.validation or Examples(texts=(), labels=np.zeros(0, np.int32))
+    encoded = encode_texts(train.texts, loaded.tokenizer, longest)
+    batches = LengthBatches(
+        encoded.ids, train.labels, _weights(train, len(data.texts.names), balanced=settings.class_weights),
+        batch_size=settings.batch_size, accumulate=settings.accumulate_gradients, seed=request.seed,
+        most_lengths=MOST_LENGTHS,
+    )  # fmt: skip
+    of_validation = encode_texts(validation.texts, loaded.tokenizer, longest)
+    held_out = evaluation_batches(
+        of_validation.ids, validation.labels, batch_size=settings.batch_size, lengths=batches.lengths
+    )
+
+    def test(best: LoadedModel, name: str) -> ClassificationResult:
+        return evaluate_part(
+            best, split, "test", model=f"{name} ({request.model_name})", precision="float32",
+            longest=settings.max_length, batch_size=settings.batch_size,
+        )  # fmt: skip
+
+    tokens = sum(len(ids) for ids in encoded.ids)
+    rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
+    return Prepared(
+        task=Task(by_accuracy=settings.early_stopping_metric == "accuracy"),
+        data=TrainingData(
+            micro_batch=batches.batch,
+            epoch_at=batches.epoch_at,
+            accumulate=settings.accumulate_gradients,
+            held_out=tuple(batch for batch, _ in held_out),
+            same_length=False,
+        ),
+        summary=_Summary(
+            data=data, split=split, truncated=encoded.truncated + of_validation.truncated, longest=longest,
+            padding=batches.padding,
+        ),
+        function="finetune_classifier",
+        target="text",
+        rows_per_epoch=rows,
+        row_tokens=tokens / (1.0 - batches.padding) / rows,
+        longest_row=batches.lengths[-1],
+        train_tokens=tokens,
+        held_out_tokens=sum(len(ids) for ids in of_validation.ids),
+        fingerprint=data.texts.fingerprint,
+        validation_fingerprint=None if data.validation is None else data.validation.fingerprint,
+        test=None if split.test is None else test,
+    )  # fmt: skip
+
+
+def _weights(train: Examples, classes: int, *, balanced: bool) -> np.ndarray:
+    """The weight of each text in the loss, float32 [N], 1 on average."""
+    if not balanced:
+        return np.ones(len(train.labels), np.float32)
+    found = np.bincount(train.labels, minlength=classes)  # (C,)
+    return (len(train.labels) / (np.count_nonzero(found) * np.maximum(found, 1)))[train.labels].astype(np.float32)
+
+
+CLASSIFIER = TaskKind(name=CLASSIFICATION, open=open_labelled, labels=lambda data: data.texts.names, prepare=_prepare)

@@ -1,0 +1,124 @@
+"""What a trained classifier does: it classifies texts, and is evaluated on a part of its own texts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpt2simple.api.classification import open_labelled
+from gpt2simple.api.result import Classification
+from gpt2simple.data.documents import plain_line_ends
+from gpt2simple.data.label_split import Examples
+from gpt2simple.data.labelled import check_labelled, read_labelled, without_end_marks
+from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.classification.classifier import TextClassifier
+from gpt2simple.evaluation.classification.measure import evaluate_part, figures_on
+from gpt2simple.evaluation.classification.metrics import ClassificationResult, require_scikit_learn
+from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.runs.description import RunDescription
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.resume import with_recorded
+from gpt2simple.settings import ClassifierSettings, EvaluateSettings, LabelledTextSettings, pick
+from gpt2simple.settings.classify import ClassifySettings
+from gpt2simple.settings.fields import is_text
+from gpt2simple.storage.contents import counted, quoted
+
+logger = logging.getLogger(__name__)
+
+
+def classify_texts(
+    loaded: LoadedModel, texts: Sequence[str], settings: ClassifySettings, *, precision: str
+) -> list[Classification]:
+    """The class of each text, in their order.
+
+    Raises:
+        DataError: a text is blank. CheckpointError: the model is no classifier.
+    """
+    classifier = TextClassifier(loaded, precision=precision, longest=settings.max_length)
+    cleaned = [without_end_marks(plain_line_ends(text)) if isinstance(text, str) else text for text in texts]
+    for number, text in enumerate(cleaned):
+        if not is_text(text):
+            raise DataError(f"Text {number} is {quoted(text)}; expected a string of valid Unicode.")
+        if not text.strip():
+            raise DataError(f"Text {number} is blank, so that there is nothing to classify. Leave it out.")
+    probabilities, truncated = classifier.probabilities(cleaned, batch_size=settings.batch_size)  # (N, C)
+    if truncated:
+        logger.info(f"{counted(truncated, 'text')} were too long for the model: only their beginning was read.")
+    names = loaded.config.labels
+    return [
+        Classification(
+            text=text, label=names[int(row.argmax())], probability=float(row.max()),
+            probabilities=dict(zip(names, row.tolist(), strict=True)),
+        )
+        for text, row in zip(texts, probabilities, strict=True)
+    ]  # fmt: skip
+
+
+def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None) -> None:
+    """Look at the labelled texts before a model is loaded. Arguments and errors as for ``evaluate_labelled``."""
+    require_scikit_learn()
+    for name in ("window", "stride"):
+        if getattr(settings, name) is not None:
+            raise SettingsError(f"{name} was given, and a classifier reads each text as a whole. Leave it out.")
+    if settings.per_document:
+        raise SettingsError("per_document was given, which is for language models. Use classify() for single texts.")
+    assert run is not None
+    check_labelled(dataset, _as_read(run.info.description, given))
+
+
+def evaluate_labelled(
+    loaded: LoadedModel,
+    dataset: Any,
+    settings: EvaluateSettings,
+    given: Mapping[str, Any],
+    *,
+    model: str,
+    run: RunFolder,
+    precision: str,
+) -> ClassificationResult:
+    """The figures of a run's classifier on labelled texts: on a part of those that it was trained on, or on all.
+
+    Args:
+        given: the settings of the call, by name, of which those of labelled texts are used.
+
+    Raises:
+        DataError: the texts cannot be read, have another label, or are not those that the run was trained on.
+        RunError: the call names another split than the run used.
+    """
+    recorded = run.info.description
+    training = recorded.settings
+    assert isinstance(training, ClassifierSettings)
+    read = _as_read(recorded, given)
+    name = f"{run.path.name} ({model})"
+    if settings.part == "all":
+        texts = read_labelled(dataset, read, names=loaded.config.labels)
+        examples = Examples(texts=texts.texts, labels=texts.labels)
+        return figures_on(
+            loaded, examples, part=f"all of {', '.join(texts.sources)}", model=name, precision=precision,
+            longest=training.max_length, batch_size=settings.batch_size,
+        )  # fmt: skip
+    data = open_labelled(dataset, read)
+    if data.texts.fingerprint != recorded.data_fingerprint:
+        raise DataError(
+            "The dataset is not the texts that the run was trained on, or has changed since, so its parts are unknown. "
+            'Give the original texts, or evaluate all of these: part="all".'
+        )
+    return evaluate_part(
+        loaded, data.split(recorded.seed), settings.part, model=name, precision=precision,
+        longest=training.max_length, batch_size=settings.batch_size,
+    )  # fmt: skip
+
+
+def _as_read(recorded: RunDescription, given: Mapping[str, Any]) -> LabelledTextSettings:
+    """The settings by which a run reads texts, updated by those of a call, which must keep the split."""
+    before = recorded.text_settings
+    assert isinstance(before, LabelledTextSettings)
+    wanted = with_recorded(before, pick(given, LabelledTextSettings))
+    for name in ("validation_split", "test_split"):
+        if getattr(before, name) != getattr(wanted, name):
+            raise RunError(
+                f"The run was trained with {name}={getattr(before, name)!r}, and this call gives "
+                f"{getattr(wanted, name)!r}: texts of training would count as new ones. Leave {name} out."
+            )
+    return wanted

@@ -1,0 +1,71 @@
+"""Language modelling as the task of a fine-tuning call: a text, cut into windows."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gpt2simple.api.tasks import Prepared, TaskKind
+from gpt2simple.data.batches import TrainingWindows, evaluation_batches
+from gpt2simple.data.prepare import ProgressBar, check_texts, prepare_text
+from gpt2simple.data.summary import summary
+from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.settings.tasks import LANGUAGE_MODELING
+
+if TYPE_CHECKING:
+    from gpt2simple.api.request import Request
+    from gpt2simple.gpt2.model import LoadedModel
+
+logger = logging.getLogger(__name__)
+_SAMPLE_EVERY = 100  # steps
+
+
+def _open(dataset: Any, settings: TextSettings) -> Any:
+    check_texts(dataset, settings)
+    return dataset
+
+
+def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
+    """The text encoded, split and cut into windows."""
+    from gpt2simple.training.data import TrainingData  # here: these load TensorFlow
+    from gpt2simple.training.plan import HELD_OUT_ROWS
+    from gpt2simple.training.task import LanguageModeling
+
+    settings, of_text = request.settings, request.text
+    assert isinstance(settings, FinetuneSettings)
+    assert isinstance(of_text, TextSettings)
+    text = prepare_text(
+        request.dataset, of_text, loaded.tokenizer, settings.window, n_ctx=loaded.config.n_ctx, progress=progress
+    )
+    windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
+    if windows.message is not None:
+        logger.info(windows.message)
+    held_out, rows = text.split.held_out, settings.batch_size
+    limit = max(HELD_OUT_ROWS // rows, 1)
+    batches = () if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit))
+    held_out_tokens = sum(int(loss_mask.sum()) for _, _, loss_mask in batches)
+    if held_out is not None and held_out_tokens < held_out.targets:
+        part = f"{held_out_tokens} of {held_out.targets} held-out tokens"
+        logger.info(f"Evaluations during training use {part}, evenly spaced.")
+    return Prepared(
+        task=LanguageModeling(loaded.tokenizer.byte_lengths),
+        data=TrainingData(
+            micro_batch=windows.batch,
+            epoch_at=windows.epoch_at,
+            accumulate=settings.accumulate_gradients,
+            held_out=batches,
+        ),
+        summary=summary(text.corpus, text.split, loaded.config.parameters),
+        function="finetune",
+        rows_per_epoch=windows.windows_per_epoch,
+        row_tokens=windows.window,
+        longest_row=windows.window,
+        train_tokens=text.split.train.tokens,
+        held_out_tokens=held_out_tokens,
+        fingerprint=text.corpus.fingerprint,
+        validation_fingerprint=None if text.validation is None else text.validation.fingerprint,
+        sample_every=_SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
+    )
+
+
+LANGUAGE = TaskKind(name=LANGUAGE_MODELING, open=_open, labels=lambda _: (), prepare=_prepare)

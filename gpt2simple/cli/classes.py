@@ -1,0 +1,41 @@
+"""Texts to classify from files, and their classes as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpt2simple.data.sources import open_source
+from gpt2simple.settings import TextSettings
+
+if TYPE_CHECKING:
+    from gpt2simple.api.result import Classification
+
+
+def lines_of(files: Sequence[str], encoding: str) -> list[str]:
+    """The lines of files, of which blank ones are left out; ``-`` is standard input.
+
+    Raises:
+        DataError: a file is missing or cannot be read, or there is no text.
+    """
+    from gpt2simple.data.documents import documents
+    from gpt2simple.errors import DataError
+
+    source = open_source(list(files), None, TextSettings(format="lines", encoding=encoding))
+    lines = [part.text for part in documents(source.parts())]
+    if not lines:
+        raise DataError(f"{', '.join(source.names)} holds no text. Give a file with a text on each line.")
+    return lines
+
+
+def as_table(found: Sequence[Classification]) -> str:
+    """A CSV table with a header, without the last line end."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = list(found[0].probabilities)
+    writer.writerow(["text", "label", *(f"p({name})" for name in names)])
+    for one in found:
+        writer.writerow([one.text, one.label, *(f"{one.probabilities[name]:.6f}" for name in names)])
+    return file.getvalue().rstrip("\n")

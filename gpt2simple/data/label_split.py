@@ -1,0 +1,201 @@
+"""Which labelled texts are trained on, which training is evaluated on, and which the classifier is tested on.
+
+Each class is split by itself, so that it has the same share of each part. Texts with the same words stay together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt2simple.data.labelled import LabelledTexts
+from gpt2simple.data.sketches import SketchWriter, part_hashes
+from gpt2simple.errors import DataError
+from gpt2simple.settings.classify import LabelledTextSettings
+from gpt2simple.storage.contents import counted, quoted
+
+_HASHED_AT_ONCE = 1024  # texts
+_TRAIN, _VALIDATION, _TEST = range(3)
+_PURPOSES = ("to train on", "to validate", "to test")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Texts and their labels.
+
+    Attributes:
+        labels: int32 [n], the number of each text's label.
+    """
+
+    texts: tuple[str, ...]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelSplit:
+    """Labelled texts in up to three parts, and messages for the user on how they were split."""
+
+    train: Examples
+    validation: Examples | None
+    test: Examples | None
+    messages: tuple[str, ...]
+
+
+def split_labelled(
+    data: LabelledTexts,
+    settings: LabelledTextSettings,
+    seed: int,
+    *,
+    validation: LabelledTexts | None = None,
+    test: LabelledTexts | None = None,
+) -> LabelSplit:
+    """Split texts into a part to train on and those that ``validation_split`` and ``test_split`` ask for.
+
+    Args:
+        seed: decides which texts are in which part.
+        validation, test: the user's own (``validation_file``, ``test_file``), in place of a fraction. Copies of their
+            texts are not trained on.
+
+    Raises:
+        DataError: nothing would be left to train on, or a class has too few texts.
+    """
+    hashes = _text_hashes(data.texts)  # (N,)
+    messages = _different_labels(data, hashes)
+    kept = np.ones(len(data.texts), bool)  # (N,)
+    for name, own in (("validation_file", validation), ("test_file", test)):
+        if own is None:
+            continue
+        copies = kept & np.isin(hashes, _text_hashes(own.texts))
+        kept &= ~copies
+        if copies.any():
+            count = counted(int(copies.sum()), "copy of a text", "copies of texts")
+            messages.append(f"Not trained on: {count} in {name}.")
+    _require_each_class(data, kept)
+    shares = {_VALIDATION: settings.validation_split, _TEST: settings.test_split}
+    taken = {part: shares[part] for part, own in ((_VALIDATION, validation), (_TEST, test)) if own is None}
+    taken = {part: share for part, share in taken.items() if share > 0.0}
+    part_of = _parts(data, np.where(kept)[0], hashes, taken, np.random.default_rng(seed))  # (N,), -1: left out
+    return LabelSplit(
+        train=_examples(data, part_of == _TRAIN),
+        validation=_own_or_part(data, validation, part_of, _VALIDATION),
+        test=_own_or_part(data, test, part_of, _TEST),
+        messages=tuple(messages),
+    )
+
+
+def _text_hashes(texts: Sequence[str]) -> np.ndarray:
+    """A hash of the words of each text, uint64 [N]: equal for copies, as ``sketches`` has them."""
+    writer = SketchWriter()
+    for start in range(0, len(texts), _HASHED_AT_ONCE):
+        some = texts[start : start + _HASHED_AT_ONCE]
+        writer.add(part_hashes(some, [0] * len(some)), [True] * len(some))
+    return writer.finish().texts
+
+
+def _different_labels(data: LabelledTexts, hashes: np.ndarray) -> list[str]:
+    """A message where the same text has different labels."""
+    _, first, group_of = np.unique(hashes, return_index=True, return_inverse=True)  # (groups,), (N,)
+    differs = np.zeros(len(first), bool)
+    np.logical_or.at(differs, group_of, data.labels != data.labels[first][group_of])
+    if not differs.any():
+        return []
+    count = int(differs.sum())
+    example = data.texts[int(first[differs].min())]
+    which = "text occurs" if count == 1 else "texts occur"
+    return [
+        f"{count:,} {which} several times with different labels, such as {quoted(example)}. No classifier can get all "
+        "of them right; correct the labels if you can."
+    ]
+
+
+def _require_each_class(data: LabelledTexts, kept: np.ndarray) -> None:
+    if kept.all():
+        return
+    if not kept.any():
+        raise DataError(
+            "Every text of the dataset is in validation_file or test_file too, so nothing would be left to train on. "
+            "Give other texts there."
+        )
+    left = np.bincount(data.labels[kept], minlength=len(data.names))  # (classes,)
+    if not left.all():
+        name = data.names[int(left.argmin())]
+        raise DataError(
+            f"Every text of the class {name!r} is in validation_file or test_file too, so none would be left to train "
+            "on. Give more texts of it."
+        )
+
+
+def _parts(
+    data: LabelledTexts, chosen: np.ndarray, hashes: np.ndarray, taken: dict[int, float], generator: np.random.Generator
+) -> np.ndarray:
+    """The part that each text is in, int64 [N]; -1 for those that are not among ``chosen`` [n].
+
+    Args:
+        hashes: uint64 [N]. taken: the share of each part beside that to train on.
+    """
+    part_of = np.full(len(data.texts), -1, np.int64)
+    part_of[chosen] = _TRAIN
+    if not taken:
+        return part_of
+    if sum(taken.values()) >= 1.0:
+        raise DataError(
+            f"validation_split is {taken[_VALIDATION]:g} and test_split is {taken[_TEST]:g}, so nothing would be left "
+            "to train on. Set a smaller one."
+        )
+    different, group_of = np.unique(hashes[chosen], return_inverse=True)  # (groups,), (n,)
+    texts = np.zeros((len(different), len(data.names)), np.int64)  # (groups, classes)
+    np.add.at(texts, (group_of, data.labels[chosen]), 1)
+    class_of = texts.argmax(axis=1)  # (groups,), the class that most texts of the group are of
+    part_of_group = np.full(len(different), _TRAIN)
+    for number, name in enumerate(data.names):
+        groups = np.flatnonzero(class_of == number)
+        _require_enough(name, len(groups), taken)
+        part_of_group[groups] = _parts_of_class(texts[groups].sum(axis=1), taken, generator)
+    part_of[chosen] = part_of_group[group_of]
+    return part_of
+
+
+def _require_enough(name: str, groups: int, taken: dict[int, float]) -> None:
+    if groups > len(taken):
+        return
+    parts = [_TRAIN, *taken]
+    needed = " and ".join(", ".join(f"one {_PURPOSES[part]}" for part in parts).rsplit(", ", 1))
+    advice = " or ".join({_VALIDATION: "validation_split=0", _TEST: "test_split=0"}[part] for part in taken)
+    raise DataError(
+        f"The class {name!r} has {counted(groups, 'text')} (copies count once), and {len(parts)} are needed: {needed}. "
+        f"Give more texts of it, or set {advice}."
+    )
+
+
+def _parts_of_class(sizes: np.ndarray, taken: dict[int, float], generator: np.random.Generator) -> np.ndarray:
+    """The part that each group of texts of one class is in, int64 [groups].
+
+    Args:
+        sizes: int64 [groups], the texts of each.
+    """
+    part_of = np.full(len(sizes), _TRAIN)
+    for number, (part, share) in enumerate(taken.items()):
+        free = generator.permutation(np.flatnonzero(part_of == _TRAIN))
+        spare = len(free) - (len(taken) - number)  # the others leave one for each part that follows, and for training
+        target, total = share * sizes.sum(), 0
+        for group in free.tolist():
+            if spare and 0 < sizes[group] < 2 * (target - total):  # the total comes nearer to the target
+                part_of[group] = part
+                total += int(sizes[group])
+                spare -= 1
+        if not total:
+            part_of[free[sizes[free].argmin()]] = part
+    return part_of
+
+
+def _examples(data: LabelledTexts, chosen: np.ndarray) -> Examples:
+    texts = tuple(data.texts[number] for number in np.flatnonzero(chosen).tolist())
+    return Examples(texts=texts, labels=data.labels[chosen])
+
+
+def _own_or_part(data: LabelledTexts, own: LabelledTexts | None, part_of: np.ndarray, part: int) -> Examples | None:
+    if own is not None:
+        return Examples(texts=own.texts, labels=own.labels)
+    return _examples(data, part_of == part) if (part_of == part).any() else None

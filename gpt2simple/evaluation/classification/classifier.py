@@ -1,0 +1,111 @@
+"""The probabilities of the classes of texts, under a model that is a classifier.
+
+Texts of similar length are computed together, so that there is little padding; what is computed for a text depends on
+nothing but the text. Independent of scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
+from gpt2simple.data.length_batches import best_lengths, evaluation_batches
+from gpt2simple.errors import CheckpointError
+from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
+from gpt2simple.gpt2.model import LoadedModel, not_finite
+from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
+from gpt2simple.gpt2.tokenizer import Tokenizer
+
+MOST_LENGTHS = 10  # widths of batches: each is compiled, and a model's size of memory goes to a few of them
+
+
+class Encoded(NamedTuple):
+    """Texts as token ids.
+
+    Attributes:
+        ids: int32 [T] of each text. truncated: how many texts were longer than could be read.
+    """
+
+    ids: list[np.ndarray]
+    truncated: int
+
+
+def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> Encoded:
+    """The first ``longest`` tokens of each text."""
+    whole = [tokenizer.encode_array(text) for text in texts]
+    return Encoded([ids[:longest].astype(np.int32) for ids in whole], sum(len(ids) > longest for ids in whole))
+
+
+class TextClassifier:
+    """Classifies with the model's weights at the time of the call.
+
+    Args:
+        loaded: a classifier. precision: dtype name of the matrix products; the head is computed in float32.
+        longest: tokens of a text that are read; None: as many as the model reads.
+
+    Raises:
+        CheckpointError: the model is no classifier.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, precision: str = "float32", longest: int | None = None) -> None:
+        if not loaded.config.labels:
+            raise CheckpointError(
+                "This model is no classifier: it has no head that tells classes apart. Train one with "
+                "finetune_classifier(), or name its run."
+            )
+        self._loaded, self._dtype = loaded, tf.as_dtype(precision)
+        self._longest = loaded.config.n_ctx if longest is None else longest
+
+    def probabilities(self, texts: Sequence[str], *, batch_size: int) -> tuple[np.ndarray, int]:
+        """The probabilities of the classes, float64 [texts, C], and how many texts were cut.
+
+        Args:
+            texts: none of them empty.
+            batch_size: texts that are computed together.
+
+        Raises:
+            CheckpointError: a probability is not finite.
+        """
+        encoded = encode_texts(texts, self._loaded.tokenizer, self._longest)
+        variables, config = self._loaded.variables, self._loaded.config
+        found = np.zeros((len(texts), len(config.labels)))  # (N, C)
+        if not texts:
+            return found, 0
+        lengths = best_lengths(np.array([len(ids) for ids in encoded.ids]), MOST_LENGTHS)
+        labels = np.zeros(len(texts), np.int32)  # they do not matter here
+        for (inputs, _, loss_mask), numbers in evaluation_batches(
+            encoded.ids, labels, batch_size=batch_size, lengths=lengths
+        ):
+            last = loss_mask.argmax(axis=1).astype(np.int32)  # (B,), the place of each text's last token
+            compiled = _classifying(config, self._dtype, shapes_of(variables, inputs))
+            logits = compiled(variables, tf.constant(inputs), tf.constant(last)).numpy()  # (B, C)
+            found[numbers] = _softmax(logits[: len(numbers)].astype(np.float64))
+        if not np.isfinite(found).all():
+            raise not_finite("The probability of a class")
+        return found, encoded.truncated
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Of the last axis of an array [B, C]."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
+    """A function (variables, inputs [B, T], places of the last tokens [B]) -> logits [B, C]."""
+    key = ("classify", config, dtype, shapes)
+
+    def classify(variables: Mapping[str, Variable], inputs: Tensor, last: Tensor) -> Tensor:
+        traces[key] += 1
+        states = hidden_states(flat_weights(variables), inputs, config, dtype)  # (B * T, E)
+        forget_gradients()
+        batch, width = inputs.shape
+        pooled = tf.gather(states, tf.range(batch) * width + last)  # (B, E)
+        return tf.matmul(tf.cast(pooled, tf.float32), variables[CLASSIFIER_HEAD])
+
+    about: tuple[Any, ...] = ("classify", config, dtype.name, shapes)
+    return kept_functions.find(key, lambda: Compiled(classify, about, by_xla=False, quiet=False), config.n_layer / 4)

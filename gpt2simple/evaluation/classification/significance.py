@@ -1,0 +1,127 @@
+"""What chance alone makes of counts: the interval of a share, and whether two classifiers differ on the same texts.
+
+All of it takes the texts as drawn independently. It says how far the figures of other texts of the same kind may lie,
+not how far those of another training run may.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gpt2simple.storage.contents import counted
+
+FEWEST_DISCORDANT = 10  # fewer texts are no evidence, whichever way they fall
+LEVEL = 0.05  # a difference that chance makes this often or more often is none
+_Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Where a share lies with 95 % confidence, 0 to 1."""
+
+    low: float
+    high: float
+
+    def text(self) -> str:
+        return f"{self.low:.1%} to {self.high:.1%}"
+
+
+def wilson(correct: int, total: int) -> Interval:
+    """The 95 % interval of a share (Wilson 1927); from 0 to 1 where nothing was counted.
+
+    Args:
+        correct: how many of the total.
+
+    Raises:
+        ValueError: there are more than the total, or fewer than none.
+    """
+    if not 0 <= correct <= total:
+        raise ValueError(f"{correct} of {total} is no share")
+    if total == 0:
+        return Interval(low=0.0, high=1.0)
+    share = correct / total
+    scale = 1 + _Z**2 / total
+    middle = (share + _Z**2 / (2 * total)) / scale
+    reach = _Z * math.sqrt(share * (1 - share) / total + (_Z / (2 * total)) ** 2) / scale
+    # At none and at all of them the bound is exact; rounding would miss it.
+    return Interval(
+        low=0.0 if correct == 0 else max(middle - reach, 0.0),
+        high=1.0 if correct == total else min(middle + reach, 1.0),
+    )
+
+
+def binomial_p(successes: int, trials: int, probability: float = 0.5) -> float:
+    """The two-sided p-value of the exact binomial test: twice the smaller tail, at most 1."""
+    if probability <= 0.0 or probability >= 1.0:
+        return 1.0 if successes == trials * round(probability) else 0.0
+    tails = (range(successes + 1), range(successes, trials + 1))
+    return min(1.0, 2 * min(math.fsum(_chance(k, trials, probability) for k in tail) for tail in tails))
+
+
+def _chance(k: int, trials: int, probability: float) -> float:
+    ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+    return math.exp(ways + k * math.log(probability) + (trials - k) * math.log1p(-probability))
+
+
+_SUBJECTS = {
+    "bag of words": "The bag of words",
+    "majority class": "Always naming the majority class",
+    "random weights": "The same model with random weights",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A model beside a baseline on the same texts (McNemar's exact test).
+
+    Attributes:
+        baseline: its name.
+        model_only, baseline_only: texts that only one of the two classified correctly, the discordant pairs.
+        p_value: how often chance alone makes a difference as large, where both are equally good.
+        outcome: "better" or "worse", of the model; "no difference" was shown; "cannot say": too few discordant pairs.
+    """
+
+    baseline: str
+    model_only: int
+    baseline_only: int
+    p_value: float
+    outcome: str
+
+    @classmethod
+    def of(cls, baseline: str, model_only: int, baseline_only: int) -> Comparison:
+        """The comparison that these counts of discordant pairs make."""
+        discordant = model_only + baseline_only
+        p_value = binomial_p(model_only, discordant)
+        if discordant < FEWEST_DISCORDANT:
+            outcome = "cannot say"
+        elif p_value >= LEVEL:
+            outcome = "no difference"
+        else:
+            outcome = "better" if model_only > baseline_only else "worse"
+        return cls(
+            baseline=baseline, model_only=model_only, baseline_only=baseline_only, p_value=p_value, outcome=outcome
+        )
+
+    def sentence(self) -> str:
+        """Which of the two is better, with the counts that say so."""
+        subject = _SUBJECTS.get(self.baseline, f"The baseline {self.baseline}")
+        other = subject[0].lower() + subject[1:]
+        found = counted(self.model_only, "text")
+        counts = f"{found} only the model classified correctly, {self.baseline_only:,} only {other}"
+        if self.outcome == "cannot say":
+            number = self.model_only + self.baseline_only
+            return (
+                f"Whether the model is better than {other} cannot be told: {counts}. Those are {number} discordant "
+                f"pairs, and a judgement needs {FEWEST_DISCORDANT}."
+            )
+        evidence = f"{counts} (McNemar's exact test, p {_p_text(self.p_value)})."
+        if self.outcome == "better":
+            return f"The model is better than {other}: {evidence}"
+        if self.outcome == "worse":
+            return f"{subject} is as good: it is even better than the model. {evidence}"
+        return f"{subject} is as good: these texts show no difference. {evidence}"
+
+
+def _p_text(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"

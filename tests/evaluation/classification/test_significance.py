@@ -1,0 +1,103 @@
+"""Intervals and tests against numbers computed by hand, by SciPy, and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpt2simple.evaluation.classification.significance import Comparison, binomial_p, wilson
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [
+        # (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n); at p = 1/2: 1/2 ± z / (2 √(n + z²)).
+        (50, 100, 0.4038315, 0.5961685),
+        (780, 1000, 0.7532805, 0.8045765),
+        (9, 10, 0.5958500, 0.9821238),
+        (0, 10, 0.0, 0.2775328),  # z² / (n + z²)
+        (10, 10, 0.7224672, 1.0),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_interval_of_a_share(correct: int, total: int, low: float, high: float) -> None:
+    found = wilson(correct, total)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_the_ends_of_an_interval_are_exact_where_none_or_all_are_correct() -> None:
+    for total in range(1, 300):
+        assert wilson(0, total).low == 0.0
+        assert wilson(total, total).high == 1.0
+
+
+@pytest.mark.parametrize(("correct", "total"), [(-1, 10), (11, 10)])
+def test_more_than_all_is_no_share(correct: int, total: int) -> None:
+    with pytest.raises(ValueError, match="is no share"):
+        wilson(correct, total)
+
+
+@pytest.mark.slow
+def test_the_interval_holds_the_true_share_95_times_of_100() -> None:
+    """At single shares and totals the coverage moves by a point or two, as that of any interval of counts does."""
+    draw = np.random.default_rng(0)
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+        for total in (100, 200, 500, 1000):
+            counts, times = np.unique(draw.binomial(total, share, 20_000), return_counts=True)
+            bounds = [wilson(int(count), total) for count in counts]
+            inside = sum(n for n, b in zip(times, bounds, strict=True) if b.low <= share <= b.high)
+            assert 0.93 <= inside / 20_000 <= 0.97, (share, total)
+
+
+def test_the_binomial_test_is_the_exact_one() -> None:
+    from scipy.stats import binom
+
+    for successes, trials, probability in [(3, 10, 0.5), (0, 7, 0.5), (150, 400, 0.5), (940, 1000, 0.96), (5, 5, 0.9)]:
+        tails = binom.cdf(successes, trials, probability), binom.sf(successes - 1, trials, probability)
+        expected = min(1.0, 2 * min(tails))
+        assert binomial_p(successes, trials, probability) == pytest.approx(expected, rel=1e-8)
+    assert binomial_p(1, 10) == pytest.approx(2 * 11 / 1024)
+    assert binomial_p(0, 0) == 1.0
+    assert (binomial_p(10, 10, 1.0), binomial_p(9, 10, 1.0), binomial_p(0, 10, 0.0)) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("model_only", "baseline_only", "outcome", "sentence"),
+    [
+        (
+            30, 10, "better",
+            "The model is better than the bag of words: 30 texts only the model classified correctly, 10 only the bag "
+            "of words (McNemar's exact test, p = 0.0022).",
+        ),
+        (
+            12, 10, "no difference",
+            "The bag of words is as good: these texts show no difference. 12 texts only the model classified "
+            "correctly, 10 only the bag of words (McNemar's exact test, p = 0.83).",
+        ),
+        (
+            1_000, 2_000, "worse",
+            "The bag of words is as good: it is even better than the model. 1,000 texts only the model classified "
+            "correctly, 2,000 only the bag of words (McNemar's exact test, p < 0.0001).",
+        ),
+        (
+            9, 0, "cannot say",
+            "Whether the model is better than the bag of words cannot be told: 9 texts only the model classified "
+            "correctly, 0 only the bag of words. Those are 9 discordant pairs, and a judgement needs 10.",
+        ),
+        (0, 0, "cannot say", None),
+        (9, 1, "better", None),  # p = 0.021
+        (8, 2, "no difference", None),  # p = 0.109
+    ],
+)  # fmt: skip
+def test_a_model_is_called_better_only_where_the_discordant_pairs_show_it(
+    model_only: int, baseline_only: int, outcome: str, sentence: str | None
+) -> None:
+    found = Comparison.of("bag of words", model_only, baseline_only)
+    assert found.outcome == outcome
+    if sentence is not None:
+        assert found.sentence() == sentence
+
+
+def test_any_baseline_is_named() -> None:
+    assert Comparison.of("majority class", 5, 5).sentence().startswith("Always naming the majority class is as good: ")
+    assert "than the baseline my own cannot be told" in Comparison.of("my own", 1, 1).sentence()
