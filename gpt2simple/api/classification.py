@@ -15,7 +15,7 @@ from gpt2simple.data.length_batches import LengthBatches, evaluation_batches
 from gpt2simple.errors import SettingsError
 from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
 from gpt2simple.settings.tasks import CLASSIFICATION
-from gpt2simple.storage.contents import counted
+from gpt2simple.storage.contents import counted, json_digest
 
 if TYPE_CHECKING:
     from gpt2simple.api.request import Request
@@ -32,6 +32,17 @@ class LabelledData:
     validation: LabelledTexts | None
     test: LabelledTexts | None
     settings: LabelledTextSettings
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the texts to train and to test on, which decide together which text is in which part."""
+        one = self.texts.fingerprint
+        return one if self.test is None else json_digest([one, self.test.fingerprint])
+
+    @property
+    def validation_fingerprint(self) -> str | None:
+        """Of the user's own texts to validate with; None: there are none."""
+        return None if self.validation is None else self.validation.fingerprint
 
     def split(self, seed: int) -> LabelSplit:
         """Its three parts."""
@@ -63,13 +74,13 @@ class _Summary:
             + f"; {self.padding:.1%} of the positions in training are padding",
         ]  # fmt: skip
         if texts.blank:
-            lines.append(f"{counted(texts.blank, 'text')} of nothing but white space are left out.")
+            lines.append(f"Left out: {counted(texts.blank, 'text')} of nothing but white space.")
         if texts.ended:
             lines.append(f"The end-of-text token was removed from the end of {counted(texts.ended, 'text')}.")
         if self.truncated:
             lines.append(
-                f"{counted(self.truncated, 'text')} for training or validation are longer than {self.longest} tokens: "
-                "only their beginning is read."
+                f"Of {counted(self.truncated, 'text')} for training or validation only the first {self.longest} tokens "
+                "are read."
             )
         return "\n".join([*lines, *self.split.messages])
 
@@ -108,8 +119,8 @@ def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
 def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
     """The texts split, encoded and sorted into batches by length."""
     from gpt2simple.evaluation.classification.classifier import (  # here: these load TensorFlow
-        MOST_LENGTHS,
         encode_texts,
+        most_lengths,
     )
     from gpt2simple.evaluation.classification.measure import evaluate_part
     from gpt2simple.training.classification import Classification as Task
@@ -131,7 +142,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     batches = LengthBatches(
         encoded.ids, train.labels, _weights(train, len(data.texts.names), balanced=settings.class_weights),
         batch_size=settings.batch_size, accumulate=settings.accumulate_gradients, seed=request.seed,
-        most_lengths=MOST_LENGTHS,
+        most_lengths=most_lengths(loaded.config),
     )  # fmt: skip
     of_validation = encode_texts(validation.texts, loaded.tokenizer, longest)
     held_out = evaluation_batches(
@@ -166,8 +177,8 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         longest_row=batches.lengths[-1],
         train_tokens=tokens,
         held_out_tokens=sum(len(ids) for ids in of_validation.ids),
-        fingerprint=data.texts.fingerprint,
-        validation_fingerprint=None if data.validation is None else data.validation.fingerprint,
+        fingerprint=data.fingerprint,
+        validation_fingerprint=data.validation_fingerprint,
         test=None if split.test is None else test,
     )  # fmt: skip
 

@@ -86,9 +86,11 @@ def write_classification_report(
         check_output(path, kind)
     if not (part := _unseen(texts)):
         raise RunError(f"{run.path} held no texts out to test or validate with, so there are no figures to report.")
+    recorded = metrics.read(run.path)
+    if not recorded.starts or not recorded.steps:
+        raise RunError(f"{run.path} has recorded no step, so there is nothing to report. Train it first.")
     with Session(run_name=run_name, checkpoint_dir=checkpoint_dir) as session:
         result: Any = session.evaluate(_recorded(described.data_summary) if dataset is None else dataset, part=part)
-    recorded = metrics.read(run.path)
     title = f"{run_name}: {described.model_name}"
     plan = recorded.starts[-1]
     curves = loss_figure(

@@ -27,24 +27,42 @@ from gpt2simple.storage.contents import counted, quoted
 logger = logging.getLogger(__name__)
 
 
+def checked_texts(texts: Any) -> list[str]:
+    """The texts of a call, without marks of the end of text at their ends.
+
+    Raises:
+        DataError: one is no string, or blank, or they are in a table, of which it is not known which column is meant.
+    """
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise DataError("texts is a table; expected a string or a list of strings. Give one of its columns as a list.")
+    cleaned = []
+    for number, text in enumerate([texts] if isinstance(texts, str) else texts):
+        if not is_text(text):
+            raise DataError(f"Text {number} is {quoted(text)}; expected a string of valid Unicode.")
+        cleaned.append(without_end_marks(plain_line_ends(text)))
+        if not cleaned[-1].strip():
+            raise DataError(f"Text {number} is blank, so that there is nothing to classify. Leave it out.")
+    return cleaned
+
+
 def classify_texts(
-    loaded: LoadedModel, texts: Sequence[str], settings: ClassifySettings, *, precision: str
+    loaded: LoadedModel, texts: Sequence[str], settings: ClassifySettings, *, run: RunFolder | None, precision: str
 ) -> list[Classification]:
     """The class of each text, in their order.
 
+    Args:
+        texts: from ``checked_texts``. run: that the weights come from, if they come from one.
+
     Raises:
-        DataError: a text is blank. CheckpointError: the model is no classifier.
+        CheckpointError: the model is no classifier. SettingsError: it reads fewer tokens than ``max_length``.
     """
-    classifier = TextClassifier(loaded, precision=precision, longest=settings.max_length)
-    cleaned = [without_end_marks(plain_line_ends(text)) if isinstance(text, str) else text for text in texts]
-    for number, text in enumerate(cleaned):
-        if not is_text(text):
-            raise DataError(f"Text {number} is {quoted(text)}; expected a string of valid Unicode.")
-        if not text.strip():
-            raise DataError(f"Text {number} is blank, so that there is nothing to classify. Leave it out.")
-    probabilities, truncated = classifier.probabilities(cleaned, batch_size=settings.batch_size)  # (N, C)
+    longest = settings.max_length
+    if longest is None and run is not None and run.exists:
+        longest = getattr(run.info.description.settings, "max_length", None)
+    classifier = TextClassifier(loaded, precision=precision, longest=longest)
+    probabilities, truncated = classifier.probabilities(texts, batch_size=settings.batch_size)  # (N, C)
     if truncated:
-        logger.info(f"{counted(truncated, 'text')} were too long for the model: only their beginning was read.")
+        logger.info(f"Of {counted(truncated, 'text')} only the beginning was read: see max_length.")
     names = loaded.config.labels
     return [
         Classification(
@@ -63,6 +81,11 @@ def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[st
             raise SettingsError(f"{name} was given, and a classifier reads each text as a whole. Leave it out.")
     if settings.per_document:
         raise SettingsError("per_document was given, which is for language models. Use classify() for single texts.")
+    if "cache_dir" in given:
+        raise SettingsError("cache_dir was given, and labelled texts are not kept in a cache. Leave it out.")
+    for name in ("validation_file", "test_file") if settings.part == "all" else ():
+        if given.get(name) is not None:
+            raise SettingsError(f'{name} was given, and part="all" means the dataset alone. Leave it out.')
     assert run is not None
     check_labelled(dataset, _as_read(run.info.description, given))
 
@@ -99,9 +122,11 @@ def evaluate_labelled(
             longest=training.max_length, batch_size=settings.batch_size,
         )  # fmt: skip
     data = open_labelled(dataset, read)
-    if data.texts.fingerprint != recorded.data_fingerprint:
+    found = (data.fingerprint, data.validation_fingerprint)
+    if found != (recorded.data_fingerprint, recorded.validation_fingerprint):
         raise DataError(
-            "The dataset is not the texts that the run was trained on, or has changed since, so its parts are unknown. "
+            "The dataset, with validation_file and test_file, is not the texts that the run was trained on, or has "
+            "changed since, so its parts are unknown. "
             'Give the original texts, or evaluate all of these: part="all".'
         )
     return evaluate_part(

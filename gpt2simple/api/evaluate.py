@@ -95,6 +95,9 @@ def check_evaluation_text(
     dataset: Any, settings: EvaluateSettings, text: Mapping[str, Any], run: RunFolder | None
 ) -> None:
     """Look at the text before a model is loaded. Arguments and errors as for ``evaluate_text``."""
+    for name in ("label_column", "test_split", "test_file"):
+        if text.get(name) is not None:
+            raise SettingsError(f"{name} was given, and the model is no classifier's run. Leave it out.")
     text = pick(text, TextSettings)
     TextSettings(**text)
     if settings.part == "test":
@@ -161,5 +164,6 @@ def _part(part: str, prepared: PreparedText) -> TokenSet:
 
 def score_with(loaded: LoadedModel, texts: Iterable[str], *, precision: str) -> list[TextScore]:
     """The log-probability of each token of each text."""
+    require_language_model(loaded, "score")
     scorer = Scorer(loaded.variables, loaded.config, precision)
     return score_texts(scorer, loaded.tokenizer, texts, loaded.config.n_ctx)

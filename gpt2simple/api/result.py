@@ -64,10 +64,15 @@ class FinetuneResult:
         return "\n".join(lines if self.test is None else [*lines, self.test.summary()])
 
     def _best(self) -> str:
+        if self.best_accuracy is not None and self.best_step == 0:
+            return (
+                f"Validation was best before training ({self.best_accuracy:.1%} correct, {self.best_loss:.3f} "
+                f"nats/text), so classify() uses the last step, {self.steps}. Train longer or at another rate."
+            )
         if self.best_accuracy is not None:
             return (
-                f"Best validation accuracy {self.best_accuracy:.1%} ({self.best_loss:.3f} nats/text) at step "
-                f"{self.best_step}; classify() uses that step."
+                f"Best step: {self.best_step}, with validation accuracy {self.best_accuracy:.1%} and "
+                f"{self.best_loss:.3f} nats/text; classify() uses it."
             )
         figures = f"{self.best_loss:.3f} nats/token ({self.best_bits_per_byte:.3f} bits/byte)"
         since = self.evaluations_since_best

@@ -321,11 +321,11 @@ class Session:
         Raises:
             DataError: a text is blank. CheckpointError: the model is no classifier.
         """
-        from gpt2simple.api.classifier import classify_texts
+        from gpt2simple.api.classifier import checked_texts, classify_texts
 
-        wanted = build(ClassifySettings, settings)
-        given = [texts] if isinstance(texts, str) else list(texts)
-        return classify_texts(self._in_memory(), given, wanted, precision=self._measuring_precision())
+        wanted, given = build(ClassifySettings, settings), checked_texts(texts)
+        loaded, precision = self._in_memory(), self._measuring_precision()
+        return classify_texts(loaded, given, wanted, run=self._source_run(), precision=precision)
 
     @accepts()
     @own_context()

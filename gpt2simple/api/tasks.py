@@ -1,6 +1,6 @@
 """What a fine-tuning call needs of its task: how its dataset is read, and what becomes of it.
 
-`language` and `classify` have one `TaskKind` each; nothing else in a fine-tuning call depends on the task.
+`language` and `classification` have one `TaskKind` each; nothing else in a fine-tuning call depends on the task.
 """
 
 from __future__ import annotations

@@ -20,11 +20,10 @@ def lines_of(files: Sequence[str], encoding: str) -> list[str]:
     Raises:
         DataError: a file is missing or cannot be read, or there is no text.
     """
-    from gpt2simple.data.documents import documents
     from gpt2simple.errors import DataError
 
     source = open_source(list(files), None, TextSettings(format="lines", encoding=encoding))
-    lines = [part.text for part in documents(source.parts())]
+    lines = [part.text for part in source.parts() if part.text.strip()]
     if not lines:
         raise DataError(f"{', '.join(source.names)} holds no text. Give a file with a text on each line.")
     return lines

@@ -127,4 +127,10 @@ def _labels_of_files(paths: Sequence[Path]) -> list[str]:
     names = [Path(path.stem) if path.suffix.lower() in _PACKED else Path(path.name) for path in paths]
     if len({name.stem for name in names}) == 1 and all(name.suffix for name in names):
         return [name.suffix.removeprefix(".") for name in names]
-    return [name.stem for name in names]
+    stems = [name.stem for name in names]
+    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+        raise DataError(
+            f"{counted(stems.count(twice), 'file')} are named {twice}, with several endings, so it is not clear what "
+            "names the label. Give files of which only the names or only the endings differ: pos.txt and neg.txt."
+        )
+    return stems

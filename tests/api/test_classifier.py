@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(folder / "text.txt")
     rows = [f'"{text}",{label}' for text, label in reviews()]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    (folder / "other.csv").write_text("\n".join(["text,label", *rows[:8]]), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         work_in(patch, folder)
         gpt2simple.finetune_classifier("reviews.csv", model_name="small", run_name=RUN, epochs=8, **SETTINGS)
@@ -81,7 +83,7 @@ def test_the_result_has_figures_on_texts_that_training_never_saw() -> None:
     assert (result.test.texts, result.test.accuracy) == (12, 1.0)
     assert [one.name for one in result.test.baselines] == ["majority class", "bag of words"]
     assert json.loads(json.dumps(result.to_json()))["test"]["accuracy"] == 1.0
-    assert "Best validation accuracy 100.0%" in result.summary()
+    assert "with validation accuracy 100.0%" in result.summary()
     again: Any = gpt2simple.evaluate("reviews.csv", run_name=RUN, part="test")
     assert again.log_loss == pytest.approx(result.test.log_loss, rel=1e-5)  # other batches
 
@@ -135,6 +137,28 @@ def test_only_the_head_and_the_last_layers_may_be_trained() -> None:
     before, after = weights_of(Path("small")), weights_of(result.run_dir)
     assert (before["transformer.wte.weight"] == after["transformer.wte.weight"]).all()
     assert not (before["transformer.ln_f.weight"] == after["transformer.ln_f.weight"]).all()
+
+
+def test_a_test_file_that_changed_stops_the_run_and_max_length_is_that_of_training() -> None:
+    Path("own.csv").write_text("text,label\nfilm + 901,good\nfilm - 902,bad\n", encoding="utf-8")
+    options: dict[str, Any] = {**SETTINGS, "test_file": "own.csv", "max_length": 3}
+    result = gpt2simple.finetune_classifier("reviews.csv", model_name="small", run_name="own", steps=1, **options)
+    assert result.test is not None
+    assert (result.test.texts, result.test.truncated) == (2, 2)
+    one, other = gpt2simple.classify(["film + 1", "fil"], run_name="own")
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+    Path("own.csv").write_text("text,label\nfilm + 903,good\nfilm - 904,bad\n", encoding="utf-8")
+    with pytest.raises(RunError, match="was trained on another text"):
+        gpt2simple.finetune_classifier("reviews.csv", run_name="own", steps=2, **options)
+    with pytest.raises(DataError, match="with validation_file and test_file, is not the texts"):
+        gpt2simple.evaluate("reviews.csv", run_name="own", part="test")
+
+
+def test_a_run_that_never_improved_says_so() -> None:
+    result = gpt2simple.finetune_classifier("reviews.csv", model_name="small", run_name=RUN, epochs=8, **SETTINGS)
+    shown = replace(result, best_step=0).summary()
+    assert f"Validation was best before training (100.0% correct, {result.best_loss:.3f} nats/text)" in shown
+    assert f"classify() uses the last step, {result.steps}" in shown
 
 
 def test_a_report_has_the_figures_on_the_test_part_and_replaces_itself(place: Path) -> None:
@@ -194,13 +218,42 @@ REFUSED: dict[str, tuple[type[Gpt2SimpleError], str, Any]] = {
     ),
     "a blank text": (DataError, "Text 1 is blank", lambda: gpt2simple.classify(["x", " "], run_name=RUN)),
     "no text": (DataError, "Text 0 is 7; expected a string", lambda: gpt2simple.classify([7], run_name=RUN)),  # type: ignore[list-item]
+    "scoring": (
+        CheckpointError, r"score\(\) needs a language model", lambda: gpt2simple.score(["x"], run_name=RUN)
+    ),
+    "a table to classify": (
+        DataError, "texts is a table", lambda: gpt2simple.classify({"text": ["x"]}, run_name=RUN)
+    ),
+    "more tokens than the model reads": (
+        SettingsError, "max_length is 99; this model reads at most 32",
+        lambda: gpt2simple.classify(["x"], run_name=RUN, max_length=99),
+    ),
+    "a cache": (
+        SettingsError, "cache_dir was given", lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, cache_dir="c")
+    ),
+    "a test file of all": (
+        SettingsError, "test_file was given, and part=\"all\"",
+        lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, test_file="reviews.csv"),
+    ),
+    "labels of a language model": (
+        SettingsError, "label_column was given",
+        lambda: gpt2simple.evaluate("text.txt", model_name="small", label_column="stars"),
+    ),
+    "files of the user's that the run did not have": (
+        DataError, "not the texts that the run was trained on",
+        lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, part="test", validation_file="other.csv"),
+    ),
+    "another test file": (
+        DataError, "not the texts that the run was trained on",
+        lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, part="held_out", test_file="other.csv"),
+    ),
     "another task": (
         RunError, "is a run of classification, and this call is for language modeling",
         lambda: gpt2simple.finetune("text.txt", run_name=RUN),
     ),
     "a report on several": (
         RunError, "a report on several runs is about language models. Report on it alone",
-        lambda: gpt2simple.report([RUN, "parts"]),
+        lambda: gpt2simple.report([RUN, RUN]),
     ),
     "a report on a picture": (
         SettingsError, "expected the name of an HTML file", lambda: gpt2simple.report(RUN, destination_path="a.png"),

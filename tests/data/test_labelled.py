@@ -370,3 +370,15 @@ def test_class_labels_of_the_catalogue_become_names(monkeypatch: pytest.MonkeyPa
     examples.append({"tweet": b"x", "kind": np.int64(-1), "n": 5})
     with pytest.raises(DataError, match=r"tfds:tales, example 3: there is no label here"):
         read("tfds:tales")
+
+
+def test_files_with_several_names_and_endings_say_no_label(tmp_path):
+    for name in ("train.pos", "train.neg", "test.pos", "test.neg"):
+        (tmp_path / name).write_text("a\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"2 files are named (test|train), with several endings"):
+        read_labelled(str(tmp_path), LabelledTextSettings())
+
+
+def test_what_a_data_frame_has_for_no_text_is_blank():
+    found = read_labelled({"text": ["a", float("nan"), "b"], "label": ["x", "x", "y"]}, LabelledTextSettings())
+    assert (found.texts, found.blank) == (("a", "b"), 1)

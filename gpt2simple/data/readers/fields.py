@@ -7,6 +7,7 @@ and dataset features alike; knows none of their files.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from string import Formatter
 from typing import Any
@@ -323,7 +324,7 @@ def _usual_first(names: list[str]) -> list[str]:
 
 
 def _scalar_text(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # as tables of pandas have it
         return ""
     if not isinstance(value, bytes):
         return str(value)

@@ -13,14 +13,21 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.data.length_batches import best_lengths, evaluation_batches
-from gpt2simple.errors import CheckpointError
+from gpt2simple.errors import CheckpointError, SettingsError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.model import LoadedModel, not_finite
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
-MOST_LENGTHS = 10  # widths of batches: each is compiled, and a model's size of memory goes to a few of them
+_MOST_LENGTHS, _MOST_LAYERS = 10, 48  # of compiled steps: TensorFlow's graph of a training step takes 8 MB a layer
+_FEW_TEXTS = 256  # for fewer, widths that any call may have, so that the next call compiles nothing
+_SHORTEST = 8  # tokens
+
+
+def most_lengths(config: ModelConfig) -> int:
+    """How many widths the batches of a model may have: each is compiled, and kept in memory while it trains."""
+    return min(_MOST_LENGTHS, max(_MOST_LAYERS // config.n_layer, 4))
 
 
 class Encoded(NamedTuple):
@@ -48,7 +55,7 @@ class TextClassifier:
         longest: tokens of a text that are read; None: as many as the model reads.
 
     Raises:
-        CheckpointError: the model is no classifier.
+        CheckpointError: the model is no classifier. SettingsError: it reads fewer tokens than ``longest``.
     """
 
     def __init__(self, loaded: LoadedModel, *, precision: str = "float32", longest: int | None = None) -> None:
@@ -56,6 +63,11 @@ class TextClassifier:
             raise CheckpointError(
                 "This model is no classifier: it has no head that tells classes apart. Train one with "
                 "finetune_classifier(), or name its run."
+            )
+        if longest is not None and longest > loaded.config.n_ctx:
+            raise SettingsError(
+                f"max_length is {longest}; this model reads at most {loaded.config.n_ctx} tokens. Leave max_length "
+                f"out, or give up to {loaded.config.n_ctx}."
             )
         self._loaded, self._dtype = loaded, tf.as_dtype(precision)
         self._longest = loaded.config.n_ctx if longest is None else longest
@@ -75,7 +87,11 @@ class TextClassifier:
         found = np.zeros((len(texts), len(config.labels)))  # (N, C)
         if not texts:
             return found, 0
-        lengths = best_lengths(np.array([len(ids) for ids in encoded.ids]), MOST_LENGTHS)
+        counts = np.array([len(ids) for ids in encoded.ids])  # (N,)
+        few = len(texts) < _FEW_TEXTS
+        lengths = _doubled(_SHORTEST, int(counts.max())) if few else best_lengths(counts, most_lengths(config))
+        lengths = tuple(min(length, config.n_ctx) for length in lengths)
+        batch_size = min(batch_size, _doubled(1, len(texts))[-1])
         labels = np.zeros(len(texts), np.int32)  # they do not matter here
         for (inputs, _, loss_mask), numbers in evaluation_batches(
             encoded.ids, labels, batch_size=batch_size, lengths=lengths
@@ -87,6 +103,14 @@ class TextClassifier:
         if not np.isfinite(found).all():
             raise not_finite("The probability of a class")
         return found, encoded.truncated
+
+
+def _doubled(first: int, last: int) -> tuple[int, ...]:
+    """A number, its double and so on, up to the first that is at least ``last``."""
+    numbers = [first]
+    while numbers[-1] < last:
+        numbers.append(2 * numbers[-1])
+    return tuple(numbers)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ class Comparison:
         subject = _SUBJECTS.get(self.baseline, f"The baseline {self.baseline}")
         other = subject[0].lower() + subject[1:]
         found = counted(self.model_only, "text")
-        counts = f"{found} only the model classified correctly, {self.baseline_only:,} only {other}"
+        counts = f"only the model classified {found} correctly, and only {other} {self.baseline_only:,}"
         if self.outcome == "cannot say":
             number = self.model_only + self.baseline_only
             return (
@@ -119,8 +119,8 @@ class Comparison:
         if self.outcome == "better":
             return f"The model is better than {other}: {evidence}"
         if self.outcome == "worse":
-            return f"{subject} is as good: it is even better than the model. {evidence}"
-        return f"{subject} is as good: these texts show no difference. {evidence}"
+            return f"{subject} is better than the model: {evidence}"
+        return f"{subject} is as good, as far as these texts show: {evidence}"
 
 
 def _p_text(value: float) -> str:

@@ -66,23 +66,23 @@ def test_the_binomial_test_is_the_exact_one() -> None:
     [
         (
             30, 10, "better",
-            "The model is better than the bag of words: 30 texts only the model classified correctly, 10 only the bag "
-            "of words (McNemar's exact test, p = 0.0022).",
+            "The model is better than the bag of words: only the model classified 30 texts correctly, and only the bag "
+            "of words 10 (McNemar's exact test, p = 0.0022).",
         ),
         (
             12, 10, "no difference",
-            "The bag of words is as good: these texts show no difference. 12 texts only the model classified "
-            "correctly, 10 only the bag of words (McNemar's exact test, p = 0.83).",
+            "The bag of words is as good, as far as these texts show: only the model classified 12 texts correctly, "
+            "and only the bag of words 10 (McNemar's exact test, p = 0.83).",
         ),
         (
             1_000, 2_000, "worse",
-            "The bag of words is as good: it is even better than the model. 1,000 texts only the model classified "
-            "correctly, 2,000 only the bag of words (McNemar's exact test, p < 0.0001).",
+            "The bag of words is better than the model: only the model classified 1,000 texts correctly, and only the "
+            "bag of words 2,000 (McNemar's exact test, p < 0.0001).",
         ),
         (
             9, 0, "cannot say",
-            "Whether the model is better than the bag of words cannot be told: 9 texts only the model classified "
-            "correctly, 0 only the bag of words. Those are 9 discordant pairs, and a judgement needs 10.",
+            "Whether the model is better than the bag of words cannot be told: only the model classified 9 texts "
+            "correctly, and only the bag of words 0. Those are 9 discordant pairs, and a judgement needs 10.",
         ),
         (0, 0, "cannot say", None),
         (9, 1, "better", None),  # p = 0.021
@@ -99,5 +99,5 @@ def test_a_model_is_called_better_only_where_the_discordant_pairs_show_it(
 
 
 def test_any_baseline_is_named() -> None:
-    assert Comparison.of("majority class", 5, 5).sentence().startswith("Always naming the majority class is as good: ")
+    assert Comparison.of("majority class", 5, 5).sentence().startswith("Always naming the majority class is as good, ")
     assert "than the baseline my own cannot be told" in Comparison.of("my own", 1, 1).sentence()
