@@ -93,6 +93,7 @@ def test_each_part_and_other_texts_can_be_evaluated(place: Path) -> None:
         part: gpt2simple.evaluate("reviews.csv", run_name=RUN, part=part) for part in ("train", "held_out", "test")
     }
     assert [found.texts for found in parts.values()] == [96, 12, 12]
+    assert "the validation part, by which the best step was chosen" in parts["held_out"].summary()
     other: Any = gpt2simple.evaluate(reviews(10, seed=7), run_name=RUN)
     assert (other.texts, other.baselines) == (10, ())
 

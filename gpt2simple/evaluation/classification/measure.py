@@ -46,7 +46,11 @@ def evaluate_part(
     )  # fmt: skip
 
 
-_PARTS = {"train": "the training part", "held_out": "the validation part", "test": "the test part"}
+_PARTS = {
+    "train": "the training part",
+    "held_out": "the validation part, by which the best step was chosen",
+    "test": "the test part",
+}
 
 
 def figures_on(
