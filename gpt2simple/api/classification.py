@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpt2simple.api.tasks import Prepared, TaskKind
+from gpt2simple.api.request import TaskKind
+from gpt2simple.api.tasks import Prepared
+from gpt2simple.data.batches import checked_window
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, read_labelled
 from gpt2simple.data.length_batches import LengthBatches, evaluation_batches
-from gpt2simple.errors import SettingsError
 from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
 from gpt2simple.settings.tasks import CLASSIFICATION
 from gpt2simple.storage.contents import counted, json_digest
@@ -129,13 +130,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     settings, data = request.settings, request.dataset
     assert isinstance(settings, ClassifierSettings)
     assert isinstance(data, LabelledData)
-    longest = loaded.config.n_ctx
-    if settings.max_length is not None and settings.max_length > longest:
-        raise SettingsError(
-            f"max_length is {settings.max_length}; this model reads at most {longest} tokens. Leave max_length out, or "
-            f"give up to {longest}."
-        )
-    longest = settings.max_length or longest
+    longest = checked_window(settings.max_length, loaded.config.n_ctx, "max_length")
     split = data.split(request.seed)
     train, validation = split.train, split.validation or Examples(texts=(), labels=np.zeros(0, np.int32))
     encoded = encode_texts(train.texts, loaded.tokenizer, longest)

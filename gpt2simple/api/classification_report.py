@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.api.report import page_path
 from gpt2simple.api.session import Session
-from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.errors import DataError, RunError
 from gpt2simple.evaluation.classification.figure import classification_figure
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.classification.page import CLASSIFICATION_PAGE, GENERATOR, classification_page
@@ -78,9 +79,7 @@ def write_classification_report(
     described = run.info.description
     texts = described.text_settings
     assert isinstance(texts, LabelledTextSettings)
-    target = destination or run.path / "report.html"
-    if not target.name or target.suffix.lower() in (".json", ".png"):
-        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
+    target = page_path(destination, run.path)
     numbers, picture = target.with_suffix(".json"), target.with_suffix(".png")
     for path, kind in ((target, CLASSIFICATION_PAGE), (numbers, _NUMBERS), (picture, PICTURE)):  # before the work
         check_output(path, kind)

@@ -21,10 +21,9 @@ from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.one_call import in_session, with_weights
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
-from gpt2simple.api.request import GenerateRequest
+from gpt2simple.api.request import GenerateRequest, TrainingCall
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
-from gpt2simple.api.tasks import TrainingCall
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.report.comparison import CompareResult

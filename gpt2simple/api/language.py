@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gpt2simple.api.tasks import Prepared, TaskKind
+from gpt2simple.api.request import TaskKind
+from gpt2simple.api.tasks import Prepared
 from gpt2simple.data.batches import TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import ProgressBar, check_texts, prepare_text
 from gpt2simple.data.summary import summary

@@ -24,12 +24,8 @@ from gpt2simple.settings.text import ENCODED, READING
 from gpt2simple.storage.contents import counted
 from gpt2simple.storage.outputs import check_output, check_unused, output_folder
 
-_DEFAULT_SIZE: dict[str, Any] = {
-    "n_layer": 6,
-    "n_head": 6,
-    "n_embd": 192,
-    "n_ctx": 512,
-}  # what a laptop trains in an hour
+# What a laptop trains in an hour.
+_DEFAULT_SIZE: dict[str, Any] = {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_ctx": 512}
 
 
 @dataclass(frozen=True, kw_only=True)

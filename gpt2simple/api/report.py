@@ -79,9 +79,7 @@ def write_report(
     if not run_names:
         raise SettingsError("No run was named. Name at least one, such as run1.")
     folders = [existing_run_path(checkpoint_dir, name) for name in dict.fromkeys(run_names)]
-    target = destination or (folders[0] if len(folders) == 1 else checkpoint_dir) / "report.html"
-    if not target.name or target.suffix.lower() in (".json", ".png"):
-        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
+    target = page_path(destination, folders[0] if len(folders) == 1 else checkpoint_dir)
     numbers = target.with_suffix(".json")
     one, names = len(folders) == 1, [folder.name for folder in folders]
     pictures = [target.with_name(f"{target.stem}.png" if one else f"{target.stem}-{name}.png") for name in names]
@@ -102,6 +100,18 @@ def write_report(
     text = json_text({"generator": GENERATOR, **result.to_json()}, indent=1)
     write_output(numbers, REPORT_NUMBERS, text + "\n")
     return result
+
+
+def page_path(destination: Path | None, folder: Path) -> Path:
+    """Where a report's page goes: ``destination``, or without one ``report.html`` in the folder.
+
+    Raises:
+        SettingsError: it has the name of one of the files beside the page, or none.
+    """
+    target = destination or folder / "report.html"
+    if not target.name or target.suffix.lower() in (".json", ".png"):
+        raise SettingsError(f"destination_path is {str(target)!r}; expected the name of an HTML file, such as r.html.")
+    return target
 
 
 def _report_on(folder: Path, dataset: Any) -> RunReport:

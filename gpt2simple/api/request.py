@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2simple.api.tasks import TaskKind
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
@@ -20,10 +19,51 @@ from gpt2simple.runs.resume import begins_with, continues, require_task, with_re
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
+from gpt2simple.settings.tasks import TASK_SETTINGS
 from gpt2simple.storage.contents import quoted
 
 if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
+    from gpt2simple.api.tasks import Prepared
     from gpt2simple.backend.precision import Precision
+    from gpt2simple.data.prepare import ProgressBar
+    from gpt2simple.gpt2.model import LoadedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKind:
+    """One of the tasks; nothing else in a fine-tuning call depends on which.
+
+    Attributes:
+        name: as run.json has it.
+        open: a dataset and its settings -> what ``prepare`` takes; called before a model is loaded.
+        labels: that -> the classes that the model has to tell apart; none for a language model.
+        prepare: the request, the loaded model and a progress bar -> the data of the run.
+    """
+
+    name: str
+    open: Callable[[Any, Any], Any]
+    labels: Callable[[Any], tuple[str, ...]]
+    prepare: Callable[[Request, LoadedModel, ProgressBar], Prepared]
+
+    @property
+    def settings(self) -> type[TrainingSettings]:
+        """How such a model is trained."""
+        return TASK_SETTINGS[self.name][0]
+
+    @property
+    def texts(self) -> type[ReadingSettings]:
+        """How its dataset is read."""
+        return TASK_SETTINGS[self.name][1]
+
+
+@dataclass(frozen=True)
+class TrainingCall:
+    """A fine-tuning call as the user made it; the settings by name."""
+
+    kind: TaskKind
+    dataset: Any
+    settings: Mapping[str, Any]
+    callbacks: Any
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,9 @@ import numpy as np
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import evaluation_of, score_with
 from gpt2simple.api.language import LANGUAGE
-from gpt2simple.api.request import GenerateRequest, Request, complete_request, new_seed
+from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source
-from gpt2simple.api.tasks import TrainingCall
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context

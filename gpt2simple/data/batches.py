@@ -18,18 +18,19 @@ from gpt2simple.errors import DataError, SettingsError
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def checked_window(window: int | None, longest: int) -> int:
+def checked_window(window: int | None, longest: int, name: str = "window") -> int:
     """A window in tokens that the model can read; None: the longest one.
 
     Args:
         longest: tokens of context that the model has positions for.
+        name: of the setting.
 
     Raises:
         SettingsError: the window is longer.
     """
     if window is not None and window > longest:
         raise SettingsError(
-            f"window is {window}; this model reads at most {longest} tokens. Leave window out, or give up to {longest}."
+            f"{name} is {window}; this model reads at most {longest} tokens. Leave {name} out, or give up to {longest}."
         )
     return longest if window is None else window
 

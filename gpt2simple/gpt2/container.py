@@ -19,6 +19,7 @@ from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats.names import KERAS_LEAF, to_keras
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.network.loss import class_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.variables import make_variables, random_weights
 
@@ -172,6 +173,6 @@ class GPT2Container(keras.Model):
             is_text = tf.cast(inputs, tf.int32) != self.config.n_vocab - 1  # (B, T)
             last = tf.reduce_max(tf.where(is_text, tf.range(time), 0), axis=1)  # (B,)
             pooled = tf.gather(states, tf.range(batch) * time + last)  # (B, E)
-            return Output(tf.matmul(pooled, weights[CLASSIFIER_HEAD]))
+            return Output(class_logits(pooled, weights[CLASSIFIER_HEAD]))
         logits = tf.matmul(states, weights["wte.weight"], transpose_b=True)  # (B * T, V)
         return Output(tf.reshape(logits, [batch, time, self.config.n_vocab]))

@@ -7,7 +7,7 @@ as the target of its last token, where the loss mask is the text's weight; elsew
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.data.batches import Batch
@@ -15,13 +15,9 @@ from gpt2simple.gpt2.config import CLASSIFIER_HEAD
 from gpt2simple.gpt2.formats.huggingface import weight_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.network.loss import class_logits
 from gpt2simple.runs.records import ClassifierFigures
 from gpt2simple.training.task import HeadGradients, Rows, Variables, model_files
-
-
-def class_logits(variables: Mapping[str, Tensor], states: Tensor) -> Tensor:
-    """The logits of the classes for states [N, E]: float32 [N, C] at any precision, as they take no time."""
-    return tf.matmul(tf.cast(states, tf.float32), variables[CLASSIFIER_HEAD])
 
 
 class Classification:
@@ -45,7 +41,7 @@ class Classification:
 
     def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """Cross-entropy of the class."""
-        logits = class_logits(variables, rows.states)  # (N, C)
+        logits = class_logits(rows.states, variables[CLASSIFIER_HEAD])  # (N, C)
         classes = tf.one_hot(rows.targets, logits.shape[-1])  # (N, C)
         nats = tf.nn.softmax_cross_entropy_with_logits(classes, logits)  # (N,)
         d_logits = (tf.nn.softmax(logits) - classes) * (rows.loss_mask * scale)[:, None]  # (N, C)
@@ -59,7 +55,7 @@ class Classification:
 
         Of classes that are equally likely the first one counts, as in ``np.argmax``.
         """
-        logits = class_logits(variables, rows.states)  # (N, C)
+        logits = class_logits(rows.states, variables[CLASSIFIER_HEAD])  # (N, C)
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(rows.targets, logits)  # (N,)
         is_text = tf.cast(rows.loss_mask > 0.0, tf.float32)  # (N,)
         correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == rows.targets, tf.float32)  # (N,)

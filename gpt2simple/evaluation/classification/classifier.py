@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
+from gpt2simple.data.batches import checked_window
 from gpt2simple.data.length_batches import best_lengths, evaluation_batches
-from gpt2simple.errors import CheckpointError, SettingsError
+from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.model import LoadedModel, not_finite
+from gpt2simple.gpt2.network.loss import class_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 from gpt2simple.gpt2.tokenizer import Tokenizer
@@ -64,13 +66,8 @@ class TextClassifier:
                 "This model is no classifier: it has no head that tells classes apart. Train one with "
                 "finetune_classifier(), or name its run."
             )
-        if longest is not None and longest > loaded.config.n_ctx:
-            raise SettingsError(
-                f"max_length is {longest}; this model reads at most {loaded.config.n_ctx} tokens. Leave max_length "
-                f"out, or give up to {loaded.config.n_ctx}."
-            )
         self._loaded, self._dtype = loaded, tf.as_dtype(precision)
-        self._longest = loaded.config.n_ctx if longest is None else longest
+        self._longest = checked_window(longest, loaded.config.n_ctx, "max_length")
 
     def probabilities(self, texts: Sequence[str], *, batch_size: int) -> tuple[np.ndarray, int]:
         """The probabilities of the classes, float64 [texts, C], and how many texts were cut.
@@ -129,7 +126,7 @@ def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
         forget_gradients()
         batch, width = inputs.shape
         pooled = tf.gather(states, tf.range(batch) * width + last)  # (B, E)
-        return tf.matmul(tf.cast(pooled, tf.float32), variables[CLASSIFIER_HEAD])
+        return class_logits(pooled, variables[CLASSIFIER_HEAD])
 
     about: tuple[Any, ...] = ("classify", config, dtype.name, shapes)
     return kept_functions.find(key, lambda: Compiled(classify, about, by_xla=False, quiet=False), config.n_layer / 4)

@@ -62,6 +62,11 @@ def logits(states: Tensor, matrix: Tensor) -> Tensor:
     return tf.cast(tf.matmul(states, matrix, transpose_b=True), tf.float32)
 
 
+def class_logits(states: Tensor, head: Tensor | Variable) -> Tensor:
+    """The logits of the classes for states [N, E] and a classifier's head [E, C]: float32 [N, C] at any precision."""
+    return tf.matmul(tf.cast(states, tf.float32), head)
+
+
 def map_logits(function: Callable[..., Any], states: Tensor, matrix: Tensor, *by_row: Tensor) -> list[Any]:
     """``function(logits, *rows)`` for one slice of rows after the other, so that no more logits exist at a time.
 
