@@ -12,8 +12,8 @@ from gpt2simple.api.request import TaskKind
 from gpt2simple.api.tasks import Prepared
 from gpt2simple.data.batches import checked_window
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
-from gpt2simple.data.labelled import LabelledTexts, read_labelled
-from gpt2simple.data.length_batches import LengthBatches, evaluation_batches
+from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labelled
+from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
 from gpt2simple.settings.tasks import CLASSIFICATION
 from gpt2simple.storage.contents import counted, json_digest
@@ -119,10 +119,7 @@ def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
 
 def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
     """The texts split, encoded and sorted into batches by length."""
-    from gpt2simple.evaluation.classification.classifier import (  # here: these load TensorFlow
-        encode_texts,
-        most_lengths,
-    )
+    from gpt2simple.evaluation.classification.classifier import encode_texts  # here: these load TensorFlow
     from gpt2simple.evaluation.classification.measure import evaluate_part
     from gpt2simple.training.classification import Classification as Task
     from gpt2simple.training.data import TrainingData
@@ -134,15 +131,17 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     split = data.split(request.seed)
     train, validation = split.train, split.validation or Examples(texts=(), labels=np.zeros(0, np.int32))
     encoded = encode_texts(train.texts, loaded.tokenizer, longest)
-    batches = LengthBatches(
-        encoded.ids, train.labels, _weights(train, len(data.texts.names), balanced=settings.class_weights),
+    weights = _weights(train, len(data.texts.names), balanced=settings.class_weights)
+    batches = PackedBatches(
+        encoded.lengths, labelled_reader(encoded.ids, train.labels, weights),
         batch_size=settings.batch_size, accumulate=settings.accumulate_gradients, seed=request.seed,
-        most_lengths=most_lengths(loaded.config),
     )  # fmt: skip
     of_validation = encode_texts(validation.texts, loaded.tokenizer, longest)
-    held_out = evaluation_batches(
-        of_validation.ids, validation.labels, batch_size=settings.batch_size, lengths=batches.lengths
-    )
+    longest_held_out = int(of_validation.lengths.max(initial=0))
+    held_out = packed_rows(
+        of_validation.lengths, labelled_reader(of_validation.ids, validation.labels),
+        width=max(batches.widths[0], rounded_width(longest_held_out)), batch_size=settings.batch_size,
+    )  # fmt: skip
 
     def test(best: LoadedModel, name: str) -> ClassificationResult:
         return evaluate_part(
@@ -150,7 +149,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             longest=settings.max_length, batch_size=settings.batch_size,
         )  # fmt: skip
 
-    tokens = sum(len(ids) for ids in encoded.ids)
+    tokens = int(encoded.lengths.sum())
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
     return Prepared(
         task=Task(by_accuracy=settings.early_stopping_metric == "accuracy"),
@@ -159,7 +158,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             epoch_at=batches.epoch_at,
             accumulate=settings.accumulate_gradients,
             held_out=tuple(batch for batch, _ in held_out),
-            same_length=False,
+            longest=rounded_width(max(int(encoded.lengths.max()), longest_held_out)),
         ),
         summary=_Summary(
             data=data, split=split, truncated=encoded.truncated + of_validation.truncated, longest=longest,
@@ -168,10 +167,11 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         function="finetune_classifier",
         target="text",
         rows_per_epoch=rows,
+        held_out_rows=len(validation.texts),
         row_tokens=tokens / (1.0 - batches.padding) / rows,
-        longest_row=batches.lengths[-1],
+        longest_row=-(-batches.widths[-1] // settings.batch_size),
         train_tokens=tokens,
-        held_out_tokens=sum(len(ids) for ids in of_validation.ids),
+        held_out_tokens=int(of_validation.lengths.sum()),
         fingerprint=data.fingerprint,
         validation_fingerprint=data.validation_fingerprint,
         test=None if split.test is None else test,

@@ -228,8 +228,7 @@ def _prepare(
     settings, config = request.settings, loaded.config
     prepared = request.kind.prepare(request, loaded, progress)
     plan = plan_steps(
-        settings, prepared.rows_per_epoch, sum(len(inputs) for inputs, _, _ in prepared.data.held_out),
-        sample_every=prepared.sample_every,
+        settings, prepared.rows_per_epoch, prepared.held_out_rows, sample_every=prepared.sample_every,
     )  # fmt: skip
     gradient_checkpointing, message = choose_gradient_checkpointing(
         config, settings, prepared.longest_row, tf.as_dtype(request.precision).size,
@@ -258,6 +257,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         last_step=run.plan.last_step,
         gradient_checkpointing=run.gradient_checkpointing,
         compile_whole_step=devices.compiles_whole_step(),
+        longest=run.prepared.data.longest,
     )
     if start.checkpoint is None:
         settings = request.settings

@@ -44,7 +44,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     held_out, rows = text.split.held_out, settings.batch_size
     limit = max(HELD_OUT_ROWS // rows, 1)
     batches = () if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit))
-    held_out_tokens = sum(int(loss_mask.sum()) for _, _, loss_mask in batches)
+    held_out_tokens = sum(int(batch.loss_mask.sum()) for batch in batches)
     if held_out is not None and held_out_tokens < held_out.targets:
         part = f"{held_out_tokens} of {held_out.targets} held-out tokens"
         logger.info(f"Evaluations during training use {part}, evenly spaced.")
@@ -59,6 +59,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         summary=summary(text.corpus, text.split, loaded.config.parameters),
         function="finetune",
         rows_per_epoch=windows.windows_per_epoch,
+        held_out_rows=sum(len(batch.inputs) for batch in batches),
         row_tokens=windows.window,
         longest_row=windows.window,
         train_tokens=text.split.train.tokens,

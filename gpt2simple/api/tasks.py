@@ -29,7 +29,7 @@ class Prepared:
     Attributes:
         task, data, summary: of the run.
         function: of the API, which continues the run.
-        rows_per_epoch: rows of batches in which the dataset is read once.
+        rows_per_epoch, held_out_rows: rows of ``batch_size`` in which the dataset, and what is held out, is read once.
         row_tokens, longest_row: tokens of a row with padding, on average and at most.
         train_tokens, held_out_tokens: what is learned from, and what each evaluation reads.
         fingerprint, validation_fingerprint: of the dataset and of the user's own text to hold out.
@@ -43,6 +43,7 @@ class Prepared:
     summary: Summary
     function: str
     rows_per_epoch: int
+    held_out_rows: int
     row_tokens: float
     longest_row: int
     train_tokens: int

@@ -8,14 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 
-# inputs int32 [B, T], targets int32 [B, T], loss_mask float32 [B, T]: 1 where a target counts, 0 in padding
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+class Batch(NamedTuple):
+    """What a step or an evaluation reads at a time.
+
+    Attributes:
+        inputs, targets: int32 [B, T]. loss_mask: float32 [B, T], 1 where a target counts, 0 in padding.
+        positions: int32 [1, T], of each token in its text, where the only row holds several texts; else None.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    loss_mask: np.ndarray
+    positions: np.ndarray | None = None
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Those that there are."""
+        return tuple(array for array in self if array is not None)
 
 
 def checked_window(window: int | None, longest: int, name: str = "window") -> int:
@@ -78,7 +95,7 @@ class TrainingWindows:
             for first, count in places:
                 _fill(self._tokens, first, count, (inputs[row], targets[row], loss_mask[row]), column)
                 column += count
-        return inputs, targets, loss_mask
+        return Batch(inputs, targets, loss_mask)
 
     def epoch_at(self, index: int) -> float:
         """Passes over the text completed before the micro-batch of this number."""
@@ -117,15 +134,17 @@ def evaluation_batches(
         for row, start in enumerate(starts[first : first + batch_size]):
             length = min(window, tokens.targets - start)
             _fill(tokens, start, length, (inputs[row], targets[row], loss_mask[row]), 0)
-        yield inputs, targets, loss_mask
+        yield Batch(inputs, targets, loss_mask)
 
 
-def _empty_batch(batch_size: int, window: int) -> Batch:
+def _empty_batch(batch_size: int, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shape = (batch_size, window)
     return np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
 
 
-def _fill(tokens: TokenSet, first: int, count: int, rows: Batch, column: int) -> None:
+def _fill(
+    tokens: TokenSet, first: int, count: int, rows: tuple[np.ndarray, np.ndarray, np.ndarray], column: int
+) -> None:
     """Write ``count`` targets, from the ``first`` on, and the tokens before them into rows [T], from ``column`` on."""
     inputs, targets, loss_mask = rows  # (T,)
     read = tokens.read(first, first + count + 1)  # (count + 1,)

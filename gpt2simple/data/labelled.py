@@ -19,6 +19,7 @@ import numpy as np
 from gpt2simple.data.documents import END_MARK, LabelledPart, TextPart, plain_line_ends
 from gpt2simple.data.files import are_names
 from gpt2simple.data.label_files import LabelFile, files_by_label, read_file
+from gpt2simple.data.packing import ReadText
 from gpt2simple.data.readers.fields import TextChooser
 from gpt2simple.data.readers.labels import label_of, no_label
 from gpt2simple.data.readers.nested import listing
@@ -289,6 +290,27 @@ def without_end_marks(text: str) -> str:
     while stripped.endswith(END_MARK):
         stripped = stripped.removesuffix(END_MARK).rstrip()
     return stripped
+
+
+def labelled_reader(ids: Sequence[np.ndarray], labels: np.ndarray, weights: np.ndarray | None = None) -> ReadText:
+    """Reads a text for a batch: its label is the target of its last token, which alone counts.
+
+    Args:
+        ids: int32 [T] of each text. labels: int32 [N]. weights: float32 [N], of each text in the loss; None: 1.
+
+    Raises:
+        DataError: a text has no token.
+    """
+    for number, tokens in enumerate(ids):
+        if not len(tokens):
+            raise DataError(f"Text {number} has no token, so there is nothing to classify. Leave it out.")
+
+    def read(text: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        targets, loss_mask = np.zeros(len(ids[text]), np.int32), np.zeros(len(ids[text]), np.float32)
+        targets[-1], loss_mask[-1] = labels[text], 1.0 if weights is None else weights[text]
+        return ids[text], targets, loss_mask
+
+    return read
 
 
 def _sorted_names(found: list[str], shown: str) -> list[str]:

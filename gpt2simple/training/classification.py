@@ -66,7 +66,7 @@ class Classification:
         return ClassifierFigures(
             class_nats=sums[0],
             correct=round(sums[1]) if math.isfinite(sums[1]) else 0,
-            texts=sum(int((loss_mask > 0).sum()) for _, _, loss_mask in batches),
+            texts=sum(int((batch.loss_mask > 0).sum()) for batch in batches),
             by_accuracy=self._by_accuracy,
         )
 

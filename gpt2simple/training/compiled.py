@@ -7,7 +7,7 @@ a run alive. What it holds is the graph; those used last are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from gpt2simple.training.task import Task
 
 _GROWTH_STEPS = 2000
 
-Batches = tuple[Tensor, Tensor, Tensor]  # inputs, targets, loss mask
+Batches = Sequence[Tensor]  # of a step: the arrays of `Batch`
 
 
 class StepVariables(NamedTuple):
@@ -47,7 +47,7 @@ class WholeStep:
         self._loss_scale, self._good_steps = loss_scale, good_steps
 
     def run(self, data: Batches) -> dict[str, Tensor]:
-        """The step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
+        """The step on arrays [A, B, T]; returns logs for callbacks."""
         rate = self._update.rate_of_next_step()  # ()
         nats, tokens, gradients = self._step.gradients(data, self._update.iterations, self._loss_scale)
         norm, finite = self._update.step(gradients, self._loss_scale)  # (), ()
@@ -80,6 +80,7 @@ class Recipe:
         dropout_rate, gradient_checkpointing: as in `ModelStep`. scales_loss: as in `WholeStep`.
         optimizer: its kind. decay_shape: of the learning rate's schedule. clips: whether gradients are clipped.
         by_xla: whether XLA compiles the step as a whole.
+        longest: tokens of the longest text where rows hold several; None: they hold one.
     """
 
     config: ModelConfig
@@ -93,17 +94,19 @@ class Recipe:
     decay_shape: str
     clips: bool
     by_xla: bool
+    longest: int | None = None
 
     def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor) -> ModelStep:
         """What computes the gradients of these weights; the seed is that of the dropout masks."""
         return ModelStep(
             weights, self.trained, self.config, self.dtype, self.task,
             dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
+            longest=self.longest,
         )  # fmt: skip
 
 
 def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
-    """A function (StepVariables, numbers, seed, inputs, targets, loss mask) -> logs that takes one optimizer step.
+    """A function (StepVariables, numbers, seed, *arrays of the batches) -> logs that takes one optimizer step.
 
     Args:
         recipe: of the step; the numbers are those of the optimizer. shapes: from ``shapes_of``.
@@ -124,20 +127,22 @@ def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
         gradients = recipe.gradients_of(variables.weights, seed)
         return WholeStep(gradients, update, *variables[2:], scales_loss=recipe.scales_loss).run(data)
 
-    about = "train", recipe.config, recipe.dtype.name, shapes
+    about = "train", recipe.config, recipe.dtype.name, shapes, recipe.longest
     return kept_functions.find(
         key, lambda: Compiled(step, about, by_xla=recipe.by_xla, quiet=False), recipe.config.n_layer
     )
 
 
-def evaluation(config: ModelConfig, dtype: DType, task: Task, by_xla: bool, shapes: Shapes) -> Compiled:
-    """A function (weights, inputs, targets, loss mask) -> the task's sums (K,) over one held-out batch [B, T]."""
-
-    key = ("evaluate", config, dtype, task, by_xla, shapes)
+def evaluation(recipe: Recipe, shapes: Shapes) -> Compiled:
+    """A function (weights, *arrays of a batch) -> the task's sums (K,) over one held-out batch [B, T]."""
+    config, dtype, task, longest = recipe.config, recipe.dtype, recipe.task, recipe.longest
+    key = ("evaluate", config, dtype, task, recipe.by_xla, shapes, longest)
 
     def evaluate(weights: dict[str, Variable], *data: Tensor) -> Tensor:
         traces["evaluate", config, shapes] += 1
-        return evaluation_sums(weights, config, dtype, task, data)
+        return evaluation_sums(weights, config, dtype, task, data, longest)
 
-    about = "evaluate", config, dtype.name, shapes
-    return kept_functions.find(key, lambda: Compiled(evaluate, about, by_xla=by_xla, quiet=False), config.n_layer / 4)
+    about = "evaluate", config, dtype.name, shapes, longest
+    return kept_functions.find(
+        key, lambda: Compiled(evaluate, about, by_xla=recipe.by_xla, quiet=False), config.n_layer / 4
+    )

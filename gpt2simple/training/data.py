@@ -23,24 +23,24 @@ class TrainingData:
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.
         held_out: batches of an evaluation; empty: nothing is held out.
-        same_length: whether all rows of all batches are of one length, T; else only those of a step are.
+        longest: tokens of the longest text of packed batches, whose width only those of a step share; None: all batches
+            are of the same shape, each row one text.
     """
 
     micro_batch: Callable[[int], Batch]
     epoch_at: Callable[[int], float]
     accumulate: int
     held_out: tuple[Batch, ...]
-    same_length: bool = True
+    longest: int | None = None
 
     def epoch(self, step: int) -> float:
         """Epochs completed after ``step`` optimizer steps."""
         return self.epoch_at(step * self.accumulate)
 
-    def step_batches(self, step: int) -> Batch:
+    def step_batches(self, step: int) -> tuple[np.ndarray, ...]:
         """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T)."""
         parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
-        inputs, targets, loss_mask = (np.stack(arrays) for arrays in zip(*parts, strict=True))  # (A, B, T)
-        return inputs, targets, loss_mask
+        return tuple(np.stack(arrays) for arrays in zip(*(part.arrays for part in parts), strict=True))  # (A, B, T)
 
 
 @contextmanager
@@ -50,20 +50,21 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
     Args:
         steps_done: returns the completed steps; called at the start of each `fit`.
     """
-    rows, length = data.micro_batch(0)[0].shape
-    shape = (data.accumulate, rows, length if data.same_length else None)  # (A, B, T)
+    first = data.micro_batch(0)
+    rows, length = first.inputs.shape
+    shape = (data.accumulate, rows, length if data.longest is None else None)  # (A, B, T)
 
     # TensorFlow keeps every generator for the life of the process, and with it whatever the generator refers to.
     held = [(data, steps_done)]
 
-    def steps() -> Iterator[Batch]:
+    def steps() -> Iterator[tuple[np.ndarray, ...]]:
         source, done = held[0]
         step = done()
         while True:
             yield source.step_batches(step)
             step += 1
 
-    signature = tuple(tf.TensorSpec(shape, dtype) for dtype in (tf.int32, tf.int32, tf.float32))
+    signature = tuple(tf.TensorSpec(shape, array.dtype) for array in first.arrays)
     # Autotuning has nothing to tune, and its thread, which sleeps for up to a minute, would delay the end.
     options = tf.data.Options()
     options.autotune.enabled = False

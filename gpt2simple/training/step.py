@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, in_xla, tf
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.training.task import Rows, Task
@@ -22,6 +23,7 @@ class ModelStep:
         config: of the model. dtype: of the matrix products. task: computes the loss.
         dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
+        longest: tokens of the longest text where rows hold several; None: they hold one.
     """
 
     def __init__(
@@ -35,34 +37,34 @@ class ModelStep:
         dropout_rate: float,
         seed: Tensor,
         gradient_checkpointing: bool,
+        longest: int | None = None,
     ) -> None:
         self.variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
-        self._gradient_checkpointing = gradient_checkpointing
+        self._gradient_checkpointing, self._longest = gradient_checkpointing, longest
 
     def gradients(
-        self, batches: tuple[Tensor, Tensor, Tensor], step: Tensor, loss_scale: Tensor
+        self, batches: Sequence[Tensor], step: Tensor, loss_scale: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens`` by name.
 
         Args:
-            batches: inputs int32 [A, B, T], targets int32 [A, B, T], loss mask float32 [A, B, T]; A micro-batches.
+            batches: the arrays of A micro-batches, each [A, B, T]; see `Batch`.
             step: int scalar, optimizer steps done.
             loss_scale: float32 scalar.
         """
-        inputs, targets, loss_mask = batches  # (A, B, T)
-        count = inputs.shape[0]
-        tokens = tf.reduce_sum(loss_mask)  # ()
+        count = batches[0].shape[0]
+        tokens = tf.reduce_sum(batches[2])  # ()
         scale = loss_scale / tokens  # ()
         first = tf.cast(step, tf.int32) * count  # (), number of the first micro-batch
         if count == 1:
-            nats, gradients = self._of_micro_batch(inputs[0], targets[0], loss_mask[0], scale, first)  # (), by name
+            nats, gradients = self._of_micro_batch([array[0] for array in batches], scale, first)  # (), by name
             return nats, tokens, gradients
         zeros = {name: tf.zeros(_flat_shape(self.variables[name])) for name in sorted(self._trained)}
 
         def add(number: Tensor, total: Tensor, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-            nats, new = self._of_micro_batch(inputs[number], targets[number], loss_mask[number], scale, first + number)
+            nats, new = self._of_micro_batch([array[number] for array in batches], scale, first + number)
             return number + 1, total + nats, {k: sums[k] + tf.cast(new[k], tf.float32) for k in sums}
 
         _, nats, gradients = tf.while_loop(
@@ -71,16 +73,17 @@ class ModelStep:
         return nats, tokens, gradients
 
     def _of_micro_batch(
-        self, inputs: Tensor, targets: Tensor, loss_mask: Tensor, scale: Tensor, position: Tensor
+        self, batch: Sequence[Tensor], scale: Tensor, position: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Summed nats and gradients of one micro-batch; inputs, targets and loss mask are [B, T]."""
+        """Summed nats and gradients of one micro-batch, of arrays [B, T]."""
+        inputs, targets, loss_mask = batch[:3]
         weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
         key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
             states = hidden_states(
-                weights, inputs, self._config, self._dtype,
+                weights, inputs, self._config, self._dtype, packing=_packing(batch, self._longest),
                 dropout=key, gradient_checkpointing=self._gradient_checkpointing,
             )  # (N, E)  # fmt: skip
         rows = Rows.of(states, targets, loss_mask)
@@ -95,13 +98,19 @@ class ModelStep:
 
 
 def evaluation_sums(
-    variables: Mapping[str, Variable], config: ModelConfig, dtype: DType, task: Task, data: Sequence[Tensor]
-) -> Tensor:
-    """The task's sums (K,) over one held-out batch, without dropout; data: inputs, targets, loss mask [B, T]."""
-    inputs, targets, loss_mask = data
-    states = hidden_states(flat_weights(variables), inputs, config, dtype)  # (N, E)
+    variables: Mapping[str, Variable], config: ModelConfig, dtype: DType, task: Task, data: Sequence[Tensor],
+    longest: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The task's sums (K,) over one held-out batch, without dropout; data: its arrays [B, T]."""
+    inputs, targets, loss_mask = data[:3]
+    states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=_packing(data, longest))  # (N, E)
     forget_gradients()
     return task.evaluation_sums(variables, Rows.of(states, targets, loss_mask))
+
+
+def _packing(batch: Sequence[Tensor], longest: int | None) -> Packing | None:
+    """Of the only row of a batch that holds several texts."""
+    return None if longest is None else Packing(batch[3][0], longest)
 
 
 def _flat_shape(variable: Variable) -> tuple[int, ...]:

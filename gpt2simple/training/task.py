@@ -124,8 +124,8 @@ class LanguageModeling:
         """Loss, perplexity and bits per byte."""
         return LanguageFigures(
             nats=sums[0],
-            target_tokens=sum(int(loss_mask.sum()) for _, _, loss_mask in batches),
-            target_bytes=sum(int(self._byte_lengths[targets][mask > 0].sum()) for _, targets, mask in batches),
+            target_tokens=sum(int(batch.loss_mask.sum()) for batch in batches),
+            target_bytes=sum(int(self._byte_lengths[batch.targets][batch.loss_mask > 0].sum()) for batch in batches),
         )
 
     def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:

@@ -55,8 +55,8 @@ class Trainer(keras.Model):
         return []  # the step returns exact figures; Keras would average them
 
     @tf.autograph.experimental.do_not_convert  # no branch depends on tensors, and conversion takes seconds
-    def train_step(self, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-        """One optimizer step on inputs, targets, loss mask [A, B, T]; returns logs for callbacks."""
+    def train_step(self, data: Sequence[Tensor]) -> dict[str, Tensor]:
+        """One optimizer step on the arrays of `Batch` [A, B, T]; returns logs for callbacks."""
         update, scale = self.optimizer.update, (self.loss_scale, self.good_steps)
         return WholeStep(self._step, update, *scale, scales_loss=self.scales_loss).run(data)
 
@@ -102,14 +102,13 @@ class Trainer(keras.Model):
 
     def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
         """The task's metrics on held-out batches, with the current weights."""
-        sums = [self._sums_of_batch(tuple(map(tf.constant, batch))) for batch in batches]  # (K,) each
+        sums = [self._sums_of_batch([tf.constant(array) for array in batch.arrays]) for batch in batches]  # (K,) each
         return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 
-    def _sums_of_batch(self, data: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
-        recipe, weights, shape = self._recipe, self._step.variables, tuple(data[0].shape)
+    def _sums_of_batch(self, data: Sequence[Tensor]) -> np.ndarray:
+        weights, shape = self._step.variables, tuple(data[0].shape)
         if shape not in self._evaluations:
-            shapes = shapes_of(weights, data[0])
-            self._evaluations[shape] = evaluation(recipe.config, recipe.dtype, recipe.task, recipe.by_xla, shapes)
+            self._evaluations[shape] = evaluation(self._recipe, shapes_of(weights, data[0]))
         return self._evaluations[shape](weights, *data).numpy()
 
 
@@ -125,6 +124,7 @@ def build_trainer(
     last_step: int | None,
     gradient_checkpointing: bool,
     compile_whole_step: bool = False,
+    longest: int | None = None,
 ) -> Trainer:
     """A compiled trainer at step 0, its moments zero.
 
@@ -134,6 +134,7 @@ def build_trainer(
         last_step: where the learning-rate schedule ends, or None.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
         compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
+        longest: as in `TrainingData`.
     """
     trained = trained_names(variables, config, settings)
     schedule = WarmUpSchedule(settings.rate_for(config.parameters), settings.warmup_steps, settings.schedule, last_step)
@@ -149,6 +150,7 @@ def build_trainer(
         decay_shape=schedule.decay_shape,
         clips=settings.clip_norm > 0.0,
         by_xla=compile_whole_step,
+        longest=longest,
     )
     trainer = Trainer(model, variables, recipe, seed)
     optimizer = FusedOptimizer(

@@ -30,7 +30,7 @@ def rows_of(windows: TrainingWindows, batches: int) -> list[tuple[np.ndarray, np
     """Inputs and targets of each row, padding removed, in order."""
     rows = []
     for index in range(batches):
-        inputs, targets, weights = windows.batch(index)
+        inputs, targets, weights = windows.batch(index).arrays
         for row in range(len(inputs)):
             seen = weights[row] > 0
             rows.append((inputs[row][seen], targets[row][seen]))
@@ -63,9 +63,9 @@ def test_each_input_is_the_token_before_its_target(tokens: TokenSet, window: int
 @given(token_sets(), st.integers(1, 70), st.integers(1, 5))
 def test_evaluation_reads_every_target_once_in_order(tokens: TokenSet, window: int, batch_size: int) -> None:
     batches = list(evaluation_batches(tokens, window, batch_size))
-    seen = np.concatenate([targets[weights > 0] for _, targets, weights in batches])
+    seen = np.concatenate([batch.targets[batch.loss_mask > 0] for batch in batches])
     assert np.array_equal(seen, tokens.read(1, tokens.tokens))
-    assert {inputs.shape for inputs, _, _ in batches} == {(batch_size, min(window, tokens.targets))}
+    assert {batch.inputs.shape for batch in batches} == {(batch_size, min(window, tokens.targets))}
 
 
 @settings(max_examples=100, deadline=None)
@@ -98,7 +98,7 @@ def stream(tokens: int) -> TokenSet:
 
 
 def same(first: Batch, second: Batch) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(first.arrays, second.arrays, strict=True))
 
 
 def test_a_batch_depends_on_seed_and_number_alone() -> None:
@@ -119,7 +119,7 @@ def test_epochs_cut_the_text_at_different_places() -> None:
 
 def test_shapes_types_and_counts() -> None:
     windows = TrainingWindows(stream(1001), 64, 3, seed=0)
-    inputs, targets, weights = windows.batch(0)
+    inputs, targets, weights = windows.batch(0).arrays
     assert (inputs.dtype, targets.dtype, weights.dtype) == (np.int32, np.int32, np.float32)
     assert inputs.shape == targets.shape == weights.shape == (3, 64)
     assert (windows.tokens_per_epoch, windows.windows_per_epoch) == (1000, 16)

@@ -15,6 +15,7 @@ import numpy as np
 
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import Batch
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.runs.records import TrainingCallback
@@ -31,7 +32,6 @@ from tests.helpers.small_runs import ONE_LAYER
 TIME = 16
 TASK = LanguageModeling(np.ones(SMALL_CONFIG.n_vocab, np.int64))  # each token spells one byte
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 Arrays = dict[str, np.ndarray]
 
 
@@ -71,12 +71,12 @@ def batch_of(number: int, rows: int = 2) -> Batch:
     text = np.resize(np.arange(40, 60), 400)
     starts = np.random.default_rng(number).integers(0, 300, rows)
     windows = np.stack([text[start : start + TIME + 1] for start in starts]).astype(np.int32)
-    return windows[:, :-1], windows[:, 1:], np.ones((rows, TIME), np.float32)
+    return Batch(windows[:, :-1], windows[:, 1:], np.ones((rows, TIME), np.float32))
 
 
 def stacked(batches: Sequence[Batch]) -> tuple[Any, ...]:
     """Micro-batches as one step's tensors [A, B, T]."""
-    return tuple(tf.constant(np.stack(arrays)) for arrays in zip(*batches, strict=True))
+    return tuple(tf.constant(np.stack(arrays)) for arrays in zip(*(batch.arrays for batch in batches), strict=True))
 
 
 def data_of(**changes: Any) -> TrainingData:

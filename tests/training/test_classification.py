@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import Batch
 from gpt2simple.runs.records import ClassifierFigures, figures_from_json
 from gpt2simple.training.classification import Classification
 from gpt2simple.training.state import TrainerState
@@ -57,7 +58,7 @@ def test_evaluations_count_each_text_once(rows: Rows, variables: dict[str, tf.Va
     sums = task.evaluation_sums(variables, rows).numpy()
     assert sums == pytest.approx([nats, correct], rel=1e-5)
     mask = rows.loss_mask.numpy().reshape(B, T)
-    figures = task.figures(sums.tolist(), [(np.zeros((B, T), np.int32), np.zeros((B, T), np.int32), mask)])
+    figures = task.figures(sums.tolist(), [Batch(np.zeros((B, T), np.int32), np.zeros((B, T), np.int32), mask)])
     assert (figures.texts, figures.correct) == (B, correct)
 
 

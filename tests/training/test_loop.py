@@ -129,9 +129,9 @@ def test_between_looks_that_are_not_the_best_it_saves_every_ten_minutes_too():
 
 def overfitting_data():
     """What is held out is noise: it gets worse while the text is learned."""
-    inputs, targets, weights = batch_of(0)
-    noise = np.random.default_rng(5).integers(0, 257, targets.shape).astype(np.int32)
-    return data_of(held_out=((inputs, noise, weights),))
+    batch = batch_of(0)
+    noise = np.random.default_rng(5).integers(0, 257, batch.targets.shape).astype(np.int32)
+    return data_of(held_out=(batch._replace(targets=noise),))
 
 
 def test_without_steps_it_stops_by_patience():
@@ -187,8 +187,8 @@ LOWER = r"with a lower learning_rate or with precision=\"float32\"\.$"
 
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing():
     def batch(number):
-        inputs, targets, weights = batch_of(number)
-        return inputs, targets, weights * np.float32(np.nan) if number == 3 else weights
+        batch = batch_of(number)
+        return batch._replace(loss_mask=batch.loss_mask * np.float32(np.nan)) if number == 3 else batch
 
     good = {}
     trainer, variables = small_trainer(FAST, config=ONE_LAYER)

@@ -39,7 +39,7 @@ def train(accumulate: int, *, gradient_checkpointing: bool) -> None:
 
 
 def score() -> None:
-    inputs, targets, _ = batch_of(0)
+    inputs, targets, _ = batch_of(0).arrays
     scorer = Scorer(named_variables(testing.small_model()), testing.SMALL_CONFIG)
     assert np.isfinite(scorer.score(inputs, targets).nats).all()
 

@@ -44,8 +44,8 @@ def test_a_pass_reads_every_token(epochs):
     assert windows.windows_per_epoch == 47
     seen = np.zeros(windows.tokens_per_epoch + 1, dtype=int)
     for number in range(plan(47, epochs=epochs, batch_size=32).last_step):
-        _, targets, loss_mask = windows.batch(number)
-        np.add.at(seen, targets[loss_mask > 0], 1)
+        batch = windows.batch(number)
+        np.add.at(seen, batch.targets[batch.loss_mask > 0], 1)
     assert seen[1:].min() >= epochs
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import Batch
 from gpt2simple.errors import SettingsError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
@@ -21,14 +22,13 @@ def step_of(trainer, batches, step=0, loss_scale=1.0):
 
 def one_batch(parts):
     """Several micro-batches as a single one with all of their rows."""
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Batch(*(np.concatenate(arrays) for arrays in zip(*(part.arrays for part in parts), strict=True)))
 
 
 def with_padding(batch, rows_of_padding):
-    inputs, targets, weights = batch
-    weights = weights.copy()
+    weights = batch.loss_mask.copy()
     weights[:, :rows_of_padding] = 0.0
-    return inputs, targets, weights
+    return batch._replace(loss_mask=weights)
 
 
 def test_accumulated_micro_batches_equal_one_large_batch():

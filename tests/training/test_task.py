@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import Batch
 from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
@@ -71,7 +72,7 @@ class LastTokenLabels:
         return tf.stack([tf.reduce_sum(losses * loss_mask), tf.reduce_sum(correct * loss_mask)])
 
     def figures(self, sums, batches):
-        return LabelFigures(*sums, examples=sum(int(mask.sum()) for _, _, mask in batches))
+        return LabelFigures(*sums, examples=sum(int(batch.loss_mask.sum()) for batch in batches))
 
 
 def labelled_batch(number, rows=4):
@@ -82,7 +83,7 @@ def labelled_batch(number, rows=4):
     inputs[:, 0] = 10 + labels
     targets, mask = np.zeros((rows, TIME), np.int32), np.zeros((rows, TIME), np.float32)
     targets[:, -1], mask[:, -1] = labels, 1.0
-    return inputs, targets, mask
+    return Batch(inputs, targets, mask)
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +128,15 @@ def test_the_head_is_saved_and_trained_with_the_body(outcome):
 
 
 def test_language_modelling_counts_tokens_and_bytes_of_what_the_mask_lets_through():
-    inputs, targets, mask = batch_of(0)
-    mask = mask.copy()
+    mask = batch_of(0).loss_mask.copy()
     mask[0, :5] = 0.0
+    masked = batch_of(0)._replace(loss_mask=mask)
     two_bytes = LanguageModeling(np.full(SMALL_CONFIG.n_vocab, 2))
-    figures = two_bytes.figures([64.0], [(inputs, targets, mask)])
+    figures = two_bytes.figures([64.0], [masked])
     assert (figures.target_tokens, figures.target_bytes) == (27, 54)
     assert figures.loss == 64.0 / 27
     trainer, _ = small_trainer()
-    both = trainer.evaluate_batches([(inputs, targets, mask), batch_of(1)])
-    alone = [trainer.evaluate_batches([batch]) for batch in ((inputs, targets, mask), batch_of(1))]
+    both = trainer.evaluate_batches([masked, batch_of(1)])
+    alone = [trainer.evaluate_batches([batch]) for batch in (masked, batch_of(1))]
     assert both.nats == pytest.approx(alone[0].nats + alone[1].nats, rel=1e-6)
     assert TASK.figures([1.0], [batch_of(1)]).target_tokens == 32

@@ -1,6 +1,6 @@
 """The probabilities of the classes of texts, under a model that is a classifier.
 
-Texts of similar length are computed together, so that there is little padding; what is computed for a text depends on
+Several texts are computed in one row, so that there is hardly any padding; what is computed for a text depends on
 nothing but the text. Independent of scikit-learn.
 """
 
@@ -13,40 +13,38 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.data.batches import checked_window
-from gpt2simple.data.length_batches import best_lengths, evaluation_batches
+from gpt2simple.data.labelled import labelled_reader
+from gpt2simple.data.packing import packed_rows
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.model import LoadedModel, not_finite
+from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.loss import class_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 from gpt2simple.gpt2.tokenizer import Tokenizer
 
-_MOST_LENGTHS, _MOST_LAYERS = 10, 48  # of compiled steps: TensorFlow's graph of a training step takes 8 MB a layer
-_FEW_TEXTS = 256  # for fewer, widths that any call may have, so that the next call compiles nothing
-_SHORTEST = 8  # tokens
-
-
-def most_lengths(config: ModelConfig) -> int:
-    """How many widths the batches of a model may have: each is compiled, and kept in memory while it trains."""
-    return min(_MOST_LENGTHS, max(_MOST_LAYERS // config.n_layer, 4))
+_WIDEST = 1024  # tokens that are computed together; more are no faster, and the longest text may have more
 
 
 class Encoded(NamedTuple):
     """Texts as token ids.
 
     Attributes:
-        ids: int32 [T] of each text. truncated: how many texts were longer than could be read.
+        ids: int32 [T] of each text. lengths: int64 [texts]. truncated: how many texts were longer than could be read.
     """
 
     ids: list[np.ndarray]
+    lengths: np.ndarray
     truncated: int
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> Encoded:
     """The first ``longest`` tokens of each text."""
     whole = [tokenizer.encode_array(text) for text in texts]
-    return Encoded([ids[:longest].astype(np.int32) for ids in whole], sum(len(ids) > longest for ids in whole))
+    lengths = np.fromiter(map(len, whole), np.int64, len(whole))  # (texts,)
+    kept = [ids[:longest].astype(np.int32) for ids in whole]
+    return Encoded(kept, np.minimum(lengths, longest), int((lengths > longest).sum()))
 
 
 class TextClassifier:
@@ -74,7 +72,7 @@ class TextClassifier:
 
         Args:
             texts: none of them empty.
-            batch_size: texts that are computed together.
+            batch_size: texts that are computed together, at most; fewer where they are long.
 
         Raises:
             CheckpointError: a probability is not finite.
@@ -84,30 +82,21 @@ class TextClassifier:
         found = np.zeros((len(texts), len(config.labels)))  # (N, C)
         if not texts:
             return found, 0
-        counts = np.array([len(ids) for ids in encoded.ids])  # (N,)
-        few = len(texts) < _FEW_TEXTS
-        lengths = _doubled(_SHORTEST, int(counts.max())) if few else best_lengths(counts, most_lengths(config))
-        lengths = tuple(min(length, config.n_ctx) for length in lengths)
-        batch_size = min(batch_size, _doubled(1, len(texts))[-1])
-        labels = np.zeros(len(texts), np.int32)  # they do not matter here
-        for (inputs, _, loss_mask), numbers in evaluation_batches(
-            encoded.ids, labels, batch_size=batch_size, lengths=lengths
-        ):
-            last = loss_mask.argmax(axis=1).astype(np.int32)  # (B,), the place of each text's last token
-            compiled = _classifying(config, self._dtype, shapes_of(variables, inputs))
-            logits = compiled(variables, tf.constant(inputs), tf.constant(last)).numpy()  # (B, C)
-            found[numbers] = _softmax(logits[: len(numbers)].astype(np.float64))
+        longest = _power_of_two(int(encoded.lengths.max()))
+        width = max(longest, min(_power_of_two(int(encoded.lengths.sum())), _WIDEST))
+        read = labelled_reader(encoded.ids, np.zeros(len(texts), np.int32))  # labels do not matter here
+        for batch, numbers in packed_rows(encoded.lengths, read, width=width, batch_size=batch_size):
+            compiled = _classifying(config, self._dtype, shapes_of(variables, batch.inputs), longest)
+            logits = compiled(variables, tf.constant(batch.inputs), tf.constant(batch.positions)).numpy()  # (T, C)
+            found[numbers] = _softmax(logits[batch.loss_mask[0] > 0].astype(np.float64))  # (texts, C), of last tokens
         if not np.isfinite(found).all():
             raise not_finite("The probability of a class")
         return found, encoded.truncated
 
 
-def _doubled(first: int, last: int) -> tuple[int, ...]:
-    """A number, its double and so on, up to the first that is at least ``last``."""
-    numbers = [first]
-    while numbers[-1] < last:
-        numbers.append(2 * numbers[-1])
-    return tuple(numbers)
+def _power_of_two(tokens: int) -> int:
+    """The lowest one that is not less, at least 8: one of the few sizes that calls have, so that few are compiled."""
+    return max(1 << (tokens - 1).bit_length(), 8)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -116,17 +105,16 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
-    """A function (variables, inputs [B, T], places of the last tokens [B]) -> logits [B, C]."""
-    key = ("classify", config, dtype, shapes)
+def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) -> Compiled:
+    """A function (variables, inputs [1, T], positions [1, T]) -> logits [T, C] of texts of at most so many tokens."""
+    key = ("classify", config, dtype, shapes, longest)
 
-    def classify(variables: Mapping[str, Variable], inputs: Tensor, last: Tensor) -> Tensor:
+    def classify(variables: Mapping[str, Variable], inputs: Tensor, positions: Tensor) -> Tensor:
         traces[key] += 1
-        states = hidden_states(flat_weights(variables), inputs, config, dtype)  # (B * T, E)
+        packing = Packing(positions[0], longest)
+        states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=packing)  # (T, E)
         forget_gradients()
-        batch, width = inputs.shape
-        pooled = tf.gather(states, tf.range(batch) * width + last)  # (B, E)
-        return class_logits(pooled, variables[CLASSIFIER_HEAD])
+        return class_logits(states, variables[CLASSIFIER_HEAD])
 
-    about: tuple[Any, ...] = ("classify", config, dtype.name, shapes)
+    about: tuple[Any, ...] = ("classify", config, dtype.name, shapes, longest)
     return kept_functions.find(key, lambda: Compiled(classify, about, by_xla=False, quiet=False), config.n_layer / 4)

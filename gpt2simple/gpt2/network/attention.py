@@ -11,7 +11,8 @@ the softmax's sum left to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
@@ -21,6 +22,18 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 # 56 % in twice as many calls; each measured a few per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
 _SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
+
+
+class Packing(NamedTuple):
+    """Several texts in one row, one after the other: each attends to itself alone.
+
+    Attributes:
+        positions: int32 [T], of each token in its text, from 0.
+        longest: no text has more tokens; static. Keys that are further away are not computed.
+    """
+
+    positions: Tensor
+    longest: int
 
 
 def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,13 +51,16 @@ def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tens
     return split(qkv, bias)
 
 
-def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, dropout: DropoutKey | None, site: int) -> Tensor:
+def causal_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, dropout: DropoutKey | None, site: int, packing: Packing | None = None
+) -> Tensor:
     """For each query the average of the values up to its own position, weighted by softmax(q . k / sqrt(D)).
 
     Args:
         queries, keys, values: [B, H, T, D], one dtype.
         dropout: of the probabilities, or None.
         site: of this layer's dropout.
+        packing: of the only row; None: each row is one text.
 
     Returns:
         [N, E], the heads side by side, in the same dtype.
@@ -57,16 +73,17 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, dropout: Dro
     @tf.custom_gradient
     def attend(q: Tensor, k: Tensor, v: Tensor) -> WithGradient:
         outputs: list[Tensor] = []
-        for start, end in _blocks(q):
+        for first, start, end in _blocks(q, packing):
             with tf.control_dependencies(outputs[-1:]):
                 block = q[:, :, start:end]  # (1, B*H, S, D)
-            probabilities = _probabilities(block, k[:, :, :end])  # (1, B*H, S, end)
-            outputs.append(tf.matmul(drop(probabilities, start), v[:, :, :end]))  # (1, B*H, S, D)
+            seen = _seen(packing, first, start, end)
+            probabilities = _probabilities(block, k[:, :, first:end], seen)  # (1, B*H, S, T')
+            outputs.append(tf.matmul(drop(probabilities, start), v[:, :, first:end]))  # (1, B*H, S, D)
         mixed = _join_heads(tf.concat(outputs, axis=2), batch, heads)  # (N, E)
 
         def backward(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             by_head, row_dot = _upstream_by_head(upstream, mixed, tf.sqrt(float(depth)), batch, heads)
-            return _backward(q, k, v, by_head, row_dot, drop)
+            return _backward(q, k, v, by_head, row_dot, packing, drop)
 
         return mixed, backward
 
@@ -77,36 +94,49 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, dropout: Dro
 
 
 def _backward(
-    q: Tensor, k: Tensor, v: Tensor, upstream: Tensor, row_dot: Tensor, drop: Callable[[Tensor, int], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
+    q: Tensor, k: Tensor, v: Tensor, upstream: Tensor, row_dot: Tensor,
+    packing: Packing | None, drop: Callable[[Tensor, int], Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients of queries, keys and values; upstream and row_dot as ``_upstream_by_head`` returns them."""
     root = tf.sqrt(float(q.shape[-1]))
     d_queries: list[Tensor] = []
     d_keys: list[Tensor] = []
     d_values: list[Tensor] = []
     previous = upstream
-    for start, end in _blocks(q):
+    blocks = tuple(_blocks(q, packing))
+    for first, start, end in blocks:
         # Sliced again, not taken from the forward pass, which would have to keep a growing copy for each block.
         block, keys, values = run_after(previous, [q, k, v])  # (1, B*H, T, D)
         block, up = block[:, :, start:end], upstream[:, :, start:end]  # (1, B*H, S, D)
-        keys, values = keys[:, :, :end], values[:, :, :end]  # (1, B*H, end, D)
-        probabilities = _probabilities(block, keys)  # (1, B*H, S, end)
-        d_probabilities = drop(tf.matmul(up, values, transpose_b=True), start)  # (1, B*H, S, end)
+        keys, values = keys[:, :, first:end], values[:, :, first:end]  # (1, B*H, T', D)
+        seen = _seen(packing, first, start, end)
+        probabilities = _probabilities(block, keys, seen)  # (1, B*H, S, T')
+        d_probabilities = drop(tf.matmul(up, values, transpose_b=True), start)  # (1, B*H, S, T')
         d_scores = _softmax_backward(probabilities, d_probabilities, row_dot[:, :, start:end], root)
-        d_values.append(tf.matmul(drop(probabilities, start), up, transpose_a=True))  # (1, B*H, end, D)
+        d_values.append(tf.matmul(drop(probabilities, start), up, transpose_a=True))  # (1, B*H, T', D)
         d_queries.append(tf.matmul(d_scores, keys))  # (1, B*H, S, D)
-        d_keys.append(tf.matmul(d_scores, block, transpose_a=True))  # (1, B*H, end, D)
+        d_keys.append(tf.matmul(d_scores, block, transpose_a=True))  # (1, B*H, T', D)
         previous = d_keys[-1]
-    return tf.concat(d_queries, axis=2), _sum_of_prefixes(*d_keys), _sum_of_prefixes(*d_values)
+    return tf.concat(d_queries, axis=2), _summed(blocks, *d_keys), _summed(blocks, *d_values)
 
 
-def _blocks(queries: Tensor) -> Iterator[tuple[int, int]]:
+def _blocks(queries: Tensor, packing: Packing | None) -> Iterator[tuple[int, int, int]]:
+    """Where the keys of each block of queries begin, where its queries begin, and where both end."""
     length, block = queries.shape[2], _BLOCK[queries.dtype.size]
-    return ((start, min(start + block, length)) for start in range(0, length, block))
+    reach = length if packing is None else packing.longest - 1
+    for start in range(0, length, block):
+        yield max(start - reach, 0) // block * block, start, min(start + block, length)
 
 
-def _probabilities(queries: Tensor, keys: Tensor) -> Tensor:
+def _seen(packing: Packing | None, first: int, start: int, end: int) -> Tensor | None:
+    """The first key, counted from ``first``, that each query from start to end sees, int32 [S]; None: all."""
+    return None if packing is None else tf.range(start - first, end - first) - packing.positions[start:end]
+
+
+def _probabilities(queries: Tensor, keys: Tensor, seen: Tensor | None) -> Tensor:
     """softmax(q . k / sqrt(D)), [1, B*H, S, T'], for S queries that are the last of T' positions.
+
+    The query s sees keys from ``seen[s]`` on; None: from the first one on.
 
     Written so that TensorFlow's optimizer hands product, factor and mask to oneDNN as one operation: it wants a scalar
     and an array of four dimensions, in this order. oneDNN's softmax computes in float32 whatever its input is; others
@@ -115,21 +145,23 @@ def _probabilities(queries: Tensor, keys: Tensor) -> Tensor:
     depth = queries.shape[-1]
     scores = tf.matmul(queries, keys, transpose_b=True)  # (1, B*H, S, T')
     if in_xla() or not uses_onednn():
-        return _softmax(scores, tf.sqrt(float(depth)))
-    mask = _mask(queries.shape[-2], keys.shape[-2], queries.dtype)  # (1, 1, S, T')
+        return _softmax(scores, tf.sqrt(float(depth)), seen)
+    mask = _mask(queries.shape[-2], keys.shape[-2], seen, queries.dtype)  # (1, 1, S, T')
     return tf.nn.softmax(scores * tf.constant(depth**-0.5, queries.dtype) + mask)
 
 
 @xla_compiled
-def _softmax(scores: Tensor, root: Tensor) -> Tensor:
+def _softmax(scores: Tensor, root: Tensor, seen: Tensor | None) -> Tensor:
     rows, columns = scores.shape[-2:]
-    wide = tf.cast(scores, tf.float32) / root + _mask(rows, columns, tf.float32)  # (1, B*H, S, T')
+    wide = tf.cast(scores, tf.float32) / root + _mask(rows, columns, seen, tf.float32)  # (1, B*H, S, T')
     return tf.cast(tf.nn.softmax(wide), scores.dtype)
 
 
-def _mask(rows: int, columns: int, dtype: DType) -> Tensor:
-    """0 where query s may attend, its position T' - S + s and before; elsewhere so low that the probability is 0."""
+def _mask(rows: int, columns: int, seen: Tensor | None, dtype: DType) -> Tensor:
+    """0 where query s may attend, from key ``seen[s]`` to its own, T' - S + s; else so low that softmax gives 0."""
     allowed = tf.range(columns)[None, :] <= tf.range(rows)[:, None] + (columns - rows)  # (S, T')
+    if seen is not None:
+        allowed = tf.logical_and(allowed, tf.range(columns)[None, :] >= seen[:, None])  # (S, T')
     return tf.where(allowed, tf.zeros([], dtype), tf.constant(dtype.min, dtype))[None, None]  # (1, 1, S, T')
 
 
@@ -183,8 +215,14 @@ def _softmax_backward(probabilities: Tensor, upstream: Tensor, row_dot: Tensor, 
 
 
 @xla_compiled
-def _sum_of_prefixes(*parts: Tensor) -> Tensor:
-    """The float32 sum of arrays [1, B*H, T', D] of growing T', each aligned at its beginning; in their dtype."""
-    length = parts[-1].shape[2]
-    wide = [tf.pad(tf.cast(p, tf.float32), [[0, 0], [0, 0], [0, length - p.shape[2]], [0, 0]]) for p in parts]
-    return tf.cast(tf.add_n(wide), parts[-1].dtype)  # (1, B*H, T, D)
+def _summed(blocks: Sequence[tuple[int, int, int]], *parts: Tensor) -> Tensor:
+    """The float32 sum of arrays [1, B*H, T', D], each from the first to the last key of its block; in their dtype."""
+    sums = []
+    for _, low, high in blocks:  # of the keys at one block's queries, another block has all or none
+        within = [
+            tf.cast(part[:, :, low - first : high - first], tf.float32)
+            for part, (first, _, end) in zip(parts, blocks, strict=True)
+            if first <= low and high <= end
+        ]  # (1, B*H, S, D)
+        sums.append(tf.add_n(within))
+    return tf.cast(tf.concat(sums, axis=2), parts[0].dtype)  # (1, B*H, T, D)

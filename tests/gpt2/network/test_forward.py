@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.gpt2.network import attention
+from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.network import LONG_CONFIG, dropout_key, model_of, our_logits, our_states, random_tokens
 
@@ -86,3 +88,45 @@ def test_dropout_applies_at_each_of_its_sites():
     blocks, layers = 5, LONG_CONFIG.n_layer  # 600 = 4 x 128 + 88
     assert len(sites) == 1 + layers * (blocks + 2)
     assert len(set(sites)) == len(sites), "two dropouts share a mask"
+
+
+def packed(texts: list[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens [1, width] of texts one after the other, and the positions [width] in them."""
+    tokens, positions = np.zeros((1, width), np.int32), np.zeros(width, np.int32)
+    together = np.concatenate(texts)
+    tokens[0, : len(together)] = together
+    positions[: len(together)] = np.concatenate([np.arange(len(text)) for text in texts])
+    return tokens, positions
+
+
+@pytest.mark.parametrize("longest", [200, 256, 600])
+def test_a_packed_text_has_the_states_that_it_has_alone(longest):
+    """Rows of 900 tokens are several blocks of queries, of which each sees only the keys within reach."""
+    texts = [random_tokens(1, length, length)[0] for length in (1, 200, 3, 130, 127, 129, 199, 1, 60)]
+    tokens, positions = packed(texts, 900)
+    packing = Packing(tf.constant(positions), longest)
+    states = our_states(model_of(LONG_CONFIG), tokens, LONG_CONFIG, packing=packing).numpy()
+    start = 0
+    for text in texts:
+        alone = our_states(model_of(LONG_CONFIG), text[None], LONG_CONFIG).numpy()
+        np.testing.assert_allclose(states[start : start + len(text)], alone, rtol=0, atol=2e-5)
+        start += len(text)
+
+
+def test_a_packed_text_is_the_same_whatever_its_neighbours_are():
+    one, two, other = (random_tokens(1, length, seed)[0] for length, seed in ((150, 1), (180, 2), (150, 3)))
+    found = []
+    for first in (one, other):
+        tokens, positions = packed([first, two], 330)
+        packing = Packing(tf.constant(positions), 180)
+        found.append(our_states(model_of(LONG_CONFIG), tokens, LONG_CONFIG, packing=packing).numpy()[150:])
+    np.testing.assert_array_equal(*found)
+
+
+def test_keys_out_of_reach_are_not_computed():
+    """A row of many short texts: attention costs as many products of blocks as the longest of them needs."""
+    packing = Packing(tf.constant(np.arange(1280, dtype=np.int32) % 100), 100)
+    assert list(attention._blocks(tf.zeros([1, 2, 1280, 8]), packing)) == [
+        (max(start - 128, 0), start, start + 128) for start in range(0, 1280, 128)
+    ]
+    assert [first for first, *_ in attention._blocks(tf.zeros([1, 2, 1280, 8]), None)] == [0] * 10

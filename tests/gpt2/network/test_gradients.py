@@ -183,3 +183,32 @@ def test_in_16_bits_the_probabilities_are_rounded_once(onednn, jit_compile, monk
     errors = probabilities.numpy()[:, allowed] / exact[:, allowed] - 1.0
     assert np.sqrt(np.mean(errors**2)) < 0.005
     np.testing.assert_allclose(tf.reduce_sum(probabilities, axis=-1), 1.0, atol=0.005)
+
+
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
+def test_packed_texts_have_the_gradients_that_they_have_alone(gradient_checkpointing):
+    """The loss of a row is the sum over its texts, hence so are the gradients: 700 tokens are six blocks of queries."""
+    model, lengths = model_of(LONG_CONFIG), (150, 1, 90, 260, 129, 40)
+    variables = named_variables(model)
+    texts = [batch_of(1, length + 2) for length in lengths]
+    texts = [tuple(array[:, 2:] for array in text) for text in texts]
+    step = ModelStep(
+        variables, frozenset(variables), LONG_CONFIG, tf.float32, LanguageModeling(np.ones(257)), dropout_rate=0.0,
+        seed=1, gradient_checkpointing=gradient_checkpointing, longest=260,
+    )  # fmt: skip
+    arrays = [np.concatenate([*parts, np.zeros((1, 30), parts[0].dtype)], axis=1) for parts in zip(*texts, strict=True)]
+    positions = np.concatenate([*map(np.arange, lengths), np.zeros(30)]).astype(np.int32)[None]
+    nats, tokens, together = step.gradients(
+        [tf.constant(array)[None] for array in (*arrays, positions)], tf.constant(0), tf.constant(1.0)
+    )
+    alone = [plain_loss_and_gradients(model, *text) for text in texts]
+    total = sum(lengths)
+    assert float(tokens) == total
+    expected = sum(loss * length for (loss, _), length in zip(alone, lengths, strict=True))
+    assert float(nats) == pytest.approx(expected, rel=1e-6)
+    sums = {
+        name: sum(found[name] * (length / total) for (_, found), length in zip(alone, lengths, strict=True))
+        for name in together
+    }
+    found = {name: tf.cast(gradient, tf.float32).numpy() for name, gradient in together.items()}
+    assert largest_relative_difference(found, sums) < 1e-4
