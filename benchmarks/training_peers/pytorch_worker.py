@@ -1,18 +1,17 @@
 """PyTorch's GPT2LMHeadModel under transformers' Trainer, random weights, no dropout. Argument: float32 or bfloat16.
 
-The Trainer's own loop runs in a thread; a callback holds it before each step until a job asks for one. Its defaults
-otherwise: fused AdamW, gradients clipped at length 1.
+The Trainer's defaults otherwise: fused AdamW, gradients clipped at length 1.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+from turns import OneStepAtATime
 from worker import CLIP_NORM, LEARNING_RATE, N_CTX, WEIGHT_DECAY, Job, serve, window
 
 
@@ -27,25 +26,6 @@ class Windows(torch.utils.data.Dataset):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return {"input_ids": self._ids, "labels": self._ids}
-
-
-class OneStepAtATime(TrainerCallback):
-    """Lets the loop go on for as many steps as were asked for."""
-
-    def __init__(self) -> None:
-        self._allowed, self._done = threading.Semaphore(0), threading.Semaphore(0)
-
-    def run(self, steps: int) -> None:
-        for _ in range(steps):
-            self._allowed.release()
-        for _ in range(steps):
-            self._done.acquire()
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._allowed.acquire()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._done.release()
 
 
 def load() -> Job:
@@ -68,7 +48,7 @@ def load() -> Job:
     )
     steps_of = OneStepAtATime()
     trainer = Trainer(model=model, args=arguments, train_dataset=Windows(), callbacks=[steps_of])
-    threading.Thread(target=trainer.train, daemon=True).start()
+    steps_of.start(trainer)
 
     def work(steps: int) -> None:
         steps_of.run(steps)
