@@ -26,7 +26,7 @@ from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
-from gpt2simple.evaluation.report.comparison import CompareResult
+from gpt2simple.evaluation.report.language_models import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.settings import (

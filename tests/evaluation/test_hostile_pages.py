@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
+from gpt2simple.evaluation.report.comparison import comparison_page
 from gpt2simple.evaluation.report.data import RunReport, run_report
+from gpt2simple.evaluation.report.language_models import CompareResult, CompareRow
 from gpt2simple.evaluation.report.page import page
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.figure import loss_figure, to_png, to_svg
