@@ -202,7 +202,7 @@ def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -
         natural_share=found.natural_share,
         longest_copy=found.longest.words if found.longest else 0,
         seconds=result.seconds,
-        memory_bytes=memory.bytes,
+        memory_bytes=None if result.reason == "done" else memory.bytes,
         samples=found.samples,
         copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
         evaluations=tuple(

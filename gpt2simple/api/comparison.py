@@ -99,7 +99,7 @@ class Comparison:
         kept = self.folder / f"{self.run_name(model)}.json"
         with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
             values = read_json(kept)
-            if values["key"] == key and values["sha256"] == json_digest([key, values["row"]]):
+            if values["key"] == key and values["sha256"] == json_digest([values["key"], values["row"]]):
                 row = row_type.from_json(values["row"])
                 logger.info(f"{model}: finished before; results read from {kept}.")
                 return row

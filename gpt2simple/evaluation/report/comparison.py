@@ -34,7 +34,7 @@ class ModelRow:
         best_step: with the best evaluation; 0: before training; None: nothing was held out to evaluate on.
         verdict: on the run, in a few words.
         seconds: of training. memory_bytes: peak during training, of the process or, on a GPU, of the
-            GPU; None where the GPU does not report it.
+            GPU; None where the GPU does not report it, or an earlier call trained the model and lost its results.
     """
 
     model_name: str
@@ -117,6 +117,11 @@ class ModelsCompared(ABC, Generic[RowT]):
     @abstractmethod
     def figure(self) -> Figure:
         """The curves of all models in one figure."""
+
+    @property
+    def box(self) -> str:
+        """The class of the box that the page has around the conclusion, as in style.css."""
+        return ""
 
     def notes(self) -> tuple[str, ...]:
         """What else to know of the figures, sentences."""
