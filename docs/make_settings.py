@@ -37,6 +37,7 @@ TITLES = {
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
+    "CompareClassifiersSettings": "Comparing classifiers",
 }
 KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "yes or no", tuple: "text, or several"}
 

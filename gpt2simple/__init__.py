@@ -29,6 +29,7 @@ _HOME = {
     "check": "api.check",
     "classify": "api.functions",
     "compare": "api.functions",
+    "compare_classifiers": "api.functions",
     "download_gpt2": "gpt2.hub.download",
     "encode_csv": "api.prepare",
     "encode_dataset": "api.prepare",

@@ -102,11 +102,13 @@ class _Summary:
 
 
 def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
-    """Read a dataset, and the user's own texts to validate and test with.
+    """Read a dataset, and the user's own texts to validate and test with; one that was read already stays as it is.
 
     Raises:
         DataError: one cannot be read, or has a label that training lacks.
     """
+    if isinstance(dataset, LabelledData):
+        return dataset
     texts = read_labelled(dataset, settings)
 
     def own(name: str | None) -> LabelledTexts | None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpt2simple.api.classification import open_labelled
+from gpt2simple.api.classification import LabelledData, open_labelled
 from gpt2simple.api.result import Classification
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.label_split import Examples
@@ -87,7 +87,9 @@ def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[st
         if given.get(name) is not None:
             raise SettingsError(f'{name} was given, and part="all" means the dataset alone. Leave it out.')
     assert run is not None
-    check_labelled(dataset, _as_read(run.info.description, given))
+    read = _as_read(run.info.description, given)
+    if not isinstance(dataset, LabelledData):
+        check_labelled(dataset, read)
 
 
 def evaluate_labelled(

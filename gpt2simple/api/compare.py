@@ -1,4 +1,4 @@
-"""Several models fine-tuned on the same text, one after the other, and evaluated alike; finished ones are not repeated.
+"""Several language models fine-tuned on the same text and evaluated alike; `comparison` goes from one to the next.
 
 The text is split once, with the first model's tokenizer, into two files that all models read: the split is the same for
 all vocabularies. Knows no arithmetic of training.
@@ -6,58 +6,46 @@ all vocabularies. Knows no arithmetic of training.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gpt2simple.api.comparison import Comparison, checked_names, require_whole, write
 from gpt2simple.api.request import GenerateRequest
-from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.data.prepare import check_texts, prepare_text
 from gpt2simple.data.texts import texts_of
-from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.evaluation.memorisation import TrainingText
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
+from gpt2simple.evaluation.report.language_models import CompareResult, CompareRow
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder, recorded_name
+from gpt2simple.gpt2.hub.locate import folder_config, model_folder, recorded_name
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
-from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.resume import listed
 from gpt2simple.settings import CompareSettings, FinetuneSettings, SessionSettings, TextSettings, former_names, to_json
-from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
-from gpt2simple.storage.disk import make_folder
+from gpt2simple.settings.tasks import LANGUAGE_MODELING
 from gpt2simple.storage.files import atomic_write
-from gpt2simple.storage.outputs import check_unused
 
 logger = logging.getLogger(__name__)
 _EPOCHS = 4  # if no token budget is given
 _LONGEST_WINDOW = 256
 
-# Of its texts a comparison records only digests, which mean nothing to people.
-_TEXTS = {"text": "another text", "validation_file": "another validation_file"}
-
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What is the same for all models."""
+class LanguageComparison(Comparison):
+    """What is the same for all language models."""
 
-    folder: Path  # of the comparison; the runs' names begin with its name
     train_tokens: int  # counted by the first model's tokenizer
     window: int
     steps: int
     settings: CompareSettings
-    place: SessionSettings  # folders of models and runs, and how to compute
     cache_dir: str | None  # of encoded texts
-    asked: dict[str, Any]  # must not change when the comparison is continued; JSON values
 
     @property
     def train(self) -> Path:
@@ -73,10 +61,6 @@ class Comparison:
     def training_text(self) -> TrainingText:
         """Both, indexed, to find copied passages in samples."""
         return TrainingText(_lines(self.train), _lines(self.held_out))
-
-    def run_name(self, model: str) -> str:
-        """The run of a model."""
-        return _run_name(self.folder.name, model)
 
 
 def compare_models(
@@ -98,22 +82,13 @@ def compare_models(
         DataError: nothing can be held out. RunError: a comparison of that name has another text or other settings.
         KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
-    names = [canonical_name(model) for model in model_names]
-    if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
-        raise SettingsError(
-            f"model_names is {quoted(list(model_names))}; expected two or more different models, such as "
-            '["tiny", "124M", "355M"].'
-        )
+    names = checked_names(model_names, name)
     check_texts(dataset, text)
     folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}
     folder = Path(place.checkpoint_dir) / name
     comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place)
     return _written([_row(model, shapes[model], comparison) for model in names], comparison)
-
-
-def _run_name(name: str, model: str) -> str:
-    return name + "-" + re.sub(r"[^\w.-]+", "-", Path(model).name)
 
 
 def _prepared(
@@ -124,7 +99,7 @@ def _prepared(
     text: TextSettings,
     folder: Path,
     place: SessionSettings,
-) -> Comparison:
+) -> LanguageComparison:
     shortest = min(shape.n_ctx for shape in shapes.values())
     window = settings.window or min(shortest, _LONGEST_WINDOW)
     if window > shortest:
@@ -139,7 +114,8 @@ def _prepared(
             f"Models are compared by their held-out loss, but nothing is held out. {prepared.no_held_out_reason}"
         )
     budget = settings.tokens or _EPOCHS * parts.train.tokens
-    fixed = {
+    asked = {
+        "task": LANGUAGE_MODELING,
         **to_json(settings),
         "tokens": budget,
         "window": window,
@@ -148,7 +124,7 @@ def _prepared(
         "text": corpus.fingerprint,
         "validation_file": None if validation is None else validation.fingerprint,
     }
-    comparison = Comparison(
+    comparison = LanguageComparison(
         folder=folder,
         train_tokens=parts.train.tokens,
         window=window,
@@ -156,10 +132,9 @@ def _prepared(
         settings=settings,
         place=place,
         cache_dir=text.cache_dir,
-        asked=fixed,
+        asked=asked,
     )
-    make_folder(folder)
-    _require_the_same(folder, fixed)
+    comparison.begin(former_names(CompareSettings))
     for path, tokens in ((comparison.train, parts.train), (comparison.held_out, parts.held_out)):
         lines = "".join(json.dumps(document) + "\n" for document in texts_of(tokens, tokenizer))
         if not path.is_file() or path.read_bytes() != lines.encode():
@@ -167,84 +142,36 @@ def _prepared(
     return comparison
 
 
-def _require_the_same(folder: Path, fixed: dict[str, Any]) -> None:
-    """Record the settings and text of a new comparison; raise RunError if an existing one has others.
-
-    Raises:
-        SettingsError: the folder holds something else.
-    """
-    path = folder / "compare.json"
-    if not path.is_file():
-        check_unused(folder)
-        atomic_write(path, json.dumps({"asked": fixed}, indent=1) + "\n")
-        return
-    before = _read_asked(path)
-    renamed = former_names(CompareSettings)
-    before = {renamed.get(name, name): value for name, value in before.items()}
-    changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
-    if changed:
-        settings = [name for name in changed if name not in _TEXTS]
-        differences = [f"{listed(before, settings)}, and this call gives {listed(fixed, settings)}"] if settings else []
-        differences += [_TEXTS[name] for name in changed if name in _TEXTS]
-        raise RunError(
-            f"The comparison {folder} was started with {'; and with '.join(differences)}: the results could not be "
-            f"compared. Use the same text and settings to continue it, or another name than {folder.name!r}."
-        )
-
-
-def _read_asked(path: Path) -> dict[str, Any]:
-    """The settings and text that a comparison has recorded."""
-
-    def clear(reason: str, _error: Exception) -> SettingsError:
-        return SettingsError(
-            f"{path} is not from a comparison ({reason}), so nothing in its folder is replaced. Choose another name "
-            f"than {path.parent.name!r}."
-        )
-
-    with content_errors(clear):
-        return dict(read_json(path)["asked"])
-
-
 def _lines(path: Path) -> list[str]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _row(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
+def _row(model: str, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
     """The results of a model, read if an earlier call has saved them."""
-    kept = comparison.folder / f"{comparison.run_name(model)}.json"
     key = {
         "settings": to_json(comparison.settings),
         "steps": comparison.steps,
         "window": comparison.window,
         "texts": [path.stat().st_mtime_ns for path in (comparison.train, comparison.held_out)],
     }
-    with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
-        values = read_json(kept)
-        if values["key"] == key and values["sha256"] == json_digest([key, values["row"]]):
-            row = CompareRow.from_json(values["row"])
-            logger.info(f"{model}: finished before; results read from {kept}.")
-            return row
-    logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
-    row = _measured(model, config, comparison)
-    # As it is read again: lists, and null for what is not finite.
-    saved = json.loads(json_text(asdict(row)))
-    atomic_write(kept, json_text({"key": key, "row": saved, "sha256": json_digest([key, saved])}, indent=1) + "\n")
-    return row
+
+    def measure() -> CompareRow:
+        logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
+        return _measured(model, config, comparison)
+
+    return comparison.row(model, key, CompareRow, measure)
 
 
-def _measured(model: str, config: ModelConfig, comparison: Comparison) -> CompareRow:
-    wanted, run_name = comparison.settings, comparison.run_name(model)
-    opening = replace(comparison.place, model_name=model, run_name=run_name, seed=wanted.seed)
+def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
+    wanted = comparison.settings
     every = max(comparison.steps // wanted.evaluations, 1)
-    with Session(**vars(opening)) as session, PeakMemory() as memory:
+    with comparison.session(model, wanted.seed) as session, PeakMemory() as memory:
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
             eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
         )  # fmt: skip
-        if result.reason == "interrupted":  # half-trained: the run is kept, but has no results yet
-            logger.info(f"Interrupted at step {result.steps} of {model}. The same call continues from there.")
-            raise KeyboardInterrupt
+        require_whole(result, model)
         measured: Any = session.evaluate(
             str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir
         )
@@ -260,7 +187,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
         model_name=recorded_name(model),
-        run_name=run_name,
+        run_name=comparison.run_name(model),
         parameters=config.parameters,
         tokens_per_parameter=verdict.tokens_per_parameter,
         steps=result.steps,
@@ -275,7 +202,7 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
         natural_share=found.natural_share,
         longest_copy=found.longest.words if found.longest else 0,
         seconds=result.seconds,
-        memory_bytes=memory.bytes,
+        memory_bytes=None if result.reason == "done" else memory.bytes,
         samples=found.samples,
         copied_spans=tuple(found.copied_spans(number) for number in range(len(texts))),
         evaluations=tuple(
@@ -285,21 +212,16 @@ def _measured(model: str, config: ModelConfig, comparison: Comparison) -> Compar
     )
 
 
-def _written(rows: list[CompareRow], comparison: Comparison) -> CompareResult:
-    folder, settings = comparison.folder, comparison.settings
+def _written(rows: list[CompareRow], comparison: LanguageComparison) -> CompareResult:
+    settings = comparison.settings
     tokens = comparison.steps * comparison.window * settings.batch_size
     result = CompareResult(
         rows=tuple(rows),
         text=f"Training text: {comparison.train_tokens:,} tokens of {rows[0].model_name}, the same text for all.",
         budget=f"Each model: {comparison.steps:,} steps of {settings.batch_size} windows of "
         f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {settings.learning_rate:g}.",
-        path=folder / "compare.html",
-        json_path=folder / "compare.json",
-        picture=folder / "compare.png",
         asked=comparison.asked,
+        **comparison.files,
     )
-    figure = result.figure()
-    atomic_write(result.picture, to_png(figure), durable=False)
-    atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
-    atomic_write(result.json_path, json_text(result.to_json(), indent=1) + "\n", durable=False)
+    write(result)
     return result

@@ -25,12 +25,14 @@ from gpt2simple.api.request import GenerateRequest, TrainingCall
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.classification.comparison import CompareClassifiersResult
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
-from gpt2simple.evaluation.report.comparison import CompareResult
+from gpt2simple.evaluation.report.language_models import CompareResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.settings import (
     ClassifierSettings,
+    CompareClassifiersSettings,
     CompareSettings,
     EvaluateSettings,
     FinetuneSettings,
@@ -300,6 +302,36 @@ def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", 
     """
     wanted, text = build(CompareSettings, settings), build(TextSettings, settings)
     return compare_models(dataset, model_names, wanted, text, name, SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)))
+
+
+@accepts(FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings)
+def compare_classifiers(
+    dataset: Any, model_names: Sequence[str], *, name: str = "compare-classifiers", **settings: Any
+) -> CompareClassifiersResult:
+    """Compare models as classifiers: each is trained on the same labelled texts, and tested on the same other ones.
+
+    Each stands beside a bag of words and the other models; a difference counts only where a paired test shows it.
+    Called again, it continues where it stopped; finished models are not trained again. The results are saved in
+    ``checkpoint/<name>/``: a page, its numbers as JSON, and the figure as PNG; the runs are ``<name>-<model>``. Needs
+    scikit-learn.
+
+    Args:
+        dataset: labelled texts, as for ``finetune_classifier``.
+        model_names, name: as for ``compare``.
+        settings: see below.
+
+    Raises:
+        BackendError: scikit-learn is missing.
+        SettingsError: a setting is out of range, or fewer than two models were named.
+        DataError: the texts cannot be read or split, or none of them are held out.
+        RunError: a comparison of that name has other texts or settings.
+        KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved.
+    """
+    from gpt2simple.api.compare_classifiers import compare_labelled  # here: few need it
+
+    wanted, texts = build(CompareClassifiersSettings, settings), build(LabelledTextSettings, settings)
+    place = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS))
+    return compare_labelled(dataset, model_names, wanted, texts, name, place)
 
 
 @accepts(RUNS)

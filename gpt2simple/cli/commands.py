@@ -12,6 +12,7 @@ from gpt2simple.cli.errors import INTERRUPTED, command
 from gpt2simple.cli.options import (
     as_dataset,
     checkpoint_option,
+    compared_arguments,
     dataset_argument,
     encoding_option,
     json_option,
@@ -23,6 +24,7 @@ from gpt2simple.cli.options import (
 from gpt2simple.cli.output import show, show_json, show_line, show_result
 from gpt2simple.settings import (
     ClassifierSettings,
+    CompareClassifiersSettings,
     CompareSettings,
     EvaluateSettings,
     FinetuneSettings,
@@ -364,8 +366,7 @@ def score(text: tuple[str, ...], checkpoint: str, encoding: str, *, as_html: boo
 
 
 @command()
-@click.argument("dataset", nargs=-1, required=True, metavar="DATASET... [MODEL]...")
-@click.option("--model-name", multiple=True, help="Model to compare; or name the models after the text, at least two.")
+@compared_arguments
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
 @json_option
@@ -382,6 +383,29 @@ def compare(
 
     texts, models = split_models(dataset, settings.get("model_dir"))
     show(functions.compare(as_dataset(texts), (*models, *model_name), name=name, **settings), as_json=as_json)
+
+
+@command()
+@compared_arguments
+@click.option("--name", default="compare-classifiers", help="Name of the comparison. [default: compare-classifiers]")
+@settings_options(FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings)
+@json_option
+def compare_classifiers(
+    dataset: tuple[str, ...], model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]
+) -> None:
+    """Train several models as classifiers on the same labelled texts and compare them, or continue a comparison.
+
+    \b
+      gpt2simple compare-classifiers reviews.csv tiny 124M --label-column stars
+      gpt2simple compare-classifiers pos.txt neg.txt --model-name tiny --model-name 124M
+    """
+    from gpt2simple.api import functions
+
+    texts, models = split_models(dataset, settings.get("model_dir"))
+    show(
+        functions.compare_classifiers(as_dataset(texts), (*models, *model_name), name=name, **settings),
+        as_json=as_json,
+    )
 
 
 @command()

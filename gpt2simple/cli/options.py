@@ -216,3 +216,11 @@ def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[s
 dataset_argument = click.argument(
     "dataset", nargs=-1, required=True, callback=lambda _context, _parameter, names: as_dataset(names)
 )
+
+
+def compared_arguments(command: CommandT) -> CommandT:
+    """Add the argument and option of a command that compares models on a text."""
+    several = click.option(
+        "--model-name", multiple=True, help="Model to compare; or name the models after the text, at least two."
+    )
+    return click.argument("dataset", nargs=-1, required=True, metavar="DATASET... [MODEL]...")(several(command))

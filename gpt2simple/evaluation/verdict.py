@@ -14,7 +14,7 @@ from gpt2simple.data.summary import MEMORISED_BELOW
 from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN, Curves, call_after_divergence
 from gpt2simple.runs.metrics import Metrics
 from gpt2simple.runs.records import RunPlan
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.settings import FinetuneSettings, TrainingSettings
 from gpt2simple.storage.contents import counted
 
 _TITLES = {
@@ -89,8 +89,7 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     plan, curves = metrics.starts[-1], Curves.of(metrics.steps, metrics.evaluations)
     best, last = curves.trend.best, curves.trend.latest
     steps, _, smooth = curves.drawn()
-    patience = settings.early_stopping_patience if plan.last_step is None else EVALUATIONS_WITHOUT_GAIN
-    kind = curves.kind(patience)
+    kind = _kind(curves, plan, settings)
     step = metrics.steps[-1].step
     facts: dict[str, Any] = {
         "step": step,
@@ -112,6 +111,17 @@ def judge(metrics: Metrics, settings: FinetuneSettings) -> Verdict | None:
     lowest = float(np.nanmin(smooth))
     explained = _diverged(facts, lowest, curves) if kind == "diverged" else _explanation(kind, facts, curves)
     return Verdict(kind=kind, explanation=explained, advice=_advice(kind, facts, plan, settings), **facts)
+
+
+def verdict_title(metrics: Metrics, settings: TrainingSettings) -> str:
+    """The verdict on a run of any task, in a few words."""
+    if not metrics.starts or not metrics.steps:
+        return _TITLES["not_measured"]
+    return _TITLES[_kind(Curves.of(metrics.steps, metrics.evaluations), metrics.starts[-1], settings)]
+
+
+def _kind(curves: Curves, plan: RunPlan, settings: TrainingSettings) -> str:
+    return curves.kind(settings.patience_until(plan.last_step) or EVALUATIONS_WITHOUT_GAIN)
 
 
 def _diverged(facts: dict[str, Any], lowest: float, curves: Curves) -> str:

@@ -1,9 +1,10 @@
-"""How models are compared: the same text, split and token budget for each."""
+"""How models are compared: the same texts and split for each, and as many tokens or passes over the texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gpt2simple.settings.classify import DEFAULT_EPOCHS, ClassifierSettings
 from gpt2simple.settings.fields import check, like, setting
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
@@ -37,3 +38,22 @@ class CompareSettings:
         return GenerateSettings(
             nsamples=self.nsamples, length=self.length, temperature=self.temperature, seed=self.seed
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareClassifiersSettings:
+    """How classifiers are compared."""
+
+    epochs: float = like(ClassifierSettings, "epochs", default=DEFAULT_EPOCHS, help="Passes over the training texts.")
+    batch_size: int = like(ClassifierSettings, "batch_size", help="Texts per optimizer step.")
+    learning_rate: float | None = like(ClassifierSettings, "learning_rate")
+    max_length: int | None = like(
+        ClassifierSettings,
+        "max_length",
+        help="Tokens of a text that are read, from its beginning; None: as many as every model reads.",
+    )
+    class_weights: bool = like(ClassifierSettings, "class_weights")
+    seed: int = like(ClassifierSettings, "seed", default=0, help="Random seed of the split and of each run.")
+
+    def __post_init__(self) -> None:
+        check(self)

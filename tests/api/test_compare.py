@@ -15,7 +15,8 @@ from gpt2simple.api import compare, session
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.errors import DataError, RunError, SettingsError
-from gpt2simple.evaluation.report.comparison import CompareRow, comparison_page
+from gpt2simple.evaluation.report.comparison import comparison_page
+from gpt2simple.evaluation.report.language_models import CompareRow
 from gpt2simple.runs.figure import to_svg
 from tests.helpers.small_runs import work_in, write_small_model, write_text
 

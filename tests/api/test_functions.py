@@ -18,10 +18,12 @@ from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub import registry
 from gpt2simple.gpt2.hub.registry import KnownModel
 from gpt2simple.settings import (
+    CompareClassifiersSettings,
     CompareSettings,
     EvaluateSettings,
     FinetuneSettings,
     GenerateSettings,
+    LabelledTextSettings,
     SessionSettings,
     TextSettings,
 )
@@ -81,6 +83,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (gpt2simple.evaluate, (ONE_CALL, EvaluateSettings, TextSettings)),
         (gpt2simple.score, (ONE_CALL,)),
         (gpt2simple.compare, (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
+        (
+            gpt2simple.compare_classifiers,
+            (FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings),
+        ),
         (gpt2simple.encode_dataset, (ENCODED,)),
         (gpt2simple.make_tokenizer, (READING,)),
         (gpt2simple.Session.finetune, (FinetuneSettings, TextSettings)),

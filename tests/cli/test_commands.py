@@ -18,7 +18,15 @@ from click.testing import CliRunner, Result
 
 from gpt2simple import __version__
 from gpt2simple.cli.group import cli
-from gpt2simple.settings import CompareSettings, EvaluateSettings, FinetuneSettings, GenerateSettings, TextSettings
+from gpt2simple.settings import (
+    CompareClassifiersSettings,
+    CompareSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    GenerateSettings,
+    LabelledTextSettings,
+    TextSettings,
+)
 from gpt2simple.settings.session import FOR_SEVERAL_RUNS, ONE_CALL, PRECISIONS
 from gpt2simple.settings.text import ENCODED, READING
 from tests.helpers import small_runs
@@ -63,6 +71,7 @@ def environment(place: Path) -> dict[str, str]:
         ("evaluate", (ONE_CALL, EvaluateSettings, TextSettings)),
         ("score", (ONE_CALL,)),
         ("compare", (FOR_SEVERAL_RUNS, CompareSettings, TextSettings)),
+        ("compare-classifiers", (FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings)),
         ("encode", (ENCODED,)),
         ("tokenizer", (READING,)),
         ("check", (READING,)),

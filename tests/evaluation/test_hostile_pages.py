@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
-from gpt2simple.evaluation.report.comparison import CompareResult, CompareRow, comparison_page
+from gpt2simple.evaluation.classification.baselines import Baseline
+from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
+from gpt2simple.evaluation.classification.metrics import ClassFigures
+from gpt2simple.evaluation.classification.significance import wilson
+from gpt2simple.evaluation.report.comparison import comparison_page
 from gpt2simple.evaluation.report.data import RunReport, run_report
+from gpt2simple.evaluation.report.language_models import CompareResult, CompareRow
 from gpt2simple.evaluation.report.page import page
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.figure import loss_figure, to_png, to_svg
@@ -154,7 +159,23 @@ def compare_page(_report: RunReport, payload: str) -> str:
     return comparison_page(result, to_svg(result.figure()))
 
 
-@pytest.mark.parametrize("make", [report_page, compare_page])
+def classifiers_page(_report: RunReport, payload: str) -> str:
+    about = {"interval": wilson(1, 2), "accuracy": 0.5, "f1": 0.5, "log_loss": 0.7, "train_texts": 9}
+    row = ClassifierRow(
+        model_name=payload, run_name=payload, parameters=10, steps=2, best_step=1, verdict=payload, seconds=1.0,
+        memory_bytes=1000, learning_rate=1e-4, default_rate=True, validation_accuracy=0.5, validation_loss=0.7,
+        part=payload, texts=2, truncated=1, accuracy=0.5, f1=0.5, log_loss=0.7, wrong=(1,), beside_words=(1, 0),
+        classes=(ClassFigures(name=payload, texts=2, precision=0.5, recall=0.5, f1=0.5),),
+        baselines=(Baseline(name=payload, note=payload, **about),), evaluations=((0, 0.9, 0.5), (1, 0.7, 0.5)),
+    )  # fmt: skip
+    result = CompareClassifiersResult(
+        rows=(row, replace(row)), text=payload, budget=payload, path=Path("compare.html"),
+        json_path=Path("compare.json"), picture=Path("compare.png"), asked={}, chosen_by=True,
+    )  # fmt: skip
+    return comparison_page(result, to_svg(result.figure()))
+
+
+@pytest.mark.parametrize("make", [report_page, compare_page, classifiers_page])
 def test_every_payload_on_a_page_is_text(report: RunReport, make: Callable[[RunReport, str], str]) -> None:
     expected = Structure(make(report, BENIGN))
     for payload in MARKUP:

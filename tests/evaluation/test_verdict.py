@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from gpt2simple.evaluation.verdict import judge
+from gpt2simple.evaluation.verdict import judge, verdict_title
 from gpt2simple.runs.metrics import Metrics
-from gpt2simple.runs.records import EvaluationRecord, LanguageFigures, RunPlan, StepRecord
-from gpt2simple.settings import FinetuneSettings
+from gpt2simple.runs.records import ClassifierFigures, EvaluationRecord, LanguageFigures, RunPlan, StepRecord
+from gpt2simple.settings import ClassifierSettings, FinetuneSettings
 
 PLAN = RunPlan(
     model_name="tiny", run_dir=None, first_step=0, last_step=None, steps_per_epoch=20.0, tokens_per_step=64,
@@ -42,6 +42,25 @@ def run_of(held_out, *, first_look=25, every=25, plan=PLAN, train=falling, last=
         for number, (step, loss) in enumerate(zip(looks, held_out, strict=True))
     ]  # fmt: skip
     return Metrics(starts=[plan], steps=steps, evaluations=evaluations)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "title"),
+    [
+        ([0.9, 0.5, 0.4, 0.5, 0.6, 0.7], "Overfitted"),
+        ([0.9, 0.5, 0.4, 0.3], "Still improving"),
+        ([0.9], "Too early to tell"),
+        ([], "Not evaluated"),
+    ],
+)
+def test_a_classifier_gets_the_same_verdict_in_a_few_words(held_out, title):
+    recorded = run_of(held_out, plan=replace(PLAN, last_step=150))
+    recorded.evaluations = [
+        replace(one, figures=ClassifierFigures(class_nats=10 * one.loss, correct=5, texts=10, by_accuracy=False))
+        for one in recorded.evaluations
+    ]
+    assert verdict_title(recorded, ClassifierSettings()) == title
+    assert verdict_title(Metrics(), ClassifierSettings()) == "Not evaluated"
 
 
 def test_an_overtrained_run_is_called_so_at_the_right_step():

@@ -19,6 +19,7 @@ PUBLIC_NAMES = [
     "check",
     "classify",
     "compare",
+    "compare_classifiers",
     "download_gpt2",
     "encode_csv",
     "encode_dataset",

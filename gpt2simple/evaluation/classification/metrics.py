@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class ClassificationResult:
         classes: each class. confusion: texts by true class, then by predicted class.
         baselines: simple models on the same texts. comparisons: the model beside each of them.
         mistakes: the most confident first.
+        wrong: the numbers of all texts that were wrongly classified, for paired comparisons; not in JSON.
     """
 
     model: str
@@ -87,11 +88,15 @@ class ClassificationResult:
     baselines: tuple[Baseline, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    wrong: tuple[int, ...] = field(default=(), repr=False)
+
+    def beside_words(self) -> Comparison | None:
+        """The comparison with the bag of words; None: there is none."""
+        return next((one for one in self.comparisons if one.baseline == BAG_OF_WORDS), None)
 
     def main_comparison(self) -> Comparison | None:
         """The one with the bag of words, or without it the first; None: there is none."""
-        words = (one for one in self.comparisons if one.baseline == BAG_OF_WORDS)
-        return next(words, self.comparisons[0] if self.comparisons else None)
+        return self.beside_words() or next(iter(self.comparisons), None)
 
     def conclusion(self) -> str:
         """Whether the model is better than the bag of words, and than which other baselines it is not."""
@@ -178,6 +183,7 @@ class ClassificationResult:
         values = _plain(asdict(replace(self, baselines=tuple(replace(b, predictions=()) for b in self.baselines))))
         for baseline in values["baselines"]:
             del baseline["predictions"]
+        del values["wrong"]
         return {**values, "conclusion": self.conclusion(), "calibration": self.calibration()}
 
     def _repr_html_(self) -> str:
@@ -242,6 +248,7 @@ def classification_result(
         mistakes=_mistakes(texts, truth, scores.predicted, confidence, names)[:most_mistakes]
         if texts is not None
         else (),
+        wrong=tuple(np.flatnonzero(~correct).tolist()),
     )
 
 

@@ -73,12 +73,12 @@ _SUBJECTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A model beside a baseline on the same texts (McNemar's exact test).
+    """A model beside a baseline, or another model, on the same texts (McNemar's exact test).
 
     Attributes:
         baseline: its name.
         model_only, baseline_only: texts that only one of the two classified correctly, the discordant pairs.
-        p_value: how often chance alone makes a difference as large, where both are equally good.
+        p_value: how often chance alone makes a difference as large, where both are equally good, in any of the tests.
         outcome: "better" or "worse", of the model; "no difference" was shown; "cannot say": too few discordant pairs.
     """
 
@@ -89,10 +89,10 @@ class Comparison:
     outcome: str
 
     @classmethod
-    def of(cls, baseline: str, model_only: int, baseline_only: int) -> Comparison:
-        """The comparison that these counts of discordant pairs make."""
+    def of(cls, baseline: str, model_only: int, baseline_only: int, *, tests: int = 1) -> Comparison:
+        """The comparison that these counts of discordant pairs make, one of so many ``tests`` (Bonferroni)."""
         discordant = model_only + baseline_only
-        p_value = binomial_p(model_only, discordant)
+        p_value = min(1.0, tests * binomial_p(model_only, discordant))
         if discordant < FEWEST_DISCORDANT:
             outcome = "cannot say"
         elif p_value >= LEVEL:
@@ -103,24 +103,37 @@ class Comparison:
             baseline=baseline, model_only=model_only, baseline_only=baseline_only, p_value=p_value, outcome=outcome
         )
 
-    def sentence(self) -> str:
-        """Which of the two is better, with the counts that say so."""
-        subject = _SUBJECTS.get(self.baseline, f"The baseline {self.baseline}")
-        other = subject[0].lower() + subject[1:]
+    def sentence(self, model: str = "", other_model: str = "") -> str:
+        """Which of the two is better, with the counts that say so.
+
+        Args:
+            model: its name, where there are several. other_model: the name of that in place of the baseline.
+        """
+        subject = other_model or _SUBJECTS.get(self.baseline, f"The baseline {self.baseline}")
+        other = other_model or subject[0].lower() + subject[1:]
+        this = model or "the model"
         found = counted(self.model_only, "text")
-        counts = f"only the model classified {found} correctly, and only {other} {self.baseline_only:,}"
+        counts = f"only {this} classified {found} correctly, and only {other} {self.baseline_only:,}"
         if self.outcome == "cannot say":
             number = self.model_only + self.baseline_only
             return (
-                f"Whether the model is better than {other} cannot be told: {counts}. Those are {number} discordant "
+                f"Whether {this} is better than {other} cannot be told: {counts}. Those are {number} discordant "
                 f"pairs, and a judgement needs {FEWEST_DISCORDANT}."
             )
         evidence = f"{counts} (McNemar's exact test, p {_p_text(self.p_value)})."
         if self.outcome == "better":
-            return f"The model is better than {other}: {evidence}"
+            return f"{model or 'The model'} is better than {other}: {evidence}"
         if self.outcome == "worse":
-            return f"{subject} is better than the model: {evidence}"
+            return f"{subject} is better than {this}: {evidence}"
         return f"{subject} is as good, as far as these texts show: {evidence}"
+
+    def cell(self) -> str:
+        """The same in a few words, for a table."""
+        counts = f"({self.model_only:,} to {self.baseline_only:,}"
+        if self.outcome == "cannot say":
+            return f"no difference shown {counts}, too few)"
+        outcome = "no difference shown" if self.outcome == "no difference" else self.outcome
+        return f"{outcome} {counts}, p {_p_text(self.p_value)})"
 
 
 def _p_text(value: float) -> str:

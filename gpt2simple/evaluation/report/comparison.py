@@ -1,88 +1,69 @@
-"""Several models on the same text: a row for each, a table, a figure and a page.
+"""Several models on the same texts, whatever they learn: a row for each, tables, a figure and a page.
 
-Works on the numbers of a finished comparison; `api.compare` trains and measures the models.
+Works on the numbers of a finished comparison and knows no task; `api.comparison` has the models trained and measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from gpt2simple.evaluation.html import render
-from gpt2simple.runs.figure import Figure, line_figure
+from gpt2simple.runs.figure import Figure
 from gpt2simple.settings import misfit
 
-HEADS = (
-    "model", "parameters", "tokens/parameter", "best step", "held-out bits/byte", "final gap", "copied", "time",
-    "memory", "verdict",
-)  # fmt: skip
+
+class Table(NamedTuple):
+    """A table of plain text, as terminals, notebooks and pages show it."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRow:
-    """One model, fine-tuned on the text and measured at its best step, or at its last if step 0 was the best.
+class ModelRow:
+    """One model, trained on the texts and measured at its best step, or at its last if step 0 was the best.
 
     Attributes:
-        parameters: of the model. tokens_per_parameter: of the training text.
-        best_step: with the lowest held-out loss; 0: before training. steps: taken.
-        bits_per_byte, loss, standard_error: of the whole held-out text; the loss in nats per token.
-        base_bits_per_byte: of the same text before fine-tuning; None where step 0 was not evaluated.
-        gap: held-out minus training loss at the end, nats per token.
+        parameters: of the model. steps: taken.
+        best_step: with the best evaluation; 0: before training; None: nothing was held out to evaluate on.
         verdict: on the run, in a few words.
-        copied_share, natural_share: share of the samples' and of the held-out text's sequences of eight words that
-            occur in the training text, 0 to 1; None: nothing was held out.
-        longest_copy: words of the longest copied passage.
         seconds: of training. memory_bytes: peak during training, of the process or, on a GPU, of the
-            GPU; None where the GPU does not report it.
-        samples: written at the step that was measured. copied_spans: characters of each that are copied.
-        evaluations: tokens seen and held-out bits per byte at each evaluation.
+            GPU; None where the GPU does not report it, or an earlier call trained the model and lost its results.
     """
 
     model_name: str
     run_name: str
     parameters: int
-    tokens_per_parameter: float
     steps: int
-    best_step: int
-    bits_per_byte: float
-    loss: float
-    standard_error: float | None
-    base_bits_per_byte: float | None
-    gap: float | None
+    best_step: int | None
     verdict: str
-    copied_share: float
-    natural_share: float | None
-    longest_copy: int
     seconds: float
     memory_bytes: int | None
-    samples: tuple[str, ...]
-    copied_spans: tuple[tuple[tuple[int, int], ...], ...]
-    evaluations: tuple[tuple[float, float], ...]
 
     @property
     def measured_step(self) -> int:
-        """The step whose weights were measured and wrote the samples; none are kept of step 0."""
+        """The step whose weights were measured; none are kept of step 0."""
         return self.best_step or self.steps
 
-    def cells(self) -> list[str]:
-        """The row as text, under ``HEADS``."""
-        return [
-            self.model_name,
-            f"{self.parameters:,}",
-            f"{self.tokens_per_parameter:.2g}",
-            f"{self.best_step:,}" if self.best_step else f"before training; measured: {self.steps:,}",
-            f"{self.bits_per_byte:.3f}",
-            "" if self.gap is None else f"{self.gap:+.2f}",
-            f"{self.copied_share:.1%}",
-            f"{self.seconds:.0f} s",
-            "unknown" if self.memory_bytes is None else f"{self.memory_bytes / 1e9:.1f} GB",
-            self.verdict,
-        ]
+    def step_cell(self) -> str:
+        """The best step as text."""
+        if self.best_step == 0:
+            return f"before training; measured: {self.steps:,}"
+        return f"{self.best_step:,}" if self.best_step is not None else f"not known; measured: {self.steps:,}"
+
+    def cost_cells(self) -> list[str]:
+        """Time and memory as text."""
+        memory = "unknown" if self.memory_bytes is None else f"{self.memory_bytes / 1e9:.1f} GB"
+        return [f"{self.seconds:.0f} s", memory]
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> CompareRow:
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The row that ``asdict`` and JSON made; lists become tuples again."""
         row = {field.name: _as_tuples(values[field.name]) for field in fields(cls)}
         if wrong := misfit(cls, row):
@@ -94,17 +75,25 @@ def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
+RowT = TypeVar("RowT", bound=ModelRow)
+
+
 @dataclass(frozen=True, kw_only=True)
-class CompareResult:
-    """Several models on the same text.
+class ModelsCompared(ABC, Generic[RowT]):
+    """Several models on the same texts.
 
     Attributes:
         rows: in the order the models were named. path: the page. json_path: every number. picture: the figure as PNG.
-        text: description of the training text. budget: tokens, window and steps, a sentence.
+        text: description of the training texts. budget: how much each model learned from, a sentence.
         asked: the settings that all models share, as JSON values.
     """
 
-    rows: tuple[CompareRow, ...]
+    template: ClassVar[str]  # of the page
+    title: ClassVar[str]  # of the page
+    figure_title: ClassVar[str]
+    figure_shows: ClassVar[str]  # a sentence, for those who cannot see it
+
+    rows: tuple[RowT, ...]
     text: str
     budget: str
     path: Path
@@ -113,24 +102,37 @@ class CompareResult:
     asked: Mapping[str, Any]
 
     @property
-    def best(self) -> CompareRow:
-        """The model that predicts the held-out text best."""
-        return min(self.rows, key=lambda row: row.bits_per_byte)
+    @abstractmethod
+    def best(self) -> RowT:
+        """The best model, however little better it is."""
 
+    @abstractmethod
     def conclusion(self) -> str:
-        """The result in a sentence."""
-        best = self.best
-        return (
-            f"{best.model_name} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
-            f"{best.measured_step:,}{'' if best.best_step else '; before training it was better still'}."
-        )
+        """The result in a sentence or a few."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """The rows as text."""
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """The curves of all models in one figure."""
+
+    @property
+    def box(self) -> str:
+        """The class of the box that the page has around the conclusion, as in style.css."""
+        return ""
+
+    def notes(self) -> tuple[str, ...]:
+        """What else to know of the figures, sentences."""
+        return ()
 
     def summary(self) -> str:
-        """The table and the result in a sentence."""
-        table = [list(HEADS), *(row.cells() for row in self.rows)]
-        widths = [max(len(line[i]) for line in table) for i in range(len(HEADS))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
-        return "\n".join([self.text, self.budget, "", *(line.rstrip() for line in lines), "", self.conclusion(),
+        """The tables and what follows from them."""
+        lines = [self.text, self.budget]
+        for table in self.tables():
+            lines += ["", *_aligned([table.heads, *table.rows])]
+        return "\n".join([*lines, "", self.conclusion(), *self.notes(),
                           f"Page: {self.path}; numbers: {self.json_path}."])  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -139,19 +141,16 @@ class CompareResult:
         return {**about, "rows": [asdict(row) for row in self.rows]}
 
     def _repr_html_(self) -> str:
-        table = {"heads": HEADS, "rows": [row.cells() for row in self.rows], "caption": self.conclusion()}
-        return render("tables.html", tables=[table], note="")
-
-    def figure(self) -> Figure:
-        """Held-out bits per byte of each model by tokens seen."""
-        lines = {}
-        for row in self.rows:
-            points = [tokens / 1000 for tokens, _ in row.evaluations], [bits for _, bits in row.evaluations]
-            lines[f"{row.model_name}: {row.parameters:,} parameters"] = points
-        return line_figure(lines, x_label="tokens seen (thousands)", y_label="held-out bits per byte")
+        tables = [{"heads": one.heads, "rows": one.rows, "caption": one.title} for one in self.tables()]
+        return render("tables.html", tables=tables, note=" ".join([self.conclusion(), *self.notes()]))
 
 
-def comparison_page(result: CompareResult, chart: str) -> str:
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table)
+    return [line.rstrip() for line in lines]
+
+
+def comparison_page(result: ModelsCompared[Any], chart: str) -> str:
     """One HTML file that needs neither network nor scripts, with the result's figure as SVG."""
-    rows = [row.cells() for row in result.rows]
-    return render("comparison.html", title="Models compared", result=result, heads=HEADS, rows=rows, svg=chart)
+    return render(result.template, title=result.title, result=result, svg=chart)

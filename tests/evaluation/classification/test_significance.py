@@ -101,3 +101,28 @@ def test_a_model_is_called_better_only_where_the_discordant_pairs_show_it(
 def test_any_baseline_is_named() -> None:
     assert Comparison.of("majority class", 5, 5).sentence().startswith("Always naming the majority class is as good, ")
     assert "than the baseline my own cannot be told" in Comparison.of("my own", 1, 1).sentence()
+
+
+@pytest.mark.parametrize(
+    ("one_only", "other_only", "tests", "cell", "sentence"),
+    [
+        (30, 10, 1, "better (30 to 10, p = 0.0022)", "large is better than small: only large classified 30 texts corr"),
+        (10, 30, 1, "worse (10 to 30, p = 0.0022)", "small is better than large: only large classified 10 texts corre"),
+        (9, 1, 3, "no difference shown (9 to 1, p = 0.064)", "small is as good, as far as these texts show: only larg"),
+        (3, 1, 1, "no difference shown (3 to 1, too few)", "Whether large is better than small cannot be told: only l"),
+        (
+            12,
+            10,
+            9,
+            "no difference shown (12 to 10, p = 1)",
+            "small is as good, as far as these texts show: only large",
+        ),
+    ],
+)
+def test_of_several_models_each_is_named_and_the_number_of_tests_counts(
+    one_only: int, other_only: int, tests: int, cell: str, sentence: str
+) -> None:
+    found = Comparison.of("small", one_only, other_only, tests=tests)
+    assert found.cell() == cell
+    assert found.sentence("large", "small").startswith(sentence)
+    assert f"and only small {other_only}" in found.sentence("large", "small")

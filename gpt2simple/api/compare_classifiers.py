@@ -1,0 +1,164 @@
+"""Several classifiers trained on the same labelled texts and tested alike; `comparison` goes from one to the next.
+
+The texts are read once, and the seed splits them in the same way for each model. Knows no arithmetic of training.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.api.classification import CLASSIFIER, LabelledData, open_labelled
+from gpt2simple.api.comparison import Comparison, checked_names, require_whole, write
+from gpt2simple.api.request import TrainingCall
+from gpt2simple.backend.memory import PeakMemory
+from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
+from gpt2simple.evaluation.classification.metrics import require_scikit_learn
+from gpt2simple.evaluation.verdict import verdict_title
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.hub.locate import folder_config, model_folder, recorded_name
+from gpt2simple.runs import metrics
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.settings import (
+    ClassifierSettings,
+    CompareClassifiersSettings,
+    LabelledTextSettings,
+    SessionSettings,
+    to_json,
+)
+from gpt2simple.settings.tasks import CLASSIFICATION
+from gpt2simple.storage.contents import counted
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierComparison(Comparison):
+    """What is the same for all classifiers."""
+
+    data: LabelledData
+    training: dict[str, Any]  # how each is trained, ClassifierSettings by name
+    tested: bool  # on a test part; False: on the validation part
+
+
+def compare_labelled(
+    dataset: Any,
+    model_names: Sequence[str],
+    settings: CompareClassifiersSettings,
+    texts: LabelledTextSettings,
+    name: str,
+    place: SessionSettings,
+) -> CompareClassifiersResult:
+    """Compare classifiers. Called again with the same texts and settings, it continues where it stopped.
+
+    Args:
+        dataset: as for ``finetune_classifier``. name: of the comparison's folder; the runs' names begin with it.
+        place: folders of models and runs, and how to compute.
+
+    Raises:
+        BackendError: scikit-learn is missing.
+        SettingsError: fewer than two models, one named twice, or one reads fewer tokens than ``max_length``.
+        DataError: no text is held out. RunError: a comparison of that name has other texts or settings.
+        KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
+    """
+    require_scikit_learn()
+    names = checked_names(model_names, name)
+    data = open_labelled(dataset, texts)
+    split = data.split(settings.seed)
+    if split.test is None and split.validation is None:
+        raise DataError(
+            "Classifiers are compared on texts that training never saw, but none are held out. Set test_split or "
+            "validation_split above 0, or give a test_file."
+        )
+    shapes = {model: folder_config(model_folder(model, Path(place.model_dir))) for model in names}
+    training = {**to_json(settings), "max_length": _max_length(settings, shapes)}
+    comparison = ClassifierComparison(
+        folder=Path(place.checkpoint_dir) / name,
+        place=place,
+        asked={
+            "task": CLASSIFICATION,
+            **training,
+            "validation_split": texts.validation_split,
+            "test_split": texts.test_split,
+            "precision": place.precision,
+            "text": data.fingerprint,
+            "validation_file": data.validation_fingerprint,
+        },
+        data=data,
+        training=training,
+        tested=split.test is not None,
+    )
+    comparison.begin()
+    rows = [_row(model, shapes[model], comparison) for model in names]
+    found = data.texts
+    rate = settings.learning_rate
+    result = CompareClassifiersResult(
+        rows=tuple(rows),
+        text=f"Texts: {counted(len(found.texts), 'text')} in {counted(len(found.names), 'class', 'classes')}, of which "
+        f"{len(split.train.texts):,} to train on and {rows[0].texts:,} in {rows[0].part}; the same for all.",
+        budget=f"Each model: {counted(rows[0].steps, 'step')} of up to {counted(settings.batch_size, 'text')}, "
+        f"{settings.epochs:g} passes over the training texts, up to {training['max_length']} tokens of each text, "
+        f"{'the default learning rate of its size' if rate is None else f'learning rate {rate:g}'}, seed "
+        f"{settings.seed}.",
+        asked=comparison.asked,
+        chosen_by=not comparison.tested,
+        **comparison.files,
+    )
+    write(result)
+    return result
+
+
+def _max_length(settings: CompareClassifiersSettings, shapes: dict[str, ModelConfig]) -> int:
+    shortest = min(shape.n_ctx for shape in shapes.values())
+    if settings.max_length is not None and settings.max_length > shortest:
+        raise SettingsError(
+            f"max_length is {settings.max_length}; one of the models reads at most {shortest} tokens. Use a smaller "
+            "max_length."
+        )
+    return settings.max_length or shortest
+
+
+def _row(model: str, config: ModelConfig, comparison: ClassifierComparison) -> ClassifierRow:
+    """The results of a model, read if an earlier call has saved them."""
+
+    def measure() -> ClassifierRow:
+        logger.info(f"{model}: {config.parameters:,} parameters.")
+        return _measured(model, config, comparison)
+
+    return comparison.row(model, comparison.asked, ClassifierRow, measure)
+
+
+def _measured(model: str, config: ModelConfig, comparison: ClassifierComparison) -> ClassifierRow:
+    data, training = comparison.data, comparison.training
+    with comparison.session(model, training["seed"]) as session, PeakMemory() as memory:
+        result = session.train(TrainingCall(CLASSIFIER, data, {**to_json(data.settings), **training}, None))
+        require_whole(result, model)
+        found: Any = result.test
+        if not comparison.tested:
+            found = session.evaluate(data, part="held_out", batch_size=training["batch_size"])
+        run_dir = session.run_dir
+    recorded = metrics.read(run_dir)
+    settings = RunFolder(run_dir).info.description.settings
+    assert isinstance(settings, ClassifierSettings)
+    return ClassifierRow.of(
+        found,
+        model_name=recorded_name(model),
+        run_name=comparison.run_name(model),
+        parameters=config.parameters,
+        learning_rate=settings.rate_for(config.parameters),
+        default_rate=settings.learning_rate is None,
+        steps=result.steps,
+        best_step=result.best_step,
+        validation_accuracy=result.best_accuracy,
+        validation_loss=result.best_loss,
+        verdict=verdict_title(recorded, settings),
+        seconds=result.seconds,
+        memory_bytes=None if result.reason == "done" else memory.bytes,
+        evaluations=tuple(
+            (each.step, each.loss, each.figures.scalars()["accuracy"]) for each in recorded.evaluations
+        ),
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""Several models, one after the other, on the same texts; finished ones are not repeated, whatever they learn.
+
+Knows the folder, what was asked, which results are there already, and what is written at the end; knows no task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpt2simple.api.result import FinetuneResult
+from gpt2simple.api.session import Session
+from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page
+from gpt2simple.gpt2.hub.locate import canonical_name
+from gpt2simple.runs.figure import to_png, to_svg
+from gpt2simple.runs.resume import listed
+from gpt2simple.settings import SessionSettings
+from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
+from gpt2simple.storage.disk import make_folder
+from gpt2simple.storage.files import atomic_write
+from gpt2simple.storage.outputs import check_unused
+
+logger = logging.getLogger(__name__)
+
+# Of its texts a comparison records only digests, which mean nothing to people.
+_TEXTS = {"text": "another text", "validation_file": "another validation_file"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is the same for all models.
+
+    Attributes:
+        folder: of the comparison; the runs' names begin with its name.
+        place: folders of models and runs, and how to compute.
+        asked: must not change when the comparison is continued; JSON values. Of texts they are digests.
+    """
+
+    folder: Path
+    place: SessionSettings
+    asked: dict[str, Any]
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of the result, by the names that it has for them."""
+        names = {"path": "compare.html", "json_path": "compare.json", "picture": "compare.png"}
+        return {name: self.folder / file for name, file in names.items()}
+
+    def run_name(self, model: str) -> str:
+        """The run of a model."""
+        return _run_name(self.folder.name, model)
+
+    def session(self, model: str, seed: int | None) -> Session:
+        """A session for the run of a model."""
+        return Session(**vars(replace(self.place, model_name=model, run_name=self.run_name(model), seed=seed)))
+
+    def begin(self, renamed: Mapping[str, str] | None = None) -> None:
+        """Make the folder of a new comparison, and record in it what was asked; or see that an earlier one asked that.
+
+        Args:
+            renamed: names that settings had in earlier versions, with those of today.
+
+        Raises:
+            RunError: an existing one was asked for something else. SettingsError: the folder holds something else.
+        """
+        make_folder(self.folder)
+        path = self.files["json_path"]
+        if not path.is_file():
+            check_unused(self.folder)
+            atomic_write(path, json.dumps({"asked": self.asked}, indent=1) + "\n")
+            return
+        before = {(renamed or {}).get(name, name): value for name, value in _read_asked(path).items()}
+        changed = [name for name, value in self.asked.items() if before.get(name, value) != value]
+        if changed:
+            settings = [name for name in changed if name not in _TEXTS]
+            given = f"{listed(before, settings)}, and this call gives {listed(self.asked, settings)}"
+            differences = [given] if settings else []
+            differences += [_TEXTS[name] for name in changed if name in _TEXTS]
+            raise RunError(
+                f"The comparison {self.folder} was started with {'; and with '.join(differences)}: the results could "
+                "not be compared. Use the same text and settings to continue it, or another name than "
+                f"{self.folder.name!r}."
+            )
+
+    def row(self, model: str, key: Any, row_type: type[RowT], measure: Callable[[], RowT]) -> RowT:
+        """The results of a model, read if an earlier call has saved them.
+
+        Args:
+            key: JSON values by which saved results are known to be of this comparison.
+            measure: trains and measures the model.
+        """
+        kept = self.folder / f"{self.run_name(model)}.json"
+        with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
+            values = read_json(kept)
+            if values["key"] == key and values["sha256"] == json_digest([values["key"], values["row"]]):
+                row = row_type.from_json(values["row"])
+                logger.info(f"{model}: finished before; results read from {kept}.")
+                return row
+        row = measure()
+        # As it is read again: lists, and null for what is not finite.
+        saved = json.loads(json_text(asdict(row)))
+        atomic_write(kept, json_text({"key": key, "row": saved, "sha256": json_digest([key, saved])}, indent=1) + "\n")
+        return row
+
+
+def checked_names(model_names: Sequence[str], name: str) -> list[str]:
+    """The names of the models, in one spelling each.
+
+    Args:
+        name: of the comparison.
+
+    Raises:
+        SettingsError: there are fewer than two, or one is named twice.
+    """
+    names = [canonical_name(model) for model in model_names]
+    if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
+        raise SettingsError(
+            f"model_names is {quoted(list(model_names))}; expected two or more different models, such as "
+            '["tiny", "124M", "355M"].'
+        )
+    return names
+
+
+def _run_name(name: str, model: str) -> str:
+    return name + "-" + re.sub(r"[^\w.-]+", "-", Path(model).name)
+
+
+def _read_asked(path: Path) -> dict[str, Any]:
+    """The settings and text that a comparison has recorded."""
+
+    def clear(reason: str, _error: Exception) -> SettingsError:
+        return SettingsError(
+            f"{path} is not from a comparison ({reason}), so nothing in its folder is replaced. Choose another name "
+            f"than {path.parent.name!r}."
+        )
+
+    with content_errors(clear):
+        return dict(read_json(path)["asked"])
+
+
+def require_whole(result: FinetuneResult, model: str) -> None:
+    """Raise KeyboardInterrupt where training was interrupted: the run is kept, but has no results yet."""
+    if result.reason == "interrupted":
+        logger.info(f"Interrupted at step {result.steps} of {model}. The same call continues from there.")
+        raise KeyboardInterrupt
+
+
+def write(result: ModelsCompared[Any]) -> None:
+    """Write the files of a result: the page, its numbers and the figure."""
+    figure = result.figure()
+    atomic_write(result.picture, to_png(figure), durable=False)
+    atomic_write(result.path, comparison_page(result, to_svg(figure)), durable=False)
+    atomic_write(result.json_path, json_text(result.to_json(), indent=1) + "\n", durable=False)
