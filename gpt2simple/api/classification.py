@@ -1,4 +1,4 @@
-"""Classification as the task of a fine-tuning call: labelled texts in three parts, in batches of similar length."""
+"""Classification as the task of a fine-tuning call: labelled texts in three parts, packed into batches."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
 
 
 def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
-    """The texts split, encoded and sorted into batches by length."""
+    """The texts split, encoded and packed into batches."""
     from gpt2simple.evaluation.classification.classifier import encode_texts  # here: these load TensorFlow
     from gpt2simple.evaluation.classification.measure import evaluate_part
     from gpt2simple.training.classification import Classification as Task
