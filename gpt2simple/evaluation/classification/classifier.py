@@ -44,9 +44,19 @@ class Encoded(NamedTuple):
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> Encoded:
-    """The first ``longest`` tokens of each text."""
-    whole = [tokenizer.encode_array(text) for text in texts]
-    return Encoded([ids[:longest].astype(np.int32) for ids in whole], sum(len(ids) > longest for ids in whole))
+    """The first ``longest`` tokens of each text.
+
+    As in transformers, the spelling of the end-of-text token is that token, and padding where a text ends with it.
+    """
+    whole = [tokenizer.encode_array(text, allow_end_of_text=True) for text in texts]
+    ids = [_without_padding(text[:longest].astype(np.int32), tokenizer.end_of_text) for text in whole]
+    return Encoded(ids, sum(len(text) > longest for text in whole))
+
+
+def _without_padding(ids: np.ndarray, padding: int) -> np.ndarray:
+    """The ids int32 [T] of a text without padding at its end, or the first alone where all are padding."""
+    others = np.flatnonzero(ids != padding)
+    return ids[: others[-1] + 1 if len(others) else 1]
 
 
 class TextClassifier:
