@@ -1,12 +1,13 @@
 """Whether a fine-tuning run that is killed again and again equals one that was left alone, byte for byte.
 
-    python benchmarks/kill_resume.py [--kills 20] [--steps 2000] [--model-name tiny] [--text FILE] [--seed 1]
+    python benchmarks/kill_resume.py [--task TASK] [--kills 20] [--steps 2000] [--model-name tiny] [--text FILE]
 
 Trains once without interruption. Then trains the same again in processes that are killed with SIGKILL at random
 instants, each going on where the one before was killed, until the run is done; and compares weights, optimizer and
-progress of the last checkpoints, and the recorded losses of all steps. Dropout is 0.1. A fifth of the kills come at
-any instant from the start of the work on (reading, repairing, compiling), the others while it trains and saves. The
-processes are copies of this one, which has imported TensorFlow.
+progress of the last checkpoints, the run's model, and the recorded losses of all steps and evaluations. Dropout is 0.1.
+A fifth of the kills come at any instant from the start of the work on (reading, repairing, compiling), the others while
+it trains and saves. The processes are copies of this one, which has imported TensorFlow. With --task classification it
+trains a classifier, for which the text is a table with labels.
 
 Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
 each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
@@ -15,6 +16,7 @@ each kill and ends with one JSON line; exits 1 where the two runs differ. Linux 
 from __future__ import annotations
 
 import argparse
+import csv
 import functools
 import itertools
 import json
@@ -33,11 +35,16 @@ from killing import Copy, warm_up
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunWriter
+from gpt2simple.settings.tasks import CLASSIFICATION, LANGUAGE_MODELING
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
 KILLS_UNTIL = 0.7  # share of the steps over which the kills are spread, so that all of them find work
 TIMES = ("seconds",)  # of the saved progress: how long it took is not compared
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    LANGUAGE_MODELING: ("finetune", {"sample_every": 0}),
+    CLASSIFICATION: ("finetune_classifier", {"class_weights": True, "accumulate_gradients": 2}),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Job:
     save_every: int
     seed: int
     checkpoint_dir: Path
+    task: str = LANGUAGE_MODELING
 
     def start(self, run_name: str, said: Path) -> Copy:
         """Begin or continue a run in a process of its own; what it says goes into a file."""
@@ -58,10 +66,11 @@ class Job:
     def _run(self, run_name: str) -> None:
         import gpt2simple
 
-        gpt2simple.finetune(
+        name, options = CALLS[self.task]
+        getattr(gpt2simple, name)(
             str(self.text), model_name=self.model_name, run_name=run_name, checkpoint_dir=str(self.checkpoint_dir),
-            steps=self.steps, save_every=self.save_every, eval_every=2 * self.save_every, sample_every=0,
-            batch_size=2, dropout=0.1, seed=self.seed,
+            steps=self.steps, save_every=self.save_every, eval_every=2 * self.save_every, batch_size=2, dropout=0.1,
+            seed=self.seed, **options,
         )  # fmt: skip
 
     def finish(self, run_name: str, said: Path) -> None:
@@ -81,6 +90,21 @@ def make_model(folder: Path) -> None:
     write_model_folder(
         folder, SMALL_CONFIG, lambda name: draw.normal(0, 0.1, shapes[name]).astype(np.float32), byte_tokenizer()
     )
+
+
+def make_text(folder: Path, task: str) -> Path:
+    """Write a text to train on; for a classifier a table of its sentences, labelled by their first words."""
+    text = sample_text(sentences=600)
+    if task == LANGUAGE_MODELING:
+        path = folder / "text.txt"
+        path.write_text(text, encoding="utf-8")
+        return path
+    path = folder / "texts.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows([line, line.split()[0]] for line in text.splitlines() if line)
+    return path
 
 
 def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -> list[int]:
@@ -153,8 +177,12 @@ def last_checkpoint(folder: Path) -> dict[str, Any]:
         for part, items in (("weights", latest.weights()), ("optimizer", latest.optimizer()))
         for name, values in items
     }
-    recorded = [(r.step, r.loss, r.smoothed_loss, r.learning_rate, r.gradient_norm) for r in read_metrics(folder).steps]
-    return {"step": latest.step, **tensors, "state": _without_times(latest.state), "metrics.jsonl": recorded}
+    found = read_metrics(folder)
+    recorded = [(r.step, r.loss, r.smoothed_loss, r.learning_rate, r.gradient_norm) for r in found.steps]
+    evaluated = [(r.step, r.figures, r.is_best) for r in found.evaluations]
+    model = (folder / "model.safetensors").read_bytes()
+    state = _without_times(latest.state)
+    return {"step": latest.step, **tensors, "state": state, "model": model, "steps": recorded, "evaluated": evaluated}
 
 
 def _names(job: Job, run_name: str) -> list[str]:
@@ -186,6 +214,7 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
     lost = sum(later < earlier for earlier, later in itertools.pairwise([0, *reached]))
     return {
         "benchmark": "kill_resume",
+        "task": job.task,
         "kills": kills,
         "kills_before_the_end": sum(step < job.steps for step in reached),
         "steps": job.steps,
@@ -199,6 +228,7 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=CALLS, default=LANGUAGE_MODELING)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--save-every", type=int, default=20)
@@ -209,15 +239,12 @@ def main() -> None:
     warm_up()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        text = options.text
-        if text is None:
-            text = folder / "text.txt"
-            text.write_text(sample_text(sentences=600), encoding="utf-8")
+        text = options.text or make_text(folder, options.task)
         model = options.model_name or str(folder / "model")
         made = functools.partial(make_model, folder / "model")
         if options.model_name is None and Copy(made, folder / "errors").wait():
             sys.exit(f"No model could be made:\n{(folder / 'errors').read_text()}")
-        job = Job(model, text, options.steps, options.save_every, options.seed, folder / "checkpoint")
+        job = Job(model, text, options.steps, options.save_every, options.seed, folder / "checkpoint", options.task)
         figures = compare(job, options.kills, folder)
     same = not (figures["differing"] or figures["lost"] or figures["left"])
     print(f"{figures['compared']} values compared: {'all equal' if same else 'DIFFERENT'} {figures['differing'] or ''}")

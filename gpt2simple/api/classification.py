@@ -16,13 +16,15 @@ from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labell
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
 from gpt2simple.settings.tasks import CLASSIFICATION
-from gpt2simple.storage.contents import counted, json_digest
+from gpt2simple.storage.contents import as_name, counted, json_digest
 
 if TYPE_CHECKING:
     from gpt2simple.api.request import Request
     from gpt2simple.data.prepare import ProgressBar
     from gpt2simple.evaluation.classification.metrics import ClassificationResult
     from gpt2simple.gpt2.model import LoadedModel
+
+_MOST_NAMED = 40  # classes, in a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,11 @@ class _Summary:
     def text(self) -> str:
         texts = self.data.texts
         found = np.bincount(texts.labels, minlength=len(texts.names)).tolist()
-        classes = ", ".join(f"{name} {number:,}" for name, number in zip(texts.names, found, strict=True))
+        named = list(zip(texts.names, found, strict=True))
+        classes = ", ".join(f"{as_name(name)} {number:,}" for name, number in named[:_MOST_NAMED])
+        more = f" and {len(named) - _MOST_NAMED:,} more" if len(named) > _MOST_NAMED else ""
         lines = [
-            f"Texts: {counted(len(texts.texts), 'text')} in {counted(len(found), 'class', 'classes')}: {classes}",
+            f"Texts: {counted(len(texts.texts), 'text')} in {counted(len(found), 'class', 'classes')}: {classes}{more}",
             "Parts: " + ", ".join(f"{number:,} for {name}" for name, number in self._parts.items())
             + f"; {self.padding:.1%} of the positions in training are padding",
         ]  # fmt: skip

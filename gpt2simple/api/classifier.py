@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpt2simple.api.classification import LabelledData, open_labelled
@@ -31,10 +31,12 @@ def checked_texts(texts: Any) -> list[str]:
     """The texts of a call, without marks of the end of text at their ends.
 
     Raises:
-        DataError: one is no string, or blank, or they are in a table, of which it is not known which column is meant.
+        DataError: one is no string, or blank, or they are no list, or in a table, of which no column is named.
     """
     if isinstance(texts, Mapping) or hasattr(texts, "columns"):
         raise DataError("texts is a table; expected a string or a list of strings. Give one of its columns as a list.")
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise DataError(f"texts is {quoted(texts)}; expected a string or a list of strings.")
     cleaned = []
     for number, text in enumerate([texts] if isinstance(texts, str) else texts):
         if not is_text(text):

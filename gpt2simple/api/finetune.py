@@ -167,7 +167,8 @@ def finetune_run(
         request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
         folder: for checkpoints. callback: receives the records of the run.
         sample: step -> generated text. progress: shows the progress of encoding the text.
-        signals: closed when all is done; a signal that comes after the last step takes its effect then.
+        signals: closed when all is done, or before a test; a signal that comes after the last step takes its effect
+            then.
     """
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
@@ -178,7 +179,7 @@ def finetune_run(
         assert start.checkpoint is not None
         state = TrainerState.from_json(start.checkpoint.state["progress"])
         _load_best(folder, loaded)
-        return _result(run, state, "done")
+        return _result(run, state, "done", signals)
     _log([memory_message])
     _log(before_start(run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
     trainer, state = _start(run, start, description)
@@ -197,7 +198,7 @@ def finetune_run(
         hint = run.resume_hint(reason, state.step)
         callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
     _load_best(folder, loaded)
-    return _result(run, state, reason)
+    return _result(run, state, reason, signals)
 
 
 def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
@@ -283,8 +284,14 @@ def _load_best(folder: RunWriter, loaded: LoadedModel) -> None:
         loaded.refill(best.path)
 
 
-def _result(run: _Run, state: TrainerState, reason: str) -> FinetuneResult:
-    test, name = run.prepared.test, run.folder.path.name
+def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack) -> FinetuneResult:
+    test, found = run.prepared.test, None
+    if test is not None and reason != "interrupted":
+        try:
+            signals.close()  # all is saved, and a test may take minutes
+            found = test(run.loaded, run.folder.path.name)
+        except KeyboardInterrupt:
+            reason = "interrupted"
     return FinetuneResult(
         run_dir=run.folder.path,
         steps=state.step,
@@ -296,5 +303,6 @@ def _result(run: _Run, state: TrainerState, reason: str) -> FinetuneResult:
         evaluations_since_best=state.evaluations_since_best,
         train_loss=state.smoothed_loss,
         seconds=state.seconds,
-        test=None if test is None or reason == "interrupted" else test(run.loaded, name),
+        target=run.prepared.target,
+        test=found,
     )

@@ -29,6 +29,7 @@ class FinetuneResult:
         train_loss: smoothed training loss at the end, nats per token.
         best_accuracy: of a classifier, validation accuracy at that step, 0 to 1; None: the model is none.
         seconds: training time of the run so far.
+        target: what was predicted, and losses are nats of: "token", or "text" for a classifier.
         test: of a classifier, its figures on the test part, with the best weights; None: there are none.
     """
 
@@ -42,6 +43,7 @@ class FinetuneResult:
     evaluations_since_best: int
     train_loss: float
     seconds: float
+    target: str = "token"
     test: ClassificationResult | None = None
 
     def summary(self) -> str:
@@ -56,9 +58,7 @@ class FinetuneResult:
         lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
             lines.append(self._best())
-        lines.append(
-            f"Final training loss: {self.train_loss:.3f} nats/{'token' if self.best_accuracy is None else 'text'}."
-        )
+        lines.append(f"Final training loss: {self.train_loss:.3f} nats/{self.target}.")
         samples = self.run_dir / FOLDER_NAME
         lines.append(f"Curves: {self.run_dir / 'loss.png'}{f'; samples: {samples}' if samples.is_dir() else ''}.")
         return "\n".join(lines if self.test is None else [*lines, self.test.summary()])

@@ -147,6 +147,7 @@ def classify(
     """
     from gpt2simple.api import functions
     from gpt2simple.cli.classes import as_table, lines_of
+    from gpt2simple.storage.contents import as_name
 
     if bool(text) == bool(files):
         raise click.UsageError("Give texts, or --file with a text on each line: one of the two.")
@@ -160,7 +161,7 @@ def classify(
         show_result(as_table(found))
     else:
         for one in found:
-            show_line(f"{one.label}  {one.probability:.1%}  {one.text}")
+            show_line(f"{as_name(one.label)}  {one.probability:.1%}  {one.text}")
 
 
 @command()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.file_types import LINES, TEXT, file_type
 from gpt2simple.data.files import Meter, clear_errors, expanded, members
+from gpt2simple.data.readers.labels import label_of
 from gpt2simple.errors import DataError
 from gpt2simple.settings.classify import LabelledTextSettings
 from gpt2simple.storage.contents import counted
@@ -50,8 +51,7 @@ def files_by_label(dataset: Any, paths: Sequence[Path], settings: LabelledTextSe
     if not plain:
         return None
     named = list(dataset) if isinstance(dataset, (list, tuple)) else [dataset]
-    if len(plain) < len(paths):
-        table = next(path for path in paths if path not in plain)
+    if table := next((path for path in paths if path not in plain), None):
         raise DataError(
             f"{next(iter(plain))} is plain text and {table} is not, so their labels cannot be found in one way. "
             f"{_WHAT_IS_TAKEN}."
@@ -67,7 +67,7 @@ def files_by_label(dataset: Any, paths: Sequence[Path], settings: LabelledTextSe
             f"{paths[0]} is plain text, in which nothing says the labels ({counted(len(paths), 'file')}). "
             f"{_WHAT_IS_TAKEN}."
         )
-    return [LabelFile(path, label, settings.format or "lines") for path, label in zip(paths, labels, strict=True)]
+    return _with_labels(paths, labels, settings.format or "lines")
 
 
 def read_file(file: LabelFile, settings: LabelledTextSettings) -> Iterator[TextPart]:
@@ -118,8 +118,12 @@ def _in_folders(folder: Path, paths: Sequence[Path], settings: LabelledTextSetti
             f"The folder {folder / deep} holds no texts but those in its folders, so it is no label. Give the folder "
             f"that holds the folders of the labels, such as {folder / deep}."
         )
-    how = settings.format or TEXT.name
-    return [LabelFile(path, place[0], how) for path, place in zip(paths, places, strict=True)]
+    return _with_labels(paths, [place[0] for place in places], settings.format or TEXT.name)
+
+
+def _with_labels(paths: Sequence[Path], names: Sequence[str], how: str) -> list[LabelFile]:
+    named = zip(paths, names, strict=True)
+    return [LabelFile(path, label_of(name, str(path)) or name, how) for path, name in named]
 
 
 def _labels_of_files(paths: Sequence[Path]) -> list[str]:
@@ -128,7 +132,10 @@ def _labels_of_files(paths: Sequence[Path]) -> list[str]:
     if len({name.stem for name in names}) == 1 and all(name.suffix for name in names):
         return [name.suffix.removeprefix(".") for name in names]
     stems = [name.stem for name in names]
-    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+    endings: dict[str, set[str]] = {}
+    for name in names:
+        endings.setdefault(name.stem, set()).add(name.suffix)
+    if twice := next((stem for stem, found in endings.items() if len(found) > 1), None):
         raise DataError(
             f"{counted(stems.count(twice), 'file')} are named {twice}, with several endings, so it is not clear what "
             "names the label. Give files of which only the names or only the endings differ: pos.txt and neg.txt."

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt2simple.data.labelled import LabelledTexts
+from gpt2simple.data.readers.labels import written_alike
+from gpt2simple.data.readers.nested import listing
 from gpt2simple.data.sketches import SketchWriter, part_hashes
 from gpt2simple.errors import DataError
 from gpt2simple.settings.classify import LabelledTextSettings
@@ -62,7 +64,7 @@ def split_labelled(
         DataError: nothing would be left to train on, or a class has too few texts.
     """
     hashes = _text_hashes(data.texts)  # (N,)
-    messages = _different_labels(data, hashes)
+    messages = [*_similar_labels(data.names), *_different_labels(data, hashes)]
     kept = np.ones(len(data.texts), bool)  # (N,)
     for name, own in (("validation_file", validation), ("test_file", test)):
         if own is None:
@@ -94,6 +96,17 @@ def _text_hashes(texts: Sequence[str]) -> np.ndarray:
     return writer.finish().texts
 
 
+def _similar_labels(names: Sequence[str]) -> list[str]:
+    """A message where labels may be meant as one."""
+    if not (groups := written_alike(names)):
+        return []
+    more = f" ({counted(len(groups) - 1, 'more such case')})" if len(groups) > 1 else ""
+    return [
+        f"{listing(groups[0])} are different classes, and look like one label that is written in several ways. Correct "
+        f"them if they are{more}."
+    ]
+
+
 def _different_labels(data: LabelledTexts, hashes: np.ndarray) -> list[str]:
     """A message where the same text has different labels."""
     _, first, group_of = np.unique(hashes, return_index=True, return_inverse=True)  # (groups,), (N,)
@@ -105,8 +118,8 @@ def _different_labels(data: LabelledTexts, hashes: np.ndarray) -> list[str]:
     example = data.texts[int(first[differs].min())]
     which = "text occurs" if count == 1 else "texts occur"
     return [
-        f"{count:,} {which} several times with different labels, such as {quoted(example)}. No classifier can get all "
-        "of them right; correct the labels if you can."
+        f"{count:,} {which} several times, case and punctuation aside, with different labels, such as "
+        f"{quoted(example)}. Hardly any classifier gets all of them right; correct the labels if you can."
     ]
 
 
@@ -122,8 +135,8 @@ def _require_each_class(data: LabelledTexts, kept: np.ndarray) -> None:
     if not left.all():
         name = data.names[int(left.argmin())]
         raise DataError(
-            f"Every text of the class {name!r} is in validation_file or test_file too, so none would be left to train "
-            "on. Give more texts of it."
+            f"Every text of the class {quoted(name)} is in validation_file or test_file too, so none would be left to "
+            "train on. Give more texts of it."
         )
 
 
@@ -164,8 +177,8 @@ def _require_enough(name: str, groups: int, taken: dict[int, float]) -> None:
     needed = " and ".join(", ".join(f"one {_PURPOSES[part]}" for part in parts).rsplit(", ", 1))
     advice = " or ".join({_VALIDATION: "validation_split=0", _TEST: "test_split=0"}[part] for part in taken)
     raise DataError(
-        f"The class {name!r} has {counted(groups, 'text')} (copies count once), and {len(parts)} are needed: {needed}. "
-        f"Give more texts of it, or set {advice}."
+        f"The class {quoted(name)} has {counted(groups, 'text')} (copies count once, also those with other labels), "
+        f"and {len(parts)} are needed: {needed}. Give more texts of it, or set {advice}."
     )
 
 

@@ -20,7 +20,7 @@ from gpt2simple.data.documents import END_MARK, LabelledPart, TextPart, plain_li
 from gpt2simple.data.files import are_names
 from gpt2simple.data.label_files import LabelFile, files_by_label, read_file
 from gpt2simple.data.packing import ReadText
-from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.data.readers.fields import TextChooser, scalar_text
 from gpt2simple.data.readers.labels import label_of, no_label
 from gpt2simple.data.readers.nested import listing
 from gpt2simple.data.readers.plain import check_encoding
@@ -91,7 +91,10 @@ def read_labelled(dataset: Any, settings: LabelledTextSettings, *, names: Sequen
             blank += 1
             continue
         if label is None:
-            raise no_label(f"{', '.join(opened.sources)}, text {len(texts) + blank}")
+            raise DataError(
+                f"{', '.join(opened.sources)} is read as plain text, in which nothing says the labels. If it is a "
+                "table or JSON, name its type (format='csv', --format csv)."
+            )
         ended += cleaned is not text
         texts.append(cleaned)
         found.append(label)
@@ -163,7 +166,8 @@ def _kind(dataset: Any) -> str:
 
 def _is_column(value: Any) -> bool:
     """Whether a value is a list, an array or a series of a data frame."""
-    return hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, (str, bytes, Mapping))
+    is_list = hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, (str, bytes, Mapping))
+    return is_list and getattr(value, "ndim", 1) > 0  # NumPy's single values have these two as well
 
 
 def _open(dataset: Any, settings: LabelledTextSettings) -> _Opened:
@@ -232,6 +236,8 @@ def _of_entries(entries: Iterable[Any], settings: LabelledTextSettings, *, logge
 
 
 def _pair(text: Any, label: Any, number: int) -> TextPart:
+    if isinstance(text, bytes):  # as NumPy and TensorFlow have it
+        text = scalar_text(text)
     if not isinstance(text, str):
         raise DataError(f"Text {number} of the dataset is {quoted(text)}; expected a string. Give (text, label).")
     where = f"{_PROGRAM}, text {number}"
@@ -245,11 +251,13 @@ def _columns(dataset: Any) -> dict[str, list[Any]]:
     """The columns of a dict or data frame.
 
     Raises:
-        DataError: they are no lists, or not of the same length.
+        DataError: they are no lists, or not of the same length, or two have one name.
     """
     names = list(dataset) if isinstance(dataset, Mapping) else list(dataset.columns)
-    columns = {}
+    columns: dict[str, list[Any]] = {}
     for name in names:
+        if names.count(name) > 1 or str(name) in columns:
+            raise DataError(f"The dataset has several columns named {str(name)!r}. Give each column its own name.")
         column = dataset[name]
         if not _is_column(column):
             raise DataError(
@@ -317,8 +325,8 @@ def _sorted_names(found: list[str], shown: str) -> list[str]:
     names = list(dict.fromkeys(found))
     if len(names) < 2:
         raise DataError(
-            f"All {len(found):,} texts in {shown} have the label {names[0]!r}; expected two labels or more. Give texts "
-            "of other classes too."
+            f"All {len(found):,} texts in {shown} have the label {quoted(names[0])}; expected two labels or more. Give "
+            "texts of other classes too."
         )
     if all(map(_WHOLE_NUMBER.fullmatch, names)):
         return sorted(names, key=lambda name: (int(name), name))
@@ -331,8 +339,8 @@ def _known_names(found: list[str], shown: str, names: Sequence[str]) -> list[str
     if unknown:
         label = min(unknown)
         raise DataError(
-            f"The label {label!r} occurs in {shown} and never in training, which has {listing(names)}. Correct it, "
-            "or train on texts of that class too."
+            f"The label {quoted(label)} occurs in {shown} and never in training, which has {listing(names)}. Correct "
+            "it, or train on texts of that class too."
         )
     return list(names)
 

@@ -64,6 +64,11 @@ def quoted(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def as_name(text: str) -> str:
+    """A name of the user's for a list or table: as it is where it is short and in one line, or else quoted."""
+    return text if text.isprintable() and len(text) <= 60 else quoted(text)
+
+
 # What a terminal or browser obeys or leaves out: control characters (but not tab and line feed), line and paragraph
 # separators, marks, embeddings and isolates that set the direction, halves of surrogate pairs (which no file can hold).
 _UNSEEN = re.compile(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,10 @@ from click.testing import CliRunner
 import gpt2simple
 from gpt2simple.cli.group import cli
 from gpt2simple.errors import CheckpointError, DataError, Gpt2SimpleError, RunError, SettingsError
-from gpt2simple.evaluation.classification.classifier import TextClassifier
+from gpt2simple.evaluation.classification.classifier import TextClassifier, encode_texts
 from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.testing import byte_tokenizer
 from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import work_in, write_small_model, write_text
 
@@ -112,6 +116,13 @@ def test_end_of_text_at_the_end_makes_no_difference() -> None:
     assert ended.probabilities == plain.probabilities
 
 
+def test_the_end_of_text_inside_a_text_is_the_token_and_the_last_token_is_another() -> None:
+    texts = ["ab<|endoftext|>c", "ab<|endoftext|><|endoftext|>c", "<|endoftext|><|endoftext|>", "abc"]
+    found = encode_texts(texts, byte_tokenizer(), 4)
+    assert [ids.tolist() for ids in found.ids] == [[97, 98, 256, 99], [97, 98], [256], [97, 98, 99]]
+    assert found.truncated == 1
+
+
 def test_a_run_that_was_stopped_goes_on_bit_for_bit() -> None:
     options = {**SETTINGS, "dropout": 0.1, "class_weights": True, "schedule": "constant", "accumulate_gradients": 2}
     for steps in (3, 8):
@@ -153,6 +164,24 @@ def test_a_test_file_that_changed_stops_the_run_and_max_length_is_that_of_traini
         gpt2simple.finetune_classifier("reviews.csv", run_name="own", steps=2, **options)
     with pytest.raises(DataError, match="with validation_file and test_file, is not the texts"):
         gpt2simple.evaluate("reviews.csv", run_name="own", part="test")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to itself")
+def test_ctrl_c_during_the_test_ends_the_call_and_the_next_one_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+        os.kill(os.getpid(), signal.SIGINT)
+
+    options: dict[str, Any] = {**SETTINGS, "run_name": "stopped", "model_name": "small", "steps": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt2simple.evaluation.classification.measure.evaluate_part", interrupted)
+        result = gpt2simple.finetune_classifier("reviews.csv", **options)
+    assert (result.reason, result.steps, result.test) == ("interrupted", 1, None)
+    again = gpt2simple.finetune_classifier("reviews.csv", **options)
+    assert again.reason == "done"
+    assert again.test is not None
 
 
 def test_a_run_that_never_improved_says_so() -> None:
@@ -219,6 +248,9 @@ REFUSED: dict[str, tuple[type[Gpt2SimpleError], str, Any]] = {
     ),
     "a blank text": (DataError, "Text 1 is blank", lambda: gpt2simple.classify(["x", " "], run_name=RUN)),
     "no text": (DataError, "Text 0 is 7; expected a string", lambda: gpt2simple.classify([7], run_name=RUN)),  # type: ignore[list-item]
+    "no texts at all": (
+        DataError, "texts is 7; expected a string or a list of strings", lambda: gpt2simple.classify(7, run_name=RUN)  # type: ignore[arg-type]
+    ),
     "scoring": (
         CheckpointError, r"score\(\) needs a language model", lambda: gpt2simple.score(["x"], run_name=RUN)
     ),

@@ -42,6 +42,12 @@ def test_a_run_interrupted_after_a_few_steps_is_not_said_to_have_failed(evaluati
     assert "did not improve" not in early.summary()
 
 
+def test_the_unit_of_the_training_loss_is_the_task_s() -> None:
+    unmeasured = replace(RESULT, best_step=None, best_loss=None, best_bits_per_byte=None)
+    assert "Final training loss: 2.000 nats/token." in unmeasured.summary()
+    assert "Final training loss: 2.000 nats/text." in replace(unmeasured, target="text").summary()
+
+
 def test_without_held_out_text_nothing_is_called_best() -> None:
     assert (
         "held-out"

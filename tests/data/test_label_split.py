@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -115,15 +116,41 @@ def test_own_texts_take_the_place_of_a_fraction_and_copies_are_not_trained_on() 
     assert counts(with_fraction.validation) == [10, 10]
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("pos", "neg", "Pos"), r"^'Pos', 'pos' are different classes, and"),
+        (("new york", "rome", "newyork"), "^'new york', 'newyork' are different classes, and"),
+        (("é", "e\u0301"), "^'e\u0301', 'é' are"),
+        (("pos", "\ufeffpos"), r"^'pos', '\\ufeffpos' are"),
+        (("1", "1.0", "01", "2"), r"^'01', '1', '1\.0' are"),
+        (
+            ("True", "true", "False", "false"),
+            r"^'False', 'false' are.*look like one.*they are \(1 more such case\)\.$",
+        ),
+    ],
+)
+def test_labels_that_may_be_meant_to_be_one_are_told(labels: tuple[str, ...], message: str) -> None:
+    found = split(data_of([(f"text {number}", label) for number, label in enumerate(labels * 3)]))
+    assert re.search(message, found.messages[0])
+
+
+def test_other_labels_are_not_taken_for_one() -> None:
+    labels = ("12345678901234567890", "12345678901234567891", "-1", "1", "C", "C++", "😀", "😡", "1.5")
+    assert split(data_of([(f"text {number}", label) for number, label in enumerate(labels * 3)])).messages == ()
+
+
 def test_different_labels_of_the_same_text_are_told() -> None:
     pairs = texts("a", 10) + texts("b", 10)
     found = split(data_of([*pairs, ("Same!", "a"), ("same", "b"), ("same", "b")]))
     assert found.messages == (
-        "1 text occurs several times with different labels, such as 'Same!'. No classifier can get all of them right; "
-        "correct the labels if you can.",
+        "1 text occurs several times, case and punctuation aside, with different labels, such as 'Same!'. Hardly any "
+        "classifier gets all of them right; correct the labels if you can.",
     )
     found = split(data_of([*pairs, ("one", "a"), ("one", "b"), ("two", "a"), ("two", "b")]))
-    assert found.messages[0].startswith("2 texts occur several times with different labels, such as 'one'.")
+    assert found.messages[0].startswith(
+        "2 texts occur several times, case and punctuation aside, with different labels, such as 'one'."
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,8 +158,9 @@ def test_different_labels_of_the_same_text_are_told() -> None:
     [
         (
             {},
-            r"^The class 'b' has 2 texts \(copies count once\), and 3 are needed: one to train on, one to validate and "
-            r"one to test\. Give more texts of it, or set validation_split=0 or test_split=0\.$",
+            r"^The class 'b' has 2 texts \(copies count once, also those with other labels\), and 3 are needed: one to "
+            r"train on, one to validate and one to test\. Give more texts of it, or set validation_split=0 or "
+            r"test_split=0\.$",
         ),
         ({"test_split": 0, "few": 1}, r"'b' has 1 text .* 2 are needed: one to train on and one to validate\..* or set "
          r"validation_split=0\.$"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -55,6 +56,8 @@ class Frame:
         lambda: np.array(PAIRS),
         lambda: (list(TEXTS), list(LABELS)),
         lambda: (np.array(TEXTS), np.array(LABELS, object)),
+        lambda: (np.array([text.encode() for text in TEXTS]), np.array([label.encode() for label in LABELS])),
+        lambda: [(text.encode(), label.encode()) for text, label in PAIRS],
         lambda: {"text": list(TEXTS), "label": LABELS},
         lambda: {"film": TEXTS, "id": [1, 2, 3], "Sentiment": LABELS},
         lambda: Frame({"text": TEXTS, "verdict": LABELS}),
@@ -78,6 +81,7 @@ def test_values_of_a_program(make: Callable[[], Any]) -> None:
         ([(1, "a")], r"^Text 0 of the dataset is 1; expected a string\. Give \(text, label\)\.$"),
         ([("x", "a"), ("y", None)], r"program, text 1: there is no label here, and every row needs one\. Add it, or"),
         ([("x", "a"), ("y", float("nan"))], r"text 1: there is no label here"),
+        ([(b"\xff", "a")], r"^A record holds bytes that are not UTF-8 \(.*\)\. Decode them first, and pass strings\.$"),
         ([("x", ["a"])], r"text 0: the label is \['a'\]; expected a string or a number\.$"),
         ([("x", b"\xff")], r"text 0: the label holds bytes that are not UTF-8 \(.*\)\. Pass strings\.$"),
         ([("x", "\ud83d")], r"text 0: the label holds half a surrogate pair, which is not a character\. Remove it"),
@@ -87,10 +91,23 @@ def test_values_of_a_program(make: Callable[[], Any]) -> None:
             r"^The column 'text' of the dataset is 'x'; expected a list\. Give each column",
         ),
         (
+            {"text": np.array("x"), "label": ["a"]},
+            r"^The column 'text' of the dataset is array\('x'.*\); expected a list\. Give each column",
+        ),
+        (
             {"text": ["x"], "label": []},
             r"columns of the dataset are not equally long \('text' has 1, 'label' has 0\)\.",
         ),
         ({}, r"^The dataset is a dict without texts\. Expected the name"),
+        (
+            {"text": ["x"], 0: ["a"], "0": ["b"]},
+            r"^The dataset has several columns named '0'\. Give each column its own",
+        ),
+        (
+            SimpleNamespace(columns=["text", "text"]),
+            r"^The dataset has several columns named 'text'\. Give each column",
+        ),
+        ([("x", "a" * 99), ("y", "a" * 99)], r"have the label 'a+\.\.\.a+'; expected two"),
         ([("x", "a"), ("y", "a")], r"^All 2 texts in texts of the program have the label 'a'; expected two labels or"),
         (
             [(" ", "a"), ("\n", "b")],
@@ -107,6 +124,7 @@ def test_wrong_values_are_explained(dataset: Any, message: str) -> None:
     ("value", "name"),
     [
         (" pos ", "pos"),
+        ("two\r\nlines", "two\nlines"),
         (3, "3"),
         (True, "True"),
         (np.int64(-1), "-1"),
@@ -161,6 +179,8 @@ def test_the_labels_of_training_hold_for_other_texts() -> None:
     )
     with pytest.raises(DataError, match=message):
         read([("t", "a"), ("t", "x")], names=("a", "b"))
+    with pytest.raises(DataError, match=r"^The label 'x+\.\.\.x+' occurs in"):
+        read([("t", "a"), ("t", "x" * 99)], names=("a", "b"))
 
 
 # --- tables and JSON ---
@@ -258,6 +278,17 @@ def test_json_without_labels_is_explained(tmp_path: Path) -> None:
             read(path, **how)
 
 
+def test_a_table_on_standard_input_needs_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    for how in ({"format": "csv"}, {}):
+        given = io.TextIOWrapper(io.BytesIO(b"text,label\nx y,a\nz,b\n"), encoding="utf-8")
+        monkeypatch.setattr("sys.stdin", given)
+        if how:
+            assert read("-", **how).names == ("a", "b")
+            continue
+        with pytest.raises(DataError, match=r"^standard input is read as plain text, .* name its type \(format"):
+            read("-")
+
+
 # --- files named by label ---
 
 
@@ -268,6 +299,8 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     assert sorted(pairs(data)) == sorted((text + "\nmore", label) for text, label in PAIRS)
     assert data.files == 3
     assert len(read(tmp_path / "d", format="lines").texts) == 6
+    write(tmp_path / "d" / "bad " / "0.txt", "White space at the end of a label is left out, as in tables.")
+    assert read(tmp_path / "d").names == ("bad", "good")
 
 
 @pytest.mark.parametrize("names", [("good.txt", "bad.txt"), ("film.good", "film.bad"), ("x.y.good", "x.y.bad")])
@@ -281,6 +314,14 @@ def test_a_file_of_lines_for_each_label(tmp_path: Path, names: tuple[str, str]) 
         assert (data.files, data.blank) == (2, 1)
     with pytest.raises(DataError, match=r"is not utf-8"):
         read(folder)
+
+
+def test_files_of_the_same_name_have_the_same_label(tmp_path: Path) -> None:
+    names = [tmp_path / folder / f"{label}.txt" for folder in ("new", "old") for label in ("bad", "good")]
+    for number, path in enumerate(names):
+        write(path, f"text {number}\n")
+    found = read([str(path) for path in [*names, names[0]]])
+    assert (found.names, found.labels.tolist(), found.files) == (("bad", "good"), [0, 1, 0, 1, 0], 5)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from click.testing import CliRunner
 from gpt2simple.cli.group import cli
 from gpt2simple.runs.writer import RunWriter
 from tests.helpers.run_folders import disk_operations
-from tests.helpers.small_runs import QUICK, as_options, write_model_and_text
+from tests.helpers.small_runs import QUICK, as_options, write_model_and_text, write_text
 
 NAMES = (
     "a\nb", "-x", "--help", "\U0001f600", "n" * 255, "n" * 256, "\u00fc" * 200, "dot.", "blank ", " ", ".", "..", "...",
@@ -42,6 +42,8 @@ NAMES = (
 )  # fmt: skip
 SMALL = ["--model-name=small", "--model-dir=."]
 TRAINING = [*SMALL, *as_options(QUICK), "--steps", "2", "--save-every", "1"]
+CLASSES = [*SMALL, *as_options({k: v for k, v in QUICK.items() if k != "sample_every"}), "--steps=2", "--save-every=1"]
+RUNS = ("done", "classes")
 
 # The words of each command, from the names of what it reads and writes.
 COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
@@ -56,6 +58,14 @@ COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
     "report": lambda text, out: ["report", f"--destination-path={out}", "done"],
     "report on a run": lambda text, out: ["report", "--dataset", text, "--", out],
     "evaluate": lambda text, out: ["evaluate", "--run-name", "done", "--part", "all", "--", text],
+    "finetune-classifier": lambda text, out: [
+        "finetune-classifier", *CLASSES, "--run-name", out, "--", text, "other.txt"
+    ],
+    "finetune-classifier, go on": lambda text, _: [
+        "finetune-classifier", "--run-name=classes", "--steps=3", "--model-dir=.", "--", text, "other.txt"
+    ],
+    "classify": lambda text, _: ["classify", "--run-name=classes", "--csv", f"--file={text}"],
+    "report on a classifier": lambda _, out: ["report", f"--destination-path={out}", "classes"],
     "download": lambda text, out: ["download", "--model-name", "tiny", f"--model-dir={out}"],
     "compare": lambda text, out: [
         "compare", *SMALL, "--model-name=other", f"--name={out}", "--tokens=64", "--window=8", "--batch-size=2",
@@ -66,12 +76,14 @@ ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES, errno.EDQUOT, errn
 
 
 def _make_place(folder: Path) -> None:
-    """A folder with models, a text, a run of two steps, and things of the user's."""
+    """A folder with models, two texts, a run of two steps of each task, and things of the user's."""
     write_model_and_text(folder)
     shutil.copytree(folder / "small", folder / "other")
     with contextlib.chdir(folder):
-        result = CliRunner().invoke(cli, COMMANDS["finetune"]("text.txt", "done"))
-        assert result.exit_code == 0, result.output
+        write_text(Path("other.txt"), seed=1)
+        for command, name in (("finetune", "done"), ("finetune-classifier", "classes")):
+            result = CliRunner().invoke(cli, COMMANDS[command]("text.txt", name))
+            assert result.exit_code == 0, result.output
         for path in (Path("precious"), Path("checkpoint", "precious")):
             path.write_text("precious")
         Path("folder").mkdir()
@@ -87,11 +99,17 @@ def _add_odd_entries(folder: Path) -> None:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """What no command may change: everything of the user's, and a whole checkpoint of the run."""
-    latest = RunWriter(folder / "checkpoint" / "done").latest()
-    kept = [*folder.glob("**/precious"), folder / "text.txt", *folder.glob("small/*"), *folder.glob("other/*")]
+    """What no command may change: everything of the user's, and a whole checkpoint of each run."""
+    latest = [RunWriter(folder / "checkpoint" / name).latest() for name in RUNS]
+    kept = [
+        *folder.glob("**/precious"),
+        folder / "text.txt",
+        folder / "other.txt",
+        *folder.glob("small/*"),
+        *folder.glob("other/*"),
+    ]
     contents = {str(path.relative_to(folder)): path.read_bytes() for path in kept if path.is_file()}
-    return {**contents, "latest": latest is not None and latest.step >= 2}
+    return {**contents, "latest": all(found is not None and found.step >= 2 for found in latest)}
 
 
 @contextlib.contextmanager
@@ -149,7 +167,7 @@ def attempt(draw: Random, place: Path) -> dict[str, Any]:
         elif fault == "vanishing":
             detail = int(10 ** draw.uniform(0, 2))
             gone = [place / name for name in ("cache", "new", f"checkpoint/{out}", f"checkpoint/{out}/step-000001")]
-            gone = [path for path in gone if path.name != "done"]
+            gone = [path for path in gone if path.name not in RUNS]
             held.enter_context(disk_operations(_removing(detail, gone)))
         elif fault == "odd output":
             out = detail = draw.choice(NAMES)

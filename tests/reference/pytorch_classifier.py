@@ -16,5 +16,6 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 tokenizer.pad_token = tokenizer.eos_token
 with torch.no_grad():
     logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
-names = [model.config.id2label[int(number)] for number in logits.argmax(-1)]
-print(json.dumps({"labels": names, "logits": logits.tolist(), "probabilities": torch.softmax(logits, -1).tolist()}))
+names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+found = {"names": names, "labels": [names[int(number)] for number in logits.argmax(-1)]}
+print(json.dumps({**found, "logits": logits.tolist(), "probabilities": torch.softmax(logits, -1).tolist()}))

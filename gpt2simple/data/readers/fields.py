@@ -242,7 +242,7 @@ class TextChooser:
                 f"{self._name}, {place}: {field!r} holds a {type(value).__name__}; expected text. "
                 f"Name another field (column=...){hint}."
             )
-        return _scalar_text(value)
+        return scalar_text(value)
 
     def _guess(self, record: Mapping[str, Any], place: str, *, of_many: bool = False) -> str:
         """The name of the text.
@@ -323,7 +323,12 @@ def _usual_first(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: split_name(name)[-1] not in (*USUAL_NAMES, "parts", "message", "value"))
 
 
-def _scalar_text(value: Any) -> str:
+def scalar_text(value: Any) -> str:
+    """A value as a text: bytes decoded, "" for what is missing.
+
+    Raises:
+        DataError: it is bytes that are not UTF-8.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):  # as tables of pandas have it
         return ""
     if not isinstance(value, bytes):

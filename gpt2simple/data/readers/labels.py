@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.readers.nested import KeyPath, find_path, listing, names_inside
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text
@@ -21,6 +23,7 @@ from gpt2simple.storage.contents import counted, quoted
 
 USUAL_LABELS = ("label", "labels", "class", "category", "sentiment", "target")
 _ROW_NUMBERS = re.compile(r"Unnamed: \d+")  # a column without a name, such as pandas writes first
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 _MISSING = ("NAType", "NaTType")  # what pandas has in empty cells beside NaN
 _HOW_TO_NAME = "(label_column=..., --label-column ...)"
 
@@ -166,7 +169,7 @@ def label_of(value: Any, where: str) -> str | None:
             raise DataError(
                 f"{where}: the label holds half a surrogate pair, which is not a character. Remove it there."
             )
-        return value.strip() or None
+        return plain_line_ends(value).strip() or None
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if isinstance(value, numbers.Integral):
@@ -176,3 +179,14 @@ def label_of(value: Any, where: str) -> str | None:
             return None if math.isnan(value) else str(value)
         return str(int(value)) if value == int(value) else str(value)
     raise DataError(f"{where}: the label is {quoted(value)}; expected a string or a number.")
+
+
+def written_alike(names: Sequence[str]) -> list[list[str]]:
+    """The groups of labels that may be meant as one: they differ only in case, white space, what cannot be seen, the
+    way in which Unicode writes a character, or the way a number is written, as 1 and 1.0 do."""
+    groups: dict[str | Decimal, list[str]] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        key = "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
+        groups.setdefault(Decimal(key) if _NUMBER.fullmatch(key) else key, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]

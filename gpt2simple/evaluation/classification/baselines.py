@@ -17,7 +17,9 @@ from gpt2simple.evaluation.classification.significance import Interval
 
 MAJORITY, BAG_OF_WORDS, CONTROL = "majority class", "bag of words", "random weights"
 _WORD = r"(?u)\b\w+\b"  # scikit-learn's own pattern leaves out words of one letter, such as "I" and "5"
-_MOST_ITERATIONS = 1000
+_MOST_ITERATIONS, _FEWEST_ITERATIONS = 1000, 50
+_MOST_WEIGHTS = 10_000_000  # classes times words: the solver needs memory for 25 times as many, here 2 GB
+_MOST_PRODUCTS = 50_000_000_000  # of all iterations; minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,19 +119,27 @@ def _bag_of_words(
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    if len(set(given.tolist())) < 2:
+    learned = len(set(given.tolist()))
+    if learned < 2:
         return None, "There is no bag of words to compare with: the training texts are all of one class."
-    weights = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
+    most_words = _MOST_WEIGHTS // learned
+    weights = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD, max_features=most_words)
     try:
         features = weights.fit_transform(train_texts)  # sparse [train texts, words and pairs]
     except ValueError:  # "empty vocabulary"
         return None, "There is no bag of words to compare with: the training texts hold no word."
-    model = LogisticRegression(C=10, max_iter=_MOST_ITERATIONS)
+    most = _MOST_PRODUCTS // (learned * (features.nnz + len(train_texts)))
+    most = min(max(most, _FEWEST_ITERATIONS), _MOST_ITERATIONS)
+    model = LogisticRegression(C=10, max_iter=most)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the note says it
         model.fit(features, given)
-    unfinished = f"The bag of words was stopped after {_MOST_ITERATIONS:,} iterations; it may be better than this."
-    note = unfinished if int(np.max(model.n_iter_)) >= _MOST_ITERATIONS else ""
+    limits = []
+    if features.shape[1] >= most_words:
+        limits.append(f"knows only the {most_words:,} most frequent words and pairs of words")
+    if int(np.max(model.n_iter_)) >= most:
+        limits.append(f"was stopped after {most:,} iterations")
+    note = f"The bag of words {' and '.join(limits)}; it may be better than this." if limits else ""
     return _by_class(model, weights.transform(texts), classes), note
 
 

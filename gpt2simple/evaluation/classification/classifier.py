@@ -40,11 +40,20 @@ class Encoded(NamedTuple):
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> Encoded:
-    """The first ``longest`` tokens of each text."""
-    whole = [tokenizer.encode_array(text) for text in texts]
-    lengths = np.fromiter(map(len, whole), np.int64, len(whole))  # (texts,)
-    kept = [ids[:longest].astype(np.int32) for ids in whole]
-    return Encoded(kept, np.minimum(lengths, longest), int((lengths > longest).sum()))
+    """The first ``longest`` tokens of each text.
+
+    As in transformers, the spelling of the end-of-text token is that token, and padding where a text ends with it.
+    """
+    whole = [tokenizer.encode_array(text, allow_end_of_text=True) for text in texts]
+    ids = [_without_padding(text[:longest].astype(np.int32), tokenizer.end_of_text) for text in whole]
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))  # (texts,)
+    return Encoded(ids, lengths, sum(len(text) > longest for text in whole))
+
+
+def _without_padding(ids: np.ndarray, padding: int) -> np.ndarray:
+    """The ids int32 [T] of a text without padding at its end, or the first alone where all are padding."""
+    others = np.flatnonzero(ids != padding)
+    return ids[: others[-1] + 1 if len(others) else 1]
 
 
 class TextClassifier:

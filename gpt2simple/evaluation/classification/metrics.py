@@ -17,7 +17,7 @@ from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, Baselin
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn
 from gpt2simple.evaluation.classification.significance import LEVEL, Comparison, Interval, binomial_p, wilson
 from gpt2simple.evaluation.html import render
-from gpt2simple.storage.contents import counted
+from gpt2simple.storage.contents import as_name, counted
 
 __all__ = [
     "ClassFigures", "ClassificationResult", "Interval", "Mistake", "classification_result", "require_scikit_learn",
@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 BINS = 10
+MOST_LISTED = 40  # classes, in a summary
 _FEWEST_FOR_CALIBRATION = 50  # texts; the accuracy of fewer is known to no better than a quarter
 CLASS_HEADS = ("class", "texts", "precision", "recall", "F1")
 BESIDE_HEADS = ("", "accuracy", "95% interval", "F1", "log loss", "training texts")
@@ -132,7 +133,7 @@ class ClassificationResult:
 
     def notes(self) -> tuple[str, ...]:
         """What else to know of the figures, sentences."""
-        missing = [one.name for one in self.classes if not one.texts]
+        missing = [as_name(one.name) for one in self.classes if not one.texts]
         said = [baseline.note for baseline in self.baselines if baseline.note]
         if missing:
             said.append(f"No text here is of {_listed(missing)}: the figures say nothing of how well it is recognised.")
@@ -141,7 +142,9 @@ class ClassificationResult:
     def summary(self) -> str:
         """The figures in a few lines, the baselines beside them, and what follows from both."""
         lines = [self.headline(), *(f"  {name:<18} {value}" for name, value in self.rows()), ""]
-        lines += _table([CLASS_HEADS, *self.class_rows()])
+        lines += _table([CLASS_HEADS, *self.class_rows()[:MOST_LISTED]])
+        if len(self.classes) > MOST_LISTED:
+            lines.append(f"  and {len(self.classes) - MOST_LISTED:,} more classes")
         if self.baselines:
             lines += ["", *_table([BESIDE_HEADS, *self.beside_rows()])]
         return "\n".join([*lines, "", self.conclusion(), self.calibration(), *self.notes()])
@@ -165,7 +168,7 @@ class ClassificationResult:
     def class_rows(self) -> list[tuple[str, ...]]:
         """The classes, under ``CLASS_HEADS``."""
         return [
-            (one.name, f"{one.texts:,}", f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}")
+            (as_name(one.name), f"{one.texts:,}", f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}")
             for one in self.classes
         ]
 
@@ -294,6 +297,8 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_LISTED:
+        return f"{', '.join(names[:MOST_LISTED])} or {len(names) - MOST_LISTED:,} more classes"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpt2simple.evaluation.classification.figure import classification_figure
-from gpt2simple.evaluation.classification.metrics import BESIDE_HEADS, CLASS_HEADS, ClassificationResult
+from gpt2simple.evaluation.classification.metrics import BESIDE_HEADS, CLASS_HEADS, MOST_LISTED, ClassificationResult
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.storage.outputs import OutputKind
@@ -40,15 +40,17 @@ def classification_page(
         box=_BOXES[main.outcome] if main else "not_measured",
         beside=(BESIDE_HEADS, result.beside_rows()),
         classes=(CLASS_HEADS, result.class_rows()),
-        confusion=[
-            (one.name, *map("{:,}".format, row)) for one, row in zip(result.classes, result.confusion, strict=True)
-        ],
+        confusion=_confusion(result) if len(result.classes) <= MOST_LISTED else [],
         bins=[(f"{mean:.3f}", f"{share:.3f}", f"{texts:,}") for mean, share, texts in result.calibration_bins],
         picture=_as_address(classification_figure(result)),
         curves=_as_address(curves_png) if curves_png else "",
         mistakes=[(mistake, shortened(mistake.text, _LONGEST_TEXT)) for mistake in result.mistakes],
         settings=[(name.replace("_", " ").capitalize(), _shown(value)) for name, value in (settings or {}).items()],
     )
+
+
+def _confusion(result: ClassificationResult) -> list[tuple[str, ...]]:
+    return [(one.name, *map("{:,}".format, row)) for one, row in zip(result.classes, result.confusion, strict=True)]
 
 
 def _as_address(picture: bytes) -> str:

@@ -100,11 +100,11 @@ class Tokenizer:
             ids += [part] if isinstance(part, int) else self._encoder.encode(part)
         return ids
 
-    def encode_array(self, text: str) -> np.ndarray:
+    def encode_array(self, text: str, *, allow_end_of_text: bool = False) -> np.ndarray:
         """``encode`` as uint32 [T], without making a Python number of each id."""
         arrays = [
             np.array([part], dtype=np.uint32) if isinstance(part, int) else self._encoder.encode_array(part)
-            for part in self._parts(text, self._added)
+            for part in self._parts(text, self._added_and_end if allow_end_of_text else self._added)
         ]
         return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 

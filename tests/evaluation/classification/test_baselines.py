@@ -62,6 +62,19 @@ def test_a_bag_of_words_that_cannot_be_trained_is_left_out_with_the_reason(
     assert majority.accuracy == 0.5
 
 
+def test_a_bag_of_words_that_would_take_too_much_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "gpt2simple.evaluation.classification.baselines"
+    monkeypatch.setattr(f"{module}._MOST_WEIGHTS", 20)
+    _, words = baselines(TEXTS, LABELS, TEST_TEXTS, TEST_LABELS, NAMES)
+    assert words.note == (
+        "The bag of words knows only the 10 most frequent words and pairs of words; it may be better than this."
+    )
+    monkeypatch.setattr(f"{module}._MOST_PRODUCTS", 1)
+    monkeypatch.setattr(f"{module}._FEWEST_ITERATIONS", 2)
+    _, words = baselines(TEXTS, LABELS, TEST_TEXTS, TEST_LABELS, NAMES)
+    assert "pairs of words and was stopped after 2 iterations; it may" in words.note
+
+
 def test_two_texts_and_unknown_words_are_enough() -> None:
     found = baselines(["good", "bad"], [1, 0], ["unheard of", "..."], [0, 1], NAMES)
     assert [one.name for one in found] == ["majority class", "bag of words"]

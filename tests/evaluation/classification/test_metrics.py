@@ -161,6 +161,17 @@ def test_the_summary_has_the_baselines_with_their_intervals_and_one_conclusion()
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
+def test_a_summary_has_room_for_many_classes_and_odd_names() -> None:
+    names = ["two\nlines", "x" * 99, "a, b", *map(str, range(5000 - 3))]
+    probabilities = np.full((2, 5000), 1 / 5000)
+    found = result(probabilities, np.array([0, 4999]), names)
+    summary = found.summary()
+    assert len(summary.splitlines()) < 60
+    assert max(map(len, summary.splitlines())) < 1000
+    for text in ("  'two\\nlines'  ", "xx...xx", "  a, b ", "  and 4,960 more classes", " or 4,958 more classes: the"):
+        assert text in summary
+
+
 def test_a_baseline_that_is_beaten_takes_no_room_in_the_conclusion() -> None:
     wrong, right = [1] * 40, [0] * 40
     found = of_share(40, 40, 0.9, baselines=[baseline(wrong, "majority class"), baseline(right)])

@@ -35,6 +35,13 @@ def with_baselines() -> tuple[Baseline, ...]:
     return baselines(["good film", "bad film"] * 5, [1, 0] * 5, ["film"] * 60, labels, ["a", "b"])
 
 
+def test_a_page_of_many_classes_leaves_the_confusion_matrix_to_the_file_of_numbers() -> None:
+    assert "True class" in classification_page(result(classes=40), title="Reviews")
+    page = classification_page(result(classes=41), title="Reviews")
+    assert "The file of numbers has the confusion matrix" in page
+    assert "True class" not in page
+
+
 def test_a_page_shows_the_figures_beside_the_baselines() -> None:
     found = result(baselines=with_baselines(), truncated=2)
     page = classification_page(
