@@ -23,6 +23,7 @@ from gpt2simple.data.prepare import ProgressBar
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
+from gpt2simple.gpt2.formats.huggingface import model_files
 from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs import metrics
@@ -127,6 +128,7 @@ class _Run:
             held_out_tokens=self.prepared.held_out_tokens,
             print_every=settings.print_every,
             target=self.prepared.target,
+            function=self.request.kind.function,
         )
 
     def seconds_per_step(self) -> float:
@@ -139,17 +141,18 @@ class _Run:
 
     def resume_hint(self, reason: str, step: int) -> str:
         """What to call to continue; empty where the error that ended the run says it."""
-        name = self.folder.path.name
+        name, function = self.folder.path.name, self.request.kind.function
         if isinstance(sys.exception(), TrainingError):
             return ""
         recorded = metrics.read(self.folder.path)
         curves = Curves.of(recorded.steps, recorded.evaluations)
         if reason != "finished" and curves.kind() == "diverged":
             best = curves.trend.best
-            return f"Training diverged. To continue: {call_after_divergence(best.step if best else None)}."
+            call = call_after_divergence(best.step if best else None, function=function)
+            return f"Training diverged. To continue: {call}."
         if reason in ("finished", "patience"):
-            return f"To continue: {self.prepared.function}(..., run_name={name!r}, steps={step + max(step, 100)})."
-        return f"To continue: call {self.prepared.function} again with the same text and run_name={name!r}."
+            return f"To continue: {function}(..., run_name={name!r}, steps={step + max(step, 100)})."
+        return f"To continue: call {function} again with the same text and run_name={name!r}."
 
 
 def finetune_run(
@@ -182,7 +185,7 @@ def finetune_run(
     _log([memory_message])
     _log(before_start(run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
     trainer, state = _start(run, start, description)
-    checkpointer = RunCheckpointer(folder, loaded, trainer, run.prepared.task, keep=request.settings.max_checkpoints)
+    checkpointer = RunCheckpointer(folder, loaded, trainer, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
     # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
@@ -265,7 +268,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
             recorded = replace(settings, restore_from=str(start.weights_from))
             description = replace(description, settings=recorded)
-        run.folder.create(description, run.prepared.task.saved_files(loaded), overwrite=overwrite)
+        run.folder.create(description, model_files(loaded.config, loaded.tokenizer), overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)
     run.folder.rewind(start.step)

@@ -19,7 +19,7 @@ from gpt2simple.runs.resume import begins_with, continues, require_task, with_re
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
-from gpt2simple.settings.tasks import TASK_SETTINGS
+from gpt2simple.settings.tasks import FUNCTIONS, TASK_SETTINGS
 from gpt2simple.storage.contents import quoted
 
 if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
@@ -44,6 +44,11 @@ class TaskKind:
     open: Callable[[Any, Any], Any]
     labels: Callable[[Any], tuple[str, ...]]
     prepare: Callable[[Request, LoadedModel, ProgressBar], Prepared]
+
+    @property
+    def function(self) -> str:
+        """Of the API, which trains and continues such a run."""
+        return FUNCTIONS[self.name]
 
     @property
     def settings(self) -> type[TrainingSettings]:
