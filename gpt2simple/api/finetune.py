@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.request import Request
@@ -29,8 +30,9 @@ from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs import metrics
 from gpt2simple.runs.curves import Curves, call_after_divergence
 from gpt2simple.runs.description import RunDescription
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
-from gpt2simple.runs.resume import Start, decide_start
+from gpt2simple.runs.resume import Start, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, GenerateSettings
 from gpt2simple.storage.contents import counted
@@ -45,12 +47,15 @@ from gpt2simple.training.trainer import Trainer, build_trainer
 logger = logging.getLogger(__name__)
 
 
-def before_start(text: Summary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False) -> Iterator[str]:
+def before_start(
+    text: Summary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False, control: Path | None = None
+) -> Iterator[str]:
     """The messages before the first step: a summary of the text, and how long training will take.
 
     Args:
         text: the summary. plan: where the run ends. seconds_per_step: estimated, on this device.
         at_least: whether a step may take much longer than that, as on a GPU.
+        control: the run that follows as a control; None: none does.
     """
     yield text.text()
     about = "at least" if at_least else "about"
@@ -67,6 +72,9 @@ def before_start(text: Summary, plan: StepPlan, seconds_per_step: float, *, at_l
             f"{counted(plan.last_step, 'step')} ({plan.last_step / plan.steps_per_epoch:.1f} "
             f"epochs) take {about} {duration(seconds_per_step * plan.last_step)} in all on this device."
         )
+    if control is not None:
+        both = "" if plan.last_step is None else f", {about} {duration(2 * seconds_per_step * plan.last_step)} together"
+        yield f"Two runs: this one, then its control, {control.name}, the same training from random weights{both}."
 
 
 def duration(seconds: float) -> str:
@@ -175,6 +183,8 @@ def finetune_run(
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
+    if request.control is not None:
+        require_control(RunFolder(request.control), description)
     start = decide_start(folder, description, total_steps=run.plan.last_step)
     _log(start.messages)
     if start.kind == "done":
@@ -183,7 +193,11 @@ def finetune_run(
         _load_best(folder, loaded)
         return _result(run, state, "done")
     _log([memory_message])
-    _log(before_start(run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
+    _log(
+        before_start(
+            run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu(), control=request.control
+        )
+    )
     trainer, state = _start(run, start, description)
     checkpointer = RunCheckpointer(folder, loaded, trainer, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
@@ -272,6 +286,8 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)
     run.folder.rewind(start.step)
+    began = run.folder.info.description.settings.restore_from  # which stays on record
+    description = replace(description, settings=replace(request.settings, restore_from=began))
     run.folder.describe(description, start.step, start.changes)
     return trainer, state
 
