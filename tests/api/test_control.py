@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import logging
 import signal
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,16 @@ class KilledError(Exception):
 
 
 class Kill(keras.callbacks.Callback):
+    """Such a crash in a given run."""
+
+    def __init__(self, run: int = 1) -> None:
+        super().__init__()
+        self._left = run
+
     def on_train_begin(self, logs: Any = None) -> None:
-        raise KilledError
+        self._left -= 1
+        if self._left == 0:
+            raise KilledError
 
 
 def test_random_weights_are_gpt2s_initialisation_and_follow_from_the_seed() -> None:
@@ -192,7 +202,18 @@ def test_a_control_of_another_training_or_a_damaged_one_is_not_shown(caplog: pyt
     assert "longer-control is not shown: its figures cannot be read (" in caplog.text
 
 
-def test_texts_that_can_be_read_once_are_enough_and_the_session_holds_the_run() -> None:
+def test_texts_that_can_be_read_once_are_enough_and_the_session_holds_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[LoadedModel]] = []
+    load = LoadedModel.load
+
+    def watched(*arguments: Any, **keywords: Any) -> LoadedModel:
+        gc.collect()
+        assert all(model() is None for model in made), "two models in memory"
+        loaded = load(*arguments, **keywords)
+        made.append(weakref.ref(loaded))
+        return loaded
+
+    monkeypatch.setattr(LoadedModel, "load", watched)
     with gpt2simple.start_session("small", run_name="once") as session:
         result = session.finetune_classifier(iter(reviews(60)), control=True, **{**STEPS, "steps": 2})
         assert result.test is not None
@@ -206,8 +227,13 @@ def test_an_interrupted_run_has_no_control_yet_and_an_interrupted_control_goes_o
     result = train("stopped", callbacks=[PressCtrlC(1)])
     assert (result.reason, result.control, result.interrupted) == ("interrupted", None, True)
     assert not run_of("stopped-control").exists()
-    result = train("stopped", callbacks=[PressCtrlC(2)])
-    assert (result.reason, result.control.reason, result.interrupted) == ("finished", "interrupted", True)
+    with pytest.raises(KilledError):  # the control, before its first checkpoint
+        train("stopped", callbacks=[Kill(2)])
+    assert RunInfo.read(run_of("stopped-control")).latest_step is None
+    with pytest.raises(RunError, match=r"no trained model yet: .* Call gpt2simple\.finetune_classifier on it"):
+        gpt2simple.classify("cast + 1", run_name="stopped-control")
+    result = train("stopped", callbacks=[PressCtrlC(1)])
+    assert (result.reason, result.control.reason, result.interrupted) == ("done", "interrupted", True)
     assert len(result.test.baselines) == 2
     assert "interrupted at step 1; the same call continues it, and then shows its figures." in result.summary()
     result = train("stopped")
@@ -226,7 +252,7 @@ def test_a_run_started_without_a_control_gets_one_and_goes_on_without() -> None:
 
 def test_both_are_replaced_together() -> None:
     train("again", steps=2)
-    result = train("again", steps=3, batch_size=4, restore_from="fresh", overwrite=True)
+    result = train("again", steps=3, seed=4, restore_from="fresh", overwrite=True)
     assert (result.control.steps, len(result.test.baselines)) == (3, 3)
 
 
@@ -244,8 +270,8 @@ def test_another_run_of_that_name_is_refused_before_training_and_kept() -> None:
     assert all((weights_of(run_of("mine-control"))[name] == kept[name]).all() for name in kept)
     train("old", steps=1)
     (run_of("old")).rename(run_of("older"))
-    with pytest.raises(RunError, match=r"is another one: it has batch_size=8, not batch_size=4\. Rename"):
-        train("old", batch_size=4)
+    with pytest.raises(RunError, match=r"is another one: it has seed=3, not seed=4\. Rename"):
+        train("old", seed=4)
     with pytest.raises(SettingsError, match="run_name is"):
         train("n" * 250)
 
