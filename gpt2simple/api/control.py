@@ -20,6 +20,7 @@ from gpt2simple.api.request import Request, TaskKind, TrainingCall
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.tasks import Prepared
 from gpt2simple.data.prepare import ProgressBar
+from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.baselines import control as random_weights
 from gpt2simple.evaluation.classification.metrics import ClassificationResult, require_scikit_learn
 from gpt2simple.gpt2.model import LoadedModel
@@ -59,6 +60,7 @@ def train_classifier(
 
     Raises:
         RunError: another run has the name of the control; nothing was trained then.
+        SettingsError: the classifier itself starts from random weights.
         BackendError: scikit-learn, which computes the figures, is missing.
     """
     require_scikit_learn()
@@ -68,6 +70,7 @@ def train_classifier(
 
 def _with_control(session: TrainingSession, call: TrainingCall) -> FinetuneResult:
     name, path = session.run_name, control_path(session.run_dir)
+    _require_trained(RunFolder(session.run_dir), call)
     kind = replace(call.kind, open=_read_once())
     result = session.train(replace(call, kind=kind, also={"control": path}))
     if result.reason == "interrupted":
@@ -82,6 +85,24 @@ def _with_control(session: TrainingSession, call: TrainingCall) -> FinetuneResul
     session.load()
     test = None if result.test is None else beside_control(result.test, main, "test")
     return replace(result, test=test, control=beside)
+
+
+def _origin(call: TrainingCall) -> str:
+    return str(call.settings.get("restore_from", "latest"))
+
+
+def _require_trained(run: RunFolder, call: TrainingCall) -> None:
+    """Return if the run of a call starts, or started, from weights that have learned something.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    continued = _origin(call) in ("latest", "best") and run.exists
+    if (run.info.description.settings.restore_from if continued else _origin(call)) == RANDOM:
+        raise SettingsError(
+            f"control compares {run.path.name} with the same training from random weights, and it starts from these "
+            'itself (restore_from="random"). Leave control out, or train another run without restore_from.'
+        )
 
 
 def _read_once() -> Callable[[Any, LabelledTextSettings], LabelledData]:
@@ -99,10 +120,7 @@ def _read_once() -> Callable[[Any, LabelledTextSettings], LabelledData]:
 def _call_of_control(call: TrainingCall, kind: TaskKind, main: RunFolder, run: RunFolder) -> TrainingCall:
     """The call that starts or continues the control, ``run``, with all that the main run has recorded."""
     described = main.info.description
-    replaces = call.settings.get("overwrite", False) and call.settings.get("restore_from", "latest") not in (
-        "latest",
-        "best",
-    )
+    replaces = call.settings.get("overwrite", False) and _origin(call) not in ("latest", "best")
     begins = {"restore_from": RANDOM if replaces or not run.exists else "latest", "overwrite": replaces}
     settings = {**vars(described.text_settings), **vars(described.settings), "seed": described.seed, **begins}
 

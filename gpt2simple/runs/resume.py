@@ -46,7 +46,7 @@ CHANGES_TRAINING = frozenset({
     "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
 })  # fmt: skip
 
-_WITHOUT_EFFECT: frozenset[str] = frozenset(
+_WITHOUT_EFFECT = frozenset[str](
     {"print_every", "save_every", "max_checkpoints", "gradient_checkpointing"}
 )  # on results
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})

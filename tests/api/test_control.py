@@ -276,6 +276,16 @@ def test_another_run_of_that_name_is_refused_before_training_and_kept() -> None:
         train("n" * 250)
 
 
+def test_a_run_from_random_weights_needs_no_control() -> None:
+    message = (
+        r"^control compares films-control with .* random weights, and it starts from these itself .* Leave control"
+    )
+    with pytest.raises(SettingsError, match=message):
+        train(CONTROL)
+    with pytest.raises(SettingsError, match="Leave control out, or train another run without restore_from"):
+        train("bare", restore_from="random")
+
+
 def test_the_plan_tells_of_both_runs_and_their_time() -> None:
     class Texts:
         def text(self) -> str:
