@@ -170,7 +170,6 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             data=data, split=split, truncated=encoded.truncated + of_validation.truncated, longest=longest,
             padding=batches.padding,
         ),
-        function="finetune_classifier",
         target="text",
         rows_per_epoch=rows,
         held_out_rows=len(validation.texts),

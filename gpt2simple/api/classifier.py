@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpt2simple.api.classification import LabelledData, open_labelled
+from gpt2simple.api.control import beside_control
 from gpt2simple.api.result import Classification
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.label_split import Examples
@@ -133,10 +134,11 @@ def evaluate_labelled(
             "changed since, so its parts are unknown. "
             'Give the original texts, or evaluate all of these: part="all".'
         )
-    return evaluate_part(
+    result = evaluate_part(
         loaded, data.split(recorded.seed), settings.part, model=name, precision=precision,
         longest=training.max_length, batch_size=settings.batch_size,
     )  # fmt: skip
+    return beside_control(result, run, settings.part)
 
 
 def _as_read(recorded: RunDescription, given: Mapping[str, Any]) -> LabelledTextSettings:

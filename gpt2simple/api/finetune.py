@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.request import Request
@@ -23,13 +24,15 @@ from gpt2simple.data.prepare import ProgressBar
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
+from gpt2simple.gpt2.formats.huggingface import model_files
 from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs import metrics
 from gpt2simple.runs.curves import Curves, call_after_divergence
 from gpt2simple.runs.description import RunDescription
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
-from gpt2simple.runs.resume import Start, decide_start
+from gpt2simple.runs.resume import Start, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings, GenerateSettings
 from gpt2simple.storage.contents import counted
@@ -44,12 +47,15 @@ from gpt2simple.training.trainer import Trainer, build_trainer
 logger = logging.getLogger(__name__)
 
 
-def before_start(text: Summary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False) -> Iterator[str]:
+def before_start(
+    text: Summary, plan: StepPlan, seconds_per_step: float, *, at_least: bool = False, control: Path | None = None
+) -> Iterator[str]:
     """The messages before the first step: a summary of the text, and how long training will take.
 
     Args:
         text: the summary. plan: where the run ends. seconds_per_step: estimated, on this device.
         at_least: whether a step may take much longer than that, as on a GPU.
+        control: the run that follows as a control; None: none does.
     """
     yield text.text()
     about = "at least" if at_least else "about"
@@ -66,6 +72,9 @@ def before_start(text: Summary, plan: StepPlan, seconds_per_step: float, *, at_l
             f"{counted(plan.last_step, 'step')} ({plan.last_step / plan.steps_per_epoch:.1f} "
             f"epochs) take {about} {duration(seconds_per_step * plan.last_step)} in all on this device."
         )
+    if control is not None:
+        both = "" if plan.last_step is None else f", {about} {duration(2 * seconds_per_step * plan.last_step)} together"
+        yield f"Two runs: this one, then its control, {control.name}, the same training from random weights{both}."
 
 
 def duration(seconds: float) -> str:
@@ -127,6 +136,7 @@ class _Run:
             held_out_tokens=self.prepared.held_out_tokens,
             print_every=settings.print_every,
             target=self.prepared.target,
+            function=self.request.kind.function,
         )
 
     def seconds_per_step(self) -> float:
@@ -139,17 +149,18 @@ class _Run:
 
     def resume_hint(self, reason: str, step: int) -> str:
         """What to call to continue; empty where the error that ended the run says it."""
-        name = self.folder.path.name
+        name, function = self.folder.path.name, self.request.kind.function
         if isinstance(sys.exception(), TrainingError):
             return ""
         recorded = metrics.read(self.folder.path)
         curves = Curves.of(recorded.steps, recorded.evaluations)
         if reason != "finished" and curves.kind() == "diverged":
             best = curves.trend.best
-            return f"Training diverged. To continue: {call_after_divergence(best.step if best else None)}."
+            call = call_after_divergence(best.step if best else None, function=function)
+            return f"Training diverged. To continue: {call}."
         if reason in ("finished", "patience"):
-            return f"To continue: {self.prepared.function}(..., run_name={name!r}, steps={step + max(step, 100)})."
-        return f"To continue: call {self.prepared.function} again with the same text and run_name={name!r}."
+            return f"To continue: {function}(..., run_name={name!r}, steps={step + max(step, 100)})."
+        return f"To continue: call {function} again with the same text and run_name={name!r}."
 
 
 def finetune_run(
@@ -173,6 +184,8 @@ def finetune_run(
     _log(request.messages)
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
+    if request.control is not None:
+        require_control(RunFolder(request.control), description)
     start = decide_start(folder, description, total_steps=run.plan.last_step)
     _log(start.messages)
     if start.kind == "done":
@@ -181,9 +194,13 @@ def finetune_run(
         _load_best(folder, loaded)
         return _result(run, state, "done", signals)
     _log([memory_message])
-    _log(before_start(run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu()))
+    _log(
+        before_start(
+            run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu(), control=request.control
+        )
+    )
     trainer, state = _start(run, start, description)
-    checkpointer = RunCheckpointer(folder, loaded, trainer, run.prepared.task, keep=request.settings.max_checkpoints)
+    checkpointer = RunCheckpointer(folder, loaded, trainer, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
     # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
@@ -266,10 +283,12 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
             recorded = replace(settings, restore_from=str(start.weights_from))
             description = replace(description, settings=recorded)
-        run.folder.create(description, run.prepared.task.saved_files(loaded), overwrite=overwrite)
+        run.folder.create(description, model_files(loaded.config, loaded.tokenizer), overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)
     run.folder.rewind(start.step)
+    began = run.folder.info.description.settings.restore_from  # which stays on record
+    description = replace(description, settings=replace(request.settings, restore_from=began))
     run.folder.describe(description, start.step, start.changes)
     return trainer, state
 

@@ -21,7 +21,7 @@ from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.one_call import in_session, with_weights
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
-from gpt2simple.api.request import GenerateRequest, TrainingCall
+from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import SettingsError
@@ -94,7 +94,7 @@ def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = N
 
 @accepts(ONE_CALL, ClassifierSettings, LabelledTextSettings, after="session")
 def finetune_classifier(
-    dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any
+    dataset: Any, *, session: Session | None = None, control: bool = False, callbacks: Any = None, **settings: Any
 ) -> FinetuneResult:
     """Fine-tune a model to tell classes of texts apart, and test it; the run is saved in ``checkpoint/<run_name>``.
 
@@ -104,18 +104,17 @@ def finetune_classifier(
     Args:
         dataset: labelled texts: a table or JSON file with a column of labels, a folder for each label, files named by
             label with a text on each line, ``tfds:name``, or pairs of text and label.
+        control: afterwards train in the same way from random weights, as the run ``<run_name>-control``, to show in
+            ``result.test`` what the model's own weights brought. Takes as long again.
         session, callbacks: as for ``finetune``.
         settings: see below.
 
     Raises:
         Gpt2SimpleError: one of its subclasses; see ``gpt2simple.errors``.
     """
-    from gpt2simple.api.classification import CLASSIFIER  # here: few need it
-    from gpt2simple.evaluation.classification.metrics import require_scikit_learn
-
-    require_scikit_learn()
     with in_session(session, settings) as used:
-        return used.train(TrainingCall(CLASSIFIER, dataset, settings, callbacks))
+        of_training = pick(settings, ClassifierSettings, LabelledTextSettings)
+        return used.finetune_classifier(dataset, control=control, callbacks=callbacks, **of_training)
 
 
 @accepts(ONE_CALL, ClassifySettings, after="session")

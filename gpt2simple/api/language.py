@@ -57,7 +57,6 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             held_out=batches,
         ),
         summary=summary(text.corpus, text.split, loaded.config.parameters),
-        function="finetune",
         rows_per_epoch=windows.windows_per_epoch,
         held_out_rows=sum(len(batch.inputs) for batch in batches),
         row_tokens=windows.window,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
-from gpt2simple.runs.resume import begins_with, continues, require_task, with_recorded
+from gpt2simple.runs.resume import RANDOM, begins_with, continues, require_task, with_recorded
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
 from gpt2simple.settings.session import DEFAULT_MODEL
-from gpt2simple.settings.tasks import TASK_SETTINGS
+from gpt2simple.settings.tasks import FUNCTIONS, TASK_SETTINGS
 from gpt2simple.storage.contents import quoted
 
 if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
@@ -46,6 +46,11 @@ class TaskKind:
     prepare: Callable[[Request, LoadedModel, ProgressBar], Prepared]
 
     @property
+    def function(self) -> str:
+        """Of the API, which trains and continues such a run."""
+        return FUNCTIONS[self.name]
+
+    @property
     def settings(self) -> type[TrainingSettings]:
         """How such a model is trained."""
         return TASK_SETTINGS[self.name][0]
@@ -58,12 +63,17 @@ class TaskKind:
 
 @dataclass(frozen=True)
 class TrainingCall:
-    """A fine-tuning call as the user made it; the settings by name."""
+    """A fine-tuning call as the user made it; the settings by name.
+
+    Attributes:
+        also: fields of its ``Request`` that do not follow from the settings.
+    """
 
     kind: TaskKind
     dataset: Any
     settings: Mapping[str, Any]
     callbacks: Any
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +82,8 @@ class Request:
 
     Attributes:
         weights_from: folder of the model that a new run starts from; None: the model of that name.
+        random_weights: whether it takes only the shape and the tokenizer of that model.
+        control: the run that follows as this one's control, see ``control``; None: none does.
     """
 
     kind: TaskKind
@@ -84,6 +96,8 @@ class Request:
     seed: int
     callbacks: Sequence[Any]  # tf_keras's
     messages: tuple[str, ...] = ()  # for the user
+    random_weights: bool = False
+    control: Path | None = None
 
 
 def complete_request(
@@ -120,7 +134,8 @@ def complete_request(
         used = chosen if precision.named else recorded.environment.get("precision", chosen)
         settings = with_recorded(recorded.settings, finetune)
         at_step_0 = not run.checkpoints()
-        folder = begins_with(run, settings.restore_from, overwrite=False) if at_step_0 else None
+        origin = begins_with(run, settings.restore_from, overwrite=False) if at_step_0 else None
+        folder = origin if isinstance(origin, Path) else None
         if folder is not None and session.model_name is not None:
             _name_of(folder, session)  # raises if the folder holds another model
         return Request(
@@ -134,9 +149,11 @@ def complete_request(
             seed=settings.seed if at_step_0 and settings.seed is not None else recorded.seed,
             callbacks=callbacks,
             messages=() if used == chosen else (_stays_in(used, chosen),),
+            random_weights=origin == RANDOM,
         )
     settings = kind.settings(**finetune)
-    folder = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
+    origin = begins_with(run, settings.restore_from, overwrite=settings.overwrite)
+    folder = origin if isinstance(origin, Path) else None
     return Request(
         kind=kind,
         dataset=dataset,
@@ -147,6 +164,7 @@ def complete_request(
         precision=precision.training,
         seed=settings.seed if settings.seed is not None else next_seed(),
         callbacks=callbacks,
+        random_weights=origin == RANDOM,
     )
 
 

@@ -31,6 +31,7 @@ class FinetuneResult:
         seconds: training time of the run so far.
         target: what was predicted, and losses are nats of: "token", or "text" for a classifier.
         test: of a classifier, its figures on the test part, with the best weights; None: there are none.
+        control: how the same training from random weights ended; None: there was none.
     """
 
     run_dir: Path
@@ -45,6 +46,12 @@ class FinetuneResult:
     seconds: float
     target: str = "token"
     test: ClassificationResult | None = None
+    control: FinetuneResult | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was interrupted, its own or that of the control."""
+        return "interrupted" in (self.reason, self.control and self.control.reason)
 
     def summary(self) -> str:
         """The result as a few lines of text."""
@@ -61,7 +68,15 @@ class FinetuneResult:
         lines.append(f"Final training loss: {self.train_loss:.3f} nats/{self.target}.")
         samples = self.run_dir / FOLDER_NAME
         lines.append(f"Curves: {self.run_dir / 'loss.png'}{f'; samples: {samples}' if samples.is_dir() else ''}.")
+        if self.control is not None:
+            lines.append(f"Control, from random weights: {self.control.run_dir}{self._until_when()}.")
         return "\n".join(lines if self.test is None else [*lines, self.test.summary()])
+
+    def _until_when(self) -> str:
+        assert self.control is not None
+        if self.control.reason != "interrupted":
+            return ""
+        return f", interrupted at step {self.control.steps}; the same call continues it, and then shows its figures"
 
     def _best(self) -> str:
         if self.best_accuracy is not None and self.best_step == 0:
@@ -92,7 +107,8 @@ class FinetuneResult:
     def to_json(self) -> dict[str, Any]:
         """The result as a dictionary for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "run_dir": str(self.run_dir), "test": None if self.test is None else self.test.to_json()}
+        parts = {name: part and part.to_json() for name, part in (("test", self.test), ("control", self.control))}
+        return {**values, "run_dir": str(self.run_dir), **parts}
 
     def _repr_html_(self) -> str:
         return render("summary.html", text=self.summary())

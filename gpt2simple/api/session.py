@@ -18,7 +18,7 @@ from gpt2simple.api.evaluate import evaluation_of, score_with
 from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
-from gpt2simple.api.source import BaseModel, Run, Source
+from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
 from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
@@ -33,14 +33,16 @@ from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_fold
 from gpt2simple.gpt2.model import LoadedModel, new_head, require_language_model
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder, Which, read_named_model
-from gpt2simple.runs.layout import existing_run_path, is_run, run_path
+from gpt2simple.runs.layout import existing_run_path, run_path
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
 from gpt2simple.runs.writer import RunWriter, locked_run
 from gpt2simple.settings import (
+    ClassifierSettings,
     EvaluateSettings,
     FinetuneSettings,
     GenerateSettings,
+    LabelledTextSettings,
     SessionSettings,
     TextSettings,
     accepts,
@@ -156,6 +158,20 @@ class Session:
         """
         return self.train(TrainingCall(LANGUAGE, dataset, settings, callbacks))
 
+    @accepts(ClassifierSettings, LabelledTextSettings)
+    def finetune_classifier(
+        self, dataset: Any, *, control: bool = False, callbacks: Any = None, **settings: Any
+    ) -> FinetuneResult:
+        """Fine-tune the session's model to tell classes of texts apart, and test it; otherwise as ``finetune``.
+
+        Args:
+            dataset, control: as for ``gpt2simple.finetune_classifier``. callbacks: as for ``finetune``.
+            settings: see below.
+        """
+        from gpt2simple.api.control import train_classifier  # here: few need it
+
+        return train_classifier(self, dataset, settings, callbacks, control=control)
+
     @accepts()
     @own_context()
     def train(self, request: TrainingCall) -> FinetuneResult:
@@ -170,17 +186,12 @@ class Session:
         self._require_open()
         with contextlib.ExitStack() as signals, locked_run(self.run_dir) as run:
             complete = complete_request(
-                kind,
-                run,
-                request.dataset,
-                of_training,
-                of_text,
-                keras_callbacks,
+                kind, run, request.dataset, of_training, of_text, keras_callbacks,
                 session=replace(self._settings, model_name=self._source.model_name),
-                precision=self._precision,
-                next_seed=self._next_seed,
-            )
-            complete = replace(complete, dataset=kind.open(complete.dataset, complete.text))
+                precision=self._precision, next_seed=self._next_seed,
+            )  # fmt: skip
+            opened = kind.open(complete.dataset, complete.text)
+            complete = replace(complete, dataset=opened, **request.also)
             return self._train(run, complete, signals)
 
     def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
@@ -216,16 +227,17 @@ class Session:
         new_tokens = () if goes_on else getattr(request.settings, "special_tokens", ())
         labels = request.kind.labels(request.dataset)
         if begins_with is None:
-            fits = self._can_take(run) if goes_on else self._source == BaseModel(name)
+            fits = self._can_take(run) if goes_on else self._source == BaseModel(name) and not request.random_weights
             loaded = self._loaded
             fits = fits and loaded is not None and loaded.config.labels == labels
             if loaded is not None and fits and loaded.tokenizer.added.keys() >= {*new_tokens}:
                 return loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
         self._free()  # before another is in memory
-        head = new_head(request.seed)
+        head, random_seed = new_head(request.seed), request.seed if request.random_weights else None
         self._loaded = read_named_model(
-            begins_with, lambda folder: LoadedModel.load(folder, new_tokens, labels=labels, head=head)
+            begins_with,
+            lambda folder: LoadedModel.load(folder, new_tokens, labels=labels, head=head, random_seed=random_seed),
         )
         return self._loaded
 
@@ -416,7 +428,7 @@ class Session:
 
     def _load(self, source: Source) -> LoadedModel:
         """Load the weights of a source. If that fails, the next call loads those from before."""
-        found = self._find(source)
+        found = found_on_disk(source, self._checkpoint_dir)
         if isinstance(found, Run):
             which: Which = found.checkpoint  # type: ignore[assignment]
             return self._run_folder(found).read_model(which, lambda folder: self._open(found, folder))
@@ -436,20 +448,6 @@ class Session:
             loaded = LoadedModel.load(folder)
         self._loaded, self._source = loaded, found
         return loaded
-
-    def _find(self, source: Source) -> Source:
-        """The source as found on disk.
-
-        Raises:
-            RunError: the run does not exist.
-        """
-        if isinstance(source, BaseModel):
-            return source
-        run = self._run_folder(source)
-        if source.model_name is not None and not is_run(run.path):
-            return BaseModel(source.model_name)  # the run will start from it
-        existing_run_path(self._checkpoint_dir, source.name)  # raises, naming the runs that exist
-        return replace(source, model_name=run.info.description.model_name if run.exists else source.model_name)
 
     def _source_run(self) -> RunFolder | None:
         """The run that the weights come from, if they come from one; it need not exist."""

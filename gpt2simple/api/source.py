@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gpt2simple.errors import SettingsError
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import existing_run_path, is_run, run_path
 from gpt2simple.settings.session import CHECKPOINTS
 
 
@@ -41,6 +44,21 @@ class Run:
 
 
 Source = BaseModel | Run
+
+
+def found_on_disk(source: Source, checkpoint_dir: Path) -> Source:
+    """The source as found on disk.
+
+    Raises:
+        RunError: the run does not exist.
+    """
+    if isinstance(source, BaseModel):
+        return source
+    run = RunFolder(run_path(checkpoint_dir, source.name))
+    if source.model_name is not None and not is_run(run.path):
+        return BaseModel(source.model_name)  # the run will start from it
+    existing_run_path(checkpoint_dir, source.name)  # raises, naming the runs that exist
+    return replace(source, model_name=run.info.description.model_name if run.exists else source.model_name)
 
 
 def require_one_source(model_name: str | None, run_name: str | None, checkpoint: str | None) -> None:

@@ -28,7 +28,6 @@ class Prepared:
 
     Attributes:
         task, data, summary: of the run.
-        function: of the API, which continues the run.
         rows_per_epoch, held_out_rows: rows of ``batch_size`` in which the dataset, and what is held out, is read once.
         row_tokens, longest_row: tokens of a row with padding, on average and at most.
         train_tokens, held_out_tokens: what is learned from, and what each evaluation reads.
@@ -41,7 +40,6 @@ class Prepared:
     task: Task
     data: TrainingData
     summary: Summary
-    function: str
     rows_per_epoch: int
     held_out_rows: int
     row_tokens: float

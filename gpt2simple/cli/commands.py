@@ -100,9 +100,12 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 @command()
 @dataset_argument
 @settings_options(SessionSettings, ClassifierSettings, LabelledTextSettings)
+@click.option("--control", is_flag=True, help="Then train the same from random weights, to see what the model brought.")
 @json_option
 @click.pass_context
-def finetune_classifier(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
+def finetune_classifier(
+    context: click.Context, dataset: Any, *, control: bool, as_json: bool, settings: dict[str, Any]
+) -> None:
     """Fine-tune a model to tell classes of texts apart, and test it; continues the run if it exists.
 
     DATASET: tables or JSON files with a column of labels, a folder for each label, files named by label with a text on
@@ -110,13 +113,13 @@ def finetune_classifier(context: click.Context, dataset: Any, *, as_json: bool, 
 
     \b
       gpt2simple finetune-classifier reviews.csv --label-column stars
-      gpt2simple finetune-classifier pos.txt neg.txt --model-name tiny --run-name reviews
+      gpt2simple finetune-classifier pos.txt neg.txt --model-name tiny --run-name reviews --control
     """
     from gpt2simple.api import functions
 
-    result = functions.finetune_classifier(dataset, **settings)
+    result = functions.finetune_classifier(dataset, control=control, **settings)
     show(result, as_json=as_json)
-    if result.reason == "interrupted":
+    if result.interrupted:
         context.exit(INTERRUPTED)
 
 

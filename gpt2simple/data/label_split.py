@@ -58,7 +58,7 @@ def split_labelled(
     Args:
         seed: decides which texts are in which part.
         validation, test: the user's own (``validation_file``, ``test_file``), in place of a fraction. Copies of their
-            texts are not trained on.
+            texts are not trained on; what the two share stays in both, with a message.
 
     Raises:
         DataError: nothing would be left to train on, or a class has too few texts.
@@ -66,14 +66,16 @@ def split_labelled(
     hashes = _text_hashes(data.texts)  # (N,)
     messages = [*_similar_labels(data.names), *_different_labels(data, hashes)]
     kept = np.ones(len(data.texts), bool)  # (N,)
-    for name, own in (("validation_file", validation), ("test_file", test)):
-        if own is None:
-            continue
-        copies = kept & np.isin(hashes, _text_hashes(own.texts))
+    files = {"validation_file": validation, "test_file": test}
+    hashes_of = {name: _text_hashes(own.texts) for name, own in files.items() if own is not None}
+    for name, own_hashes in hashes_of.items():
+        copies = kept & np.isin(hashes, own_hashes)
         kept &= ~copies
         if copies.any():
             count = counted(int(copies.sum()), "copy of a text", "copies of texts")
             messages.append(f"Not trained on: {count} in {name}.")
+    if len(hashes_of) == 2:
+        messages += _shared(*hashes_of.values())
     _require_each_class(data, kept)
     shares = {_VALIDATION: settings.validation_split, _TEST: settings.test_split}
     taken = {part: shares[part] for part, own in ((_VALIDATION, validation), (_TEST, test)) if own is None}
@@ -120,6 +122,18 @@ def _different_labels(data: LabelledTexts, hashes: np.ndarray) -> list[str]:
     return [
         f"{count:,} {which} several times, case and punctuation aside, with different labels, such as "
         f"{quoted(example)}. Hardly any classifier gets all of them right; correct the labels if you can."
+    ]
+
+
+def _shared(validation: np.ndarray, test: np.ndarray) -> list[str]:
+    """A message where the user's own files, of whose texts these are the hashes, [n] and [m], have texts in common."""
+    count = int(np.isin(test, validation).sum())
+    if not count:
+        return []
+    are = "is" if count == 1 else "are"
+    return [
+        f"{count:,} of the {counted(len(test), 'text')} in test_file {are} in validation_file too. "
+        "Validation chooses the best step, so the figures on test_file may be too good. Better keep them apart."
     ]
 
 

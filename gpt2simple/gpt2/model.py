@@ -23,7 +23,7 @@ from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.formats.reader import WeightSource
 from gpt2simple.gpt2.tokenizer import Tokenizer
-from gpt2simple.gpt2.variables import assign_weights, make_variables, read_weight
+from gpt2simple.gpt2.variables import ReadValue, assign_weights, make_variables, random_weights, read_weight
 from gpt2simple.storage.contents import quoted
 
 _INITIALIZER_RANGE = 0.02
@@ -56,6 +56,7 @@ class LoadedModel:
         *,
         labels: Sequence[str] | None = None,
         head: Callable[[tuple[int, int]], np.ndarray] = np.zeros,
+        random_seed: int | None = None,
     ) -> LoadedModel:
         """The model of a folder in any layout.
 
@@ -64,6 +65,8 @@ class LoadedModel:
             labels: of the classifier that the model is to be, whose head it keeps if it is one already; empty: it is to
                 be a language model; None: as it is.
             head: makes the weights of a new head, from their shape.
+            random_seed: take random weights from this seed, and of the folder's model only the shape and the tokenizer;
+                None: its weights.
 
         Raises:
             CheckpointError: the folder contains no usable model, or a tokenizer that is not this model's.
@@ -77,7 +80,8 @@ class LoadedModel:
             wanted = source.config.labels if labels is None else tuple(labels)
             config = replace(source.config, n_vocab=max(source.config.n_vocab, tokenizer.vocab_size), labels=wanted)
             spelled = {index: base.encode(name) for name, index in tokenizer.added.items() if name not in base.added}
-            return cls(_Weights(source, config, spelled, head), config, tokenizer)
+            initial = None if random_seed is None else random_weights(config, seed=random_seed)
+            return cls(_Weights(source, config, spelled, head, initial), config, tokenizer)
         except BaseException:
             source.close()
             raise
@@ -134,6 +138,7 @@ class _Weights(Mapping[str, np.ndarray]):
     Args:
         source: the checkpoint. config: of the model. spelled: ids in the checkpoint's vocabulary by new id.
         head: makes the weights of a head that the checkpoint lacks.
+        initial: makes the other weights, and the head is a new one; None: they are the checkpoint's.
     """
 
     def __init__(
@@ -142,7 +147,9 @@ class _Weights(Mapping[str, np.ndarray]):
         config: ModelConfig,
         spelled: Mapping[int, Sequence[int]] = MappingProxyType({}),
         head: Callable[[tuple[int, int]], np.ndarray] = np.zeros,
+        initial: ReadValue | None = None,
     ) -> None:
+        self._initial = initial
         self.source, self._config, self._spelled, self._head = source, config, spelled, head
         self._shapes = canonical_shapes(config)
 
@@ -153,9 +160,12 @@ class _Weights(Mapping[str, np.ndarray]):
         return len(self._shapes)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name == CLASSIFIER_HEAD and self.source.config.labels != self._config.labels:
+        initial = self._initial
+        if name == CLASSIFIER_HEAD and (initial is not None or self.source.config.labels != self._config.labels):
             width, classes = self._shapes[name]
             return np.asarray(self._head((width, classes)), dtype=np.float32)  # (E, C)
+        if initial is not None:
+            return np.asarray(initial(name))
         weight = self.source[name]
         if name != "wte.weight" or not self._spelled:
             return weight

@@ -33,7 +33,7 @@ def random_weights(config: ModelConfig, *, seed: int | None = None, initializer_
         seed: 0 or more; the same seed gives the same weights. None: a random one.
         initializer_range: standard deviation.
     """
-    key = secrets.randbits(31) if seed is None else seed
+    key = secrets.randbits(31) if seed is None else seed % 2**31
     residual = initializer_range / math.sqrt(2 * config.n_layer)
     shapes = canonical_shapes(config)
     numbers = {name: number for number, name in enumerate(shapes)}

@@ -19,10 +19,14 @@ from gpt2simple.runs.records import EvaluationRecord, StepRecord
 EVALUATIONS_WITHOUT_GAIN = 3
 
 
-def call_after_divergence(best_step: int | None, learning_rate: str = "...") -> str:
-    """The call with a lower rate that goes on from the best step of a run that diverged, or starts it again."""
+def call_after_divergence(best_step: int | None, learning_rate: str = "...", *, function: str = "finetune") -> str:
+    """The call with a lower rate that goes on from the best step of a run that diverged, or starts it again.
+
+    Args:
+        function: of the API, which trains such a run.
+    """
     again = 'restore_from="best"' if best_step else 'restore_from="fresh", overwrite=True'
-    return f"finetune(..., {again}, learning_rate={learning_rate})"
+    return f"{function}(..., {again}, learning_rate={learning_rate})"
 
 
 class HeldOutTrend:

@@ -17,6 +17,7 @@ from gpt2simple.errors import RunError
 from gpt2simple.runs import layout
 from gpt2simple.runs.checkpoint import CheckpointRemovedError, StepCheckpoint, read_chosen, require_undamaged
 from gpt2simple.runs.description import BestMark, RunInfo
+from gpt2simple.settings.tasks import FUNCTIONS, LANGUAGE_MODELING
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -139,9 +140,10 @@ class RunFolder:
             return found.path
         if (self.path / layout.MODEL_FILE).is_file() or self.legacy_step is not None:
             return self.path
+        function = FUNCTIONS[self.info.description.task] if self.exists else FUNCTIONS[LANGUAGE_MODELING]
         raise RunError(
             f"{self.path} holds no trained model yet: its training has not reached the first checkpoint. "
-            "Call gpt2simple.finetune on it, or name another run_name."
+            f"Call gpt2simple.{function} on it, or name another run_name."
         )
 
     def _unverified_best(self) -> StepCheckpoint | None:

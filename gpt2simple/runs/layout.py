@@ -26,8 +26,10 @@ MODEL_SIDE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
 )  # fmt: skip
 
-# What callbacks write into a run's folder; replacing a run removes them.
-CALLBACKS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png")
+PREDICTIONS_FILE = "predictions.npz"  # of a control, see ``api.control``
+
+# What is written into a run's folder beside the model; replacing a run removes it.
+CALLBACKS_FILES = ("metrics.jsonl", "metrics.csv", "loss.png", PREDICTIONS_FILE)
 CALLBACKS_FOLDERS = ("samples", "tensorboard")
 
 # A checkpoint that replaces one of the same step is complete under this second name before the first one goes.
@@ -53,6 +55,15 @@ def run_path(checkpoint_dir: Path, run_name: str) -> Path:
             "where runs lie."
         )
     return checkpoint_dir / run_name
+
+
+def control_path(run: Path) -> Path:
+    """Where the control of a run lies or would lie: the same training from random weights.
+
+    Raises:
+        SettingsError: the run's name is too long for that.
+    """
+    return run_path(run.parent, f"{run.name}-control")
 
 
 def list_runs(checkpoint_dir: Path) -> list[str]:

@@ -30,6 +30,7 @@ class RunPlan:
     held_out_tokens: int  # 0: nothing held out
     print_every: int
     target: str = "token"  # what is predicted, and losses are nats of: a token, or the class of a text
+    function: str = "finetune"  # of the API, which continues the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,9 @@ class Figures(Protocol):
     def is_better_than(self, best: Mapping[str, float]) -> bool:
         """Whether this evaluation is better than the best one before, of which these figures were kept."""
 
+    def criterion(self) -> tuple[str, str]:
+        """The figure that decides which evaluation is the best: its name and its value in words."""
+
     def to_json(self) -> dict[str, Any]:
         """The sums that the figures follow from, from which `figures_from_json` makes them again."""
 
@@ -113,6 +117,9 @@ class LanguageFigures:
 
     def is_better_than(self, best: Mapping[str, float]) -> bool:
         return self.loss < best["loss"]  # never where it is NaN
+
+    def criterion(self) -> tuple[str, str]:
+        return "loss", f"{self.loss:.3f}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -158,6 +165,9 @@ class ClassifierFigures:
         if self.by_accuracy and math.isfinite(self.loss) and self.accuracy != best["accuracy"]:
             return self.accuracy > best["accuracy"]
         return self.loss < best["loss"]
+
+    def criterion(self) -> tuple[str, str]:
+        return ("accuracy", f"{self.accuracy:.1%}") if self.by_accuracy else ("loss", f"{self.loss:.3f}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from gpt2simple.errors import RunError
 from gpt2simple.gpt2.hub.locate import is_same_model
@@ -34,6 +34,9 @@ from gpt2simple.settings import TrainingSettings, from_json, to_json
 
 SettingsT = TypeVar("SettingsT")
 
+RANDOM: Final = "random"
+Origin = Path | Literal["random"] | None  # of a new run: a model folder, random weights, or the model that was named
+
 FREE = frozenset({
     "steps", "epochs", "eval_every", "early_stopping_patience", "save_every", "max_checkpoints", "sample_every",
     "sample_length", "print_every", "restore_from", "overwrite", "early_stopping_metric",
@@ -43,6 +46,9 @@ CHANGES_TRAINING = frozenset({
     "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
 })  # fmt: skip
 
+_WITHOUT_EFFECT = frozenset[str](
+    {"print_every", "save_every", "max_checkpoints", "gradient_checkpointing"}
+)  # on results
 _FREE_OF_THE_TEXT = frozenset({"cache_dir"})
 _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 
@@ -117,6 +123,47 @@ def training_changes(recorded: RunDescription, wanted: RunDescription) -> dict[s
     return {name: pair for name, pair in changed.items() if name in relevant}
 
 
+def require_control(run: RunFolder, main: RunDescription) -> None:
+    """Return if a folder is free for the control of a run, or holds one that the call may continue or replace.
+
+    Args:
+        run: where the control lies or would lie. main: what the call asks for.
+
+    Raises:
+        RunError: it holds another run.
+    """
+    if not run.exists:
+        return
+    recorded, settings = run.info.description, main.settings
+    replaces = settings.overwrite and settings.restore_from not in ("latest", "best")
+    problem: str | None = "it did not start from random weights"
+    if recorded.settings.restore_from == RANDOM:
+        problem = None if replaces else _other_training(recorded, main, FREE | CHANGES_TRAINING)
+    if problem is None:
+        return
+    raise RunError(
+        f"The control would be the run {run.path}, which is there already and is another one: {problem}. Rename that "
+        "folder, or give another run_name, or leave control out."
+    )
+
+
+def is_control(control: RunDescription, main: RunDescription) -> bool:
+    """Whether one run is the training of the other from random weights."""
+    return control.settings.restore_from == RANDOM and _other_training(control, main, _WITHOUT_EFFECT) is None
+
+
+def _other_training(recorded: RunDescription, wanted: RunDescription, free: frozenset[str]) -> str | None:
+    """How two trainings differ, but for these settings and where they begin; None: they do not."""
+    if recorded.task != wanted.task:
+        return f"it is a run of {recorded.task}"
+    if difference := _difference(recorded, wanted):
+        return f"it {difference[0]}"
+    before = {**to_json(recorded.settings), "seed": recorded.seed}
+    after = {**to_json(wanted.settings), "seed": wanted.seed}
+    changed = [n for n in after if before[n] != after[n] and n not in {*free, *_NOT_INHERITED}]
+    return f"it has {listed(before, changed)}, not {listed(after, changed)}" if changed else None
+
+
 def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, str] | None:
     """How the model or text of a call differs from the run's, and what the call would need; None: it does not."""
     if not is_same_model(recorded.model_name, wanted.model_name):
@@ -168,7 +215,7 @@ class Start:
             ``checkpoint``; "done": the run already has the steps of the call.
         step: optimizer steps done before the first one of this call.
         checkpoint: what to restore; None for "fresh" and "legacy".
-        weights_from: the model folder that a new run begins with; None: the model that was named.
+        weights_from: what a new run begins with.
         changes: settings that now change the course of training: name to (before, now).
         messages: sentences for the user, in order.
     """
@@ -176,7 +223,7 @@ class Start:
     kind: Literal["fresh", "legacy", "continue", "done"]
     step: int = 0
     checkpoint: StepCheckpoint | None = None
-    weights_from: Path | None = None
+    weights_from: Origin = None
     changes: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
     messages: tuple[str, ...] = ()
 
@@ -215,8 +262,8 @@ def decide_start(run: RunFolder, wanted: RunDescription, *, total_steps: int | N
     return Start(kind="legacy", step=legacy, weights_from=folder, messages=messages)
 
 
-def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path | None:
-    """The model folder whose weights a new run begins with; None: those of the model that was named.
+def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Origin:
+    """What a new run begins with.
 
     Args:
         run: where the run will lie. It does not continue what is there, see ``continues``.
@@ -246,13 +293,13 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
             "would replace it. Add overwrite=True to do so, leave restore_from out to continue it, "
             "or choose another run_name."
         )
-    if restore_from == "fresh":
-        return None
+    if restore_from in ("fresh", RANDOM):
+        return RANDOM if restore_from == RANDOM else None
     path = Path(restore_from)
     if not os.path.isdir(path):  # Path.is_dir() raises where a name is too long
         raise RunError(
-            f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", or the path of a model folder, '
-            "and there is no such folder. Correct it, or leave it out to continue the run."
+            f'restore_from is {str(path)!r}; expected "latest", "best", "fresh", "random", or the path of a model '
+            "folder, and there is no such folder. Correct it, or leave it out to continue the run."
         )
     if run.checkpoints() and path.resolve().is_relative_to(run.path.resolve()):
         raise RunError(
@@ -262,11 +309,13 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Path |
     return path
 
 
-def _recorded_beginning(run: RunFolder) -> Path | None:
-    """The model folder that a run without checkpoints was started from; None: the model that it names."""
+def _recorded_beginning(run: RunFolder) -> Origin:
+    """What a run without checkpoints was started from."""
     recorded = run.info.description.settings.restore_from
     if recorded in ("latest", "best", "fresh"):
         return None
+    if recorded == RANDOM:
+        return RANDOM
     if not Path(recorded).is_dir():
         raise RunError(
             f"{run.path} has no checkpoint yet and was started from the model folder {recorded!r}, which is not there "

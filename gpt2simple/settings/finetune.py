@@ -63,10 +63,10 @@ class TrainingSettings:
     restore_from: str = setting(
         "latest",
         '"latest": continue the run, or start it if there is none; "best": continue from its best step; "fresh": start '
-        "a new run; or a model folder to start from.",
+        'a new run; "random": start one from random weights of the model\'s shape; or a model folder to start from.',
         path=True,
     )
-    overwrite: bool = setting(False, 'With restore_from="fresh" or a folder: replace an existing run.')
+    overwrite: bool = setting(False, 'With restore_from="fresh", "random" or a folder: replace an existing run.')
 
     def __post_init__(self) -> None:
         check(self, self._contradictions)

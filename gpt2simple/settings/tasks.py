@@ -14,6 +14,9 @@ TASK_SETTINGS: dict[str, tuple[type[TrainingSettings], type[ReadingSettings]]] =
 }
 
 
+FUNCTIONS = {LANGUAGE_MODELING: "finetune", CLASSIFICATION: "finetune_classifier"}  # of the API, which train them
+
+
 def task_of(settings: TrainingSettings) -> str:
     """The name of the task that these are settings of."""
     return next(name for name, (cls, _) in TASK_SETTINGS.items() if type(settings) is cls)

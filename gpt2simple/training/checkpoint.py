@@ -10,6 +10,7 @@ import numpy as np
 
 from gpt2simple.backend.keras import keras
 from gpt2simple.errors import StorageError, TrainingError
+from gpt2simple.gpt2.formats.huggingface import weight_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.checkpoint import StepCheckpoint
@@ -17,7 +18,6 @@ from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.training.plan import StepPlan
 from gpt2simple.training.state import TrainerState
-from gpt2simple.training.task import Task
 from gpt2simple.training.trainer import Trainer
 
 
@@ -32,18 +32,18 @@ class RunCheckpointer:
     """Saves a trainer to a run folder, and keeps the best step in the root of the folder.
 
     Args:
-        task: selects what is saved. keep: number of checkpoints, including the best and the latest.
+        keep: number of checkpoints, including the best and the latest.
     """
 
-    def __init__(self, run: RunWriter, loaded: LoadedModel, trainer: Trainer, task: Task, *, keep: int) -> None:
-        self._run, self._loaded, self._trainer, self._task, self._keep = run, loaded, trainer, task, keep
+    def __init__(self, run: RunWriter, loaded: LoadedModel, trainer: Trainer, *, keep: int) -> None:
+        self._run, self._loaded, self._trainer, self._keep = run, loaded, trainer, keep
 
     def save(self, state: TrainerState) -> Path:
         """Save a checkpoint, update the root, prune old checkpoints, and return the path of the new one."""
         is_best = state.best_step == state.step and state.step > 0
         path = self._run.save(
             state.step,
-            weights=self._task.saved_weights(self._loaded),
+            weights=weight_tensors(self._loaded.config, self._loaded.read),
             optimizer=[
                 Tensor(name, tuple(v.shape), "F32", v.numpy) for name, v in self._trainer.optimizer.state().items()
             ],

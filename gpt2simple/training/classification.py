@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD
-from gpt2simple.gpt2.formats.huggingface import weight_tensors
-from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
-from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.network.loss import class_logits
 from gpt2simple.runs.records import ClassifierFigures
-from gpt2simple.training.task import HeadGradients, Rows, Variables, model_files
+from gpt2simple.training.task import HeadGradients, Rows, Variables
 
 
 class Classification:
@@ -69,11 +66,3 @@ class Classification:
             texts=sum(int((batch.loss_mask > 0).sum()) for batch in batches),
             by_accuracy=self._by_accuracy,
         )
-
-    def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
-        """The weights of PyTorch's `GPT2ForSequenceClassification`."""
-        return weight_tensors(loaded.config, loaded.read)
-
-    def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
-        """Config and tokenizer files."""
-        return model_files(loaded)

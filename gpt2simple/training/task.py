@@ -1,6 +1,6 @@
 """The interface between the training loop and its tasks, and the first task, language modelling.
 
-A task turns GPT-2's last hidden states into a loss, computes the metrics of an evaluation, and selects what is saved.
+A task turns GPT-2's last hidden states into a loss and computes the metrics of an evaluation.
 The loop, checkpoints and callbacks work with any task; a new task is a class with these methods. For every task a batch
 consists of inputs, targets and a loss mask of one shape: a classifier, for instance, has its label as the target of a
 text's last token, and a mask that is 1 only there.
@@ -8,18 +8,13 @@ text's last token, and a mask that is 1 only there.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
-from gpt2simple.gpt2.formats.huggingface import config_files, weight_tensors
-from gpt2simple.gpt2.formats.safetensors_file import Tensor as SavedTensor
-from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
 from gpt2simple.runs.records import Figures, LanguageFigures
 
@@ -80,12 +75,6 @@ class Task(Hashable, Protocol):
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> Figures:
         """The metrics of an evaluation from the ``sums`` (K,) over all ``batches``."""
 
-    def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
-        """Body and head with the names of transformers, read one at a time."""
-
-    def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
-        """The other files that make the folder a model for other tools, by name."""
-
 
 class LanguageModeling:
     """Next-token prediction with the head tied to the embedding.
@@ -127,19 +116,3 @@ class LanguageModeling:
             target_tokens=sum(int(batch.loss_mask.sum()) for batch in batches),
             target_bytes=sum(int(self._byte_lengths[batch.targets][batch.loss_mask > 0].sum()) for batch in batches),
         )
-
-    def saved_weights(self, loaded: LoadedModel) -> list[SavedTensor]:
-        """The weights of PyTorch's `GPT2LMHeadModel`."""
-        return weight_tensors(loaded.config, loaded.read)
-
-    def saved_files(self, loaded: LoadedModel) -> dict[str, bytes]:
-        """Config and tokenizer files."""
-        return model_files(loaded)
-
-
-def model_files(loaded: LoadedModel) -> dict[str, bytes]:
-    """The files beside the weights that make a folder a model for transformers: config and tokenizer."""
-    with tempfile.TemporaryDirectory() as folder:
-        loaded.tokenizer.save(Path(folder), max_length=loaded.config.n_ctx)
-        written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return {**config_files(loaded.config, loaded.tokenizer.end_of_text), **written}

@@ -140,6 +140,21 @@ def test_other_labels_are_not_taken_for_one() -> None:
     assert split(data_of([(f"text {number}", label) for number, label in enumerate(labels * 3)])).messages == ()
 
 
+def test_texts_that_the_users_own_files_share_are_told_and_stay_in_both() -> None:
+    data = data_of(texts("a", 10) + texts("b", 10))
+    validation = data_of([("new", "a"), ("newer", "b")], data.names)
+    test = data_of([("New!", "a"), ("new", "a"), ("newest", "b")], data.names)
+    found = split(data, validation=validation, test=test)
+    assert found.messages == (
+        "2 of the 3 texts in test_file are in validation_file too. Validation chooses the best step, so the figures on "
+        "test_file may be too good. Better keep them apart.",
+    )
+    assert [part.texts for part in parts_of(found)[1:]] == [validation.texts, test.texts]
+    assert len(found.train.texts) == 20
+    assert split(data, validation=validation, test=data_of([("other", "a")], data.names)).messages == ()
+    assert split(data, validation=test, test=validation).messages[0].startswith("1 of the 2 texts in test_file is in")
+
+
 def test_different_labels_of_the_same_text_are_told() -> None:
     pairs = texts("a", 10) + texts("b", 10)
     found = split(data_of([*pairs, ("Same!", "a"), ("same", "b"), ("same", "b")]))

@@ -303,7 +303,9 @@ def test_a_run_is_not_replaced_by_what_starts_from_it(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_restore_from_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"restore_from is 'lastest'; expected \"latest\", \"best\", \"fresh\", or the"):
+    with pytest.raises(
+        RunError, match=r"restore_from is 'lastest'; expected \"latest\", \"best\", \"fresh\", \"random\", or"
+    ):
         decide(tmp_path / "run1", restore_from="lastest")
 
 

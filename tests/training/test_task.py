@@ -44,6 +44,9 @@ class LabelFigures:
     def is_better_than(self, best) -> bool:
         return self.loss < best["loss"]
 
+    def criterion(self) -> tuple[str, str]:
+        return "loss", f"{self.loss:.3f}"
+
     def to_json(self) -> dict[str, float]:
         return {"nats": self.nats, "correct": self.correct, "examples": self.examples}
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gpt2simple.data.label_split import Examples, LabelSplit
 from gpt2simple.errors import DataError
-from gpt2simple.evaluation.classification.baselines import Baseline, baselines
+from gpt2simple.evaluation.classification.baselines import baselines
 from gpt2simple.evaluation.classification.classifier import TextClassifier
 from gpt2simple.evaluation.classification.metrics import ClassificationResult, classification_result
 from gpt2simple.gpt2.model import LoadedModel
@@ -21,14 +19,12 @@ def evaluate_part(
     precision: str,
     longest: int | None,
     batch_size: int,
-    extra: Sequence[Baseline] = (),
 ) -> ClassificationResult:
     """The figures of a classifier on a part of its texts, beside those of simple models trained on the training part.
 
     Args:
         split: of the texts. part: "train", "held_out" or "test".
         model: its name, for people.
-        extra: further baselines on that part.
 
     Raises:
         DataError: there is no such part. BackendError: scikit-learn is missing.
@@ -41,7 +37,7 @@ def evaluate_part(
         )
     simple = split.train if part != "train" else None
     return figures_on(
-        loaded, examples, extra=extra, part=_PARTS[part], model=model, precision=precision, longest=longest,
+        loaded, examples, part=_PARTS[part], model=model, precision=precision, longest=longest,
         batch_size=batch_size, simple=simple,
     )  # fmt: skip
 
@@ -55,13 +51,12 @@ _PARTS = {
 
 def figures_on(
     loaded: LoadedModel, examples: Examples, *, part: str, model: str, precision: str,
-    longest: int | None, batch_size: int, simple: Examples | None = None, extra: Sequence[Baseline] = (),
+    longest: int | None, batch_size: int, simple: Examples | None = None,
 ) -> ClassificationResult:  # fmt: skip
     """The figures of a classifier on some texts.
 
     Args:
         part, model: for people. simple: what the simple models beside it learn from; None: there are none.
-        extra: further baselines on these texts.
     """
     classifier = TextClassifier(loaded, precision=precision, longest=longest)
     probabilities, truncated = classifier.probabilities(examples.texts, batch_size=batch_size)  # (N, C)
@@ -69,5 +64,5 @@ def figures_on(
     beside = () if simple is None else baselines(simple.texts, simple.labels.tolist(), examples.texts, labels, names)
     return classification_result(
         probabilities, examples.labels, names, model=model, part=part, truncated=truncated, texts=examples.texts,
-        baselines=[*beside, *extra],
+        baselines=beside,
     )  # fmt: skip

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, Baseline
+from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, CONTROL, Baseline
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn
 from gpt2simple.evaluation.classification.significance import LEVEL, Comparison, Interval, binomial_p, wilson
 from gpt2simple.evaluation.html import render
@@ -26,6 +26,7 @@ __all__ = [
 
 BINS = 10
 MOST_LISTED = 40  # classes, in a summary
+_OF_TEXTS = ("labels", "predicted", "predictions")  # long, and not in JSON
 _FEWEST_FOR_CALIBRATION = 50  # texts; the accuracy of fewer is known to no better than a quarter
 CLASS_HEADS = ("class", "texts", "precision", "recall", "F1")
 BESIDE_HEADS = ("", "accuracy", "95% interval", "F1", "log loss", "training texts")
@@ -53,35 +54,25 @@ class Mistake:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationResult:
+class ClassificationResult(Scores):
     """How well texts were classified.
 
     Attributes:
+        accuracy, interval, precision, recall, f1, log_loss: as in ``Scores``.
         model, part: descriptions of the model and of the texts. texts: how many.
         truncated: of how many only the beginning was read.
-        accuracy: share that was classified correctly, 0 to 1. interval: where it lies with 95 % confidence for other
-            texts of this kind (Wilson 1927); another training run may differ by more.
-        precision, recall, f1: means over the classes that occur among labels or predictions (macro).
-        log_loss: nats per text.
         calibration_error: the mean distance between the probability of the predicted class and the share that is
             correct, over ten bins of equal width.
         calibration_bins: mean probability, share that is correct, and texts of each bin that has any.
         classes: each class. confusion: texts by true class, then by predicted class.
         baselines: simple models on the same texts. comparisons: the model beside each of them.
         mistakes: the most confident first.
-        wrong: the numbers of all texts that were wrongly classified, for paired comparisons; not in JSON.
     """
 
     model: str
     part: str
     texts: int
     truncated: int
-    accuracy: float
-    interval: Interval
-    precision: float
-    recall: float
-    f1: float
-    log_loss: float
     calibration_error: float
     calibration_bins: tuple[tuple[float, float, int], ...]
     classes: tuple[ClassFigures, ...]
@@ -89,22 +80,33 @@ class ClassificationResult:
     baselines: tuple[Baseline, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
-    wrong: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def wrong(self) -> tuple[int, ...]:
+        """The numbers of the texts that were not classified correctly."""
+        return tuple(np.flatnonzero(self.labels != self.predicted).tolist())
 
     def beside_words(self) -> Comparison | None:
         """The comparison with the bag of words; None: there is none."""
         return next((one for one in self.comparisons if one.baseline == BAG_OF_WORDS), None)
+
+    def beside(self, *baselines: Baseline) -> ClassificationResult:
+        """The result beside further baselines, measured on the same texts in the same order."""
+        comparisons = (_compared(baseline, self) for baseline in baselines)
+        return replace(self, baselines=(*self.baselines, *baselines), comparisons=(*self.comparisons, *comparisons))
 
     def main_comparison(self) -> Comparison | None:
         """The one with the bag of words, or without it the first; None: there is none."""
         return self.beside_words() or next(iter(self.comparisons), None)
 
     def conclusion(self) -> str:
-        """Whether the model is better than the bag of words, and than which other baselines it is not."""
+        """Whether the model is better than the bag of words and the control, and than which others it is not."""
         main = self.main_comparison()
         if main is None:
             return "There is no simple model to compare with, so these figures do not say what the model is worth."
-        others = [one for one in self.comparisons if one is not main and one.outcome != "better"]
+        others = [
+            one for one in self.comparisons if one is not main and (one.outcome != "better" or one.baseline == CONTROL)
+        ]
         return " ".join(one.sentence() for one in [main, *others])
 
     def calibration(self) -> str:
@@ -182,11 +184,10 @@ class ClassificationResult:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The result as JSON values, without the baselines' predictions."""
-        values = _plain(asdict(replace(self, baselines=tuple(replace(b, predictions=()) for b in self.baselines))))
-        for baseline in values["baselines"]:
-            del baseline["predictions"]
-        del values["wrong"]
+        """The result as JSON values, without the class of each text."""
+        values = asdict(
+            self, dict_factory=lambda pairs: {name: _plain(v) for name, v in pairs if name not in _OF_TEXTS}
+        )
         return {**values, "conclusion": self.conclusion(), "calibration": self.calibration()}
 
     def _repr_html_(self) -> str:
@@ -226,19 +227,13 @@ def classification_result(
     order = np.arange(len(names))  # [classes]
     by_class = metrics.precision_recall_fscore_support(truth, scores.predicted, labels=order, zero_division=0)
     confidence = values.max(axis=1)  # [texts]
-    correct = scores.predicted == truth  # [texts]
-    error, bins = _calibration(confidence, correct)
-    return ClassificationResult(
+    error, bins = _calibration(confidence, scores.predicted == truth)
+    found = ClassificationResult(
+        **vars(scores),
         model=model,
         part=part,
         texts=len(truth),
         truncated=truncated,
-        accuracy=scores.accuracy,
-        interval=scores.interval,
-        precision=scores.precision,
-        recall=scores.recall,
-        f1=scores.f1,
-        log_loss=scores.log_loss,
         calibration_error=error,
         calibration_bins=bins,
         classes=tuple(
@@ -246,13 +241,11 @@ def classification_result(
             for name, p, r, f, count in zip(names, *by_class, strict=True)
         ),
         confusion=tuple(map(tuple, metrics.confusion_matrix(truth, scores.predicted, labels=order).tolist())),
-        baselines=tuple(baselines),
-        comparisons=tuple(_compared(baseline, correct, truth) for baseline in baselines),
         mistakes=_mistakes(texts, truth, scores.predicted, confidence, names)[:most_mistakes]
         if texts is not None
         else (),
-        wrong=tuple(np.flatnonzero(~correct).tolist()),
     )
+    return found.beside(*baselines)
 
 
 def _calibration(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, tuple[tuple[float, float, int], ...]]:
@@ -266,11 +259,12 @@ def _calibration(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, tu
     return sum(abs(mean - share) * texts for mean, share, texts in found) / len(confidence), tuple(found)
 
 
-def _compared(baseline: Baseline, correct: np.ndarray, truth: np.ndarray) -> Comparison:
-    """The model, of which ``correct``, bool [texts], is known, beside a baseline on texts with labels ``truth``."""
+def _compared(baseline: Baseline, model: Scores) -> Comparison:
+    """A model beside a baseline on the same texts."""
+    truth = model.labels
     if len(baseline.predictions) != len(truth):
         raise ValueError(f"the baseline {baseline.name} has {len(baseline.predictions)} predictions of {len(truth)}")
-    other = np.array(baseline.predictions) == truth  # [texts]
+    correct, other = model.predicted == truth, np.array(baseline.predictions) == truth  # [texts]
     return Comparison.of(baseline.name, int((correct & ~other).sum()), int((other & ~correct).sum()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,9 +35,18 @@ def require_scikit_learn() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How well some probabilities fit the labels; ``predicted``, int [texts], holds the most probable classes."""
+    """How well some probabilities fit the labels.
 
-    predicted: np.ndarray
+    Attributes:
+        labels, predicted: int [texts], the class of each text and its most probable one; not in JSON.
+        accuracy: share that was classified correctly, 0 to 1. interval: where it lies with 95 % confidence for other
+            texts of this kind (Wilson 1927); another training run may differ by more.
+        precision, recall, f1: means over the classes that occur among labels or predictions (macro).
+        log_loss: nats per text.
+    """
+
+    labels: np.ndarray = field(repr=False, compare=False)
+    predicted: np.ndarray = field(repr=False, compare=False)
     accuracy: float
     interval: Interval
     precision: float
@@ -47,10 +56,7 @@ class Scores:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, labels: np.ndarray) -> Scores:
-        """The scores of probabilities, float64 [texts, classes], and labels, int [texts], that ``checked`` returned.
-
-        Precision, recall and F1 are means over the classes that occur among the labels or the predictions.
-        """
+        """The scores of probabilities, float64 [texts, classes], and labels, int [texts], that ``checked`` returned."""
         from sklearn import metrics  # an extra, which most users lack
 
         predicted = probabilities.argmax(axis=1)  # [texts]; of equal ones the first
@@ -58,6 +64,7 @@ class Scores:
             labels, predicted, average="macro", zero_division=0
         )
         return cls(
+            labels=labels,
             predicted=predicted,
             accuracy=float(metrics.accuracy_score(labels, predicted)),
             interval=wilson(int((predicted == labels).sum()), len(labels)),

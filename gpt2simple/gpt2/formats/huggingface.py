@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,6 +179,14 @@ def config_files(config: ModelConfig, end_of_text: int, *, dtype: str = "F32") -
     values = config.to_huggingface(end_of_text) | {"torch_dtype": _DTYPE_NAMES[dtype]}
     generation = {"_from_model_config": True, "bos_token_id": end_of_text, "eos_token_id": end_of_text}
     return {"config.json": _json(values), "generation_config.json": _json(generation)}
+
+
+def model_files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, bytes]:
+    """The files beside the weights that make a folder a model for transformers, by name: config and tokenizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(Path(folder), max_length=config.n_ctx)
+        written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return {**config_files(config, tokenizer.end_of_text), **written}
 
 
 def _json(values: dict[str, Any]) -> bytes:

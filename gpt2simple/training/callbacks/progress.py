@@ -63,7 +63,7 @@ def evaluation_line(record: records.EvaluationRecord, trend: HeldOutTrend) -> st
     if trend.best is None or trend.best.step == record.step:
         comparison = "the best so far"
     else:
-        comparison = f"best: {trend.best.loss:.3f} at step {trend.best.step}"
+        comparison = f"best: {trend.best.figures.criterion()[1]} at step {trend.best.step}"
     return f"step {record.step}: held-out loss {record.figures.text()} ({comparison})"
 
 
@@ -73,12 +73,13 @@ def stopped_improving_line(kind: str, best: records.EvaluationRecord, plan: reco
     Args:
         kind: what the curves show (`Curves.kind`).
     """
-    never = f"Held-out loss has not improved on its value before training ({best.loss:.3f})"
-    since = f"Held-out loss has not improved since step {best.step} ({best.loss:.3f})"
+    name, value = best.figures.criterion()
+    never = f"Held-out {name} has not improved on its value before training ({value})"
+    since = f"Held-out {name} has not improved since step {best.step} ({value})"
     if kind == "diverged":
         return (
             f"{since if best.step else never}: training diverges. Interrupt it and lower the learning rate: "
-            f"{call_after_divergence(best.step)}."
+            f"{call_after_divergence(best.step, function=plan.function)}."
         )
     if best.step == 0:  # it never improved, and there is no checkpoint of step 0
         return f"{never}: the model is memorising the text, or learning_rate is too high."
@@ -106,10 +107,11 @@ def sample_lines(record: records.SampleRecord, file: str) -> str:
 
 def end_line(record: records.EndRecord, trend: HeldOutTrend) -> str:
     """How the run ended and, if it was stopped, how to continue it."""
-    best = f" Best held-out loss: {trend.best.loss:.3f} at step {trend.best.step}." if trend.best else ""
+    name, value = trend.best.figures.criterion() if trend.best else ("loss", "")
+    best = f" Best held-out {name}: {value} at step {trend.best.step}." if trend.best else ""
     line = {
         "finished": f"Finished at step {record.step}.{best}",
-        "patience": f"Stopped at step {record.step}: held-out loss no longer improves.{best}",
+        "patience": f"Stopped at step {record.step}: held-out {name} no longer improves.{best}",
         "callback": f"Stopped by a callback at step {record.step}.{best}",
         "interrupted": f"Interrupted after step {record.step}.{best}",
         "failed": f"Training failed after step {record.step}.{best}",

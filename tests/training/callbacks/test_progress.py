@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpt2simple.runs.curves import HeldOutTrend
 from gpt2simple.runs.metrics import MetricsFiles
-from gpt2simple.runs.records import EpochRecord, RunPlan
+from gpt2simple.runs.records import ClassifierFigures, EpochRecord, EvaluationRecord, RunPlan
 from gpt2simple.training.callbacks import progress
 from gpt2simple.training.callbacks.progress import Progress
 from tests.helpers.records import end, evaluation, overfitted_run, plan, sample, step
@@ -79,6 +80,33 @@ def test_a_look_at_the_held_out_text_is_told_beside_the_best_one(tmp_path: Path)
     first, second = stream.getvalue().splitlines()[1:]
     assert first == ("step 10: held-out loss 3.000 nats/token, perplexity 20.09, 1.082 bits/byte (the best so far)")
     assert second.endswith("(best: 3.000 at step 10)")
+
+
+def classified(number: int, correct: int, class_nats: float, *, is_best: bool) -> EvaluationRecord:
+    """An evaluation of a classifier, of 20 texts, the best by accuracy."""
+    figures = ClassifierFigures(class_nats=class_nats, correct=correct, texts=20, by_accuracy=True)
+    return replace(evaluation(number, 1.0, is_best=is_best), figures=figures)
+
+
+def test_a_classifier_is_compared_with_the_best_one_by_the_chosen_metric(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = started(stream, plan(tmp_path))
+    progress.on_evaluation(classified(10, 18, 10.0, is_best=True))
+    for number in (20, 30, 40):
+        progress.on_evaluation(classified(number, 17, 5.0, is_best=False))
+    progress.on_end(end(40, "patience"))
+    lines = stream.getvalue().splitlines()
+    assert lines[2] == ("step 20: held-out loss 0.250 nats/text, accuracy 85.0% (17 of 20) (best: 90.0% at step 10)")
+    assert "Held-out accuracy has not improved since step 10 (90.0%)" in stream.getvalue()
+    assert lines[-1] == (
+        "Stopped at step 40: held-out accuracy no longer improves. Best held-out accuracy: 90.0% at step 10."
+    )
+
+
+def test_the_advice_after_a_divergence_names_the_function_of_the_task(tmp_path: Path) -> None:
+    run = replace(plan(tmp_path), function="finetune_classifier")
+    line = progress.stopped_improving_line("diverged", classified(20, 18, 1.0, is_best=True), run)
+    assert line.endswith(': finetune_classifier(..., restore_from="best", learning_rate=...).')
 
 
 def told_of_overfitting(text: str) -> list[str]:
