@@ -13,6 +13,7 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715
+_FEW_ROWS = 512
 
 
 def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: DType) -> Tensor:
@@ -87,7 +88,8 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
         [N, out].
 
     In 16 bits the weight is rounded for the forward pass and once more for the backward pass: a copy of the smaller
-    dtype that was kept between the two would be the largest activation of the network. Twin: `cached._matmul`; there
+    dtype that was kept between the two would be the largest activation of the network. With few rows it is kept: memory
+    is at its highest elsewhere then, and rounding takes a considerable part of the time. Twin: `cached._matmul`; there
     the matrix is [out, in] and comes first, which reads memory in order when there are few rows.
     """
     if x.dtype == weight.dtype:
@@ -95,12 +97,15 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
 
     @tf.custom_gradient
     def multiply(x: Tensor, weight: Tensor) -> WithGradient:
-        def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
-            (again,) = run_after(upstream, [weight])
-            d_x = tf.matmul(upstream, _round(again, tf.zeros([], x.dtype)), transpose_b=True)  # (N, in)
-            return d_x, tf.matmul(x, upstream, transpose_a=True)
+        rounded = tf.cast(weight, x.dtype)  # (in, out)
 
-        return tf.matmul(x, tf.cast(weight, x.dtype)), backward
+        def backward(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            again = rounded
+            if x.shape[0] > _FEW_ROWS:
+                again = _round(*run_after(upstream, [weight]), tf.zeros([], x.dtype))  # (in, out)
+            return tf.matmul(upstream, again, transpose_b=True), tf.matmul(x, upstream, transpose_a=True)
+
+        return tf.matmul(x, rounded), backward
 
     return multiply(x, weight)
 
