@@ -13,6 +13,7 @@ from worker import BATCH_SIZE, N_CTX, N_VOCAB, SIZES, TEXTS, Job, serve
 def load() -> Job:
     from gpt2simple.backend import devices, precision
     from gpt2simple.backend.tensorflow import tf
+    from gpt2simple.data.batches import PackedShape
     from gpt2simple.data.labelled import labelled_reader
     from gpt2simple.data.packing import PackedBatches, rounded_width
     from gpt2simple.gpt2.config import ModelConfig
@@ -32,15 +33,13 @@ def load() -> Job:
     ids, labels = labelled(TEXTS)
     lengths = np.array([len(text) for text in ids])
     batches = PackedBatches(lengths, labelled_reader(ids, labels), batch_size=BATCH_SIZE, accumulate=1, seed=0)
-    longest = rounded_width(int(lengths.max()))
+    packed = PackedShape(rounded_width(int(lengths.max())), BATCH_SIZE)
     trainer = build_trainer(
         model, named_variables(model), config, ClassifierSettings(), Classification(by_accuracy=False),
         dtype=dtype, seed=1, last_step=1_000_000, gradient_checkpointing=False,
-        compile_whole_step=devices.compiles_whole_step(), longest=longest,
+        compile_whole_step=devices.compiles_whole_step(), packed=packed,
     )  # fmt: skip
-    data = TrainingData(
-        micro_batch=batches.batch, epoch_at=batches.epoch_at, accumulate=1, held_out=(), longest=longest
-    )
+    data = TrainingData(micro_batch=batches.batch, epoch_at=batches.epoch_at, accumulate=1, held_out=(), packed=packed)
 
     def work(steps: int) -> dict[str, Any]:
         with steps_dataset(data, lambda: int(trainer.optimizer.iterations.numpy())) as dataset:

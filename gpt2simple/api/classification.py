@@ -10,7 +10,7 @@ import numpy as np
 
 from gpt2simple.api.request import TaskKind
 from gpt2simple.api.tasks import Prepared
-from gpt2simple.data.batches import checked_window
+from gpt2simple.data.batches import PackedShape, checked_window
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labelled
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
@@ -164,7 +164,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             epoch_at=batches.epoch_at,
             accumulate=settings.accumulate_gradients,
             held_out=tuple(batch for batch, _ in held_out),
-            longest=rounded_width(max(int(encoded.lengths.max()), longest_held_out)),
+            packed=PackedShape(rounded_width(max(int(encoded.lengths.max()), longest_held_out)), settings.batch_size),
         ),
         summary=_Summary(
             data=data, split=split, truncated=encoded.truncated + of_validation.truncated, longest=longest,

@@ -275,7 +275,7 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         last_step=run.plan.last_step,
         gradient_checkpointing=run.gradient_checkpointing,
         compile_whole_step=devices.compiles_whole_step(),
-        longest=run.prepared.data.longest,
+        packed=run.prepared.data.packed,
     )
     if start.checkpoint is None:
         settings = request.settings

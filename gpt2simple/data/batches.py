@@ -16,6 +16,18 @@ from gpt2simple.data.corpus import TokenSet
 from gpt2simple.errors import DataError, SettingsError
 
 
+class PackedShape(NamedTuple):
+    """What all batches of packed texts have in common.
+
+    Attributes:
+        longest: no text has more tokens.
+        targets: no row has more; where there are few, the last block of the model computes these alone. None: all.
+    """
+
+    longest: int
+    targets: int | None = None
+
+
 class Batch(NamedTuple):
     """What a step or an evaluation reads at a time.
 

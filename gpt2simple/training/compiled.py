@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
+from gpt2simple.data.batches import PackedShape
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, traces
 from gpt2simple.training.optimizer import OptimizerVariables, Update, WarmUpSchedule
@@ -80,7 +81,7 @@ class Recipe:
         dropout_rate, gradient_checkpointing: as in `ModelStep`. scales_loss: as in `WholeStep`.
         optimizer: its kind. decay_shape: of the learning rate's schedule. clips: whether gradients are clipped.
         by_xla: whether XLA compiles the step as a whole.
-        longest: tokens of the longest text where rows hold several; None: they hold one.
+        packed: where rows hold several texts; None: they hold one.
     """
 
     config: ModelConfig
@@ -94,14 +95,14 @@ class Recipe:
     decay_shape: str
     clips: bool
     by_xla: bool
-    longest: int | None = None
+    packed: PackedShape | None = None
 
     def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor) -> ModelStep:
         """What computes the gradients of these weights; the seed is that of the dropout masks."""
         return ModelStep(
             weights, self.trained, self.config, self.dtype, self.task,
             dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
-            longest=self.longest,
+            packed=self.packed,
         )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
         gradients = recipe.gradients_of(variables.weights, seed)
         return WholeStep(gradients, update, *variables[2:], scales_loss=recipe.scales_loss).run(data)
 
-    about = "train", recipe.config, recipe.dtype.name, shapes, recipe.longest
+    about = "train", recipe.config, recipe.dtype.name, shapes, recipe.packed
     return kept_functions.find(
         key, lambda: Compiled(step, about, by_xla=recipe.by_xla, quiet=False), recipe.config.n_layer
     )
@@ -135,14 +136,14 @@ def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
 
 def evaluation(recipe: Recipe, shapes: Shapes) -> Compiled:
     """A function (weights, *arrays of a batch) -> the task's sums (K,) over one held-out batch [B, T]."""
-    config, dtype, task, longest = recipe.config, recipe.dtype, recipe.task, recipe.longest
-    key = ("evaluate", config, dtype, task, recipe.by_xla, shapes, longest)
+    config, dtype, task, packed = recipe.config, recipe.dtype, recipe.task, recipe.packed
+    key = ("evaluate", config, dtype, task, recipe.by_xla, shapes, packed)
 
     def evaluate(weights: dict[str, Variable], *data: Tensor) -> Tensor:
         traces["evaluate", config, shapes] += 1
-        return evaluation_sums(weights, config, dtype, task, data, longest)
+        return evaluation_sums(weights, config, dtype, task, data, packed)
 
-    about = "evaluate", config, dtype.name, shapes, longest
+    about = "evaluate", config, dtype.name, shapes, packed
     return kept_functions.find(
         key, lambda: Compiled(evaluate, about, by_xla=recipe.by_xla, quiet=False), config.n_layer / 4
     )

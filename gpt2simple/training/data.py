@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.data.batches import Batch
+from gpt2simple.data.batches import Batch, PackedShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +23,15 @@ class TrainingData:
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.
         held_out: batches of an evaluation; empty: nothing is held out.
-        longest: tokens of the longest text of packed batches, whose width only those of a step share; None: all batches
-            are of the same shape, each row one text.
+        packed: what all batches have in common that hold several texts a row; those of a step are of one width. None: all
+            batches are of the same shape, each row one text.
     """
 
     micro_batch: Callable[[int], Batch]
     epoch_at: Callable[[int], float]
     accumulate: int
     held_out: tuple[Batch, ...]
-    longest: int | None = None
+    packed: PackedShape | None = None
 
     def epoch(self, step: int) -> float:
         """Epochs completed after ``step`` optimizer steps."""
@@ -52,7 +52,7 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
     """
     first = data.micro_batch(0)
     rows, length = first.inputs.shape
-    shape = (data.accumulate, rows, length if data.longest is None else None)  # (A, B, T)
+    shape = (data.accumulate, rows, length if data.packed is None else None)  # (A, B, T)
 
     # TensorFlow keeps every generator for the life of the process, and with it whatever the generator refers to.
     held = [(data, steps_done)]

@@ -6,8 +6,10 @@ The task computes the loss from the hidden states.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, in_xla, tf
+from gpt2simple.data.batches import PackedShape
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.dropout import DropoutKey
@@ -23,7 +25,7 @@ class ModelStep:
         config: of the model. dtype: of the matrix products. task: computes the loss.
         dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
-        longest: tokens of the longest text where rows hold several; None: they hold one.
+        packed: where rows hold several texts; None: they hold one.
     """
 
     def __init__(
@@ -37,12 +39,12 @@ class ModelStep:
         dropout_rate: float,
         seed: Tensor,
         gradient_checkpointing: bool,
-        longest: int | None = None,
+        packed: PackedShape | None = None,
     ) -> None:
         self.variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._seed = dropout_rate, seed
-        self._gradient_checkpointing, self._longest = gradient_checkpointing, longest
+        self._gradient_checkpointing, self._packed = gradient_checkpointing, packed
 
     def gradients(
         self, batches: Sequence[Tensor], step: Tensor, loss_scale: Tensor
@@ -76,19 +78,17 @@ class ModelStep:
         self, batch: Sequence[Tensor], scale: Tensor, position: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed nats and gradients of one micro-batch, of arrays [B, T]."""
-        inputs, targets, loss_mask = batch[:3]
         weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
         key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
-            states = hidden_states(
-                weights, inputs, self._config, self._dtype, packing=_packing(batch, self._longest),
-                dropout=key, gradient_checkpointing=self._gradient_checkpointing,
-            )  # (N, E)  # fmt: skip
-        rows = Rows.of(states, targets, loss_mask)
+            rows = _rows(
+                weights, batch, self._config, self._dtype, self._packed, dropout=key,
+                gradient_checkpointing=self._gradient_checkpointing,
+            )  # fmt: skip
         nats, d_states, of_head = self._task.gradients(self.variables, rows, scale, self._trained)  # (), (N, E)
-        found = tape.gradient(states, list(trained.values()), output_gradients=d_states)
+        found = tape.gradient(rows.states, list(trained.values()), output_gradients=d_states)
         forget_gradients()
         of_blocks = dict(zip(trained, found, strict=True))
         sums = {name: _sum(of_blocks[name], of_head.get(name)) for name in trained}
@@ -99,18 +99,30 @@ class ModelStep:
 
 def evaluation_sums(
     variables: Mapping[str, Variable], config: ModelConfig, dtype: DType, task: Task, data: Sequence[Tensor],
-    longest: int | None = None,
+    packed: PackedShape | None = None,
 ) -> Tensor:  # fmt: skip
     """The task's sums (K,) over one held-out batch, without dropout; data: its arrays [B, T]."""
-    inputs, targets, loss_mask = data[:3]
-    states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=_packing(data, longest))  # (N, E)
+    rows = _rows(flat_weights(variables), data, config, dtype, packed)
     forget_gradients()
-    return task.evaluation_sums(variables, Rows.of(states, targets, loss_mask))
+    return task.evaluation_sums(variables, rows)
 
 
-def _packing(batch: Sequence[Tensor], longest: int | None) -> Packing | None:
-    """Of the only row of a batch that holds several texts."""
-    return None if longest is None else Packing(batch[3][0], longest)
+def _rows(
+    weights: Mapping[str, Tensor], batch: Sequence[Tensor], config: ModelConfig, dtype: DType,
+    packed: PackedShape | None, **how: Any,
+) -> Rows:  # fmt: skip
+    """The input of the head for one batch, of arrays [B, T]; how: further arguments of ``hidden_states``."""
+    inputs, targets, loss_mask = batch[:3]
+    if packed is None:
+        return Rows.of(hidden_states(weights, inputs, config, dtype, **how), targets, loss_mask)
+    packing = Packing(batch[3][0], packed.longest)
+    if packed.targets is None:
+        states = hidden_states(weights, inputs, config, dtype, packing=packing, **how)  # (T, E)
+        return Rows.of(states, targets, loss_mask)
+    # Where the row has fewer targets, other places follow, which the loss mask leaves out.
+    places = tf.math.top_k(tf.cast(loss_mask[0] > 0.0, tf.float32), packed.targets).indices  # (K,)
+    states = hidden_states(weights, inputs, config, dtype, packing=packing, places=places, **how)  # (K, E)
+    return Rows.of(states, tf.gather(targets[0], places), tf.gather(loss_mask[0], places))
 
 
 def _flat_shape(variable: Variable) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
-from gpt2simple.data.batches import Batch
+from gpt2simple.data.batches import Batch, PackedShape
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.network.dropout import dropout_seed
@@ -124,7 +124,7 @@ def build_trainer(
     last_step: int | None,
     gradient_checkpointing: bool,
     compile_whole_step: bool = False,
-    longest: int | None = None,
+    packed: PackedShape | None = None,
 ) -> Trainer:
     """A compiled trainer at step 0, its moments zero.
 
@@ -134,7 +134,7 @@ def build_trainer(
         last_step: where the learning-rate schedule ends, or None.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
         compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
-        longest: as in `TrainingData`.
+        packed: as in `TrainingData`.
     """
     trained = trained_names(variables, config, settings)
     schedule = WarmUpSchedule(settings.rate_for(config.parameters), settings.warmup_steps, settings.schedule, last_step)
@@ -150,7 +150,7 @@ def build_trainer(
         decay_shape=schedule.decay_shape,
         clips=settings.clip_norm > 0.0,
         by_xla=compile_whole_step,
-        longest=longest,
+        packed=packed,
     )
     trainer = Trainer(model, variables, recipe, seed)
     optimizer = FusedOptimizer(

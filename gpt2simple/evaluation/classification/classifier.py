@@ -93,11 +93,14 @@ class TextClassifier:
             return found, 0
         longest = _power_of_two(int(encoded.lengths.max()))
         width = max(longest, min(_power_of_two(int(encoded.lengths.sum())), _WIDEST))
+        most = min(batch_size, _power_of_two(len(texts)))  # texts in a row
         read = labelled_reader(encoded.ids, np.zeros(len(texts), np.int32))  # labels do not matter here
-        for batch, numbers in packed_rows(encoded.lengths, read, width=width, batch_size=batch_size):
-            compiled = _classifying(config, self._dtype, shapes_of(variables, batch.inputs), longest)
-            logits = compiled(variables, tf.constant(batch.inputs), tf.constant(batch.positions)).numpy()  # (T, C)
-            found[numbers] = _softmax(logits[batch.loss_mask[0] > 0].astype(np.float64))  # (texts, C), of last tokens
+        for batch, numbers in packed_rows(encoded.lengths, read, width=width, batch_size=most):
+            last = np.flatnonzero(batch.loss_mask[0]).astype(np.int32)  # (texts,), the place of each text's last token
+            places = tf.constant(np.pad(last, (0, most - len(last))))  # (K,)
+            compiled = _classifying(config, self._dtype, shapes_of(variables, batch.inputs), most, longest)
+            logits = compiled(variables, tf.constant(batch.inputs), tf.constant(batch.positions), places).numpy()
+            found[numbers] = _softmax(logits[: len(numbers)].astype(np.float64))  # (texts, C)
         if not np.isfinite(found).all():
             raise not_finite("The probability of a class")
         return found, encoded.truncated
@@ -114,16 +117,20 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) -> Compiled:
-    """A function (variables, inputs [1, T], positions [1, T]) -> logits [T, C] of texts of at most so many tokens."""
-    key = ("classify", config, dtype, shapes, longest)
+def _classifying(config: ModelConfig, dtype: DType, shapes: Shapes, most: int, longest: int) -> Compiled:
+    """A function (variables, inputs [1, T], positions [1, T], places of last tokens [K]) -> logits [K, C].
 
-    def classify(variables: Mapping[str, Variable], inputs: Tensor, positions: Tensor) -> Tensor:
+    Args:
+        most: texts in a row, K. longest: tokens of a text, at most.
+    """
+    key = ("classify", config, dtype, shapes, most, longest)
+
+    def classify(variables: Mapping[str, Variable], inputs: Tensor, positions: Tensor, places: Tensor) -> Tensor:
         traces[key] += 1
         packing = Packing(positions[0], longest)
-        states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=packing)  # (T, E)
+        states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=packing, places=places)
         forget_gradients()
         return class_logits(states, variables[CLASSIFIER_HEAD])
 
-    about: tuple[Any, ...] = ("classify", config, dtype.name, shapes, longest)
+    about: tuple[Any, ...] = ("classify", config, dtype.name, shapes, most, longest)
     return kept_functions.find(key, lambda: Compiled(classify, about, by_xla=False, quiet=False), config.n_layer / 4)

@@ -93,6 +93,26 @@ def causal_attention(
     return attend(q, k, v)
 
 
+def attention_at(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    places: Tensor,
+    packing: Packing,
+    dropout: DropoutKey | None,
+    site: int,
+) -> Tensor:
+    """``causal_attention`` for a few queries of the only row, those at ``places``, int32 [K]: [K, E]."""
+    _, heads, time, depth = queries.shape
+    few = tf.gather(queries, places, axis=2)  # (1, H, K, D)
+    scores = tf.cast(tf.matmul(few, keys, transpose_b=True), tf.float32) * depth**-0.5  # (1, H, K, T)
+    key, first = tf.range(time)[None, :], places - tf.gather(packing.positions, places)  # (1, T), (K,)
+    visible = tf.logical_and(key >= first[:, None], key <= places[:, None])  # (K, T)
+    probabilities = tf.cast(tf.nn.softmax(tf.where(visible, scores, scores.dtype.min)), values.dtype)  # (1, H, K, T)
+    mixed = tf.matmul(apply_dropout(probabilities, dropout, site * _SITES), values)  # (1, H, K, D)
+    return _join_heads(mixed, 1, heads)
+
+
 def _backward(
     q: Tensor, k: Tensor, v: Tensor, upstream: Tensor, row_dot: Tensor,
     packing: Packing | None, drop: Callable[[Tensor, int], Tensor],

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, take_over, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
-from gpt2simple.gpt2.network.attention import Packing, causal_attention, split_heads
+from gpt2simple.gpt2.network.attention import Packing, attention_at, causal_attention, split_heads
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
 from gpt2simple.gpt2.network.layers import add_bias, bias_gelu, layer_norm, matmul
 from gpt2simple.gpt2.network.xla import recompute
@@ -43,7 +43,8 @@ def is_matrix(name: str) -> bool:
 
 def hidden_states(
     weights: Mapping[str, Tensor], tokens: Tensor, config: ModelConfig, dtype: DType = tf.float32, *,
-    packing: Packing | None = None, dropout: DropoutKey | None = None, gradient_checkpointing: bool = False,
+    packing: Packing | None = None, places: Tensor | None = None, dropout: DropoutKey | None = None,
+    gradient_checkpointing: bool = False,
 ) -> Tensor:  # fmt: skip
     """The states that the head turns into logits, after the final norm.
 
@@ -53,11 +54,13 @@ def hidden_states(
         config: of the model.
         dtype: of the matrix products.
         packing: where the texts of a row begin that holds several of them; None: each row is one text.
+        places: int32 [K], the tokens whose states are wanted, with ``packing`` only: the last block computes no others.
+            None: all.
         dropout: masks to draw, or None.
         gradient_checkpointing: keep only each block's input, and compute the block again in the backward pass.
 
     Returns:
-        [N, E] in that dtype.
+        [N, E] in that dtype, or [K, E].
     """
     batch, time = tokens.shape
     if packing is None:  # tf.slice: its gradient is padding, that of [:time] takes 13 ms
@@ -68,9 +71,10 @@ def hidden_states(
     x = apply_dropout(tf.reshape(tf.cast(x, tf.float32), [batch * time, config.n_embd]), dropout, 0)  # (N, E)
     for number in range(config.n_layer):
         layer = tuple(weights[f"h.{number}.{name}"] for name in BLOCK_WEIGHTS)
+        only = places if number == config.n_layer - 1 else None  # (K,)
 
-        def run(x: Tensor, *layer: Tensor, number: int = number) -> Tensor:
-            return _block(x, layer, config, dtype, batch, packing, dropout, 1 + _SITES_PER_LAYER * number)
+        def run(x: Tensor, *layer: Tensor, number: int = number, only: Tensor | None = only) -> Tensor:
+            return _block(x, layer, config, dtype, batch, packing, only, dropout, 1 + _SITES_PER_LAYER * number)
 
         x = recompute(run, x, *layer) if gradient_checkpointing else run(x, *layer)  # (N, E)
     return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"], config.layer_norm_epsilon, dtype)
@@ -78,7 +82,7 @@ def hidden_states(
 
 def _block(
     x: Tensor, layer: tuple[Tensor, ...], config: ModelConfig, dtype: DType, batch: int,
-    packing: Packing | None, dropout: DropoutKey | None, site: int,
+    packing: Packing | None, places: Tensor | None, dropout: DropoutKey | None, site: int,
 ) -> Tensor:  # fmt: skip
     """One pre-norm transformer block (Radford et al., 2019) on x, float32 [N, E]. Twin: `cached._block`."""
     w = dict(zip(BLOCK_WEIGHTS, layer, strict=True))
@@ -87,7 +91,11 @@ def _block(
     normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype)  # (N, E)
     qkv = matmul(normed, w["attn.c_attn.weight"])  # (N, 3E)
     q, k, v = split_heads(qkv, w["attn.c_attn.bias"], batch, config.n_head)  # (B, H, T, D)
-    mixed = causal_attention(q, k, v, dropout, site, packing)  # (N, E)
+    if places is None:
+        mixed = causal_attention(q, k, v, dropout, site, packing)  # (N, E)
+    else:
+        assert packing is not None
+        mixed, x = attention_at(q, k, v, places, packing, dropout, site), tf.gather(x, places)  # (K, E), as all below
     attended = add_bias(matmul(mixed, w["attn.c_proj.weight"]), w["attn.c_proj.bias"])  # (N, E)
     x = x + apply_dropout(attended, dropout, site + 1)  # (N, E)
 

@@ -130,3 +130,16 @@ def test_keys_out_of_reach_are_not_computed():
         (max(start - 128, 0), start, start + 128) for start in range(0, 1280, 128)
     ]
     assert [first for first, *_ in attention._blocks(tf.zeros([1, 2, 1280, 8]), None)] == [0] * 10
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_states_at_a_few_places_are_those_among_all(dtype):
+    texts = [random_tokens(1, length, length)[0] for length in (150, 1, 260, 30)]
+    tokens, positions = packed(texts, 460)
+    packing, places = Packing(tf.constant(positions), 260), np.array([149, 150, 410, 440, 0, 200], np.int32)
+    everything = our_states(model_of(LONG_CONFIG), tokens, LONG_CONFIG, dtype, packing=packing).numpy()
+    few = our_states(
+        model_of(LONG_CONFIG), tokens, LONG_CONFIG, dtype, packing=packing, places=tf.constant(places)
+    ).numpy()
+    tolerance = 2e-5 if dtype == tf.float32 else 0.06  # of bfloat16's states, which are of about 2: three roundings
+    np.testing.assert_allclose(few.astype(np.float32), everything[places].astype(np.float32), rtol=0, atol=tolerance)

@@ -5,6 +5,7 @@ import pytest
 
 from gpt2simple.backend import tensorflow
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import PackedShape
 from gpt2simple.gpt2.container import named_variables
 from gpt2simple.gpt2.network import attention
 from gpt2simple.gpt2.network.attention import causal_attention
@@ -194,7 +195,7 @@ def test_packed_texts_have_the_gradients_that_they_have_alone(gradient_checkpoin
     texts = [tuple(array[:, 2:] for array in text) for text in texts]
     step = ModelStep(
         variables, frozenset(variables), LONG_CONFIG, tf.float32, LanguageModeling(np.ones(257)), dropout_rate=0.0,
-        seed=1, gradient_checkpointing=gradient_checkpointing, longest=260,
+        seed=1, gradient_checkpointing=gradient_checkpointing, packed=PackedShape(260),
     )  # fmt: skip
     arrays = [np.concatenate([*parts, np.zeros((1, 30), parts[0].dtype)], axis=1) for parts in zip(*texts, strict=True)]
     positions = np.concatenate([*map(np.arange, lengths), np.zeros(30)]).astype(np.int32)[None]
@@ -212,3 +213,26 @@ def test_packed_texts_have_the_gradients_that_they_have_alone(gradient_checkpoin
     }
     found = {name: tf.cast(gradient, tf.float32).numpy() for name, gradient in together.items()}
     assert largest_relative_difference(found, sums) < 1e-4
+
+
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
+def test_gradients_of_a_few_targets_do_not_depend_on_what_the_last_block_computes(gradient_checkpointing):
+    """Five of six places have a target; the sixth is there as rows differ in how many they have."""
+    model, width = model_of(LONG_CONFIG), 300
+    variables = named_variables(model)
+    loss_mask, positions = np.zeros((1, width), np.float32), np.concatenate([np.arange(170), np.arange(130)])
+    loss_mask[0, [3, 169, 170, 171, 299]] = 1.0, 0.5, 2.0, 1.0, 1.0
+    arrays = (random_tokens(1, width, 1), random_tokens(1, width, 2), loss_mask, positions.astype(np.int32)[None])
+    results = []
+    for targets in (None, 6):
+        step = ModelStep(
+            variables, frozenset(variables), LONG_CONFIG, tf.float32, LanguageModeling(np.ones(257)),
+            dropout_rate=0.0, seed=1, gradient_checkpointing=gradient_checkpointing,
+            packed=PackedShape(170, targets),
+        )  # fmt: skip
+        nats, tokens, found = step.gradients(
+            [tf.constant(array)[None] for array in arrays], tf.constant(0), tf.constant(1.0)
+        )
+        results.append((float(nats), float(tokens), {k: tf.cast(g, tf.float32).numpy() for k, g in found.items()}))
+    assert results[1][:2] == pytest.approx(results[0][:2], rel=1e-6)
+    assert largest_relative_difference(results[1][2], results[0][2]) < 1e-5
