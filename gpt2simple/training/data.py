@@ -23,8 +23,8 @@ class TrainingData:
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.
         held_out: batches of an evaluation; empty: nothing is held out.
-        packed: what all batches have in common that hold several texts a row; those of a step are of one width. None: all
-            batches are of the same shape, each row one text.
+        packed: what all batches have in common that hold several texts a row; those of a step are of one width.
+            None: all batches are of the same shape, each row one text.
     """
 
     micro_batch: Callable[[int], Batch]
