@@ -13,7 +13,6 @@ from transformers import AutoTokenizer, GPT2ForSequenceClassification
 folder, texts = sys.argv[1], json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
 model = GPT2ForSequenceClassification.from_pretrained(folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
-tokenizer.pad_token = tokenizer.eos_token
 with torch.no_grad():
     logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
 names = [model.config.id2label[number] for number in range(model.config.num_labels)]

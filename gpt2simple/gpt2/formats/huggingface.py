@@ -144,7 +144,7 @@ def write_model_folder(
     make_folder(folder)
     with atomic_file(folder / WEIGHTS_FILE) as file:
         write_safetensors(file, weight_tensors(config, read, dtype=dtype), PYTORCH_METADATA)
-    tokenizer.save(folder, max_length=config.n_ctx)
+    tokenizer.save(folder, max_length=config.n_ctx, pads=bool(config.labels))
     for name, data in config_files(config, tokenizer.end_of_text, dtype=dtype).items():
         atomic_write(folder / name, data)
 
@@ -184,7 +184,7 @@ def config_files(config: ModelConfig, end_of_text: int, *, dtype: str = "F32") -
 def model_files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, bytes]:
     """The files beside the weights that make a folder a model for transformers, by name: config and tokenizer."""
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save(Path(folder), max_length=config.n_ctx)
+        tokenizer.save(Path(folder), max_length=config.n_ctx, pads=bool(config.labels))
         written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     return {**config_files(config, tokenizer.end_of_text), **written}
 

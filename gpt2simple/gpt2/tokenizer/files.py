@@ -178,11 +178,12 @@ def _end_of_text_name(*files: Mapping[str, Any]) -> str:
     return next((name for name in names if isinstance(name, str)), END_OF_TEXT)
 
 
-def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | None) -> None:
+def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | None, pads: bool) -> None:
     """Write tokenizer.json, tokenizer_config.json, vocab.json and merges.txt into ``folder``.
 
     Args:
         max_length: the longest context of the model in tokens, for tools that ask the tokenizer; None leaves it out.
+        pads: whether the end of text is the token for padding; else there is none.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -196,7 +197,7 @@ def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, max_length: int | 
     atomic_write(folder / "vocab.json", _dumps(vocab))
     atomic_write(folder / "merges.txt", "\n".join(lines))
     atomic_write(folder / "tokenizer.json", _dumps(_fast_file(vocabulary, vocab, merges)))
-    atomic_write(folder / "tokenizer_config.json", _dumps(_configuration(vocabulary, max_length), indent=2))
+    atomic_write(folder / "tokenizer_config.json", _dumps(_configuration(vocabulary, max_length, pads=pads), indent=2))
 
 
 def _fast_file(vocabulary: Vocabulary, vocab: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, Any]:
@@ -232,7 +233,7 @@ def _added_entries(vocabulary: Vocabulary) -> dict[int, dict[str, Any]]:
     return {token.id: {"content": name, **token.flags} for name, token in tokens if token.in_text}
 
 
-def _configuration(vocabulary: Vocabulary, max_length: int | None) -> dict[str, Any]:
+def _configuration(vocabulary: Vocabulary, max_length: int | None, *, pads: bool) -> dict[str, Any]:
     """The content of tokenizer_config.json: GPT-2 uses its end of text for every purpose."""
     end = vocabulary.end_of_text_name
     return {
@@ -243,7 +244,7 @@ def _configuration(vocabulary: Vocabulary, max_length: int | None) -> dict[str, 
         "bos_token": end,
         "eos_token": end,
         "unk_token": end,
-        "pad_token": None,
+        "pad_token": end if pads else None,
         "errors": "replace",
         "clean_up_tokenization_spaces": False,
         **({} if max_length is None else {"model_max_length": max_length}),

@@ -53,16 +53,17 @@ class Tokenizer:
         """
         return cls(train_vocabulary(texts, vocab_size))
 
-    def save(self, folder: Path, *, max_length: int | None = None) -> None:
+    def save(self, folder: Path, *, max_length: int | None = None, pads: bool = False) -> None:
         """Write the files that this package and transformers open as a GPT-2 tokenizer.
 
         Args:
             max_length: the longest context of the model in tokens, for other tools; None leaves it out.
+            pads: whether other tools are to pad texts with the end of text, as a classifier's batches need it.
 
         Raises:
             StorageError: the folder cannot be written.
         """
-        write_vocabulary(self._vocabulary, Path(folder), max_length=max_length)
+        write_vocabulary(self._vocabulary, Path(folder), max_length=max_length, pads=pads)
 
     @property
     def added(self) -> Mapping[str, int]:
