@@ -11,6 +11,7 @@ the softmax's sum left to the end.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 # Queries per block, by bytes per element. Of the 1,024 x 1,024 scores, blocks of 256 compute 63 %, and blocks of 128
 # 56 % in twice as many calls; each measured a few per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
+_ALIGNED = 16  # keys: where those begin that a block sees
 _SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
 
 
@@ -145,7 +147,7 @@ def _blocks(queries: Tensor, packing: Packing | None) -> Iterator[tuple[int, int
     length, block = queries.shape[2], _BLOCK[queries.dtype.size]
     reach = length if packing is None else packing.longest - 1
     for start in range(0, length, block):
-        yield max(start - reach, 0) // block * block, start, min(start + block, length)
+        yield max(start - reach, 0) // _ALIGNED * _ALIGNED, start, min(start + block, length)
 
 
 def _seen(packing: Packing | None, first: int, start: int, end: int) -> Tensor | None:
@@ -238,11 +240,11 @@ def _softmax_backward(probabilities: Tensor, upstream: Tensor, row_dot: Tensor, 
 def _summed(blocks: Sequence[tuple[int, int, int]], *parts: Tensor) -> Tensor:
     """The float32 sum of arrays [1, B*H, T', D], each from the first to the last key of its block; in their dtype."""
     sums = []
-    for _, low, high in blocks:  # of the keys at one block's queries, another block has all or none
+    for low, high in itertools.pairwise(sorted({place for block in blocks for place in block})):
         within = [
             tf.cast(part[:, :, low - first : high - first], tf.float32)
             for part, (first, _, end) in zip(parts, blocks, strict=True)
             if first <= low and high <= end
-        ]  # (1, B*H, S, D)
+        ]  # (1, B*H, high - low, D)
         sums.append(tf.add_n(within))
     return tf.cast(tf.concat(sums, axis=2), parts[0].dtype)  # (1, B*H, T, D)
