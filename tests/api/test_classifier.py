@@ -249,7 +249,7 @@ REFUSED: dict[str, tuple[type[Gpt2SimpleError], str, Any]] = {
     "a blank text": (DataError, "Text 1 is blank", lambda: gpt2simple.classify(["x", " "], run_name=RUN)),
     "no text": (DataError, "Text 0 is 7; expected a string", lambda: gpt2simple.classify([7], run_name=RUN)),  # type: ignore[list-item]
     "no texts at all": (
-        DataError, "texts is 7; expected a string or a list of strings", lambda: gpt2simple.classify(7, run_name=RUN)  # type: ignore[arg-type]
+        SettingsError, "texts is 7; expected a list of strings or str", lambda: gpt2simple.classify(7, run_name=RUN)  # type: ignore[arg-type]
     ),
     "scoring": (
         CheckpointError, r"score\(\) needs a language model", lambda: gpt2simple.score(["x"], run_name=RUN)

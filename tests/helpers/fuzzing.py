@@ -35,8 +35,8 @@ import numpy as np
 
 from gpt2simple.data.export import encode_csv
 from gpt2simple.errors import Gpt2SimpleError
-from gpt2simple.evaluation.report.comparison import CompareRow
 from gpt2simple.evaluation.report.data import run_report
+from gpt2simple.evaluation.report.language_models import CompareRow
 from gpt2simple.evaluation.report.page import page
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.hub.download import holds_model
@@ -185,11 +185,11 @@ def _comparison(folder: Path) -> Any:
     from gpt2simple.settings import CompareSettings, SessionSettings
 
     compare._measured = lambda *_: ROW  # type: ignore[assignment]
-    compare._require_the_same(folder, ASKED)
-    comparison = compare.Comparison(
+    comparison = compare.LanguageComparison(
         folder=folder, train_tokens=100, window=8, steps=2, settings=CompareSettings(), place=SessionSettings(),
         cache_dir=None, asked=ASKED,
     )  # fmt: skip
+    comparison.begin()
     return lambda: compare._row("a", ModelConfig(n_vocab=9, n_ctx=8, n_embd=4, n_head=2, n_layer=1), comparison)
 
 
