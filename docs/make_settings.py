@@ -34,6 +34,7 @@ TITLES = {
     "ClassifierSettings": "Training a classifier",
     "LabelledTextSettings": "Labelled texts",
     "ClassifySettings": "Classifying",
+    "PairTextSettings": "Pairs of prompt and completion",
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
@@ -58,6 +59,15 @@ lack it are left out. A message in parts (strings, objects with `type` and `text
 Between documents the model sees GPT-2's real end-of-text token. Windows line endings become plain ones. An encoded text
 is kept in the cache folder, so that the next run on it starts at once; `gpt2simple encode` writes it to a file that
 can be taken to another machine.
+""",
+    "PairTextSettings": """\
+Pairs are recognised by their keys or columns: `prompt` and `completion`; `messages`, a list of `role` (system, user,
+assistant) and `content`, of which every turn of the assistant is a completion unless its `weight` is 0; or
+`instruction`, `input` and `output`, as in Alpaca. Others are named by `prompt_column` and `completion_column`. A folder
+with `train.jsonl`, `valid.jsonl` (or `validation.jsonl`) and `test.jsonl` is its three parts.
+
+Prompt and completion are encoded each by itself. The default separator ends in a single line end, after which GPT-2's
+tokenizer begins a new token in any case, so that programs that encode the joined text get the same ids.
 """,
     "GenerateSettings": """\
 Of several samples the first is printed as it is written, and each of the others as soon as those before it are

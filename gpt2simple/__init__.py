@@ -26,6 +26,7 @@ _HOME = {
     "Gpt2SimpleError": "errors",
     "Session": "api.session",
     "TextSettings": "settings",
+    "answer": "api.functions",
     "check": "api.check",
     "classify": "api.functions",
     "compare": "api.functions",

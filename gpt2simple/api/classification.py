@@ -144,10 +144,8 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     )  # fmt: skip
     of_validation = encode_texts(validation.texts, loaded.tokenizer, longest)
     longest_held_out = int(of_validation.lengths.max(initial=0))
-    held_out = packed_rows(
-        of_validation.lengths, labelled_reader(of_validation.ids, validation.labels),
-        width=max(batches.widths[0], rounded_width(longest_held_out)), batch_size=settings.batch_size,
-    )  # fmt: skip
+    reader = labelled_reader(of_validation.ids, validation.labels)
+    held_out = packed_rows(of_validation.lengths, reader, batch_size=settings.batch_size)
 
     def test(best: LoadedModel, name: str) -> ClassificationResult:
         return evaluate_part(

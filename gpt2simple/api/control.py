@@ -24,6 +24,7 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.baselines import control as random_weights
 from gpt2simple.evaluation.classification.metrics import ClassificationResult, require_scikit_learn
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import PREDICTIONS_FILE, control_path
 from gpt2simple.runs.resume import RANDOM, is_control
@@ -75,16 +76,29 @@ def _with_control(session: TrainingSession, call: TrainingCall) -> FinetuneResul
     result = session.train(replace(call, kind=kind, also={"control": path}))
     if result.reason == "interrupted":
         return result
+    main, other = RunFolder(result.run_dir), RunFolder(path)
+    if not _can_repeat(main.info, other.info if other.exists else None):
+        logger.info(
+            f"No control is trained: the settings of {main.path.name} changed on the way, which a training from its "
+            "beginning cannot repeat. Give another run_name, and control=True from the beginning."
+        )
+        return result
     logger.info(f"Now the control, {path.name}: the same training from random weights.")
-    main = RunFolder(result.run_dir)
     session.run_name = path.name
     try:
-        beside = session.train(_call_of_control(call, kind, main, RunFolder(path)))
+        beside = session.train(_call_of_control(call, kind, main, other))
     finally:
         session.run_name = name
     session.load()
     test = None if result.test is None else beside_control(result.test, main, "test")
     return replace(result, test=test, control=beside)
+
+
+def _can_repeat(main: RunInfo, control: RunInfo | None) -> bool:
+    """Whether the control, begun or not, can still take the changes of settings that the run had on its way."""
+    done, step = ((), 0) if control is None else (control.changes, control.latest_step or 0)
+    left = main.changes[len(done) :]
+    return [*main.changes[: len(done)]] == [*done] and all(change["step"] == step for change in left)
 
 
 def _origin(call: TrainingCall) -> str:
@@ -124,11 +138,18 @@ def _call_of_control(call: TrainingCall, kind: TaskKind, main: RunFolder, run: R
     begins = {"restore_from": RANDOM if replaces or not run.exists else "latest", "overwrite": replaces}
     settings = {**vars(described.text_settings), **vars(described.settings), "seed": described.seed, **begins}
 
+    kept = described.environment.get("precision")
+    precision = {} if kept is None else {"precision": kept}
+
     def prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
         return replace(kind.prepare(request, loaded, progress), test=lambda best, _: _keep(best, request, run))
 
     return TrainingCall(
-        replace(kind, prepare=prepare), call.dataset, settings, call.callbacks, also={"weights_from": main.path}
+        replace(kind, prepare=prepare),
+        call.dataset,
+        settings,
+        call.callbacks,
+        also={"weights_from": main.path, **precision},
     )
 
 
@@ -155,15 +176,20 @@ def beside_control(result: ClassificationResult, run: RunFolder, part: str) -> C
     Args:
         part: "train", "held_out" or "test"; the first is not measured.
     """
-    other = RunFolder(control_path(run.path))
-    main = run.info.description
-    if part == "train" or not other.exists or not (other.path / PREDICTIONS_FILE).is_file():
+    if part == "train":
         return result
+    try:
+        other = RunFolder(control_path(run.path))
+    except SettingsError:  # the name of a control would be too long
+        return result
+    if not other.exists or not (other.path / PREDICTIONS_FILE).is_file():
+        return result
+    main = run.info.description
     try:
         info = other.info
         with np.load(other.path / PREDICTIONS_FILE, allow_pickle=False) as kept:
             finished = info.ended in _ENDED and int(kept["latest_step"]) == info.latest_step
-            if not finished or not is_control(info.description, main):
+            if not finished or info.changes != run.info.changes or not is_control(info.description, main):
                 return result
             probabilities = kept[part]  # (N, C)
         names = [one.name for one in result.classes]

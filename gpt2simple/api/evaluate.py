@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple, TypeAlias
 
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.data.prepare import PreparedText, check_texts, prepare_text
 from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.measure import measure
+from gpt2simple.evaluation.outputs.result import PairResult
 from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.evaluation.token_scores import TextScore, score_texts
@@ -19,7 +22,12 @@ from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import with_recorded
 from gpt2simple.settings import EvaluateSettings, FinetuneSettings, TextSettings, pick
-from gpt2simple.settings.tasks import LANGUAGE_MODELING
+from gpt2simple.settings.classify import LABELS
+from gpt2simple.settings.pairs import PAIR_COLUMNS
+from gpt2simple.settings.tasks import CLASSIFICATION, LANGUAGE_MODELING, PAIRS
+
+# Of a text, of a classifier on labelled texts, of a model on pairs.
+EvaluationResult: TypeAlias = EvaluateResult | ClassificationResult | PairResult
 
 
 class Evaluation(NamedTuple):
@@ -35,11 +43,24 @@ class Evaluation(NamedTuple):
 
 def evaluation_of(run: RunFolder | None) -> Evaluation:
     """That of a run's task; without a run, of a text."""
-    if run is None or not run.exists or run.info.description.task == LANGUAGE_MODELING:
-        return Evaluation(check_evaluation_text, evaluate_text)
+    task = LANGUAGE_MODELING if run is None or not run.exists else run.info.description.task
+    return {LANGUAGE_MODELING: _of_texts, CLASSIFICATION: _of_classifier, PAIRS: _of_pairs}[task]()
+
+
+def _of_texts() -> Evaluation:
+    return Evaluation(check_evaluation_text, evaluate_text)
+
+
+def _of_classifier() -> Evaluation:
     from gpt2simple.api import classifier  # here: few need it
 
     return Evaluation(classifier.check_evaluation, classifier.evaluate_labelled)
+
+
+def _of_pairs() -> Evaluation:
+    from gpt2simple.api import pair_evaluation  # here: few need it
+
+    return Evaluation(pair_evaluation.check_pairs, pair_evaluation.evaluate_pairs)
 
 
 _PARTS = {"all": "all of", "held_out": "the held-out part of", "train": "the training part of"}
@@ -95,13 +116,15 @@ def check_evaluation_text(
     dataset: Any, settings: EvaluateSettings, text: Mapping[str, Any], run: RunFolder | None
 ) -> None:
     """Look at the text before a model is loaded. Arguments and errors as for ``evaluate_text``."""
-    for name in ("label_column", "test_split", "test_file"):
+    for name in [f.name for cls in (LABELS, PAIR_COLUMNS) for f in fields(cls)]:
         if text.get(name) is not None:
-            raise SettingsError(f"{name} was given, and the model is no classifier's run. Leave it out.")
+            raise SettingsError(f"{name} was given, and the model is no run on labelled texts or pairs. Leave it out.")
     text = pick(text, TextSettings)
     TextSettings(**text)
     if settings.part == "test":
-        raise SettingsError('part is "test", which only classifiers have. Give "all", "held_out" or "train".')
+        raise SettingsError(
+            'part is "test", which only runs on labelled texts and pairs have. Give "all", "held_out" or "train".'
+        )
     recorded = _recorded(settings, run)
     check_texts(dataset, TextSettings(**text) if recorded is None else _as_parted(recorded, text))
 

@@ -283,7 +283,8 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         if start.kind == "fresh" and start.weights_from is not None:  # for a call that goes on from step 0
             recorded = replace(settings, restore_from=str(start.weights_from))
             description = replace(description, settings=recorded)
-        run.folder.create(description, model_files(loaded.config, loaded.tokenizer), overwrite=overwrite)
+        files = {**model_files(loaded.config, loaded.tokenizer), **run.prepared.files}
+        run.folder.create(description, files, overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)
     run.folder.rewind(start.step)

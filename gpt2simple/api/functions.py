@@ -11,13 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.classification_report import (
-    ClassificationReport,
-    is_of_classifier,
-    write_classification_report,
-)
 from gpt2simple.api.compare import compare_models
 from gpt2simple.api.console import StandardOutput
+from gpt2simple.api.evaluate import EvaluationResult
+from gpt2simple.api.figures_report import FiguresReport, reports_figures, write_figures_report
 from gpt2simple.api.one_call import in_session, with_weights
 from gpt2simple.api.output import SAMPLE_DELIM, new_file, new_file_in, require_delim, save, show
 from gpt2simple.api.report import ReportResult, write_report
@@ -26,9 +23,7 @@ from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.comparison import CompareClassifiersResult
-from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.report.language_models import CompareResult
-from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.settings import (
     ClassifierSettings,
@@ -45,6 +40,7 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL, RUNS
 
 
@@ -70,7 +66,7 @@ def start_session(model_name: str | Path | None = None, **settings: Any) -> Sess
     return Session(model_name, **settings)
 
 
-@accepts(ONE_CALL, FinetuneSettings, TextSettings, after="session")
+@accepts(ONE_CALL, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING, after="session")
 def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any) -> FinetuneResult:
     """Fine-tune a model on a text and return the result; the run is saved in ``checkpoint/<run_name>``.
 
@@ -89,7 +85,9 @@ def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = N
         Gpt2SimpleError: one of its subclasses; see ``gpt2simple.errors``.
     """
     with in_session(session, settings) as used:
-        return used.finetune(dataset, callbacks=callbacks, **pick(settings, FinetuneSettings, TextSettings))
+        return used.finetune(
+            dataset, callbacks=callbacks, **pick(settings, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
+        )
 
 
 @accepts(ONE_CALL, ClassifierSettings, LabelledTextSettings, after="session")
@@ -141,6 +139,7 @@ def generate(
     session: Session | None = None,
     checkpoint: str | None = None,
     prefix: str | Iterable[str] | None = "",
+    prompt: Any = None,
     sample_delim: str = SAMPLE_DELIM,
     destination_path: str | Path | None = None,
     return_as_list: bool = False,
@@ -153,6 +152,8 @@ def generate(
             replaces its own if given.
         checkpoint: "best" or "latest" weights of the run; None: the best, or those that the session has in memory.
         prefix: the text to start from; with several prefixes, each gets ``nsamples`` samples.
+        prompt: in place of a prefix, for a run on pairs: one or more texts, or conversations (lists of messages with
+            role and content), written as in training; the samples are the completions alone.
         sample_delim: printed or written after each sample if there are several.
         destination_path: a file to write to instead of printing; it must not exist yet.
         return_as_list: return the texts and print nothing.
@@ -166,7 +167,7 @@ def generate(
     if return_as_list and destination_path is not None:
         raise SettingsError("return_as_list and destination_path were both given; give one of the two.")
     require_delim(sample_delim)
-    request = GenerateRequest.of(prefix, settings, texts_alone=True)
+    request = GenerateRequest.of(prefix, settings, prompt=prompt, texts_alone=True)
     with (
         contextlib.nullcontext() if destination_path is None else new_file(destination_path) as file,
         with_weights(session, settings, checkpoint) as used,
@@ -178,6 +179,25 @@ def generate(
         else:
             save(used.pieces_of(request), request.total, sample_delim, file)
     return None
+
+
+@accepts(ONE_CALL, ANSWERS, after="session")
+def answer(
+    prompts: Any, *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
+) -> list[str]:
+    """What a model that was trained on pairs writes for each prompt: the most probable token each time, up to the end.
+
+    Args:
+        prompts: one or more texts, or conversations (lists of messages with role and content).
+
+    The other arguments are those of ``generate``.
+
+    Raises:
+        SettingsError: a prompt is blank, or the model was not trained on pairs.
+    """
+    GenerateRequest.of("", settings, prompt=prompts)  # raises before a model is loaded
+    with with_weights(session, settings, checkpoint) as used:
+        return used.answer(prompts, **pick(settings, ANSWERS))
 
 
 @accepts(ONE_CALL, GenerateSettings, after="session")
@@ -236,14 +256,15 @@ def reset_session(session: Session) -> Session:
     return session.reset()
 
 
-@accepts(ONE_CALL, EvaluateSettings, TextSettings, LABELS, after="session")
+@accepts(ONE_CALL, EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS, after="session")
 def evaluate(
     dataset: Any, *, session: Session | None = None, checkpoint: str | None = None, **settings: Any
-) -> EvaluateResult | ClassificationResult:
+) -> EvaluationResult:
     """Evaluate a model on a text: nats per token with a standard error, perplexity, bits per byte, accuracy.
 
     The classifier of a run is evaluated on labelled texts: accuracy with its interval, F1, calibration, beside simple
-    models; ``part="test"`` means those that its training never saw.
+    models; ``part="test"`` means those that its training never saw. A run on pairs is evaluated on pairs: the loss of
+    completions, and what it writes for each prompt beside the completion (exact match, token F1, BLEU, chrF, ROUGE).
 
     The result states the protocol, so that it can be compared with published ones; precision "auto" means float32 here.
 
@@ -259,7 +280,7 @@ def evaluate(
         RunError: the run does not exist, or was split in another way than the settings say.
     """
     with with_weights(session, settings, checkpoint) as used:
-        return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings, LABELS))
+        return used.evaluate(dataset, **pick(settings, EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS))
 
 
 @accepts(ONE_CALL, after="session")
@@ -340,7 +361,7 @@ def report(
     dataset: Any = None,
     destination_path: str | Path | None = None,
     **settings: Any,
-) -> ReportResult | ClassificationReport:
+) -> ReportResult | FiguresReport:
     """Write a report on one or more runs: one HTML page with curves, a verdict, memorised passages and samples.
 
     The page on a classifier, which is one run's, has its figures on the test part beside those of simple models, and
@@ -360,8 +381,6 @@ def report(
     names = [run_name] if isinstance(run_name, str) else list(run_name)
     checkpoint_dir = Path(SessionSettings(**settings).checkpoint_dir)
     destination = Path(destination_path) if destination_path is not None else None
-    if len(names) == 1 and is_of_classifier(names[0], checkpoint_dir):
-        return write_classification_report(
-            names[0], checkpoint_dir=checkpoint_dir, dataset=dataset, destination=destination
-        )
+    if len(names) == 1 and reports_figures(names[0], checkpoint_dir):
+        return write_figures_report(names[0], checkpoint_dir=checkpoint_dir, dataset=dataset, destination=destination)
     return write_report(names, checkpoint_dir=checkpoint_dir, dataset=dataset, destination=destination)

@@ -214,19 +214,24 @@ class GenerateRequest:
     """A generation call.
 
     Attributes:
-        prefixes: the texts to start from, with the line ends of training texts. settings: for each prefix; if the
-            seed is None, the session draws one.
+        prefixes: the texts to start from, with the line ends of training texts; or prompts. settings: for each prefix;
+            if the seed is None, the session draws one.
+        of_prompts: whether they are prompts, which the session writes by the template of its run.
     """
 
-    prefixes: tuple[str, ...]
+    prefixes: tuple[Any, ...]
     settings: GenerateSettings
+    of_prompts: bool = False
 
     @classmethod
-    def of(cls, prefix: Any, given: Mapping[str, Any], *, texts_alone: bool = False) -> GenerateRequest:
+    def of(
+        cls, prefix: Any, given: Mapping[str, Any], *, prompt: Any = None, texts_alone: bool = False
+    ) -> GenerateRequest:
         """The request of a call.
 
         Args:
             prefix: one or several; None: "". given: settings by name; those of other classes are ignored.
+            prompt: in place of a prefix, for a model trained on pairs: one or several texts or conversations.
             texts_alone: whether the call returns plain texts, without log-probabilities.
 
         Raises:
@@ -238,17 +243,16 @@ class GenerateRequest:
                 "logprobs is True, but this call returns plain texts. session.samples(...) returns log-probabilities "
                 "too, as does gpt2simple generate --json."
             )
+        if prompt is not None:
+            if prefix:
+                raise SettingsError("prefix and prompt were both given; give one of the two.")
+            prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+            return cls(checked_prompts(prompts), replace(_plain(settings), include_prefix=False), of_prompts=True)
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
         if not all(isinstance(text, str) for text in prefixes):
             raise SettingsError(f"prefix is {quoted(prefix)}; expected a string or a list of strings.")
-        settings = replace(
-            settings,
-            stop=tuple(map(plain_line_ends, settings.stop)),
-            bad_words=tuple(map(plain_line_ends, settings.bad_words)),
-            truncate=None if settings.truncate is None else plain_line_ends(settings.truncate),
-        )
-        return cls(tuple(map(plain_line_ends, prefixes)), settings)
+        return cls(tuple(map(plain_line_ends, prefixes)), _plain(settings))
 
     @property
     def total(self) -> int:
@@ -259,7 +263,7 @@ class GenerateRequest:
     def message(self) -> str | None:
         """A hint for the user where a prefix ends in a space; a tab or a no-break space there is a token of its own in
         training texts too."""
-        if not any(text.endswith(" ") and text.strip() for text in self.prefixes):
+        if self.of_prompts or not any(text.endswith(" ") and text.strip() for text in self.prefixes):
             return None
         return (
             "The prefix ends in a space. GPT-2's tokens include the space before a word, so after this one the model "
@@ -282,3 +286,37 @@ class GenerateRequest:
             raise SettingsError(f"nsamples is {nsamples}; stream() generates one. Use generate(nsamples={nsamples}).")
         if self.total != 1:
             raise SettingsError(f"prefix holds {self.total} texts; stream() generates one. Use pieces(prefix).")
+
+
+def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
+    """Prompts with the line ends of training texts.
+
+    Raises:
+        SettingsError: one is blank, or neither a string nor a list of messages.
+    """
+    found: list[Any] = []
+    for prompt in prompts:
+        if isinstance(prompt, str) and prompt.strip():
+            found.append(plain_line_ends(prompt))
+        elif isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
+            found.append([{**message, "content": plain_line_ends(message["content"])} for message in prompt])
+        else:
+            raise SettingsError(
+                f"A prompt is {quoted(prompt)}; expected a text that is not blank, or a list of messages such as "
+                "{'role': 'user', 'content': 'What is the capital of France?'}."
+            )
+    return tuple(found)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+
+
+def _plain(settings: GenerateSettings) -> GenerateSettings:
+    """The settings with the line ends of training texts."""
+    return replace(
+        settings,
+        stop=tuple(map(plain_line_ends, settings.stop)),
+        bad_words=tuple(map(plain_line_ends, settings.bad_words)),
+        truncate=None if settings.truncate is None else plain_line_ends(settings.truncate),
+    )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpt2simple.api.console import reading_bar, show_messages
-from gpt2simple.api.evaluate import evaluation_of, score_with
-from gpt2simple.api.language import LANGUAGE
+from gpt2simple.api.evaluate import EvaluationResult, evaluation_of, score_with
+from gpt2simple.api.pairs import kind_of, write_chat_template, written
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
@@ -23,8 +23,6 @@ from gpt2simple.backend import devices
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
 from gpt2simple.errors import SettingsError
-from gpt2simple.evaluation.classification.metrics import ClassificationResult
-from gpt2simple.evaluation.results import EvaluateResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
@@ -48,8 +46,9 @@ from gpt2simple.settings import (
     accepts,
     build,
     pick,
-)
+)  # fmt: skip
 from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
 from gpt2simple.storage.outputs import check_unused, output_folder
 
@@ -142,7 +141,7 @@ class Session:
         """The dtype of matrix products in training."""
         return self._precision.training
 
-    @accepts(FinetuneSettings, TextSettings)
+    @accepts(FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
         """Fine-tune the session's model on a text; afterwards the session holds the run's best weights.
 
@@ -156,7 +155,8 @@ class Session:
         Raises:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
-        return self.train(TrainingCall(LANGUAGE, dataset, settings, callbacks))
+        kind = kind_of(dataset, settings, RunFolder(self.run_dir))
+        return self.train(TrainingCall(kind, dataset, settings, callbacks))
 
     @accepts(ClassifierSettings, LabelledTextSettings)
     def finetune_classifier(
@@ -249,23 +249,29 @@ class Session:
         return recorded.model_name == self._source.model_name and recorded.tokenizer_fingerprint == tokens
 
     @accepts(GenerateSettings)
-    def generate(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[str]:
+    def generate(self, prefix: str | Iterable[str] | None = "", *, prompt: Any = None, **settings: Any) -> list[str]:
         """Generate texts, as a list of strings; the samples of the first prefix come first.
 
         Args:
             prefix: the text to start from; with several prefixes, each gets ``nsamples`` samples. "" starts a new text.
+            prompt: in place of it, for a run on pairs: texts or conversations; the samples are the completions alone.
             settings: see below.
 
         Raises:
             SettingsError: a setting is out of range, or ``logprobs`` is true, which ``samples`` returns.
         """
-        request = GenerateRequest.of(prefix, settings, texts_alone=True)
+        request = GenerateRequest.of(prefix, settings, prompt=prompt, texts_alone=True)
         return [sample.text for sample in self.samples_of(request)]
 
     @accepts(GenerateSettings)
-    def samples(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> list[Sample]:
+    def samples(self, prefix: str | Iterable[str] | None = "", *, prompt: Any = None, **settings: Any) -> list[Sample]:
         """Generate texts as ``Sample`` objects: text, tokens, finish reason, log-probabilities, seconds."""
-        return self.samples_of(GenerateRequest.of(prefix, settings))
+        return self.samples_of(GenerateRequest.of(prefix, settings, prompt=prompt))
+
+    @accepts(ANSWERS)
+    def answer(self, prompts: Any, **settings: Any) -> list[str]:
+        """``gpt2simple.answer`` by the session's run."""
+        return self.generate(prompt=prompts, temperature=0.0, seed=0, **settings)
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[str]:
@@ -282,22 +288,25 @@ class Session:
     @own_context()
     def samples_of(self, request: GenerateRequest) -> list[Sample]:
         """``samples`` for a request that was checked before the session was opened."""
-        return self._generator_for(request).generate(request.prefixes, request.settings_with(self._next_seed))
+        request = self._ready(request)
+        return self._generator().generate(request.prefixes, request.settings)
 
     def pieces_of(self, request: GenerateRequest) -> Iterator[TextChunk]:
         """``pieces`` for such a request."""
         with own_context():
-            pieces = self._generator_for(request).stream(request.prefixes, request.settings_with(self._next_seed))
+            request = self._ready(request)
+            pieces = self._generator().stream(request.prefixes, request.settings)
         return each_in_own_context(pieces)
 
-    def _generator_for(self, request: GenerateRequest) -> Generator:
+    def _ready(self, request: GenerateRequest) -> GenerateRequest:
+        request = written(request, self._source_run())
         if request.message is not None:
             self._log_once(request.message)
-        return self._generator()
+        return replace(request, settings=request.settings_with(self._next_seed))
 
-    @accepts(EvaluateSettings, TextSettings, LABELS)
+    @accepts(EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS)
     @own_context()
-    def evaluate(self, dataset: Any, **settings: Any) -> EvaluateResult | ClassificationResult:
+    def evaluate(self, dataset: Any, **settings: Any) -> EvaluationResult:
         """Evaluate the session's model: on a text (loss, perplexity ...), or a classifier on labelled texts (F1 ...).
 
         Computed in float32, so that figures compare with published ones, unless a precision was named.
@@ -310,10 +319,10 @@ class Session:
             SettingsError: a setting is out of range. DataError: nothing to evaluate, or not the run's text.
             RunError: the run was split in another way.
         """
-        wanted = build(EvaluateSettings, settings)
+        wanted, run = build(EvaluateSettings, settings), self._source_run()
         self._require_open()
-        evaluation = evaluation_of(self._source_run())
-        evaluation.check(dataset, wanted, settings, self._source_run())  # before anything is loaded
+        evaluation = evaluation_of(run)
+        evaluation.check(dataset, wanted, settings, run)  # before anything is loaded
         loaded = self._in_memory()
         return evaluation.run(
             loaded, dataset, wanted, settings, model=self.model_name, precision=self._measuring_precision(),
@@ -323,15 +332,7 @@ class Session:
     @accepts(ClassifySettings)
     @own_context()
     def classify(self, texts: str | Iterable[str], **settings: Any) -> list[Classification]:
-        """The class of each text, in their order; the session's run must be a classifier's.
-
-        Args:
-            texts: one or more, none of them blank.
-            settings: see below.
-
-        Raises:
-            DataError: a text is blank. CheckpointError: the model is no classifier.
-        """
+        """``gpt2simple.classify`` by the session's run, which must be a classifier's."""
         from gpt2simple.api.classifier import checked_texts, classify_texts
 
         wanted, given = build(ClassifySettings, settings), checked_texts(texts)
@@ -406,8 +407,9 @@ class Session:
         target = Path(folder)
         check_unused(target)  # before a model is loaded
         loaded = self._in_memory()
-        with output_folder(target) as written:
-            write_model_folder(written, loaded.config, loaded.read, loaded.tokenizer)
+        with output_folder(target) as new:
+            write_model_folder(new, loaded.config, loaded.read, loaded.tokenizer)
+            write_chat_template(new, self._source_run())
         return target
 
     def close(self) -> None:

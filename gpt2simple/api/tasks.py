@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # these load TensorFlow, which checking a request does not need
@@ -35,6 +35,7 @@ class Prepared:
         target: what is predicted: a token, or the class of a text.
         sample_every: steps between samples; 0: none.
         test: the model with the run's best weights, and its name -> figures on texts that nothing was chosen by.
+        files: further ones of the model's folder, by name.
     """
 
     task: Task
@@ -51,3 +52,4 @@ class Prepared:
     target: str = "token"
     sample_every: int = 0
     test: Callable[[LoadedModel, str], Any] | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)

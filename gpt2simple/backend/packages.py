@@ -1,7 +1,7 @@
 """The packages that this one needs: their versions, which are missing, and what installs those.
 
-``pip install --no-deps`` leaves an environment (a notebook of Colab) as it is; then something may be missing. Imports
-none of them.
+``pip install --no-deps`` leaves an environment (a notebook of Colab) as it is; then something may be missing. Only
+``require`` imports any of them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from collections.abc import Mapping
 
 from gpt2simple._version import __version__
 from gpt2simple.errors import BackendError
@@ -55,6 +56,33 @@ def missing_package(error: ImportError) -> BackendError:
     return BackendError(
         f"{module} is not installed, and this needs it. Install it: {_command([_wanted(name), *others])}"
     )
+
+
+def require(modules: Mapping[str, str], use: str) -> None:
+    """Return if packages of an extra can be imported, which this does; to be called before anything large is loaded.
+
+    Args:
+        modules: the distribution of each module. use: what needs them, with its verb: "classifying texts needs".
+
+    Raises:
+        BackendError: one is not installed, lacks a package that it needs, or cannot be imported.
+    """
+    absent = []
+    for module, distribution in modules.items():
+        try:
+            __import__(module)
+        except ModuleNotFoundError:
+            absent.append(distribution)
+        except ImportError as error:
+            raise BackendError(
+                f"{distribution} could not be imported ({error}). It may not fit the other packages here. Install it "
+                f"again: {_command([distribution], '--upgrade --force-reinstall --no-deps ')}"
+            ) from error
+    if absent:
+        verb, them = ("is", "it") if len(absent) == 1 else ("are", "them")
+        raise BackendError(
+            f"{' and '.join(absent)} {verb} not installed, and {use} {them}. Install {them}: {_command(absent)}"
+        )
 
 
 def install_command() -> str:

@@ -35,6 +35,7 @@ from gpt2simple.settings import (
     only,
 )
 from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
 from gpt2simple.settings.text import ENCODED, READING
 
@@ -76,11 +77,11 @@ def download(
 
 @command()
 @dataset_argument
-@settings_options(SessionSettings, FinetuneSettings, TextSettings)
+@settings_options(SessionSettings, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
 @json_option
 @click.pass_context
 def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune a model on a text, or continue the run if it exists.
+    """Fine-tune a model on a text, or on pairs of prompt and completion; continues the run if it exists.
 
     DATASET: files, folders, glob patterns, tfds:NAME, or - for standard input.
 
@@ -100,7 +101,11 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 @command()
 @dataset_argument
 @settings_options(SessionSettings, ClassifierSettings, LabelledTextSettings)
-@click.option("--control", is_flag=True, help="Then train the same from random weights, to see what the model brought.")
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Also train the same model from random weights, to see what the pretrained ones add.",
+)
 @json_option
 @click.pass_context
 def finetune_classifier(
@@ -204,6 +209,43 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
     from gpt2simple.cli.samples import show_texts
 
     show_texts(request, settings, as_json=as_json, **options)
+
+
+@command()
+@click.argument("prompt", nargs=-1)
+@click.option("--file", "files", multiple=True, help="File with a prompt on each line; - reads stdin.")
+@settings_options(SessionSettings)
+@checkpoint_option
+@encoding_option
+@settings_options(ANSWERS)
+@json_option
+def answer(
+    prompt: tuple[str, ...],
+    files: tuple[str, ...],
+    checkpoint: str,
+    encoding: str,
+    *,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Answer prompts with a model that was trained on pairs; blank lines of files are left out.
+
+    \b
+      gpt2simple answer "What is the capital of France?" --run-name assistant
+      gpt2simple answer --file questions.txt --json > answers.json
+    """
+    from gpt2simple.api import functions
+    from gpt2simple.cli.classes import lines_of
+
+    if bool(prompt) == bool(files):
+        raise click.UsageError("Give prompts, or --file with a prompt on each line: one of the two.")
+    prompts = read_words("PROMPT", prompt, encoding) if prompt else lines_of(files, encoding)
+    answers = functions.answer(prompts, checkpoint=checkpoint, **settings)
+    if as_json:
+        show_json([{"prompt": one, "output": output} for one, output in zip(prompts, answers, strict=True)])
+    else:
+        for output in answers:
+            show_line(output)
 
 
 @command()
@@ -329,7 +371,7 @@ def check(
 @dataset_argument
 @settings_options(SessionSettings)
 @checkpoint_option
-@settings_options(EvaluateSettings, TextSettings, LABELS)
+@settings_options(EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS)
 @json_option
 def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Evaluate a model on a text (loss, perplexity, bits per byte, accuracy), or a classifier on labelled texts.

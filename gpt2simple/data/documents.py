@@ -57,6 +57,16 @@ def plain_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
+def without_end_marks(text: str, mark: str = END_MARK) -> str:
+    """The text without end marks at its end and the white space around them; itself where there are none."""
+    stripped, mark = text.rstrip(), mark.rstrip() or mark
+    if not stripped.endswith(mark):
+        return text
+    while stripped.endswith(mark):
+        stripped = stripped.removesuffix(mark).rstrip()
+    return stripped
+
+
 def documents(parts: Iterable[TextPart]) -> Iterator[TextPart]:
     """The parts after the three rules; a document may come in one part or in many."""
     return _without_blank(_split_at_marks(parts))

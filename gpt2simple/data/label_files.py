@@ -17,6 +17,7 @@ from gpt2simple.data.files import Meter, clear_errors, expanded, members
 from gpt2simple.data.readers.labels import label_of
 from gpt2simple.errors import DataError
 from gpt2simple.settings.classify import LabelledTextSettings
+from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import counted
 
 _PACKED = (".gz", ".xz")  # after the ending of a name
@@ -47,7 +48,7 @@ def files_by_label(dataset: Any, paths: Sequence[Path], settings: LabelledTextSe
     Raises:
         DataError: the names of the files do not say the labels.
     """
-    plain = _plain_files(paths, settings)
+    plain = plain_files(paths, settings)
     if not plain:
         return None
     named = list(dataset) if isinstance(dataset, (list, tuple)) else [dataset]
@@ -81,7 +82,7 @@ def read_file(file: LabelFile, settings: LabelledTextSettings) -> Iterator[TextP
             yield from member.kind.read(member.name, member.stream, settings)
 
 
-def _plain_files(paths: Sequence[Path], settings: LabelledTextSettings) -> set[Path]:
+def plain_files(paths: Sequence[Path], settings: ReadingSettings) -> set[Path]:
     """The files that are plain text, by a look at one file of each ending."""
     if settings.format is not None:
         return set(paths) if settings.format in (TEXT.name, LINES.name) else set()

@@ -19,7 +19,7 @@ from gpt2simple.settings.classify import LabelledTextSettings
 from gpt2simple.storage.contents import counted, quoted
 
 _HASHED_AT_ONCE = 1024  # texts
-_TRAIN, _VALIDATION, _TEST = range(3)
+TRAIN, VALIDATION, TEST = range(3)
 _PURPOSES = ("to train on", "to validate", "to test")
 
 
@@ -77,14 +77,14 @@ def split_labelled(
     if len(hashes_of) == 2:
         messages += _shared(*hashes_of.values())
     _require_each_class(data, kept)
-    shares = {_VALIDATION: settings.validation_split, _TEST: settings.test_split}
-    taken = {part: shares[part] for part, own in ((_VALIDATION, validation), (_TEST, test)) if own is None}
+    shares = {VALIDATION: settings.validation_split, TEST: settings.test_split}
+    taken = {part: shares[part] for part, own in ((VALIDATION, validation), (TEST, test)) if own is None}
     taken = {part: share for part, share in taken.items() if share > 0.0}
     part_of = _parts(data, np.where(kept)[0], hashes, taken, np.random.default_rng(seed))  # (N,), -1: left out
     return LabelSplit(
-        train=_examples(data, part_of == _TRAIN),
-        validation=_own_or_part(data, validation, part_of, _VALIDATION),
-        test=_own_or_part(data, test, part_of, _TEST),
+        train=_examples(data, part_of == TRAIN),
+        validation=_own_or_part(data, validation, part_of, VALIDATION),
+        test=_own_or_part(data, test, part_of, TEST),
         messages=tuple(messages),
     )
 
@@ -163,23 +163,23 @@ def _parts(
         hashes: uint64 [N]. taken: the share of each part beside that to train on.
     """
     part_of = np.full(len(data.texts), -1, np.int64)
-    part_of[chosen] = _TRAIN
+    part_of[chosen] = TRAIN
     if not taken:
         return part_of
     if sum(taken.values()) >= 1.0:
         raise DataError(
-            f"validation_split is {taken[_VALIDATION]:g} and test_split is {taken[_TEST]:g}, so nothing would be left "
+            f"validation_split is {taken[VALIDATION]:g} and test_split is {taken[TEST]:g}, so nothing would be left "
             "to train on. Set a smaller one."
         )
     different, group_of = np.unique(hashes[chosen], return_inverse=True)  # (groups,), (n,)
     texts = np.zeros((len(different), len(data.names)), np.int64)  # (groups, classes)
     np.add.at(texts, (group_of, data.labels[chosen]), 1)
     class_of = texts.argmax(axis=1)  # (groups,), the class that most texts of the group are of
-    part_of_group = np.full(len(different), _TRAIN)
+    part_of_group = np.full(len(different), TRAIN)
     for number, name in enumerate(data.names):
         groups = np.flatnonzero(class_of == number)
         _require_enough(name, len(groups), taken)
-        part_of_group[groups] = _parts_of_class(texts[groups].sum(axis=1), taken, generator)
+        part_of_group[groups] = parts_of_groups(texts[groups].sum(axis=1), taken, generator)
     part_of[chosen] = part_of_group[group_of]
     return part_of
 
@@ -187,24 +187,24 @@ def _parts(
 def _require_enough(name: str, groups: int, taken: dict[int, float]) -> None:
     if groups > len(taken):
         return
-    parts = [_TRAIN, *taken]
+    parts = [TRAIN, *taken]
     needed = " and ".join(", ".join(f"one {_PURPOSES[part]}" for part in parts).rsplit(", ", 1))
-    advice = " or ".join({_VALIDATION: "validation_split=0", _TEST: "test_split=0"}[part] for part in taken)
+    advice = " or ".join({VALIDATION: "validation_split=0", TEST: "test_split=0"}[part] for part in taken)
     raise DataError(
         f"The class {quoted(name)} has {counted(groups, 'text')} (copies count once, also those with other labels), "
         f"and {len(parts)} are needed: {needed}. Give more texts of it, or set {advice}."
     )
 
 
-def _parts_of_class(sizes: np.ndarray, taken: dict[int, float], generator: np.random.Generator) -> np.ndarray:
-    """The part that each group of texts of one class is in, int64 [groups].
+def parts_of_groups(sizes: np.ndarray, taken: dict[int, float], generator: np.random.Generator) -> np.ndarray:
+    """The part that each group of texts, such as those of one class, is in, int64 [groups].
 
     Args:
         sizes: int64 [groups], the texts of each.
     """
-    part_of = np.full(len(sizes), _TRAIN)
+    part_of = np.full(len(sizes), TRAIN)
     for number, (part, share) in enumerate(taken.items()):
-        free = generator.permutation(np.flatnonzero(part_of == _TRAIN))
+        free = generator.permutation(np.flatnonzero(part_of == TRAIN))
         spare = len(free) - (len(taken) - number)  # the others leave one for each part that follows, and for training
         target, total = share * sizes.sum(), 0
         for group in free.tolist():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from gpt2simple.data.documents import END_MARK, LabelledPart, TextPart, plain_line_ends
+from gpt2simple.data.documents import LabelledPart, TextPart, plain_line_ends, without_end_marks
 from gpt2simple.data.files import are_names
 from gpt2simple.data.label_files import LabelFile, files_by_label, read_file
 from gpt2simple.data.packing import ReadText
@@ -129,7 +129,7 @@ def check_labelled(dataset: Any, settings: LabelledTextSettings) -> None:
         source = checked_source(dataset, _reading(settings))
         files_by_label(dataset, source.paths, settings)
     elif kind == "columns":
-        next(_rows_of_columns(_columns(dataset), settings, logged=False), None)
+        next(_rows_of_columns(columns_of(dataset, _TAKEN), settings, logged=False), None)
     elif kind == "two lists":
         next(_of_two_lists(*dataset), None)
     elif isinstance(dataset, (list, tuple)):
@@ -157,14 +157,14 @@ def _kind(dataset: Any) -> str:
             raise DataError(f"The dataset is an empty {type(dataset).__name__}. Expected {_TAKEN}.")
         if are_names(dataset):
             return "names"
-        if isinstance(dataset, tuple) and len(dataset) == 2 and all(map(_is_column, dataset)):
+        if isinstance(dataset, tuple) and len(dataset) == 2 and all(map(is_column, dataset)):
             return "two lists"
     if isinstance(dataset, Iterable) and not isinstance(dataset, (bytes, bytearray)):
         return "entries"
     raise DataError(f"The dataset is a {type(dataset).__name__}; expected {_TAKEN}.")
 
 
-def _is_column(value: Any) -> bool:
+def is_column(value: Any) -> bool:
     """Whether a value is a list, an array or a series of a data frame."""
     is_list = hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, (str, bytes, Mapping))
     return is_list and getattr(value, "ndim", 1) > 0  # NumPy's single values have these two as well
@@ -173,7 +173,7 @@ def _is_column(value: Any) -> bool:
 def _open(dataset: Any, settings: LabelledTextSettings) -> _Opened:
     kind = _kind(dataset)
     if kind == "columns":
-        return _Opened(_rows_of_columns(_columns(dataset), settings), (_PROGRAM,))
+        return _Opened(_rows_of_columns(columns_of(dataset, _TAKEN), settings), (_PROGRAM,))
     if kind == "two lists":
         return _Opened(_of_two_lists(*dataset), (_PROGRAM,))
     if kind == "entries":
@@ -247,8 +247,11 @@ def _pair(text: Any, label: Any, number: int) -> TextPart:
     return LabelledPart(str(text), found)
 
 
-def _columns(dataset: Any) -> dict[str, list[Any]]:
+def columns_of(dataset: Any, taken: str) -> dict[str, list[Any]]:
     """The columns of a dict or data frame.
+
+    Args:
+        taken: what a dataset may be, for messages.
 
     Raises:
         DataError: they are no lists, or not of the same length, or two have one name.
@@ -259,7 +262,7 @@ def _columns(dataset: Any) -> dict[str, list[Any]]:
         if names.count(name) > 1 or str(name) in columns:
             raise DataError(f"The dataset has several columns named {str(name)!r}. Give each column its own name.")
         column = dataset[name]
-        if not _is_column(column):
+        if not is_column(column):
             raise DataError(
                 f"The column {str(name)!r} of the dataset is {quoted(column)}; expected a list. Give each column as a "
                 "list with a value for each text."
@@ -270,7 +273,7 @@ def _columns(dataset: Any) -> dict[str, list[Any]]:
         shown = ", ".join(f"{name!r} has {length:,}" for name, length in list(lengths.items())[:5])
         raise DataError(f"The columns of the dataset are not equally long ({shown}). Give each a value for each text.")
     if not columns or not next(iter(lengths.values())):
-        raise DataError(f"The dataset is a {type(dataset).__name__} without texts. Expected {_TAKEN}.")
+        raise DataError(f"The dataset is a {type(dataset).__name__} without texts. Expected {taken}.")
     return columns
 
 
@@ -288,16 +291,6 @@ def _rows_of_columns(
     for number, row in enumerate(zip(*columns.values(), strict=True)):
         yield from chooser.parts(dict(zip(columns, row, strict=True)), f"row {number}")
     chooser.finish()
-
-
-def without_end_marks(text: str) -> str:
-    """The text without end-of-text marks at its end and the white space around them; itself where there are none."""
-    stripped = text.rstrip()
-    if not stripped.endswith(END_MARK):
-        return text
-    while stripped.endswith(END_MARK):
-        stripped = stripped.removesuffix(END_MARK).rstrip()
-    return stripped
 
 
 def labelled_reader(ids: Sequence[np.ndarray], labels: np.ndarray, weights: np.ndarray | None = None) -> ReadText:

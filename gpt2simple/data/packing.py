@@ -7,6 +7,7 @@ same in any row. Every batch is a pure function of the seed and its number.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -37,20 +38,20 @@ class PackedBatches:
         """Batches of texts of these lengths, int [N] in tokens.
 
         Args:
-            batch_size: texts in a micro-batch; where they do not divide evenly, some have one less.
+            batch_size: texts in a micro-batch; where they do not divide evenly, all steps have nearly as many.
             accumulate: micro-batches in a step.
 
         Raises:
             DataError: there is no text.
         """
         if not len(lengths):
-            raise DataError("There is no text to train on. Give labelled texts.")
+            raise DataError("There is no text to train on. Give more texts.")
         self._lengths, self._read, self._seed, self.accumulate = lengths, read, seed, accumulate
         self.steps_per_epoch = -(-len(lengths) // (batch_size * accumulate))
-        draws = [self._draw_rows(np.random.default_rng((seed, 0)), noise)[1] for noise in (0.0, *_NOISE)]
-        totals = np.max([np.sort(draw) for draw in draws], axis=0)  # (rows,)
-        self.widths = _fewest_widths(-(-totals // _MULTIPLE) * _MULTIPLE)
-        self._steps = lru_cache(maxsize=2)(self._draw_steps)  # two epochs: a caller may look ahead
+        draws = [self._draw(np.random.default_rng((seed, 0)), noise) for noise in (0.0, *_NOISE)]
+        needed = [np.sort([_widest(lengths, rows) for rows in steps]) for steps in draws]  # (steps,) each
+        self.widths = _fewest_widths(_rounded(np.max(needed, axis=0)))
+        self._steps = lru_cache(maxsize=2)(self._draw_epoch)  # two epochs: a caller may look ahead
         positions = sum(width * accumulate for width, _ in self._steps(0))
         self.padding = 1.0 - int(lengths.sum()) / positions
 
@@ -65,62 +66,79 @@ class PackedBatches:
         """Passes over the texts completed before the micro-batch of this number."""
         return index / (self.accumulate * self.steps_per_epoch)
 
-    def _draw_steps(self, epoch: int) -> list[tuple[int, list[np.ndarray]]]:
+    def _draw_epoch(self, epoch: int) -> list[tuple[int, list[np.ndarray]]]:
         """The width of each step of an epoch, and the numbers of the texts of each of its rows."""
         generator = np.random.default_rng((self._seed, epoch))
         for noise in (*_NOISE, 0.0):
-            rows, totals = self._draw_rows(generator, noise)
-            if totals.max() <= self.widths[-1]:
+            steps = self._draw(generator, noise)
+            needed = [_widest(self._lengths, rows) for rows in steps]
+            if max(needed) <= self.widths[-1]:
                 break
-        order = np.argsort(totals, kind="stable")  # (rows,): rows of one step need about the same width
-        steps = []
-        for step in generator.permutation(self.steps_per_epoch).tolist():
-            chosen = order[step * self.accumulate :][: self.accumulate].tolist()
-            steps.append((_narrowest(self.widths, totals[chosen].max()), [rows[row] for row in chosen]))
-        return steps
+        order = generator.permutation(self.steps_per_epoch).tolist()
+        return [(_narrowest(self.widths, needed[step]), steps[step]) for step in order]
 
-    def _draw_rows(self, generator: np.random.Generator, noise: float) -> tuple[list[np.ndarray], np.ndarray]:
-        """The numbers of the texts of each row of an epoch, and how many tokens each has, int64 [rows].
-
-        The texts are taken in order of their length, as many as there are rows at a time: each row gets one of them,
-        the row with the fewest tokens the longest.
-        """
-        count = self.steps_per_epoch * self.accumulate
+    def _draw(self, generator: np.random.Generator, noise: float) -> list[list[np.ndarray]]:
+        """The texts of an epoch, dealt over the steps, and those of each step over its rows."""
         shuffled = generator.permutation(len(self._lengths))  # (N,)
         keys = self._lengths[shuffled] * generator.uniform(1.0 - noise, 1.0 + noise, len(shuffled))  # (N,)
-        order = shuffled[np.argsort(-keys, kind="stable")]  # (N,)
-        totals = np.zeros(count, np.int64)
-        rows: list[list[int]] = [[] for _ in range(count)]
-        for start in range(0, len(order), count):
-            texts = order[start : start + count]
-            texts = texts[np.argsort(-self._lengths[texts], kind="stable")]
-            emptiest = np.argsort(totals, kind="stable")[: len(texts)]
-            totals[emptiest] += self._lengths[texts]
-            for row, text in zip(emptiest.tolist(), texts.tolist(), strict=True):
-                rows[row].append(text)
-        return [np.array(row, np.int64) for row in rows], totals
+        steps = _dealt(self._lengths, shuffled[np.argsort(-keys, kind="stable")], self.steps_per_epoch)
+        return [_dealt(self._lengths, texts, self.accumulate) for texts in steps]
 
 
-def packed_rows(lengths: np.ndarray, read: ReadText, *, width: int, batch_size: int) -> list[tuple[Batch, np.ndarray]]:
-    """The texts sorted by length, each in exactly one batch of one row, and the numbers of its texts, int64 [texts].
+def packed_rows(
+    lengths: np.ndarray, read: ReadText, *, batch_size: int, most_tokens: int | None = None,
+    widths: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[tuple[Batch, np.ndarray]]:  # fmt: skip
+    """The texts in batches of one row, each in exactly one, and the numbers of its texts, int64 [texts].
 
     Args:
-        lengths: int [N], tokens of each text. width: of rows; at least that of the longest text.
-        batch_size: texts that are in a row, at most.
+        lengths: int [N], tokens of each text.
+        batch_size: texts that are in a row, at most. most_tokens: that a row of several texts has, about; None: any.
+        widths: tokens of rows [R] -> widths that hold them [R]; None: as few and narrow as in training.
     """
-    rows: list[list[int]] = []
-    left = 0
-    for text in np.argsort(lengths, kind="stable").tolist():
-        if not rows or lengths[text] > left or len(rows[-1]) == batch_size:
-            rows.append([])
-            left = width
-        rows[-1].append(text)
-        left -= int(lengths[text])
-    return [(_packed(read, np.array(row, np.int64), width), np.array(row, np.int64)) for row in rows]
+    if not len(lengths):
+        return []
+    count = max(-(-len(lengths) // batch_size), -(-int(lengths.sum()) // (most_tokens or sys.maxsize)))
+    rows = _dealt(lengths, np.argsort(-lengths, kind="stable"), min(count, len(lengths)))
+    totals = np.array([lengths[texts].sum() for texts in rows])  # (R,)
+    if widths is None:
+        few = _fewest_widths(_rounded(totals))
+        chosen = [_narrowest(few, total) for total in totals.tolist()]
+    else:
+        chosen = widths(totals).tolist()
+    return [(_packed(read, texts, width), texts) for texts, width in zip(rows, chosen, strict=True)]
+
+
+def _dealt(lengths: np.ndarray, order: np.ndarray, count: int) -> list[np.ndarray]:
+    """Texts [n] divided into so many groups with nearly as many texts and tokens: their numbers, int64 [texts] each.
+
+    They are taken in their order, which is about that of their length, as many as there are groups at a time: each
+    group gets one of them, the one with the fewest tokens the longest.
+    """
+    totals = np.zeros(count, np.int64)
+    groups: list[list[int]] = [[] for _ in range(count)]
+    for start in range(0, len(order), count):
+        texts = order[start : start + count]
+        texts = texts[np.argsort(-lengths[texts], kind="stable")]
+        emptiest = np.argsort(totals, kind="stable")[: len(texts)]
+        totals[emptiest] += lengths[texts]
+        for group, text in zip(emptiest.tolist(), texts.tolist(), strict=True):
+            groups[group].append(text)
+    return [np.array(group, np.int64) for group in groups]
+
+
+def _widest(lengths: np.ndarray, rows: list[np.ndarray]) -> int:
+    """The tokens of the row that has most."""
+    return max(int(lengths[texts].sum()) for texts in rows)
 
 
 def rounded_width(tokens: int) -> int:
     """The width of a row that holds so many tokens."""
+    return -(-tokens // _MULTIPLE) * _MULTIPLE
+
+
+def _rounded(tokens: np.ndarray) -> np.ndarray:
+    """``rounded_width`` of each, [rows]."""
     return -(-tokens // _MULTIPLE) * _MULTIPLE
 
 

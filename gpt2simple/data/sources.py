@@ -5,6 +5,7 @@ A string is always a name (`files` says what that is). A list is either names or
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 import threading
@@ -72,12 +73,13 @@ class Source:
         """The documents, in one part or several each."""
         return self._read()
 
-    def check_beginnings(self) -> None:
-        """Read the beginning of what can be read again, where the encoding and the columns show.
+    def beginnings(self) -> Iterator[TextPart]:
+        """The first part of a file of each type, of what can be read again; encoding and columns show there.
 
         Raises:
             DataError: it cannot be read.
         """
+        return iter(())
 
 
 def checked_source(dataset: Any, settings: TextSettings | None) -> Source:
@@ -92,17 +94,18 @@ def checked_source(dataset: Any, settings: TextSettings | None) -> Source:
         DataError: there is no such source, it holds no text, or a file begins with something that cannot be read.
         SettingsError: the encoding is unknown, or the template is invalid.
     """
-    with _silent():
+    with silent():
         if settings is None:
             return open_source(dataset, None, TextSettings())
         check_encoding(settings.encoding)
         source = open_source(dataset, None, settings)
-        source.check_beginnings()
+        for _ in source.beginnings():
+            pass
     return source
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Drop what this thread's readers of files log, which they log again when the text is read."""
     here = threading.get_ident()
     loggers = [logging.getLogger(f"gpt2simple.data.{name}") for name in ("files", "readers.fields", "readers.dialect")]
@@ -211,7 +214,7 @@ class _Files(Source):
     def bytes_read(self) -> int:
         return self._meter.bytes_read
 
-    def check_beginnings(self) -> None:
+    def beginnings(self) -> Iterator[TextPart]:
         if not self._is_on_disk:
             return
         one_of_each_kind = {"".join(path.suffixes).lower(): path for path in reversed(self.paths)}
@@ -219,7 +222,7 @@ class _Files(Source):
             with clear_errors(str(path)), closing(self._members(path, Meter())) as found:
                 member = next(found, None)
                 if member is not None and not member.kind.holds_ids:
-                    next(self._read_member(member), None)
+                    yield from itertools.islice(self._read_member(member), 1)
 
     def _read_files(self) -> Iterator[TextPart]:
         for path in self.paths:
@@ -283,9 +286,8 @@ class _Several(Source):
     def content_key(self) -> str | None:
         return _joined([source.content_key() for source in self._sources])
 
-    def check_beginnings(self) -> None:
-        for source in self._sources:
-            source.check_beginnings()
+    def beginnings(self) -> Iterator[TextPart]:
+        return (part for source in self._sources for part in source.beginnings())
 
     def total_bytes(self) -> int | None:
         sizes = [source.total_bytes() for source in self._sources]

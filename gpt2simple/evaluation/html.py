@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +16,28 @@ from gpt2simple.storage.contents import visible
 def render(template: str, **values: Any) -> str:
     """The template filled with these values, each escaped, and what would not show made visible."""
     return visible(_ENVIRONMENT.get_template(template).render(values))
+
+
+def picture_address(png: bytes) -> str:
+    """A PNG as the address of an image, so that the page holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def value_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Names and values, such as settings, as the rows of a table."""
+    return [(name_shown(name), _shown(value)) for name, value in values.items()]
+
+
+def name_shown(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "yes", False: "no"}[value]
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 _LOADER = PackageLoader("gpt2simple.evaluation")

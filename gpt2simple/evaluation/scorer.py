@@ -13,6 +13,7 @@ import numpy as np
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import not_finite
+from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
@@ -42,34 +43,44 @@ class Scorer:
         self._variables, self._config = dict(variables), config
         self._dtype = tf.as_dtype(precision)
 
-    def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
+    def score(
+        self, inputs: np.ndarray, targets: np.ndarray, *, positions: np.ndarray | None = None, longest: int = 0
+    ) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32.
+
+        Args:
+            positions: int32 [1, T], of each token in its text, where the only row holds several. longest: tokens of a
+                text, at most.
 
         Raises:
             CheckpointError: a loss is not finite.
         """
-        compiled = _scoring(self._config, self._dtype, shapes_of(self._variables, inputs))
-        losses, ranks = compiled(self._variables, tf.constant(inputs, tf.int32), tf.constant(targets, tf.int32))  # (N,)
+        arrays = (inputs, targets) if positions is None else (inputs, targets, positions)
+        compiled = _scoring(self._config, self._dtype, shapes_of(self._variables, inputs), longest)
+        losses, ranks = compiled(self._variables, *(tf.constant(array, tf.int32) for array in arrays))  # (N,), (N,)
         nats = losses.numpy()
         if not np.isfinite(nats).all():
             raise not_finite("The loss of a token")
         return TokenScores(nats.reshape(targets.shape), ranks.numpy().reshape(targets.shape))
 
 
-def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes) -> Compiled:
-    """A function (variables, inputs, targets) -> (nats, ranks), each [N], for arguments of these shapes."""
+def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) -> Compiled:
+    """A function (variables, inputs, targets, and positions of packed texts) -> (nats, ranks), each [N]."""
 
-    key = ("score", config, dtype, shapes)
+    key = ("score", config, dtype, shapes, longest)
 
-    def score(variables: dict[str, Variable], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def score(variables: dict[str, Variable], *arrays: Tensor) -> tuple[Tensor, Tensor]:
         traces[key] += 1
-        states = tf.cast(hidden_states(flat_weights(variables), inputs, config, dtype), tf.float32)  # (N, E)
+        inputs, targets, *positions = arrays  # (B, T), (B, T), (1, T)
+        packing = Packing(positions[0][0], longest) if positions else None
+        states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=packing)  # (N, E)
+        states = tf.cast(states, tf.float32)
         forget_gradients()
         matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
         parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
-    about = "score", config, dtype.name, shapes
+    about = "score", config, dtype.name, shapes, longest
     return kept_functions.find(key, lambda: Compiled(score, about, by_xla=False, quiet=False), config.n_layer / 4)
 
 

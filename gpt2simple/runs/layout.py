@@ -21,9 +21,12 @@ MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
 LOCK_OWNER_FILE = ".lock-owner.json"
 
+CHAT_TEMPLATE_FILE = "chat_template.jinja"  # of a model that was trained on pairs, for transformers and llama.cpp
+
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
 MODEL_SIDE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    CHAT_TEMPLATE_FILE,
 )  # fmt: skip
 
 PREDICTIONS_FILE = "predictions.npz"  # of a control, see ``api.control``

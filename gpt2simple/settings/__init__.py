@@ -11,6 +11,7 @@ from gpt2simple.settings.evaluate import EvaluateSettings
 from gpt2simple.settings.fields import build, former_names, from_json, misfit, only, pick, to_json
 from gpt2simple.settings.finetune import FinetuneSettings, TrainingSettings
 from gpt2simple.settings.generate import GenerateSettings
+from gpt2simple.settings.pairs import PairSettings, PairTextSettings
 from gpt2simple.settings.session import SessionSettings
 from gpt2simple.settings.text import ReadingSettings, TextSettings
 
@@ -23,6 +24,8 @@ __all__ = [
     "FinetuneSettings",
     "GenerateSettings",
     "LabelledTextSettings",
+    "PairSettings",
+    "PairTextSettings",
     "ReadingSettings",
     "SessionSettings",
     "TextSettings",

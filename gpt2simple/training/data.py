@@ -18,7 +18,7 @@ class TrainingData:
     """The training and evaluation batches of a run.
 
     Attributes:
-        micro_batch: number of a micro-batch since the run started -> inputs, targets, loss mask, each (B, T). A pure
+        micro_batch: number of a micro-batch since the run started -> its arrays, each (B, T). A pure
             function, so that the step number alone determines the position in the data.
         epoch_at: number of micro-batches taken -> epochs completed.
         accumulate: micro-batches per optimizer step.

@@ -120,7 +120,8 @@ def _rows(
         states = hidden_states(weights, inputs, config, dtype, packing=packing, **how)  # (T, E)
         return Rows.of(states, targets, loss_mask)
     # Where the row has fewer targets, other places follow, which the loss mask leaves out.
-    places = tf.math.top_k(tf.cast(loss_mask[0] > 0.0, tf.float32), packed.targets).indices  # (K,)
+    most = min(packed.targets, inputs.shape[1])
+    places = tf.math.top_k(tf.cast(loss_mask[0] > 0.0, tf.float32), most).indices  # (K,)
     states = hidden_states(weights, inputs, config, dtype, packing=packing, places=places, **how)  # (K, E)
     return Rows.of(states, tf.gather(targets[0], places), tf.gather(loss_mask[0], places))
 

@@ -2,8 +2,8 @@
 
 A task turns GPT-2's last hidden states into a loss and computes the metrics of an evaluation.
 The loop, checkpoints and callbacks work with any task; a new task is a class with these methods. For every task a batch
-consists of inputs, targets and a loss mask of one shape: a classifier, for instance, has its label as the target of a
-text's last token, and a mask that is 1 only there.
+consists of inputs, targets and a loss mask of one shape, and positions where a row holds several texts: a classifier,
+for instance, has its label as the target of a text's last token, and a mask that is 1 only there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Variables = Mapping[str, Variable]
 
 
 class Rows(NamedTuple):
-    """The N = B*T rows of a batch, as input of the head.
+    """The N = B*T rows of a batch, or those of its targets alone, as input of the head.
 
     Attributes:
         states: (N, E), the last hidden states of the body.

@@ -354,3 +354,11 @@ def test_plain_transformers_opens_the_run_and_gives_the_same_logits(
     gaps = np.log(ours[:, 1] / ours[:, 0])  # logits are known but for a constant
     np.testing.assert_allclose(gaps, logits[:, 1] - logits[:, 0], atol=1e-4)
     assert theirs["labels"] == [one.label for one in gpt2simple.classify(texts, run_name=RUN)]
+
+
+def test_a_row_may_be_shorter_than_the_batch_size() -> None:
+    texts = [(word, "good" if number % 2 else "bad") for number, word in enumerate("abcdefghijkl")]
+    how = {**SETTINGS, "batch_size": 32, "accumulate_gradients": 4}
+    result = gpt2simple.finetune_classifier(texts, model_name="small", run_name="short", steps=2, **how)
+    assert result.steps == 2
+    assert len(gpt2simple.classify(["a", "b"], run_name="short")) == 2

@@ -187,7 +187,7 @@ def test_the_report_shows_the_control() -> None:
 
 
 def test_a_control_of_another_training_or_a_damaged_one_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    train("longer", control=False, steps=2)
+    train("longer", steps=2)
     train("longer", steps=3)
     train("longer", control=False, steps=4)
     found: Any = gpt2simple.evaluate("reviews.csv", run_name="longer", part="test")
@@ -200,6 +200,23 @@ def test_a_control_of_another_training_or_a_damaged_one_is_not_shown(caplog: pyt
         found = gpt2simple.evaluate("reviews.csv", run_name="longer", part="test")
     assert len(found.baselines) == 2
     assert "longer-control is not shown: its figures cannot be read (" in caplog.text
+
+
+def test_a_run_whose_settings_changed_on_the_way_gets_no_control(caplog: pytest.LogCaptureFixture) -> None:
+    """Its linear schedule had another slope at first, which the control would not have."""
+    train("changed", control=False, steps=2)
+    with caplog.at_level(logging.INFO, logger="gpt2simple"):
+        result = train("changed", steps=4)
+    assert result.control is None
+    assert "No control is trained: the settings of changed changed on the way" in caplog.text
+    assert not run_of("changed-control").exists()
+
+
+def test_a_name_too_long_for_a_control_has_none() -> None:
+    name = "n" * 250
+    train(name, control=False, steps=1)
+    found: Any = gpt2simple.evaluate("reviews.csv", run_name=name, part="test")
+    assert len(found.baselines) == 2
 
 
 def test_texts_that_can_be_read_once_are_enough_and_the_session_holds_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from gpt2simple.backend import packages
+from gpt2simple.errors import BackendError
 from tests.helpers.paths import ROOT
 
 
@@ -99,3 +101,27 @@ def test_info_tells_what_is_missing() -> None:
     assert done.returncode == 0, done.stderr
     assert "Missing: tf-keras==2.20.*; install with `pip install tf-keras==2.20.*`." in done.stdout
     assert "Precision: none (tensorflow could not be imported" in done.stdout
+
+
+def test_what_an_extra_lacks_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages.require({"json": "json"}, "this needs")
+    for name in ("absent_one", "absent_two"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendError) as one:
+        packages.require({"json": "json", "absent_one": "absent-one"}, "this needs")
+    assert str(one.value) == "absent-one is not installed, and this needs it. Install it: `pip install absent-one`."
+    with pytest.raises(BackendError) as both:
+        packages.require({"absent_one": "absent-one", "absent_two": "absent-two"}, "these need")
+    assert str(both.value) == (
+        "absent-one and absent-two are not installed, and these need them. Install them: `pip install absent-one "
+        "absent-two`."
+    )
+
+
+def test_a_module_that_is_broken_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_extra.py").write_text("raise ImportError('undefined symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        BackendError, match=r"^broken-extra could not be imported \(undefined symbol\).*force-reinstall"
+    ):
+        packages.require({"broken_extra": "broken-extra"}, "this needs")

@@ -102,7 +102,7 @@ def test_conversations_in_parquet(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert documents_in(tmp_path / "a.parquet", cache, column="messages.content") == ["Q"]
     with pytest.raises(
-        DataError, match=r"a\.parquet, a row, holds its texts in lists: 'messages.content', 'messages.r"
+        DataError, match=r"a\.parquet, row 0, holds its texts in lists: 'messages.content', 'messages.r"
     ):
         documents_in(tmp_path / "a.parquet", cache)
 

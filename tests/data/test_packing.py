@@ -14,6 +14,7 @@ from gpt2simple.data.batches import Batch
 from gpt2simple.data.labelled import labelled_reader, read_labelled
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.errors import DataError
+from gpt2simple.evaluation.classification.classifier import _few_widths
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.classify import LabelledTextSettings
 from tests.helpers.paths import TINY, outside_data
@@ -139,25 +140,45 @@ def test_the_widths_are_those_with_the_least_padding(totals: list[int], most: in
 
 
 @settings(max_examples=100, deadline=None)
-@given(LENGTHS, st.integers(40, 200), st.integers(1, 9))
-def test_evaluation_has_every_text_once_in_the_order_of_length(lengths: list[int], width: int, size: int) -> None:
-    rows = packed_rows(np.array(lengths), reader_of(lengths, weighted=False), width=width, batch_size=size)
+@given(LENGTHS, st.integers(1, 9), st.none() | st.integers(1, 100))
+def test_evaluation_has_every_text_once(lengths: list[int], size: int, most_tokens: int | None) -> None:
+    rows = packed_rows(np.array(lengths), reader_of(lengths, weighted=False), batch_size=size, most_tokens=most_tokens)
     found = []
-    for number, (batch, texts) in enumerate(rows):
+    for batch, texts in rows:
         assert texts.dtype == np.int64
         assert texts_in(batch, lengths, weighted=False) == texts.tolist()
-        assert len(texts) <= size
-        assert batch.inputs.shape == (1, width)
-        if number + 1 < len(rows):  # no row ends before it is full
-            following = lengths[rows[number + 1][1][0]]
-            assert len(texts) == size or sum(lengths[text] for text in texts) + following > width
+        assert 1 <= len(texts) <= size
+        if most_tokens and len(texts) > 1:
+            assert sum(lengths[text] for text in texts) <= most_tokens + max(lengths)
         found += texts.tolist()
     assert sorted(found) == list(range(len(lengths)))
-    assert [lengths[text] for text in found] == sorted(lengths)
+    assert len({batch.inputs.shape for batch, _ in rows}) <= 3
+
+
+@pytest.mark.parametrize("size", [4, 8, 32])
+@pytest.mark.parametrize("mean", [6, 28, 200])
+def test_evaluation_has_little_padding(mean: int, size: int) -> None:
+    lengths = np.random.default_rng(0).gamma(4.0, mean / 4.0, 1000).astype(np.int64) + 1
+    read = reader_of(lengths.tolist())
+    rows = packed_rows(lengths, read, batch_size=size)
+    assert lengths.sum() > 0.8 * sum(batch.inputs.size for batch, _ in rows)
+    of_call = packed_rows(lengths, read, batch_size=size, most_tokens=1024, widths=_few_widths)
+    assert lengths.sum() > 0.65 * sum(batch.inputs.size for batch, _ in of_call)
+    assert len({batch.inputs.shape for batch, _ in of_call}) <= 4
+
+
+def test_every_step_of_accumulated_rows_has_nearly_as_many_texts() -> None:
+    """Rows of no text must not come together in one step, whose texts would weigh more than others."""
+    lengths = [3, 9, 4, 7, 5, 6, 8, 2, 1]
+    batches = batches_of(lengths, batch_size=1, accumulate=8)
+    assert batches.steps_per_epoch == 2
+    counts = [sum(len(texts_in(batches.batch(8 * step + row), lengths)) for row in range(8)) for step in range(2)]
+    assert sorted(counts) == [4, 5]
+    assert batches.widths[0] > 0
 
 
 def test_nothing_to_evaluate_gives_no_batches() -> None:
-    assert packed_rows(np.zeros(0, np.int64), reader_of([]), width=16, batch_size=2) == []
+    assert packed_rows(np.zeros(0, np.int64), reader_of([]), batch_size=2) == []
 
 
 def test_widths_are_multiples_of_16() -> None:
@@ -165,7 +186,7 @@ def test_widths_are_multiples_of_16() -> None:
 
 
 def test_texts_without_tokens_are_refused() -> None:
-    with pytest.raises(DataError, match=r"^There is no text to train on\. Give labelled texts\.$"):
+    with pytest.raises(DataError, match=r"^There is no text to train on\. Give more texts\.$"):
         batches_of([])
     with pytest.raises(DataError, match=r"^Text 1 has no token, so there is nothing to classify\. Leave it out\.$"):
         reader_of([3, 0])

@@ -16,7 +16,7 @@ import pytest
 from gpt2simple.evaluation.classification.baselines import Baseline
 from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
 from gpt2simple.evaluation.classification.metrics import ClassFigures
-from gpt2simple.evaluation.classification.significance import wilson
+from gpt2simple.evaluation.intervals import wilson
 from gpt2simple.evaluation.report.comparison import comparison_page
 from gpt2simple.evaluation.report.data import RunReport, run_report
 from gpt2simple.evaluation.report.language_models import CompareResult, CompareRow

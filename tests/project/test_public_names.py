@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "Session",
     "TextSettings",
     "__version__",
+    "answer",
     "check",
     "classify",
     "compare",

@@ -27,7 +27,8 @@ def test_every_setting_and_every_option_of_every_command_is_in_it(make_settings:
     for cls in make_settings.settings_classes():
         for field, _ in make_settings.fields_of(cls):
             assert f"\n| `{field.name}` |" in document
-            assert f"| `{field.default!r}` | {field.metadata['help']}" in document
+            default = repr(field.default).replace("|", r"\|")
+            assert f"| `{default}` | {field.metadata['help']}" in document
     for command in make_settings.cli.commands.values():
         for parameter in command.params:
             setting = any(

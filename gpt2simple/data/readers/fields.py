@@ -24,8 +24,10 @@ from gpt2simple.data.readers.nested import (
     names_inside,
     split_name,
 )
+from gpt2simple.data.readers.pairs import PairChooser
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.classify import LabelledTextSettings
+from gpt2simple.settings.pairs import PairTextSettings
 from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import counted
 
@@ -74,11 +76,6 @@ class TextChooser:
         """Whether the settings refer to columns by their names."""
         by_label = self._labels is not None and self._labels.needs_names
         return by_label or any(isinstance(field, str) and not field.isdecimal() for field in self._fields)
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the texts come with labels."""
-        return self._labels is not None
 
     @property
     def usual_names(self) -> tuple[str, ...]:
@@ -291,6 +288,18 @@ class TextChooser:
             f"{where} holds its texts in lists: {listing([first, *others])}. Name one (column={first!r}, --column "
             f"{first}){built}."
         )
+
+
+RecordChooser = TextChooser | PairChooser
+
+
+def record_chooser(
+    name: str, settings: ReadingSettings, classes: Mapping[str, Sequence[str]] | None = None
+) -> RecordChooser:
+    """What takes texts, or pairs where the settings are of pairs, out of the records of ``name``."""
+    return (
+        PairChooser(name, settings) if isinstance(settings, PairTextSettings) else TextChooser(name, settings, classes)
+    )
 
 
 def parse_template(template: str) -> list[tuple[str, str | None]]:

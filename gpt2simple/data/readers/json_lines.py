@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.data.readers.fields import RecordChooser, record_chooser
 from gpt2simple.data.readers.plain import decoded_lines, decoded_whole
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text
@@ -23,7 +23,7 @@ def read_json_lines(name: str, stream: BinaryIO, settings: ReadingSettings) -> I
     Raises:
         DataError: a line is not JSON, or has no such key.
     """
-    chooser = TextChooser(name, settings)
+    chooser = record_chooser(name, settings)
     for number, line in enumerate(decoded_lines(name, stream, settings.encoding), start=1):
         if not line.strip():
             continue
@@ -48,7 +48,7 @@ def read_json(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iterato
         DataError: the file is not JSON, or an entry has no such key.
     """
     text = decoded_whole(name, stream, settings.encoding)
-    chooser = TextChooser(name, settings)
+    chooser = record_chooser(name, settings)
     try:
         values = parse_json(text)
     except ValueError as error:
@@ -78,7 +78,7 @@ def _entries(values: list[Any]) -> Iterator[Any]:
             yield value
 
 
-def _documents(name: str, value: Any, chooser: TextChooser, place: str, *, whole: bool = False) -> Iterator[TextPart]:
+def _documents(name: str, value: Any, chooser: RecordChooser, place: str, *, whole: bool = False) -> Iterator[TextPart]:
     if isinstance(value, dict) and value:
         parts = chooser.parts(value, place, whole=whole)
     elif isinstance(value, str):

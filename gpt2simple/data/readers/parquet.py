@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.data.readers.fields import record_chooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import reason
@@ -26,14 +26,14 @@ def read_parquet(name: str, stream: BinaryIO, settings: ReadingSettings) -> Iter
         raise DataError(
             f"{name} is a Parquet file, and reading it needs pyarrow. Run `pip install pyarrow`."
         ) from error
-    chooser = TextChooser(name, settings)
+    chooser = record_chooser(name, settings)
     try:
         file = parquet.ParquetFile(stream)
         number = 0
         columns = chooser.needed(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             for row in batch.to_pylist():
-                yield from chooser.parts(row, f"row {number}" if chooser.labelled else "a row")
+                yield from chooser.parts(row, f"row {number}")
                 number += 1
         chooser.finish()
     except DataError:

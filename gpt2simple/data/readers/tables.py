@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from gpt2simple.data.documents import TextPart, plain_line_ends
 from gpt2simple.data.readers.dialect import column_names, find_delimiter, has_header, rows_of
-from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.data.readers.fields import record_chooser
 from gpt2simple.data.readers.plain import decoded_lines
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import ReadingSettings
@@ -34,7 +34,7 @@ def read_table(name: str, stream: BinaryIO, settings: ReadingSettings, delimiter
     Raises:
         DataError: the file is not of its encoding, a quote is never closed, or the columns do not fit the settings.
     """
-    chooser = TextChooser(name, settings)
+    chooser = record_chooser(name, settings)
     csv.field_size_limit(_LONGEST_FIELD)
     lines = (plain_line_ends(line) for line in decoded_lines(name, stream, settings.encoding))
     sample = _sample(lines)

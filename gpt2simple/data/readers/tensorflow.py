@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from gpt2simple.backend.tensorflow import quiet_stderr
 from gpt2simple.data.documents import TextPart
 from gpt2simple.data.files import CATALOGUE
-from gpt2simple.data.readers.fields import TextChooser
+from gpt2simple.data.readers.fields import RecordChooser, record_chooser
 from gpt2simple.errors import DataError
 from gpt2simple.settings.text import ReadingSettings
 from gpt2simple.storage.contents import json_digest
@@ -31,7 +31,7 @@ def read_tf_data(dataset: Any, settings: ReadingSettings) -> Iterator[TextPart]:
     Raises:
         DataError: the elements hold no strings.
     """
-    chooser = TextChooser("the tf.data.Dataset", settings)
+    chooser = record_chooser("the tf.data.Dataset", settings)
     for number, element in enumerate(dataset.as_numpy_iterator()):
         yield from _documents(element, chooser, f"element {number}")
     chooser.finish()
@@ -68,7 +68,7 @@ class CatalogueText:
 
     def parts(self) -> Iterator[TextPart]:
         """One document for each example."""
-        chooser = TextChooser(self._name, self._settings, self._classes())
+        chooser = record_chooser(self._name, self._settings, self._classes())
         examples = tfds.as_numpy(self._builder.as_dataset(split=self._split, shuffle_files=False))
         for number, example in enumerate(examples):
             yield from _documents(example, chooser, f"example {number}")
@@ -110,7 +110,7 @@ class CatalogueText:
         return chosen
 
 
-def _documents(element: Any, chooser: TextChooser, place: str) -> Iterator[TextPart]:
+def _documents(element: Any, chooser: RecordChooser, place: str) -> Iterator[TextPart]:
     record = _as_record(element, place)
     arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim}
     if not _is_batch(record, arrays):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn, require_texts
-from gpt2simple.evaluation.classification.significance import Interval
+from gpt2simple.evaluation.intervals import Interval
 
 MAJORITY, BAG_OF_WORDS, CONTROL = "majority class", "bag of words", "random weights"
 _WORD = r"(?u)\b\w+\b"  # scikit-learn's own pattern leaves out words of one letter, such as "I" and "5"

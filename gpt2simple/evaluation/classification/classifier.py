@@ -92,10 +92,11 @@ class TextClassifier:
         if not texts:
             return found, 0
         longest = _power_of_two(int(encoded.lengths.max()))
-        width = max(longest, min(_power_of_two(int(encoded.lengths.sum())), _WIDEST))
         most = min(batch_size, _power_of_two(len(texts)))  # texts in a row
         read = labelled_reader(encoded.ids, np.zeros(len(texts), np.int32))  # labels do not matter here
-        for batch, numbers in packed_rows(encoded.lengths, read, width=width, batch_size=most):
+        for batch, numbers in packed_rows(
+            encoded.lengths, read, batch_size=most, most_tokens=_WIDEST, widths=_few_widths
+        ):
             last = np.flatnonzero(batch.loss_mask[0]).astype(np.int32)  # (texts,), the place of each text's last token
             places = tf.constant(np.pad(last, (0, most - len(last))))  # (K,)
             compiled = _classifying(config, self._dtype, shapes_of(variables, batch.inputs), most, longest)
@@ -109,6 +110,12 @@ class TextClassifier:
 def _power_of_two(tokens: int) -> int:
     """The lowest one that is not less, at least 8: one of the few sizes that calls have, so that few are compiled."""
     return max(1 << (tokens - 1).bit_length(), 8)
+
+
+def _few_widths(tokens: np.ndarray) -> np.ndarray:
+    """Widths of rows with so many tokens [rows]: a power of two, or one and a half times one, at least 16."""
+    powers = 1 << np.ceil(np.log2(np.maximum(tokens, 16))).astype(np.int64)  # (rows,)
+    return np.where(tokens <= powers * 3 // 4, powers * 3 // 4, powers)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gpt2simple.evaluation.classification.metrics import BINS, ClassificationResult
-from gpt2simple.evaluation.classification.significance import Interval, wilson
+from gpt2simple.evaluation.intervals import Interval, wilson
 from gpt2simple.runs.figure import to_png
 from gpt2simple.storage.contents import visible
 

@@ -15,8 +15,10 @@ import numpy as np
 
 from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, CONTROL, Baseline
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn
-from gpt2simple.evaluation.classification.significance import LEVEL, Comparison, Interval, binomial_p, wilson
+from gpt2simple.evaluation.classification.significance import LEVEL, Comparison, binomial_p
 from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.intervals import Interval, wilson
+from gpt2simple.evaluation.tables import text_table
 from gpt2simple.storage.contents import as_name, counted
 
 __all__ = [
@@ -144,11 +146,11 @@ class ClassificationResult(Scores):
     def summary(self) -> str:
         """The figures in a few lines, the baselines beside them, and what follows from both."""
         lines = [self.headline(), *(f"  {name:<18} {value}" for name, value in self.rows()), ""]
-        lines += _table([CLASS_HEADS, *self.class_rows()[:MOST_LISTED]])
+        lines += text_table([CLASS_HEADS, *self.class_rows()[:MOST_LISTED]])
         if len(self.classes) > MOST_LISTED:
             lines.append(f"  and {len(self.classes) - MOST_LISTED:,} more classes")
         if self.baselines:
-            lines += ["", *_table([BESIDE_HEADS, *self.beside_rows()])]
+            lines += ["", *text_table([BESIDE_HEADS, *self.beside_rows()])]
         return "\n".join([*lines, "", self.conclusion(), self.calibration(), *self.notes()])
 
     def headline(self) -> str:
@@ -281,13 +283,6 @@ def _mistakes(
         )
         for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
     )  # fmt: skip
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return [f"  {'  '.join(line)}".rstrip() for line in lines]
 
 
 def _listed(names: Sequence[str]) -> str:

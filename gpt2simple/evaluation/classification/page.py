@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from typing import Any
 
 from gpt2simple.evaluation.classification.figure import classification_figure
 from gpt2simple.evaluation.classification.metrics import BESIDE_HEADS, CLASS_HEADS, MOST_LISTED, ClassificationResult
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import picture_address, render, value_rows
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.storage.outputs import OutputKind
 
@@ -42,25 +40,12 @@ def classification_page(
         classes=(CLASS_HEADS, result.class_rows()),
         confusion=_confusion(result) if len(result.classes) <= MOST_LISTED else [],
         bins=[(f"{mean:.3f}", f"{share:.3f}", f"{texts:,}") for mean, share, texts in result.calibration_bins],
-        picture=_as_address(classification_figure(result)),
-        curves=_as_address(curves_png) if curves_png else "",
+        picture=picture_address(classification_figure(result)),
+        curves=picture_address(curves_png) if curves_png else "",
         mistakes=[(mistake, shortened(mistake.text, _LONGEST_TEXT)) for mistake in result.mistakes],
-        settings=[(name.replace("_", " ").capitalize(), _shown(value)) for name, value in (settings or {}).items()],
+        settings=value_rows(settings or {}),
     )
 
 
 def _confusion(result: ClassificationResult) -> list[tuple[str, ...]]:
     return [(one.name, *map("{:,}".format, row)) for one, row in zip(result.classes, result.confusion, strict=True)]
-
-
-def _as_address(picture: bytes) -> str:
-    """A PNG as the address of an image, so that the page holds it."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "not set", True: "yes", False: "no"}[value]
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gpt2simple.errors import BackendError, CheckpointError, DataError
-from gpt2simple.evaluation.classification.significance import Interval, wilson
+from gpt2simple.backend.packages import require
+from gpt2simple.errors import CheckpointError, DataError
+from gpt2simple.evaluation.intervals import Interval, wilson
 
-_INSTALL = "`pip install scikit-learn`"
 _ROUNDING = 1e-9  # of sums of 64-bit probabilities; those of 32-bit ones are further from 1
 _NO_SUM = 0.02  # further from 1 than the rounding of 16-bit probabilities
 
@@ -20,17 +20,7 @@ def require_scikit_learn() -> None:
     Raises:
         BackendError: it is not installed or cannot be imported.
     """
-    try:
-        import sklearn.metrics  # noqa: F401
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] == "sklearn":
-            raise BackendError(
-                f"scikit-learn is not installed, and classifying texts needs it. Install it: {_INSTALL}."
-            ) from error
-        raise BackendError(
-            f"scikit-learn could not be imported ({error}). It may not fit the other packages here. Install it again: "
-            "`pip install --upgrade --force-reinstall --no-deps scikit-learn`."
-        ) from error
+    require({"sklearn.metrics": "scikit-learn"}, "classifying texts needs")
 
 
 @dataclass(frozen=True, kw_only=True)

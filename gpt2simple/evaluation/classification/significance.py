@@ -1,7 +1,6 @@
-"""What chance alone makes of counts: the interval of a share, and whether two classifiers differ on the same texts.
+"""What chance alone makes of counts: whether two classifiers differ on the same texts.
 
-All of it takes the texts as drawn independently. It says how far the figures of other texts of the same kind may lie,
-not how far those of another training run may.
+Takes the texts as drawn independently, as ``evaluation.intervals`` does.
 """
 
 from __future__ import annotations
@@ -13,42 +12,6 @@ from gpt2simple.storage.contents import counted
 
 FEWEST_DISCORDANT = 10  # fewer texts are no evidence, whichever way they fall
 LEVEL = 0.05  # a difference that chance makes this often or more often is none
-_Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where a share lies with 95 % confidence, 0 to 1."""
-
-    low: float
-    high: float
-
-    def text(self) -> str:
-        return f"{self.low:.1%} to {self.high:.1%}"
-
-
-def wilson(correct: int, total: int) -> Interval:
-    """The 95 % interval of a share (Wilson 1927); from 0 to 1 where nothing was counted.
-
-    Args:
-        correct: how many of the total.
-
-    Raises:
-        ValueError: there are more than the total, or fewer than none.
-    """
-    if not 0 <= correct <= total:
-        raise ValueError(f"{correct} of {total} is no share")
-    if total == 0:
-        return Interval(low=0.0, high=1.0)
-    share = correct / total
-    scale = 1 + _Z**2 / total
-    middle = (share + _Z**2 / (2 * total)) / scale
-    reach = _Z * math.sqrt(share * (1 - share) / total + (_Z / (2 * total)) ** 2) / scale
-    # At none and at all of them the bound is exact; rounding would miss it.
-    return Interval(
-        low=0.0 if correct == 0 else max(middle - reach, 0.0),
-        high=1.0 if correct == total else min(middle + reach, 1.0),
-    )
 
 
 def binomial_p(successes: int, trials: int, probability: float = 0.5) -> float:
@@ -120,7 +83,7 @@ class Comparison:
                 f"Whether {this} is better than {other} cannot be told: {counts}. Those are {number} discordant "
                 f"pairs, and a judgement needs {FEWEST_DISCORDANT}."
             )
-        evidence = f"{counts} (McNemar's exact test, p {_p_text(self.p_value)})."
+        evidence = f"{counts} (McNemar's exact test, p {p_text(self.p_value)})."
         if self.outcome == "better":
             return f"{model or 'The model'} is better than {other}: {evidence}"
         if self.outcome == "worse":
@@ -133,8 +96,8 @@ class Comparison:
         if self.outcome == "cannot say":
             return f"no difference shown {counts}, too few)"
         outcome = "no difference shown" if self.outcome == "no difference" else self.outcome
-        return f"{outcome} {counts}, p {_p_text(self.p_value)})"
+        return f"{outcome} {counts}, p {p_text(self.p_value)})"
 
 
-def _p_text(value: float) -> str:
+def p_text(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"

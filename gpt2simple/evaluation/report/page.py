@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import name_shown, render, value_rows
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.evaluation.report.data import RunReport
 from gpt2simple.runs.figure import line_figure, to_svg
@@ -41,17 +41,14 @@ def _section(run: RunReport, chart: str) -> dict[str, Any]:
         "evaluations": _evaluations(run),
         "copied": _copied_chart(run),
         "passages": _passages(run),
-        "facts": [
-            (title, [(_title(name), _shown(value)) for name, value in values.items()])
-            for title, values in facts.items()
-        ],
+        "facts": [(title, value_rows(values)) for title, values in facts.items()],
     }
 
 
 def _evaluations(run: RunReport) -> list[list[str]]:
     """The table of evaluations, its heads first; empty if there was none."""
     records = run.curves.held_out
-    heads = [["Step", "Epoch", *map(_title, record.figures.scalars())] for record in records[:1]]
+    heads = [["Step", "Epoch", *map(name_shown, record.figures.scalars())] for record in records[:1]]
     values = (map("{:.5g}".format, record.figures.scalars().values()) for record in records)
     return heads + [[f"{r.step:,}", f"{r.epoch:.2f}", *shown] for r, shown in zip(records, values, strict=True)]
 
@@ -80,15 +77,3 @@ def _passages(run: RunReport) -> list[tuple[str, ...]]:
         )
         for passage in (run.memorisation.passages[:_MOST_PASSAGES] if run.memorisation else ())
     ]
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "not set", True: "yes", False: "no"}[value]
-    return f"{value:,}" if isinstance(value, int) else str(value)

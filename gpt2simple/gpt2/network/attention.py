@@ -22,6 +22,7 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 # Queries per block, by bytes per element. Of the 1,024 x 1,024 scores, blocks of 256 compute 63 %, and blocks of 128
 # 56 % in twice as many calls; each measured a few per cent faster than the other for its dtype.
 _BLOCK = {2: 256, 4: 128}
+_MOST_BLOCKS = 8  # each is a part of the graph, which is compiled
 _ALIGNED = 16  # keys: where those begin that a block sees
 _SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
 
@@ -144,7 +145,8 @@ def _backward(
 
 def _blocks(queries: Tensor, packing: Packing | None) -> Iterator[tuple[int, int, int]]:
     """Where the keys of each block of queries begin, where its queries begin, and where both end."""
-    length, block = queries.shape[2], _BLOCK[queries.dtype.size]
+    length = queries.shape[2]
+    block = max(_BLOCK[queries.dtype.size], -(-length // _MOST_BLOCKS))
     reach = length if packing is None else packing.longest - 1
     for start in range(0, length, block):
         yield max(start - reach, 0) // _ALIGNED * _ALIGNED, start, min(start + block, length)

@@ -186,8 +186,11 @@ def test_in_16_bits_the_probabilities_are_rounded_once(onednn, jit_compile, monk
     np.testing.assert_allclose(tf.reduce_sum(probabilities, axis=-1), 1.0, atol=0.005)
 
 
-@pytest.mark.parametrize("gradient_checkpointing", [False, True])
-def test_packed_texts_have_the_gradients_that_they_have_alone(gradient_checkpointing):
+@pytest.mark.parametrize(
+    ("onednn", "jit_compile", "gradient_checkpointing"),
+    [(True, None, False), (True, None, True), (False, None, False), (True, True, False)],
+)
+def test_packed_texts_have_the_gradients_that_they_have_alone(onednn, jit_compile, gradient_checkpointing, monkeypatch):
     """The loss of a row is the sum over its texts, hence so are the gradients: 700 tokens are six blocks of queries."""
     model, lengths = model_of(LONG_CONFIG), (150, 1, 90, 260, 129, 40)
     variables = named_variables(model)
@@ -199,7 +202,9 @@ def test_packed_texts_have_the_gradients_that_they_have_alone(gradient_checkpoin
     )  # fmt: skip
     arrays = [np.concatenate([*parts, np.zeros((1, 30), parts[0].dtype)], axis=1) for parts in zip(*texts, strict=True)]
     positions = np.concatenate([*map(np.arange, lengths), np.zeros(30)]).astype(np.int32)[None]
-    nats, tokens, together = step.gradients(
+    monkeypatch.setattr(attention, "uses_onednn", lambda: onednn)
+    gradients = tf.function(step.gradients, jit_compile=jit_compile, autograph=False)
+    nats, tokens, together = gradients(
         [tf.constant(array)[None] for array in (*arrays, positions)], tf.constant(0), tf.constant(1.0)
     )
     alone = [plain_loss_and_gradients(model, *text) for text in texts]

@@ -1,0 +1,144 @@
+"""A model trained on pairs, evaluated on pairs: how well it predicts completions, and what it writes by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from gpt2simple.data.packing import packed_rows, rounded_width
+from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
+from gpt2simple.data.pair_split import open_pairs
+from gpt2simple.data.pairs import Pairs, read_pairs
+from gpt2simple.data.prompt_template import PromptTemplate, template_from_json
+from gpt2simple.data.readers.pairs import Pair
+from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
+from gpt2simple.evaluation.outputs.result import PairResult
+from gpt2simple.evaluation.scorer import Scorer
+from gpt2simple.generation.generator import Generator
+from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.runs.description import RunDescription
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.resume import with_recorded
+from gpt2simple.settings import EvaluateSettings, GenerateSettings, PairSettings, PairTextSettings, pick
+from gpt2simple.settings.pairs import END_OF_TEXT
+
+_PARTS = {"train": "the training part", "held_out": "the validation part", "test": "the test part"}
+_SHORTEST_LIMIT = 16  # tokens, of what is written: a model may say a short thing in more words
+
+
+def check_pairs(dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None) -> None:
+    """Look at the pairs before a model is loaded. Arguments and errors as for ``evaluate_pairs``."""
+    require_text_metrics()
+    for name in ("window", "stride"):
+        if getattr(settings, name) is not None:
+            raise SettingsError(f"{name} was given, and pairs are read as a whole. Leave it out.")
+    if settings.per_document:
+        raise SettingsError("per_document was given, which is for plain texts. Leave it out.")
+    for name in ("cache_dir", "label_column"):
+        if given.get(name) is not None:
+            raise SettingsError(f"{name} was given, and the model was trained on pairs. Leave it out.")
+    assert run is not None
+    _pairs(dataset, settings, given, run.info.description)
+
+
+def evaluate_pairs(
+    loaded: LoadedModel,
+    dataset: Any,
+    settings: EvaluateSettings,
+    given: Mapping[str, Any],
+    *,
+    model: str,
+    run: RunFolder,
+    precision: str,
+) -> PairResult:
+    """The figures of a run's model on pairs: on a part of those that it was trained on, or on all.
+
+    Args:
+        given: the settings of the call, by name, of which those of pairs are used.
+
+    Raises:
+        DataError: the pairs cannot be read, or are not those that the run was trained on.
+        RunError: the call names another split than the run used.
+    """
+    started, recorded = time.perf_counter(), run.info.description
+    training = recorded.settings
+    assert isinstance(training, PairSettings)
+    pairs, learned, part = _pairs(dataset, settings, given, recorded)
+    template = template_from_json(recorded.data_summary["template"])
+    longest = training.max_length or loaded.config.n_ctx
+    encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
+    scorer = Scorer(loaded.variables, loaded.config, precision)
+    (nats, tokens), (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)
+    chosen = [pairs[number] for number in encoded.numbers.tolist()]
+    length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
+    prefixes = [template.prompt_of(pair.messages) for pair in chosen]
+    with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
+        outputs = [sample.text for sample in generator.generate(prefixes, greedy(length, template))]
+    known = None if learned is None else [pair.completion for pair in learned]
+    figures = output_figures(
+        outputs, [pair.completion for pair in chosen], model=f"{run.path.name} ({model})", part=part,
+        prompts=[pair.messages[-1].content for pair in chosen], completions=known,
+    )  # fmt: skip
+    return PairResult(
+        loss=nats / tokens, perplexity=float(np.exp(nats / tokens)), tokens=tokens,
+        prompt_loss=prompt_nats / prompt_tokens if prompt_tokens else None, truncated=encoded.truncated,
+        left_out=len(encoded.left_out), outputs=figures, length=length, precision=precision,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def greedy(length: int, template: PromptTemplate) -> GenerateSettings:
+    """How a prompt is answered: the most probable token each time, up to the template's end."""
+    stop = () if template.end == END_OF_TEXT else (template.end,)
+    return GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=stop, seed=0)
+
+
+def _pairs(
+    dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], recorded: RunDescription
+) -> tuple[tuple[Pair, ...], tuple[Pair, ...] | None, str]:
+    """The pairs to evaluate on, those that the model learned from if they are known, and the name of the part."""
+    before = recorded.text_settings
+    assert isinstance(before, PairTextSettings)
+    wanted = with_recorded(before, pick(given, PairTextSettings))
+    if settings.part == "all":
+        found: Pairs = read_pairs(dataset, wanted, template=template_from_json(recorded.data_summary["template"]))
+        return found.pairs, None, f"all of {', '.join(found.sources)}"
+    for name in ("validation_split", "test_split"):
+        if getattr(before, name) != getattr(wanted, name):
+            raise RunError(
+                f"The run was trained with {name}={getattr(before, name)!r}, and this call gives "
+                f"{getattr(wanted, name)!r}: training pairs would count as new ones. Leave {name} out."
+            )
+    data = open_pairs(dataset, wanted)
+    if (data.fingerprint, data.validation_fingerprint) != (recorded.data_fingerprint, recorded.validation_fingerprint):
+        raise DataError(
+            "The dataset, with validation_file and test_file, is not the pairs that the run was trained on, or has "
+            'changed since, so its parts are unknown. Give the original pairs, or evaluate all of these: part="all".'
+        )
+    split = data.split(recorded.seed)
+    pairs = {"train": split.train, "held_out": split.validation, "test": split.test}[settings.part]
+    if not pairs:
+        raise DataError(
+            f"part is {settings.part!r}, and the run has no such part: its split was set to 0. Name another part, or "
+            "train with validation_split and test_split above 0."
+        )
+    return pairs, split.train, _PARTS[settings.part]
+
+
+def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Nats and tokens of completions, and of prompts but for their first tokens."""
+    lengths = encoded.lengths  # (n,)
+    longest = rounded_width(int(lengths.max()))
+    sums = np.zeros((2, 2))  # of prompts and completions: nats, tokens
+    for batch, numbers in packed_rows(lengths, pair_reader(encoded), batch_size=batch_size):
+        nats = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest).nats[0]  # (T,)
+        read, of_completion = np.arange(len(nats)) < lengths[numbers].sum(), batch.loss_mask[0] > 0  # (T,), (T,)
+        for kind, chosen in enumerate((read & ~of_completion, of_completion)):
+            sums[kind] += nats[chosen].sum(dtype=np.float64), chosen.sum()
+    (prompt_nats, prompt_tokens), (nats_of_completions, tokens) = sums.tolist()
+    return (nats_of_completions, int(tokens)), (prompt_nats, int(prompt_tokens))

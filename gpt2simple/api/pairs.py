@@ -1,0 +1,205 @@
+"""Pairs of a prompt and a completion as the task of a fine-tuning call, and the prompts of a model trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpt2simple.api.language import LANGUAGE
+from gpt2simple.api.request import GenerateRequest, TaskKind
+from gpt2simple.api.tasks import Prepared
+from gpt2simple.data.batches import PackedShape, checked_window
+from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
+from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
+from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
+from gpt2simple.data.pairs import recognise
+from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
+from gpt2simple.errors import SettingsError
+from gpt2simple.runs.folder import RunFolder
+from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE
+from gpt2simple.runs.resume import continues
+from gpt2simple.settings import (
+    FinetuneSettings,
+    PairSettings,
+    PairTextSettings,
+    ReadingSettings,
+    TextSettings,
+    pick,
+)
+from gpt2simple.settings.pairs import END_OF_TEXT, PAIR_TEXTS, PAIR_TRAINING
+from gpt2simple.settings.tasks import PAIRS as NAME
+from gpt2simple.storage.contents import counted
+from gpt2simple.storage.files import atomic_write
+
+if TYPE_CHECKING:
+    from gpt2simple.api.request import Request
+    from gpt2simple.data.prepare import ProgressBar
+    from gpt2simple.gpt2.model import LoadedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Summary:
+    """What is said of pairs before training on them."""
+
+    data: PairData
+    split: PairSplit
+    train: EncodedPairs
+    held_out: EncodedPairs
+    padding: float
+
+    @cached_property
+    def _parts(self) -> dict[str, int]:
+        parts = {"training": self.split.train, "validation": self.split.validation, "test": self.split.test}
+        return {name: len(part or ()) for name, part in parts.items()}
+
+    @cached_property
+    def _notices(self) -> list[str]:
+        encoded = dict.fromkeys([*self.train.hints(), *self.held_out.hints()])
+        return [*self.data.pairs.hints(), *encoded, self.split.check()]
+
+    def text(self) -> str:
+        pairs = self.data.pairs
+        tokens = sum(map(len, self.train.completions))
+        return "\n".join([
+            f"Pairs: {counted(len(pairs.pairs), 'pair')} in the format {pairs.format}; the loss is on "
+            f"{tokens:,} tokens of completions",
+            "Parts: " + ", ".join(f"{number:,} for {name}" for name, number in self._parts.items())
+            + f"; {self.padding:.1%} of the positions in training are padding",
+            *self._notices,
+        ])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        pairs = self.data.pairs
+        return {
+            "sources": list(pairs.sources),
+            "files": pairs.files,
+            "format": pairs.format,
+            "template": pairs.template.to_json(),
+            "pairs": len(pairs.pairs),
+            **{f"{name}_pairs": number for name, number in self._parts.items()},
+            "padding": self.padding,
+            "notices": self._notices,
+        }
+
+
+def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:
+    """The pairs split, encoded and packed into batches."""
+    from gpt2simple.training.data import TrainingData  # here: these load TensorFlow
+    from gpt2simple.training.task import LanguageModeling
+
+    settings, data = request.settings, request.dataset
+    assert isinstance(settings, PairSettings)
+    assert isinstance(data, PairData)
+    longest = checked_window(settings.max_length, loaded.config.n_ctx, "max_length")
+    split, template = data.split(request.seed), data.pairs.template
+    train, held_out = (
+        encode_pairs(part or (), template, loaded.tokenizer, longest) for part in (split.train, split.validation)
+    )
+    lengths = train.lengths  # (n,)
+    batches = PackedBatches(
+        lengths, pair_reader(train, settings.loss_on), batch_size=settings.batch_size,
+        accumulate=settings.accumulate_gradients, seed=request.seed,
+    )  # fmt: skip
+    longest_held_out = int(held_out.lengths.max(initial=0))
+    evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
+    rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
+    return Prepared(
+        task=LanguageModeling(loaded.tokenizer.byte_lengths),
+        data=TrainingData(
+            micro_batch=batches.batch,
+            epoch_at=batches.epoch_at,
+            accumulate=settings.accumulate_gradients,
+            held_out=tuple(batch for batch, _ in evaluated),
+            packed=PackedShape(rounded_width(max(int(lengths.max()), longest_held_out))),
+        ),
+        summary=_Summary(data=data, split=split, train=train, held_out=held_out, padding=batches.padding),
+        rows_per_epoch=rows,
+        held_out_rows=len(held_out.prompts),
+        row_tokens=int(lengths.sum()) / (1.0 - batches.padding) / rows,
+        longest_row=-(-batches.widths[-1] // settings.batch_size),
+        train_tokens=_counted_tokens(train),
+        held_out_tokens=_counted_tokens(held_out),
+        fingerprint=data.fingerprint,
+        validation_fingerprint=data.validation_fingerprint,
+        files={CHAT_TEMPLATE_FILE: template.chat_template().encode()},
+    )
+
+
+def _counted_tokens(encoded: EncodedPairs) -> int:
+    return int(np.sum([len(completion) for completion in encoded.completions]))
+
+
+PAIRS = TaskKind(name=NAME, open=open_pairs, labels=lambda _: (), prepare=_prepare)
+
+
+def kind_of(dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
+    """Whether a call of ``finetune`` trains on pairs or on a text: a run that it continues decides, else the dataset.
+
+    Args:
+        given: the settings of the call, by name.
+
+    Raises:
+        SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
+    """
+    if continues(run, given.get("restore_from", "latest")):
+        recorded = run.info.description.task
+        return PAIRS if recorded == PAIRS.name else LANGUAGE
+    of_pairs = _names_of(PAIR_TEXTS, PAIR_TRAINING)
+    of_texts = _names_of(FinetuneSettings, TextSettings) - _names_of(PairSettings, PairTextSettings)
+    asks = [name for name in given if name in of_pairs]
+    reading = PairTextSettings if asks else ReadingSettings
+    found = recognise(dataset, reading(**pick(given, reading)))
+    if found is None:
+        for name in asks:
+            raise SettingsError(
+                f"{name} was given, which is for pairs, and the dataset holds none that can be told. Leave it out, or "
+                "name prompt_column and completion_column, or pair_format."
+            )
+        return LANGUAGE
+    for name in given:
+        if name in of_texts:
+            raise SettingsError(
+                f"{name} was given, which is for plain texts, and the dataset holds pairs ({found}). Leave it out, or "
+                "name a column or template to train on as plain text."
+            )
+    return PAIRS
+
+
+def _names_of(*classes: type) -> set[str]:
+    return {name for cls in classes for name in cls.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def template_of(run: RunFolder | None) -> PromptTemplate:
+    """How the prompts of a run are written.
+
+    Raises:
+        SettingsError: there is no run, or it was not trained on pairs.
+    """
+    if run is None or not run.exists or run.info.description.task != PAIRS.name:
+        raise SettingsError(
+            "prompt was given, and the model was not trained on pairs, so that it has no template for prompts. Use "
+            "prefix, or a run that was trained on pairs."
+        )
+    return template_from_json(run.info.description.data_summary["template"])
+
+
+def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
+    """A request for prompts as one for the texts that the run's template makes of them; another one as it is."""
+    if not request.of_prompts:
+        return request
+    template = template_of(run)
+    conversations = [[Message(USER, prompt)] if isinstance(prompt, str) else prompt for prompt in request.prefixes]
+    stop = request.settings.stop if template.end == END_OF_TEXT else (*request.settings.stop, template.end)
+    prefixes = tuple(map(template.prompt_of, conversations))
+    return replace(request, prefixes=prefixes, settings=replace(request.settings, stop=stop), of_prompts=False)
+
+
+def write_chat_template(folder: Path, run: RunFolder | None) -> None:
+    """Write the template of a run on pairs into a model's folder; nothing for other models."""
+    if run is not None and run.exists and run.info.description.task == PAIRS.name:
+        atomic_write(folder / CHAT_TEMPLATE_FILE, template_of(run).chat_template())

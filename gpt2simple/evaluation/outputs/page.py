@@ -1,0 +1,87 @@
+"""The page of outputs, one HTML file that needs neither network nor scripts; its section; and a file of all outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpt2simple.evaluation.html import picture_address, render, value_rows
+from gpt2simple.evaluation.outputs.figure import outputs_figure
+from gpt2simple.evaluation.outputs.metrics import HEADS, OutputFigures, ScoredOutput
+from gpt2simple.storage.contents import json_text
+from gpt2simple.storage.outputs import OutputKind
+
+GENERATOR = "gpt2simple outputs"  # by which a page is recognised, and may be replaced by the next one
+OUTPUTS_PAGE = OutputKind(
+    "a page on outputs of gpt2simple", b"<!doctype html>", f'name="generator" content="{GENERATOR}"'.encode()
+)
+PREDICTIONS = OutputKind("outputs with their scores of gpt2simple", b"{", f'"generator": "{GENERATOR}"'.encode())
+_MOST_SHOWN = 10  # of the worst and of the best outputs
+_LONGEST_TEXT = 1200  # characters of a prompt, a reference or an output
+
+
+def outputs_page(
+    figures: OutputFigures, *, title: str, curves_png: bytes | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> str:  # fmt: skip
+    """The page of a model's outputs.
+
+    Args:
+        title: of the page. curves_png: the loss curves of training, a picture; None: not shown.
+        settings: with which the model was trained, by name; None: not shown.
+    """
+    return render(
+        "outputs.html",
+        title=title,
+        generator=GENERATOR,
+        curves=picture_address(curves_png) if curves_png else "",
+        settings=value_rows(settings or {}),
+        **section_values(figures),
+    )
+
+
+def section_values(figures: OutputFigures) -> dict[str, Any]:
+    """What the template ``outputs_section.html`` is filled with, for a page that includes it."""
+    # With few outputs none is shown twice.
+    best = figures.best(min(_MOST_SHOWN, figures.outputs // 2))
+    worst = figures.worst(min(_MOST_SHOWN, figures.outputs - len(best)))
+    return {
+        "figures": figures,
+        "rows": (HEADS, figures.rows()),
+        "box": "overfitted" if figures.copies and figures.copies.is_memorised else "not_measured",
+        "picture": picture_address(outputs_figure(figures)),
+        "shown": [(title, [*map(_shown, some)]) for title, some in (("Worst outputs", worst), ("Best outputs", best))],
+    }
+
+
+def predictions(figures: OutputFigures) -> str:
+    """All outputs as JSON Lines, in their order: prompt, references, output, exact_match, f1, and who wrote the file.
+
+    ``write_output`` with the kind `PREDICTIONS` replaces an earlier file of the kind alone.
+    """
+    lines = (
+        {
+            "prompt": one.prompt, "references": one.references, "output": one.output, "exact_match": one.exact_match,
+            "f1": one.f1, "generator": GENERATOR,
+        }
+        for one in figures.scored
+    )  # fmt: skip
+    return "".join(f"{json_text(line)}\n" for line in lines)
+
+
+def _shown(one: ScoredOutput) -> dict[str, Any]:
+    """An output for the page: its texts cut where they are long, and its marks."""
+    spans = one.copy.spans if one.copy else ()
+    scores = [f"token F1 {one.f1:.3f}", *([] if one.chrf is None else [f"chrF {one.chrf:.1f}"])]
+    return {
+        "scores": ", ".join([*scores, *(["exact match"] if one.exact_match else [])]),
+        "prompt": None if one.prompt is None else _cut(one.prompt),
+        "references": [*map(_cut, one.references)],
+        "output": _cut(one.output),
+        "is_completion": one.copy is not None and one.copy.is_completion,
+        "spans": [(start, min(end, _LONGEST_TEXT)) for start, end in spans if start < _LONGEST_TEXT],
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."

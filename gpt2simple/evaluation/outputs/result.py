@@ -1,0 +1,57 @@
+"""The result of evaluating a model on pairs: how well it predicts completions, and what it writes by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpt2simple.evaluation.outputs.metrics import OutputFigures
+from gpt2simple.storage.contents import counted, json_text, parse_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairResult:
+    """How well a model does on pairs.
+
+    Attributes:
+        loss: nats per token of the completions, their ends included. perplexity: e to the loss.
+        tokens: of completions. prompt_loss: nats per token of the prompts, the first of which is not predicted; None:
+            no prompt has a second one.
+        truncated, left_out: pairs of which a part of the prompt, or which as a whole, did not fit.
+        outputs: what the model wrote for each prompt, always taking the most probable token, beside the completion.
+        length: tokens that it was allowed to write. seconds: how long all of it took.
+    """
+
+    loss: float
+    perplexity: float
+    tokens: int
+    prompt_loss: float | None
+    truncated: int
+    left_out: int
+    outputs: OutputFigures
+    length: int
+    precision: str
+    seconds: float
+
+    def summary(self) -> str:
+        """The figures in a few lines."""
+        prompts = "" if self.prompt_loss is None else f" Prompts: {self.prompt_loss:.4f} nats per token."
+        lines = [
+            f"Completions: {self.loss:.4f} nats per token, perplexity {self.perplexity:.2f}, {self.tokens:,} tokens."
+            f"{prompts}",
+            f"Outputs: the most probable token each time, at most {counted(self.length, 'token')}.",
+        ]
+        if self.truncated or self.left_out:
+            lines.append(
+                f"Too long: of {counted(self.truncated, 'prompt')} only the end was read, and "
+                f"{counted(self.left_out, 'pair')} left out."
+            )
+        return "\n".join([*lines, self.outputs.summary()])
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        values = {name: value for name, value in vars(self).items() if name != "outputs"}
+        return {**parse_json(json_text(values)), "outputs": self.outputs.to_json()}
+
+    def _repr_html_(self) -> str:
+        return self.outputs._repr_html_()
