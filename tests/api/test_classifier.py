@@ -308,7 +308,7 @@ REFUSED: dict[str, tuple[type[Gpt2SimpleError], str, Any]] = {
         lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, part="test", test_split=0.2),
     ),
     "the test part of a text": (
-        SettingsError, 'part is "test", which only classifiers have',
+        SettingsError, 'part is "test", which only runs on labelled texts and pairs have',
         lambda: gpt2simple.evaluate("text.txt", model_name="small", part="test"),
     ),
     "too long": (

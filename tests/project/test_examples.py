@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -69,6 +70,7 @@ def as_trial(program: str) -> str:
     program = program.replace('"tiny"', '"124M"').replace("length=200", "length=8")
     program = re.sub(r"steps=\d+", "steps=2", program)
     program = program.replace('label_column="stars"', 'label_column="stars", steps=2, batch_size=8')
+    program = program.replace('finetune("pairs.jsonl"', 'finetune("pairs.jsonl", steps=2')
     return re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
 
 
@@ -79,6 +81,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_small_model(tmp_path / "models" / "124M")
     rows = [f"{words} number {n},{stars}" for n in range(40) for words, stars in (("a fine film", 5), ("so dull", 1))]
     (tmp_path / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="ascii")
+    pairs = [{"prompt": f"{n} + 1", "completion": str(n + 1)} for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)), encoding="ascii")
     work_in(monkeypatch, tmp_path)
     return tmp_path
 
@@ -87,7 +91,7 @@ def run_readme(*, old_style: bool) -> None:
     """Run the README's programs one after the other: those for gpt-2-simple's users, or all others."""
     programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
-    assert len(chosen) == (1 if old_style else 4)
+    assert len(chosen) == (1 if old_style else 5)
     exec("import gpt2simple\n" + "\n".join(chosen), {})
 
 
@@ -98,6 +102,7 @@ def test_the_programs_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixt
     assert shown.count("AGNES\n") >= 3
     assert "bits/byte" in shown
     assert "bag of words" in shown
+    assert "exact match" in shown
 
 
 def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
