@@ -108,7 +108,7 @@ def test_a_conversation_without_a_prompt_begins_as_a_text_does() -> None:
 
 def test_packed_rows_hold_every_pair() -> None:
     found = encoded([("q" * number, "a" * (12 - number)) for number in range(1, 12)], longest=40)
-    rows = packed_rows(found.lengths, pair_reader(found), width=64, batch_size=4)
+    rows = packed_rows(found.lengths, pair_reader(found), batch_size=4)
     assert sum(batch.loss_mask.sum() for batch, _ in rows) == sum(map(len, found.completions))
     batches = PackedBatches(found.lengths, pair_reader(found), batch_size=4, accumulate=1, seed=0)
     epoch = [batches.batch(index) for index in range(batches.steps_per_epoch)]
