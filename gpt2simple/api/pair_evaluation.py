@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from gpt2simple.data.label_split import PARTS, part_of
 from gpt2simple.data.packing import packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import open_pairs
-from gpt2simple.data.pairs import Pairs, read_pairs
-from gpt2simple.data.prompt_template import PromptTemplate, template_from_json
+from gpt2simple.data.pairs import read_pairs
+from gpt2simple.data.prompt_template import template_from_json
 from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
@@ -25,9 +26,7 @@ from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import with_recorded
 from gpt2simple.settings import EvaluateSettings, GenerateSettings, PairSettings, PairTextSettings, pick
-from gpt2simple.settings.pairs import END_OF_TEXT
 
-_PARTS = {"train": "the training part", "held_out": "the validation part", "test": "the test part"}
 _SHORTEST_LIMIT = 16  # tokens, of what is written: a model may say a short thing in more words
 
 
@@ -77,8 +76,9 @@ def evaluate_pairs(
     chosen = [pairs[number] for number in encoded.numbers.tolist()]
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
     prefixes = [template.prompt_of(pair.messages) for pair in chosen]
+    greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
     with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
-        outputs = [sample.text for sample in generator.generate(prefixes, greedy(length, template))]
+        outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(
         outputs, [pair.completion for pair in chosen], model=f"{run.path.name} ({model})", part=part,
@@ -92,12 +92,6 @@ def evaluate_pairs(
     )  # fmt: skip
 
 
-def greedy(length: int, template: PromptTemplate) -> GenerateSettings:
-    """How a prompt is answered: the most probable token each time, up to the template's end."""
-    stop = () if template.end == END_OF_TEXT else (template.end,)
-    return GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=stop, seed=0)
-
-
 def _pairs(
     dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], recorded: RunDescription
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...] | None, str]:
@@ -106,7 +100,7 @@ def _pairs(
     assert isinstance(before, PairTextSettings)
     wanted = with_recorded(before, pick(given, PairTextSettings))
     if settings.part == "all":
-        found: Pairs = read_pairs(dataset, wanted, template=template_from_json(recorded.data_summary["template"]))
+        found = read_pairs(dataset, wanted, template=template_from_json(recorded.data_summary["template"]))
         return found.pairs, None, f"all of {', '.join(found.sources)}"
     for name in ("validation_split", "test_split"):
         if getattr(before, name) != getattr(wanted, name):
@@ -121,13 +115,7 @@ def _pairs(
             'changed since, so its parts are unknown. Give the original pairs, or evaluate all of these: part="all".'
         )
     split = data.split(recorded.seed)
-    pairs = {"train": split.train, "held_out": split.validation, "test": split.test}[settings.part]
-    if not pairs:
-        raise DataError(
-            f"part is {settings.part!r}, and the run has no such part: its split was set to 0. Name another part, or "
-            "train with validation_split and test_split above 0."
-        )
-    return pairs, split.train, _PARTS[settings.part]
+    return part_of(split, settings.part), split.train, PARTS[settings.part]
 
 
 def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[tuple[float, int], tuple[float, int]]:

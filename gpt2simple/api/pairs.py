@@ -31,7 +31,7 @@ from gpt2simple.settings import (
     TextSettings,
     pick,
 )
-from gpt2simple.settings.pairs import END_OF_TEXT, PAIR_TEXTS, PAIR_TRAINING
+from gpt2simple.settings.pairs import PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.tasks import PAIRS as NAME
 from gpt2simple.storage.contents import counted
 from gpt2simple.storage.files import atomic_write
@@ -194,9 +194,8 @@ def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
         return request
     template = template_of(run)
     conversations = [[Message(USER, prompt)] if isinstance(prompt, str) else prompt for prompt in request.prefixes]
-    stop = request.settings.stop if template.end == END_OF_TEXT else (*request.settings.stop, template.end)
-    prefixes = tuple(map(template.prompt_of, conversations))
-    return replace(request, prefixes=prefixes, settings=replace(request.settings, stop=stop), of_prompts=False)
+    settings = replace(request.settings, stop=(*request.settings.stop, *template.stop))
+    return replace(request, prefixes=tuple(map(template.prompt_of, conversations)), settings=settings, of_prompts=False)
 
 
 def write_chat_template(folder: Path, run: RunFolder | None) -> None:

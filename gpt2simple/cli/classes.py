@@ -1,4 +1,4 @@
-"""Texts to classify from files, and their classes as a table."""
+"""Texts and prompts from the command line or files, and the classes of texts as a table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+
+from gpt2simple.cli.options import read_words
 from gpt2simple.data.sources import open_source
 from gpt2simple.settings import TextSettings
 
 if TYPE_CHECKING:
     from gpt2simple.api.result import Classification
+
+
+def words_or_lines(noun: str, words: tuple[str, ...], files: tuple[str, ...], encoding: str) -> list[str]:
+    """Texts from the command line, or the lines of files; the noun says what they are, such as "text".
+
+    Raises:
+        UsageError: both were given, or neither.
+    """
+    if bool(words) == bool(files):
+        raise click.UsageError(f"Give {noun}s, or --file with a {noun} on each line: one of the two.")
+    return read_words(noun.upper(), words, encoding) if words else lines_of(files, encoding)
 
 
 def lines_of(files: Sequence[str], encoding: str) -> list[str]:

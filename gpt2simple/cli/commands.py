@@ -154,14 +154,12 @@ def classify(
       gpt2simple classify --file new.txt --csv > labels.csv
     """
     from gpt2simple.api import functions
-    from gpt2simple.cli.classes import as_table, lines_of
+    from gpt2simple.cli.classes import as_table, words_or_lines
     from gpt2simple.storage.contents import as_name
 
-    if bool(text) == bool(files):
-        raise click.UsageError("Give texts, or --file with a text on each line: one of the two.")
     if as_csv and as_json:
         raise click.UsageError("--csv and --json were both given; give one of the two.")
-    texts = read_words("TEXT", text, encoding) if text else lines_of(files, encoding)
+    texts = words_or_lines("text", text, files, encoding)
     found = functions.classify(texts, checkpoint=checkpoint, **settings)
     if as_json:
         show_json([one.to_json() for one in found])
@@ -235,11 +233,9 @@ def answer(
       gpt2simple answer --file questions.txt --json > answers.json
     """
     from gpt2simple.api import functions
-    from gpt2simple.cli.classes import lines_of
+    from gpt2simple.cli.classes import words_or_lines
 
-    if bool(prompt) == bool(files):
-        raise click.UsageError("Give prompts, or --file with a prompt on each line: one of the two.")
-    prompts = read_words("PROMPT", prompt, encoding) if prompt else lines_of(files, encoding)
+    prompts = words_or_lines("prompt", prompt, files, encoding)
     answers = functions.answer(prompts, checkpoint=checkpoint, **settings)
     if as_json:
         show_json([{"prompt": one, "output": output} for one, output in zip(prompts, answers, strict=True)])

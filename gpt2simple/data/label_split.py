@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,9 @@ class Examples:
     texts: tuple[str, ...]
     labels: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.texts)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelSplit:
@@ -43,6 +47,29 @@ class LabelSplit:
     validation: Examples | None
     test: Examples | None
     messages: tuple[str, ...]
+
+
+# For people, by the names that ``evaluate`` takes.
+PARTS = {
+    "train": "the training part",
+    "held_out": "the validation part, by which the best step was chosen",
+    "test": "the test part",
+}
+
+
+def part_of(split: Any, part: str) -> Any:
+    """A part of a split, of labelled texts or pairs, by the name that ``evaluate`` takes.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    found = {"train": split.train, "held_out": split.validation, "test": split.test}[part]
+    if found is None or not len(found):
+        raise DataError(
+            f"part is {part!r}, and the run has no such part: its split was set to 0. Name another part, or train with "
+            "validation_split and test_split above 0."
+        )
+    return found
 
 
 def split_labelled(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from gpt2simple.errors import DataError
 
 # A text's number -> its inputs int32 [T], targets int32 [T] and loss mask float32 [T].
 ReadText = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+TokensT = TypeVar("TokensT", int, np.ndarray)
 
 _MULTIPLE = 16  # tokens: widths are multiples of it
 _MOST_WIDTHS = 3
@@ -50,7 +53,7 @@ class PackedBatches:
         self.steps_per_epoch = -(-len(lengths) // (batch_size * accumulate))
         draws = [self._draw(np.random.default_rng((seed, 0)), noise) for noise in (0.0, *_NOISE)]
         needed = [np.sort([_widest(lengths, rows) for rows in steps]) for steps in draws]  # (steps,) each
-        self.widths = _fewest_widths(_rounded(np.max(needed, axis=0)))
+        self.widths = _fewest_widths(rounded_width(np.max(needed, axis=0)))
         self._steps = lru_cache(maxsize=2)(self._draw_epoch)  # two epochs: a caller may look ahead
         positions = sum(width * accumulate for width, _ in self._steps(0))
         self.padding = 1.0 - int(lengths.sum()) / positions
@@ -102,7 +105,7 @@ def packed_rows(
     rows = _dealt(lengths, np.argsort(-lengths, kind="stable"), min(count, len(lengths)))
     totals = np.array([lengths[texts].sum() for texts in rows])  # (R,)
     if widths is None:
-        few = _fewest_widths(_rounded(totals))
+        few = _fewest_widths(rounded_width(totals))
         chosen = [_narrowest(few, total) for total in totals.tolist()]
     else:
         chosen = widths(totals).tolist()
@@ -132,13 +135,8 @@ def _widest(lengths: np.ndarray, rows: list[np.ndarray]) -> int:
     return max(int(lengths[texts].sum()) for texts in rows)
 
 
-def rounded_width(tokens: int) -> int:
-    """The width of a row that holds so many tokens."""
-    return -(-tokens // _MULTIPLE) * _MULTIPLE
-
-
-def _rounded(tokens: np.ndarray) -> np.ndarray:
-    """``rounded_width`` of each, [rows]."""
+def rounded_width(tokens: TokensT) -> TokensT:
+    """The width of a row that holds so many tokens, or of each of several rows, int [rows]."""
     return -(-tokens // _MULTIPLE) * _MULTIPLE
 
 

@@ -56,6 +56,11 @@ class PromptTemplate:
     preamble_with_input: str = ""
     input: str = ""
 
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The strings at which a completion ends; the end-of-text token ends it without one."""
+        return () if self.end == END_OF_TEXT else (self.end,)
+
     def prompt_of(self, messages: Iterable[Message | Mapping[str, str]]) -> str:
         """The text up to where the assistant is to write.
 

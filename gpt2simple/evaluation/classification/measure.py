@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gpt2simple.data.label_split import Examples, LabelSplit
-from gpt2simple.errors import DataError
+from gpt2simple.data.label_split import PARTS, Examples, LabelSplit, part_of
 from gpt2simple.evaluation.classification.baselines import baselines
 from gpt2simple.evaluation.classification.classifier import TextClassifier
 from gpt2simple.evaluation.classification.metrics import ClassificationResult, classification_result
@@ -29,24 +28,12 @@ def evaluate_part(
     Raises:
         DataError: there is no such part. BackendError: scikit-learn is missing.
     """
-    examples = {"train": split.train, "held_out": split.validation, "test": split.test}[part]
-    if examples is None or not examples.texts:
-        raise DataError(
-            f"part is {part!r}, and the run has no such part: its split was set to 0. Name another part, or train with "
-            "validation_split and test_split above 0."
-        )
+    examples = part_of(split, part)
     simple = split.train if part != "train" else None
     return figures_on(
-        loaded, examples, part=_PARTS[part], model=model, precision=precision, longest=longest,
+        loaded, examples, part=PARTS[part], model=model, precision=precision, longest=longest,
         batch_size=batch_size, simple=simple,
     )  # fmt: skip
-
-
-_PARTS = {
-    "train": "the training part",
-    "held_out": "the validation part, by which the best step was chosen",
-    "test": "the test part",
-}
 
 
 def figures_on(
