@@ -12,14 +12,14 @@ from gpt2simple.api.result import Classification
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.label_split import Examples
 from gpt2simple.data.labelled import check_labelled, read_labelled, without_end_marks
-from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.evaluation.classification.classifier import TextClassifier
 from gpt2simple.evaluation.classification.measure import evaluate_part, figures_on
 from gpt2simple.evaluation.classification.metrics import ClassificationResult, require_scikit_learn
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.resume import with_recorded
+from gpt2simple.runs.resume import require_same_data, require_same_parts, with_recorded
 from gpt2simple.settings import ClassifierSettings, EvaluateSettings, LabelledTextSettings, pick
 from gpt2simple.settings.classify import ClassifySettings
 from gpt2simple.settings.fields import is_text
@@ -127,13 +127,7 @@ def evaluate_labelled(
             longest=training.max_length, batch_size=settings.batch_size,
         )  # fmt: skip
     data = open_labelled(dataset, read)
-    found = (data.fingerprint, data.validation_fingerprint)
-    if found != (recorded.data_fingerprint, recorded.validation_fingerprint):
-        raise DataError(
-            "The dataset, with validation_file and test_file, is not the texts that the run was trained on, or has "
-            "changed since, so its parts are unknown. "
-            'Give the original texts, or evaluate all of these: part="all".'
-        )
+    require_same_data(recorded, data.fingerprint, data.validation_fingerprint, "texts")
     result = evaluate_part(
         loaded, data.split(recorded.seed), settings.part, model=name, precision=precision,
         longest=training.max_length, batch_size=settings.batch_size,
@@ -146,10 +140,5 @@ def _as_read(recorded: RunDescription, given: Mapping[str, Any]) -> LabelledText
     before = recorded.text_settings
     assert isinstance(before, LabelledTextSettings)
     wanted = with_recorded(before, pick(given, LabelledTextSettings))
-    for name in ("validation_split", "test_split"):
-        if getattr(before, name) != getattr(wanted, name):
-            raise RunError(
-                f"The run was trained with {name}={getattr(before, name)!r}, and this call gives "
-                f"{getattr(wanted, name)!r}: texts of training would count as new ones. Leave {name} out."
-            )
+    require_same_parts(before, wanted, "texts")
     return wanted

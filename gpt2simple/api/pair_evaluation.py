@@ -16,7 +16,7 @@ from gpt2simple.data.pair_split import open_pairs
 from gpt2simple.data.pairs import read_pairs
 from gpt2simple.data.prompt_template import template_from_json
 from gpt2simple.data.readers.pairs import Pair
-from gpt2simple.errors import DataError, RunError, SettingsError
+from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
 from gpt2simple.evaluation.outputs.result import PairResult
 from gpt2simple.evaluation.scorer import Scorer
@@ -24,7 +24,7 @@ from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.resume import with_recorded
+from gpt2simple.runs.resume import require_same_data, require_same_parts, with_recorded
 from gpt2simple.settings import EvaluateSettings, GenerateSettings, PairSettings, PairTextSettings, pick
 
 _SHORTEST_LIMIT = 16  # tokens, of what is written: a model may say a short thing in more words
@@ -102,18 +102,9 @@ def _pairs(
     if settings.part == "all":
         found = read_pairs(dataset, wanted, template=template_from_json(recorded.data_summary["template"]))
         return found.pairs, None, f"all of {', '.join(found.sources)}"
-    for name in ("validation_split", "test_split"):
-        if getattr(before, name) != getattr(wanted, name):
-            raise RunError(
-                f"The run was trained with {name}={getattr(before, name)!r}, and this call gives "
-                f"{getattr(wanted, name)!r}: training pairs would count as new ones. Leave {name} out."
-            )
+    require_same_parts(before, wanted, "pairs")
     data = open_pairs(dataset, wanted)
-    if (data.fingerprint, data.validation_fingerprint) != (recorded.data_fingerprint, recorded.validation_fingerprint):
-        raise DataError(
-            "The dataset, with validation_file and test_file, is not the pairs that the run was trained on, or has "
-            'changed since, so its parts are unknown. Give the original pairs, or evaluate all of these: part="all".'
-        )
+    require_same_data(recorded, data.fingerprint, data.validation_fingerprint, "pairs")
     split = data.split(recorded.seed)
     return part_of(split, settings.part), split.train, PARTS[settings.part]
 

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from gpt2simple.errors import RunError
+from gpt2simple.errors import DataError, RunError
 from gpt2simple.gpt2.hub.locate import is_same_model
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import MODEL_FILE
-from gpt2simple.settings import TrainingSettings, from_json, to_json
+from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, to_json
 
 SettingsT = TypeVar("SettingsT")
 
@@ -87,6 +87,37 @@ def require_task(recorded: str, wanted: str, path: Path) -> None:
         raise RunError(
             f"{path} is a run of {recorded}, and this call is for {wanted}. Give another run_name for a run of its "
             'own, or restore_from="fresh" with overwrite=True to replace this run.'
+        )
+
+
+def require_same_parts(recorded: ReadingSettings, wanted: ReadingSettings, noun: str) -> None:
+    """Return if a call divides labelled texts, or pairs, as a run did; the noun is "texts" or "pairs".
+
+    Raises:
+        RunError: it gives another share of one part.
+    """
+    for name in ("validation_split", "test_split"):
+        before, after = getattr(recorded, name), getattr(wanted, name)
+        if before != after:
+            raise RunError(
+                f"The run was trained with {name}={before!r}, and this call gives {after!r}: {noun} of training would "
+                f"count as new ones. Leave {name} out."
+            )
+
+
+def require_same_data(
+    recorded: RunDescription, fingerprint: str, validation_fingerprint: str | None, noun: str
+) -> None:
+    """Return if a call names the labelled texts, or pairs, of a run; the noun is "texts" or "pairs".
+
+    Raises:
+        DataError: it names others.
+    """
+    if (fingerprint, validation_fingerprint) != (recorded.data_fingerprint, recorded.validation_fingerprint):
+        raise DataError(
+            f"The dataset, with validation_file and test_file, is not the {noun} that the run was trained on, or has "
+            f"changed since, so its parts are unknown. Give the original {noun}, or evaluate all of these: "
+            'part="all".'
         )
 
 
