@@ -34,6 +34,7 @@ TITLES = {
     "ClassifierSettings": "Training a classifier",
     "LabelledTextSettings": "Labelled texts",
     "ClassifySettings": "Classifying",
+    "PairSettings": "Training on pairs",
     "PairTextSettings": "Pairs of prompt and completion",
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
@@ -163,9 +164,10 @@ def kinds_of(hint: Any) -> list[type]:
 
 
 def classes_of(command: click.Command) -> list[type]:
-    """The settings classes whose settings are all options of a command."""
+    """The settings classes that a command takes, or takes a part of, whose settings are all options of it."""
+    taken = {cls.__name__ for cls in getattr(command.callback, "settings", ())}
     options = {parameter.name for parameter in command.params}
-    return [cls for cls in settings_classes() if option_names(cls) <= options]
+    return [cls for cls in settings_classes() if cls.__name__ in taken and option_names(cls) <= options]
 
 
 def option_names(cls: type) -> set[str]:

@@ -39,7 +39,10 @@ class IntegerOrText(click.ParamType):
 
 
 def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
-    """Add an option for each setting of these classes; the command gets those that the user typed as ``settings``."""
+    """Add an option for each setting of these classes; the command gets those that the user typed as ``settings``.
+
+    The classes are kept as the command's attribute ``settings``, for its documentation.
+    """
     fields = [pair for cls in classes for pair in _fields(cls)]
 
     def decorate(command: CommandT) -> CommandT:
@@ -54,6 +57,7 @@ def settings_options(*classes: type) -> Callable[[CommandT], CommandT]:
 
         for field, hint in reversed(fields):
             with_settings = _option(field, hint)(with_settings)
+        with_settings.settings = (*classes, *getattr(command, "settings", ()))  # type: ignore[attr-defined]
         return with_settings  # type: ignore[return-value]
 
     return decorate

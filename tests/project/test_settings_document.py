@@ -35,3 +35,8 @@ def test_every_setting_and_every_option_of_every_command_is_in_it(make_settings:
                 parameter.name in make_settings.option_names(cls) for cls in make_settings.classes_of(command)
             )
             assert setting or parameter.param_type_name == "argument" or f"| `{parameter.opts[0]}` |" in document
+
+
+def test_a_command_is_linked_only_with_settings_that_it_takes(make_settings: ModuleType) -> None:
+    classes = {cls.__name__ for cls in make_settings.classes_of(make_settings.cli.commands["finetune-classifier"])}
+    assert classes == {"SessionSettings", "ClassifierSettings", "LabelledTextSettings"}
