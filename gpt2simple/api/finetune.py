@@ -245,12 +245,13 @@ def _prepare(
     """
     settings, config = request.settings, loaded.config
     prepared = request.kind.prepare(request, loaded, progress)
+    packed = prepared.data.packed
     plan = plan_steps(
         settings, prepared.rows_per_epoch, prepared.held_out_rows, sample_every=prepared.sample_every,
     )  # fmt: skip
     gradient_checkpointing, message = choose_gradient_checkpointing(
         config, settings, prepared.longest_row, tf.as_dtype(request.precision).size,
-        free_memory(4 * config.parameters), on_gpu=devices.has_gpu(),
+        free_memory(4 * config.parameters), on_gpu=devices.has_gpu(), targets=packed and packed.targets,
     )  # fmt: skip
     run = _Run(
         request=request, loaded=loaded, folder=folder, prepared=prepared, plan=plan,

@@ -40,13 +40,14 @@ class MemoryEstimate:
 
 def estimate_memory(
     config: ModelConfig, settings: TrainingSettings, window: int, dtype_bytes: int, *,
-    gradient_checkpointing: bool, on_gpu: bool = False,
+    gradient_checkpointing: bool, on_gpu: bool = False, targets: int | None = None,
 ) -> MemoryEstimate:  # fmt: skip
     """Peak memory of training with these settings.
 
     Args:
         window: tokens per window. dtype_bytes: 2 or 4, of the matrix products.
         gradient_checkpointing: whether activations of blocks are recomputed. on_gpu: whether a GPU's memory is meant.
+        targets: of a packed batch, at most, where the last block computes these alone; None: all tokens are targets.
     """
     rows, width = settings.batch_size * window, config.n_embd
     parameters, embedding = config.parameters, config.n_vocab * width
@@ -57,6 +58,8 @@ def estimate_memory(
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
     head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
+    if targets is not None:  # scores, their softmax and its gradient, of a few queries with all keys
+        head += 3 * 4 * config.n_head * targets * rows
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:
         gradients += 4 * parameters
@@ -68,15 +71,18 @@ def estimate_memory(
 
 def choose_gradient_checkpointing(
     config: ModelConfig, settings: TrainingSettings, window: int, dtype_bytes: int, free: int | None, *,
-    on_gpu: bool = False,
+    on_gpu: bool = False, targets: int | None = None,
 ) -> tuple[bool, str | None]:  # fmt: skip
     """Whether to recompute activations, and a message if memory decides this or is insufficient.
 
     Args:
         free: bytes available; None: unknown, without prediction. on_gpu: whether these are a GPU's.
+        targets: as for ``estimate_memory``.
     """
     plain, saving = (
-        estimate_memory(config, settings, window, dtype_bytes, gradient_checkpointing=on, on_gpu=on_gpu).total
+        estimate_memory(
+            config, settings, window, dtype_bytes, gradient_checkpointing=on, on_gpu=on_gpu, targets=targets
+        ).total
         for on in (False, True)
     )
     requested = settings.gradient_checkpointing

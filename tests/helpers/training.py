@@ -15,7 +15,7 @@ import numpy as np
 
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.data.batches import Batch
+from gpt2simple.data.batches import Batch, PackedShape
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.container import build_model, named_variables
 from gpt2simple.runs.records import TrainingCallback
@@ -44,6 +44,7 @@ def small_trainer(
     last_step: int | None = None,
     gradient_checkpointing: bool = False,
     compile_whole_step: bool = False,
+    packed: PackedShape | None = None,
 ) -> tuple[Trainer, dict[str, Any]]:
     """A compiled trainer of a random small model, and the model's variables by name."""
     model = build_model(config, seed=0, initializer_range=0.1)
@@ -51,6 +52,7 @@ def small_trainer(
     trainer = build_trainer(
         model, variables, config, settings or FinetuneSettings(), TASK, dtype=dtype, seed=seed,
         last_step=last_step, gradient_checkpointing=gradient_checkpointing, compile_whole_step=compile_whole_step,
+        packed=packed,
     )  # fmt: skip
     return trainer, variables
 

@@ -38,6 +38,15 @@ def test_accumulation_keeps_the_sums_beside_the_new_gradients():
     assert estimate(FinetuneSettings(accumulate_gradients=2)).gradients - estimate().gradients == 4 * PARAMETERS
 
 
+def test_attention_at_a_few_targets_is_counted():
+    settings = FinetuneSettings(batch_size=64)
+    every, few = (
+        estimate_memory(CONFIG_124M, settings, 50, 4, gradient_checkpointing=False, targets=targets).activations
+        for targets in (None, 64)
+    )
+    assert few - every == 3 * 4 * 12 * 64 * (64 * 50)  # scores, softmax, gradient: float32 [12 heads, 64, 3,200]
+
+
 def test_activations_grow_with_rows_and_shrink_with_checkpointing():
     one, four = estimate(), estimate(FinetuneSettings(batch_size=4))
     rows = 1024 * 768

@@ -14,6 +14,7 @@ from tensorflow.python.framework.ops import gradient_registry
 
 from gpt2simple import testing
 from gpt2simple.backend.tensorflow import tf
+from gpt2simple.data.batches import PackedShape
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.gpt2.container import named_variables
 from gpt2simple.gpt2.network.xla import kept_functions, shapes_of, traces
@@ -113,6 +114,8 @@ GRAPHS: dict[str, dict[str, Any]] = {
     "part": {"settings": FinetuneSettings(only_train_transformer_layers=True)},
     "recomputed": {"gradient_checkpointing": True},
     "whole": {"compile_whole_step": True},
+    "packed": {"packed": PackedShape(16)},
+    "few targets": {"packed": PackedShape(16, 4)},
 }
 
 

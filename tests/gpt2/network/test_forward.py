@@ -145,3 +145,20 @@ def test_states_at_a_few_places_are_those_among_all(dtype):
     ).numpy()
     tolerance = 2e-5 if dtype == tf.float32 else 0.06  # of bfloat16's states, which are of about 2: three roundings
     np.testing.assert_allclose(few.astype(np.float32), everything[places].astype(np.float32), rtol=0, atol=tolerance)
+
+
+def test_dropout_at_a_few_places_drops_probabilities_and_keeps_their_expectation():
+    draw = np.random.default_rng(0)
+    queries, keys, values = (tf.constant(draw.normal(size=(1, 2, 60, 8)).astype(np.float32)) for _ in range(3))
+    packing = Packing(tf.constant(np.arange(60, dtype=np.int32) % 30), 30)
+    places = tf.constant([29, 59], tf.int32)
+
+    def mixed(key):
+        return attention.attention_at(queries, keys, values, places, packing, key, 1).numpy()  # (2, 16)
+
+    plain = mixed(None)
+    np.testing.assert_array_equal(mixed(dropout_key(0.0)), plain)
+    some = np.stack([mixed(dropout_key(0.2, seed=seed)) for seed in range(60)])  # (60, 2, 16)
+    assert np.abs(some - plain).max(axis=(1, 2)).min() > 0.01
+    errors = some.std(axis=0) / 60**0.5
+    assert (np.abs(some.mean(axis=0) - plain) < 4.5 * errors).all()
