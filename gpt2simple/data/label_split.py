@@ -1,6 +1,7 @@
 """Which labelled texts are trained on, which training is evaluated on, and which the classifier is tested on.
 
-Each class is split by itself, so that it has the same share of each part. Texts with the same words stay together.
+Each class is split by itself, so that it has the same share of each part. Copies and near copies (`duplicates`) stay
+together; where most texts of a class are made from one template, only copies do.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from gpt2simple.data.duplicates import copies, groups, near_copies
 from gpt2simple.data.labelled import LabelledTexts
 from gpt2simple.data.readers.labels import written_alike
 from gpt2simple.data.readers.nested import listing
-from gpt2simple.data.sketches import SketchWriter, part_hashes
+from gpt2simple.data.sketches import Sketches, SketchWriter, part_hashes
 from gpt2simple.errors import DataError
 from gpt2simple.settings.classify import LabelledTextSettings
 from gpt2simple.storage.contents import counted, quoted
 
 _HASHED_AT_ONCE = 1024  # texts
+_LARGEST_GROUP = 0.1  # of near copies, as a share of its class; a larger one would be a part of the split by itself
 TRAIN, VALIDATION, TEST = range(3)
 _PURPOSES = ("to train on", "to validate", "to test")
 
@@ -90,16 +93,17 @@ def split_labelled(
     Raises:
         DataError: nothing would be left to train on, or a class has too few texts.
     """
-    hashes = _text_hashes(data.texts)  # (N,)
+    sketches = _sketches(data.texts)
+    hashes = sketches.texts  # (N,)
     messages = [*_similar_labels(data.names), *_different_labels(data, hashes)]
     kept = np.ones(len(data.texts), bool)  # (N,)
     files = {"validation_file": validation, "test_file": test}
-    hashes_of = {name: _text_hashes(own.texts) for name, own in files.items() if own is not None}
+    hashes_of = {name: _sketches(own.texts).texts for name, own in files.items() if own is not None}
     for name, own_hashes in hashes_of.items():
-        copies = kept & np.isin(hashes, own_hashes)
-        kept &= ~copies
-        if copies.any():
-            count = counted(int(copies.sum()), "copy of a text", "copies of texts")
+        same = kept & np.isin(hashes, own_hashes)
+        kept &= ~same
+        if same.any():
+            count = counted(int(same.sum()), "copy of a text", "copies of texts")
             messages.append(f"Not trained on: {count} in {name}.")
     if len(hashes_of) == 2:
         messages += _shared(*hashes_of.values())
@@ -107,7 +111,8 @@ def split_labelled(
     shares = {VALIDATION: settings.validation_split, TEST: settings.test_split}
     taken = {part: shares[part] for part, own in ((VALIDATION, validation), (TEST, test)) if own is None}
     taken = {part: share for part, share in taken.items() if share > 0.0}
-    part_of = _parts(data, np.where(kept)[0], hashes, taken, np.random.default_rng(seed))  # (N,), -1: left out
+    group_of = _groups(data, sketches)  # (N,)
+    part_of = _parts(data, np.where(kept)[0], group_of, taken, np.random.default_rng(seed))  # (N,), -1: left out
     return LabelSplit(
         train=_examples(data, part_of == TRAIN),
         validation=_own_or_part(data, validation, part_of, VALIDATION),
@@ -116,13 +121,25 @@ def split_labelled(
     )
 
 
-def _text_hashes(texts: Sequence[str]) -> np.ndarray:
-    """A hash of the words of each text, uint64 [N]: equal for copies, as ``sketches`` has them."""
+def _sketches(texts: Sequence[str]) -> Sketches:
+    """What tells copies and near copies among the texts."""
     writer = SketchWriter()
     for start in range(0, len(texts), _HASHED_AT_ONCE):
         some = texts[start : start + _HASHED_AT_ONCE]
         writer.add(part_hashes(some, [0] * len(some)), [True] * len(some))
-    return writer.finish().texts
+    return writer.finish()
+
+
+def _groups(data: LabelledTexts, sketches: Sketches) -> np.ndarray:
+    """The group of texts that stay together which each text is in, int64 [N]."""
+    same = copies(sketches)  # (N,)
+    alike = groups(same, near_copies(sketches).pairs)  # (N,)
+    different = np.unique(same)  # (D,), the first text of each group of copies
+    sizes = np.bincount(alike[different], minlength=len(same))  # (N,), different texts in each group
+    of_class = np.bincount(data.labels[different], minlength=len(data.names))[data.labels]  # (N,)
+    too_large = np.zeros(len(same), bool)  # (N,), by group
+    np.logical_or.at(too_large, alike, sizes[alike] > _LARGEST_GROUP * of_class)
+    return np.where(too_large[alike], same, alike)  # (N,)
 
 
 def _similar_labels(names: Sequence[str]) -> list[str]:
@@ -182,12 +199,12 @@ def _require_each_class(data: LabelledTexts, kept: np.ndarray) -> None:
 
 
 def _parts(
-    data: LabelledTexts, chosen: np.ndarray, hashes: np.ndarray, taken: dict[int, float], generator: np.random.Generator
+    data: LabelledTexts, chosen: np.ndarray, alike: np.ndarray, taken: dict[int, float], generator: np.random.Generator
 ) -> np.ndarray:
     """The part that each text is in, int64 [N]; -1 for those that are not among ``chosen`` [n].
 
     Args:
-        hashes: uint64 [N]. taken: the share of each part beside that to train on.
+        alike: int64 [N], the group of each text. taken: the share of each part beside that to train on.
     """
     part_of = np.full(len(data.texts), -1, np.int64)
     part_of[chosen] = TRAIN
@@ -198,7 +215,7 @@ def _parts(
             f"validation_split is {taken[VALIDATION]:g} and test_split is {taken[TEST]:g}, so nothing would be left "
             "to train on. Set a smaller one."
         )
-    different, group_of = np.unique(hashes[chosen], return_inverse=True)  # (groups,), (n,)
+    different, group_of = np.unique(alike[chosen], return_inverse=True)  # (groups,), (n,)
     texts = np.zeros((len(different), len(data.names)), np.int64)  # (groups, classes)
     np.add.at(texts, (group_of, data.labels[chosen]), 1)
     class_of = texts.argmax(axis=1)  # (groups,), the class that most texts of the group are of

@@ -78,6 +78,29 @@ def test_whole_groups_of_copies_are_in_one_part(
             assert abs(counts(part)[label] - target) <= max(4, 1)  # the largest group
 
 
+STORY = "the old captain told us about a storm near the cape that broke his ship and left four men on a bare rock"
+
+
+def test_near_copies_stay_together() -> None:
+    edited = [(f"{STORY} {ending}", "a") for ending in ("for a week", "without water", "until help came at last")]
+    for seed in range(10):
+        found = split(data_of(texts("a", 57) + texts("b", 60) + edited), seed, validation_split=0.3, test_split=0.3)
+        held = [[text for text in part.texts if text.startswith(STORY)] for part in parts_of(found)]
+        assert sorted(map(len, held)) == [0, 0, 3]
+
+
+def test_texts_from_one_template_are_split_all_the_same() -> None:
+    filled = [(f"{STORY} number {number}", "a") for number in range(40)]
+    found = split(data_of(filled + texts("b", 40)), validation_split=0.2, test_split=0.1)
+    assert [counts(part) for part in parts_of(found)] == [[28, 28], [8, 8], [4, 4]]
+
+
+def test_two_near_copies_in_a_small_class_may_be_parted() -> None:
+    small = [(f"{STORY} once", "a"), (f"{STORY} twice", "a"), ("a short one", "a")]
+    found = split(data_of(small + texts("b", 40)), validation_split=0.2, test_split=0.1)
+    assert [counts(part)[0] for part in parts_of(found)] == [1, 1, 1]
+
+
 def test_the_seed_decides() -> None:
     data = data_of(texts("a", 50) + texts("b", 50))
     one, same, other = split(data, 1), split(data, 1), split(data, 2)
