@@ -97,9 +97,11 @@ class Passages:
             different = np.unique(self._hashes[0])
             self._seen = different, np.zeros(len(different), bool)
         different, seen = self._seen
-        for words in _words(task):
+        for words in _words(task) if len(different) else ():
             hashes = gram_hashes(words, PASSAGE_WORDS)
-            seen[np.searchsorted(different, hashes[np.isin(hashes, different)])] = True
+            places = np.searchsorted(different, hashes)  # np.isin would sort all of them again for each document
+            places[places == len(different)] = 0
+            seen[places[different[places] == hashes]] = True
 
     def found(self) -> Iterator[tuple[int, float, int]]:
         """The number of each document with such passages, the share of its runs of words, the word where one begins."""
