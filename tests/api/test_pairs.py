@@ -20,6 +20,7 @@ from gpt2simple.data.pair_encoding import encode_pairs, pair_reader
 from gpt2simple.data.pairs import read_pairs
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.gpt2.container import named_variables
+from gpt2simple.gpt2.network import attention
 from gpt2simple.settings import PairTextSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from gpt2simple.training.step import ModelStep
@@ -187,7 +188,7 @@ def test_the_command_line_answers() -> None:
     assert "Give prompts, or --file with a prompt on each line: one of the two." in done.stderr
 
 
-def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> None:
+def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the loss on everything is another one. Prompts are of 3 to 9 bytes, completions of 2 to 19."""
     data = [("abc", "x"), ("q" * 9, "y" * 18), ("de fg", "zz z")]
     settings, tokenizer = PairTextSettings(separator="="), byte_tokenizer()
@@ -205,6 +206,9 @@ def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> No
         )
         whole, accumulated = _step(variables, batches, 1), _step(variables, one_each, 3)
         of_targets = _step(variables, batches, 1, batches.most_targets)  # the head sees these alone
+        with monkeypatch.context() as patch:
+            patch.setattr(attention, "_FEW_PLACES", 1)
+            of_many = _step(variables, batches, 1, batches.most_targets)
         one_by_one = [plain_loss_and_gradients(model, *(array[None] for array in read(number))) for number in range(3)]
         tokens = np.array([read(number)[2].sum() for number in range(3)])
         if loss_on == "completion":
@@ -214,7 +218,7 @@ def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> No
             name: sum(found[name] * count for (_, found), count in zip(one_by_one, tokens, strict=True)) / tokens.sum()
             for name in one_by_one[0][1]
         }
-        for nats, counted, ours in (whole, accumulated, of_targets):
+        for nats, counted, ours in (whole, accumulated, of_targets, of_many):
             assert counted == tokens.sum()
             assert nats / counted == pytest.approx(loss, rel=1e-6)
             assert largest_relative_difference(ours, gradients) < 2e-5

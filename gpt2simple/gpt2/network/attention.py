@@ -108,7 +108,7 @@ def attention_at(
 ) -> Tensor:
     """``causal_attention`` for the queries of the only row at ``places``, int32 [K]: [K, E]."""
     if places.shape[0] > _FEW_PLACES:
-        return tf.gather(causal_attention(queries, keys, values, dropout, site, packing), places)
+        return rows_at(causal_attention(queries, keys, values, dropout, site, packing), places)
     _, heads, time, depth = queries.shape
     few = tf.gather(queries, places, axis=2)  # (1, H, K, D)
     scores = tf.cast(tf.matmul(few, keys, transpose_b=True), tf.float32) * depth**-0.5  # (1, H, K, T)
@@ -117,6 +117,19 @@ def attention_at(
     probabilities = tf.cast(tf.nn.softmax(tf.where(visible, scores, scores.dtype.min)), values.dtype)  # (1, H, K, T)
     mixed = tf.matmul(apply_dropout(probabilities, dropout, site * _SITES), values)  # (1, H, K, D)
     return _join_heads(mixed, 1, heads)
+
+
+def rows_at(x: Tensor, places: Tensor) -> Tensor:
+    """The rows of x [N, E] at ``places``, int32 [K]: [K, E].
+
+    As tf.gather, whose gradient has no static shape, which custom gradients here need.
+    """
+
+    @tf.custom_gradient
+    def pick(x: Tensor) -> WithGradient:
+        return tf.gather(x, places), lambda upstream: tf.scatter_nd(places[:, None], upstream, x.shape)
+
+    return pick(x)
 
 
 def _backward(
