@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from gpt2simple.gpt2.model import LoadedModel
 
 
+_FEW_TARGETS = 0.75  # of a row: where there are more, computing these alone saves less than gathering them takes
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Summary:
     """What is said of pairs before training on them."""
@@ -104,9 +107,11 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     batches = PackedBatches(
         lengths, pair_reader(train, settings.loss_on), batch_size=settings.batch_size,
         accumulate=settings.accumulate_gradients, seed=request.seed,
+        targets=train.targets(settings.loss_on),
     )  # fmt: skip
     longest_held_out = int(held_out.lengths.max(initial=0))
     evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
+    most_targets = max([batches.most_targets, *(int((batch.loss_mask > 0.0).sum()) for batch, _ in evaluated)])
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
     return Prepared(
         task=LanguageModeling(loaded.tokenizer.byte_lengths),
@@ -115,7 +120,10 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             epoch_at=batches.epoch_at,
             accumulate=settings.accumulate_gradients,
             held_out=tuple(batch for batch, _ in evaluated),
-            packed=PackedShape(rounded_width(max(int(lengths.max()), longest_held_out))),
+            packed=PackedShape(
+                rounded_width(max(int(lengths.max()), longest_held_out)),
+                most_targets if most_targets <= _FEW_TARGETS * batches.widths[-1] else None,
+            ),
         ),
         summary=_Summary(data=data, split=split, train=train, held_out=held_out, padding=batches.padding),
         rows_per_epoch=rows,

@@ -33,14 +33,19 @@ class PackedBatches:
 
     Attributes:
         widths: of rows in tokens, ascending.
+        most_targets: no row has more; rounded up.
         steps_per_epoch: optimizer steps in which each text is read once.
         padding: share of all positions of an epoch that hold no token, 0 to 1.
     """
 
-    def __init__(self, lengths: np.ndarray, read: ReadText, *, batch_size: int, accumulate: int, seed: int) -> None:
+    def __init__(
+        self, lengths: np.ndarray, read: ReadText, *, batch_size: int, accumulate: int, seed: int,
+        targets: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Batches of texts of these lengths, int [N] in tokens.
 
         Args:
+            targets: int [N], how many tokens of each text the loss counts; None: all.
             batch_size: texts in a micro-batch; where they do not divide evenly, all steps have nearly as many.
             accumulate: micro-batches in a step.
 
@@ -50,9 +55,11 @@ class PackedBatches:
         if not len(lengths):
             raise DataError("There is no text to train on. Give more texts.")
         self._lengths, self._read, self._seed, self.accumulate = lengths, read, seed, accumulate
+        self._targets = lengths if targets is None else targets
         self.steps_per_epoch = -(-len(lengths) // (batch_size * accumulate))
         draws = [self._draw(np.random.default_rng((seed, 0)), noise) for noise in (0.0, *_NOISE)]
-        needed = [np.sort([_widest(lengths, rows) for rows in steps]) for steps in draws]  # (steps,) each
+        needed = [np.sort([_most(lengths, rows) for rows in steps]) for steps in draws]  # (steps,) each
+        self.most_targets = rounded_width(max(_most(self._targets, rows) for steps in draws for rows in steps))
         self.widths = _fewest_widths(rounded_width(np.max(needed, axis=0)))
         self._steps = lru_cache(maxsize=2)(self._draw_epoch)  # two epochs: a caller may look ahead
         positions = sum(width * accumulate for width, _ in self._steps(0))
@@ -72,10 +79,11 @@ class PackedBatches:
     def _draw_epoch(self, epoch: int) -> list[tuple[int, list[np.ndarray]]]:
         """The width of each step of an epoch, and the numbers of the texts of each of its rows."""
         generator = np.random.default_rng((self._seed, epoch))
-        for noise in (*_NOISE, 0.0):
-            steps = self._draw(generator, noise)
-            needed = [_widest(self._lengths, rows) for rows in steps]
-            if max(needed) <= self.widths[-1]:
+        for noise in (*_NOISE, 0.0):  # the last is a draw that the widths were chosen for
+            steps = self._draw(generator if noise else np.random.default_rng((self._seed, 0)), noise)
+            needed = [_most(self._lengths, rows) for rows in steps]
+            targets = max(_most(self._targets, rows) for rows in steps)
+            if max(needed) <= self.widths[-1] and targets <= self.most_targets:
                 break
         order = generator.permutation(self.steps_per_epoch).tolist()
         return [(_narrowest(self.widths, needed[step]), steps[step]) for step in order]
@@ -130,9 +138,9 @@ def _dealt(lengths: np.ndarray, order: np.ndarray, count: int) -> list[np.ndarra
     return [np.array(group, np.int64) for group in groups]
 
 
-def _widest(lengths: np.ndarray, rows: list[np.ndarray]) -> int:
-    """The tokens of the row that has most."""
-    return max(int(lengths[texts].sum()) for texts in rows)
+def _most(tokens: np.ndarray, rows: list[np.ndarray]) -> int:
+    """The tokens of the row that has most, from those of each text [N]."""
+    return max(int(tokens[texts].sum()) for texts in rows)
 
 
 def rounded_width(tokens: TokensT) -> TokensT:

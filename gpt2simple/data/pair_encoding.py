@@ -45,6 +45,12 @@ class EncodedPairs:
         lengths = (len(p) + len(c) - 1 for p, c in zip(self.prompts, self.completions, strict=True))
         return np.fromiter(lengths, np.int64, len(self.prompts))
 
+    def targets(self, loss_on: str) -> np.ndarray:
+        """How many tokens of each pair the loss counts, int64 [n]; see ``pair_reader``."""
+        if loss_on == COMPLETION:
+            return np.fromiter(map(len, self.completions), np.int64, len(self.completions))
+        return self.lengths
+
     def hints(self) -> list[str]:
         """Sentences for the user on what was cut off and left out."""
         found = []

@@ -20,6 +20,7 @@ from gpt2simple.data.pair_encoding import encode_pairs, pair_reader
 from gpt2simple.data.pairs import read_pairs
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.gpt2.container import named_variables
+from gpt2simple.gpt2.network import attention
 from gpt2simple.settings import PairTextSettings
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from gpt2simple.training.step import ModelStep
@@ -187,7 +188,7 @@ def test_the_command_line_answers() -> None:
     assert "Give prompts, or --file with a prompt on each line: one of the two." in done.stderr
 
 
-def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> None:
+def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the loss on everything is another one. Prompts are of 3 to 9 bytes, completions of 2 to 19."""
     data = [("abc", "x"), ("q" * 9, "y" * 18), ("de fg", "zz z")]
     settings, tokenizer = PairTextSettings(separator="="), byte_tokenizer()
@@ -197,8 +198,17 @@ def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> No
     variables = named_variables(model)
     for loss_on in ("completion", "all"):
         read = pair_reader(encoded, loss_on)
-        whole = _step(variables, PackedBatches(encoded.lengths, read, batch_size=3, accumulate=1, seed=0), 1)
-        accumulated = _step(variables, PackedBatches(encoded.lengths, read, batch_size=1, accumulate=3, seed=0), 3)
+        counts = encoded.targets(loss_on)
+        assert counts.tolist() == [int(read(number)[2].sum()) for number in range(3)]
+        batches, one_each = (
+            PackedBatches(encoded.lengths, read, batch_size=size, accumulate=3 // size, seed=0, targets=counts)
+            for size in (3, 1)
+        )
+        whole, accumulated = _step(variables, batches, 1), _step(variables, one_each, 3)
+        of_targets = _step(variables, batches, 1, batches.most_targets)  # the head sees these alone
+        with monkeypatch.context() as patch:
+            patch.setattr(attention, "_FEW_PLACES", 1)
+            of_many = _step(variables, batches, 1, batches.most_targets)
         one_by_one = [plain_loss_and_gradients(model, *(array[None] for array in read(number))) for number in range(3)]
         tokens = np.array([read(number)[2].sum() for number in range(3)])
         if loss_on == "completion":
@@ -208,18 +218,20 @@ def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time() -> No
             name: sum(found[name] * count for (_, found), count in zip(one_by_one, tokens, strict=True)) / tokens.sum()
             for name in one_by_one[0][1]
         }
-        for nats, counted, ours in (whole, accumulated):
+        for nats, counted, ours in (whole, accumulated, of_targets, of_many):
             assert counted == tokens.sum()
             assert nats / counted == pytest.approx(loss, rel=1e-6)
             assert largest_relative_difference(ours, gradients) < 2e-5
         assert largest_relative_difference(accumulated[2], whole[2]) < 1e-5
 
 
-def _step(variables: Any, batches: PackedBatches, count: int) -> tuple[float, float, dict[str, np.ndarray]]:
+def _step(
+    variables: Any, batches: PackedBatches, count: int, targets: int | None = None
+) -> tuple[float, float, dict[str, np.ndarray]]:
     """Nats, targets and gradients of an optimizer step of so many micro-batches."""
     step = ModelStep(
         variables, frozenset(variables), SMALL_CONFIG, tf.float32, LanguageModeling(np.ones(SMALL_CONFIG.n_vocab)),
-        dropout_rate=0.0, seed=tf.constant(1, tf.int64), gradient_checkpointing=False, packed=PackedShape(32),
+        dropout_rate=0.0, seed=tf.constant(1, tf.int64), gradient_checkpointing=False, packed=PackedShape(32, targets),
     )  # fmt: skip
     arrays = [np.stack(parts) for parts in zip(*(batches.batch(n).arrays for n in range(count)), strict=True)]
     nats, tokens, found = step.gradients(list(map(tf.constant, arrays)), tf.constant(0), tf.constant(1.0))

@@ -113,13 +113,22 @@ def test_few_long_texts_get_a_width_of_their_own() -> None:
     assert batches.padding < 0.07
 
 
-def test_every_epoch_fits_the_widths_of_the_first() -> None:
+def test_every_epoch_fits_the_widths_and_targets_of_the_first() -> None:
     """Where an epoch's draw does not fit, the texts are sorted with less noise."""
     for seed in range(20):
-        lengths = np.random.default_rng(seed).geometric(0.02, 50).tolist()
-        batches = batches_of(lengths, batch_size=3, seed=seed)
-        numbers = range(10 * batches.steps_per_epoch)
-        assert {batches.batch(number).inputs.shape[1] for number in numbers} <= {*batches.widths}
+        draw = np.random.default_rng(seed)
+        lengths = draw.geometric(0.02, 50)
+        targets = draw.integers(1, lengths, endpoint=True)
+
+        def read(text: int, lengths: np.ndarray = lengths, targets: np.ndarray = targets) -> tuple[np.ndarray, ...]:
+            ids = np.ones(lengths[text], np.int32)
+            return ids, ids, (np.arange(lengths[text]) < targets[text]).astype(np.float32)
+
+        batches = PackedBatches(lengths, read, batch_size=3, accumulate=1, seed=seed, targets=targets)
+        drawn = [batches.batch(number) for number in range(10 * batches.steps_per_epoch)]
+        assert {batch.inputs.shape[1] for batch in drawn} <= {*batches.widths}
+        most = max(int(batch.loss_mask.sum()) for batch in drawn)
+        assert most <= batches.most_targets <= max(batches.widths)
 
 
 @settings(max_examples=150, deadline=None)

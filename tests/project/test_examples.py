@@ -120,3 +120,12 @@ def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Pa
         assert re.search(rf"^{name} ", shown, re.MULTILINE)
     assert (tmp_path / "overfitting" / "report.html").is_file()
     assert (tmp_path / "overfitting" / "sizes" / "compare.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_questions_are_answered_and_both_ways_of_learning_are_shown(tmp_path: Path) -> None:
+    shown = run(tmp_path, str(EXAMPLES / "04_pairs.py"), "sorted", "3", "60")
+    assert shown.count(" -> ") == 10
+    for loss_on in ("completion", "all"):
+        assert re.search(rf'^  loss_on="{loss_on}": \d', shown, re.MULTILINE)
+        assert (tmp_path / "checkpoint" / f"letters-{loss_on}" / "report.html").is_file()

@@ -24,6 +24,7 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 _BLOCK = {2: 256, 4: 128}
 _MOST_BLOCKS = 8  # each is a part of the graph, which is compiled
 _ALIGNED = 16  # keys: where those begin that a block sees
+_FEW_PLACES = 128  # queries that are computed with all keys of the row at once; more, in blocks with all others
 _SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
 
 
@@ -105,7 +106,9 @@ def attention_at(
     dropout: DropoutKey | None,
     site: int,
 ) -> Tensor:
-    """``causal_attention`` for a few queries of the only row, those at ``places``, int32 [K]: [K, E]."""
+    """``causal_attention`` for the queries of the only row at ``places``, int32 [K]: [K, E]."""
+    if places.shape[0] > _FEW_PLACES:
+        return rows_at(causal_attention(queries, keys, values, dropout, site, packing), places)
     _, heads, time, depth = queries.shape
     few = tf.gather(queries, places, axis=2)  # (1, H, K, D)
     scores = tf.cast(tf.matmul(few, keys, transpose_b=True), tf.float32) * depth**-0.5  # (1, H, K, T)
@@ -114,6 +117,19 @@ def attention_at(
     probabilities = tf.cast(tf.nn.softmax(tf.where(visible, scores, scores.dtype.min)), values.dtype)  # (1, H, K, T)
     mixed = tf.matmul(apply_dropout(probabilities, dropout, site * _SITES), values)  # (1, H, K, D)
     return _join_heads(mixed, 1, heads)
+
+
+def rows_at(x: Tensor, places: Tensor) -> Tensor:
+    """The rows of x [N, E] at ``places``, int32 [K]: [K, E].
+
+    As tf.gather, whose gradient has no static shape, which custom gradients here need.
+    """
+
+    @tf.custom_gradient
+    def pick(x: Tensor) -> WithGradient:
+        return tf.gather(x, places), lambda upstream: tf.scatter_nd(places[:, None], upstream, x.shape)
+
+    return pick(x)
 
 
 def _backward(

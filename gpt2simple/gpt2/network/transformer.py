@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, take_over, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
-from gpt2simple.gpt2.network.attention import Packing, attention_at, causal_attention, split_heads
+from gpt2simple.gpt2.network.attention import Packing, attention_at, causal_attention, rows_at, split_heads
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
 from gpt2simple.gpt2.network.layers import add_bias, bias_gelu, layer_norm, matmul
 from gpt2simple.gpt2.network.xla import recompute
@@ -95,7 +95,7 @@ def _block(
         mixed = causal_attention(q, k, v, dropout, site, packing)  # (N, E)
     else:
         assert packing is not None
-        mixed, x = attention_at(q, k, v, places, packing, dropout, site), tf.gather(x, places)  # (K, E), as all below
+        mixed, x = attention_at(q, k, v, places, packing, dropout, site), rows_at(x, places)  # (K, E), as all below
     attended = add_bias(matmul(mixed, w["attn.c_proj.weight"]), w["attn.c_proj.bias"])  # (N, E)
     x = x + apply_dropout(attended, dropout, site + 1)  # (N, E)
 

@@ -134,17 +134,19 @@ def test_keys_out_of_reach_are_not_computed():
         assert [first for first, *_ in attention._blocks(row, None)] == [0] * 8
 
 
+@pytest.mark.parametrize("few", [128, 5], ids=["few", "many"])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
-def test_states_at_a_few_places_are_those_among_all(dtype):
+def test_states_at_some_places_are_those_among_all(dtype, few, monkeypatch):
+    monkeypatch.setattr(attention, "_FEW_PLACES", few)
     texts = [random_tokens(1, length, length)[0] for length in (150, 1, 260, 30)]
     tokens, positions = packed(texts, 460)
     packing, places = Packing(tf.constant(positions), 260), np.array([149, 150, 410, 440, 0, 200], np.int32)
     everything = our_states(model_of(LONG_CONFIG), tokens, LONG_CONFIG, dtype, packing=packing).numpy()
-    few = our_states(
+    some = our_states(
         model_of(LONG_CONFIG), tokens, LONG_CONFIG, dtype, packing=packing, places=tf.constant(places)
     ).numpy()
     tolerance = 2e-5 if dtype == tf.float32 else 0.06  # of bfloat16's states, which are of about 2: three roundings
-    np.testing.assert_allclose(few.astype(np.float32), everything[places].astype(np.float32), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(some.astype(np.float32), everything[places].astype(np.float32), rtol=0, atol=tolerance)
 
 
 def test_dropout_at_a_few_places_drops_probabilities_and_keeps_their_expectation():
