@@ -69,9 +69,14 @@ def typed_prompts(encoding: str) -> Iterator[list[Any]]:
 
 def _numbered(lines: list[str], before: int) -> Iterator[list[Any]]:
     """The prompts of lines that follow others, together; nothing where all are blank."""
-    each = enumerate((line.removesuffix("\r") for line in lines), before + 1)
-    if prompts := [_prompt(line, f"{_STDIN}, line {number}") for number, line in each if line.strip()]:
-        yield prompts
+    prompts: list[Any] = []
+    try:
+        for number, line in enumerate(lines, before + 1):
+            if line.strip():
+                prompts.append(_prompt(line.removesuffix("\r"), f"{_STDIN}, line {number}"))
+    finally:  # those before a line that is no prompt are answered first
+        if prompts:
+            yield prompts
 
 
 def _prompt(line: str, where: str, *, is_json: bool = False) -> Any:

@@ -136,9 +136,11 @@ def test_what_cannot_be_read_from_standard_input_is_said(monkeypatch: pytest.Mon
     pipe_in(monkeypatch, b"a\n\xe9\n")
     with pytest.raises(DataError, match=r"^standard input: byte 2 \(0xe9\) is not utf-8"):
         list(typed_prompts("utf-8"))
-    pipe_in(monkeypatch, b"a\n", b'{"prompt": 3}\n')
+    pipe_in(monkeypatch, b'a\n{"prompt": 3}\nb\n')
+    prompts = typed_prompts("utf-8")
+    assert next(prompts) == ["a"]
     with pytest.raises(DataError, match=r"^standard input, line 2: found 3; expected a string"):
-        list(typed_prompts("utf-8"))
+        next(prompts)
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(
         click.UsageError, match=r"^No prompt was given, and standard input is closed\. Give prompts, or"
