@@ -81,6 +81,10 @@ final newline, which editors and `echo` add, are not part of the prefix; everyth
 many prefixes, one on each line; in Python: `prefix=Path("prompts.txt").read_text(encoding="utf-8").splitlines()`. Each
 gets `nsamples` samples.
 
+For a run on pairs, `--prompt` and `--prompt-lines FILE` take prompts in place of prefixes, as `answer` and its `--file`
+do. On each line of a file stands a prompt, or a JSON object with `prompt` or `messages`; in a file named `.jsonl` or
+`.ndjson` every line is such an object or a JSON string. A conversation that ends in an answer is asked without it.
+
 `session.samples(...)` and `--json` give for each text its prefix, its new tokens, the number of tokens in its prompt,
 why it ended (`"length"`, `"end_of_text"`, or `"stop"`, also at `truncate`) and its seconds from reading the prompt to
 the end. Tokens per second are those of one sample: of eight generated together each has about an eighth of the total.

@@ -84,6 +84,8 @@ def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[st
             raise SettingsError(f"{name} was given, and a classifier reads each text as a whole. Leave it out.")
     if settings.per_document:
         raise SettingsError("per_document was given, which is for language models. Use classify() for single texts.")
+    if settings.predictions is not None:
+        raise SettingsError("predictions was given, and the model is a classifier. Use classify() for single texts.")
     if "cache_dir" in given:
         raise SettingsError("cache_dir was given, and labelled texts are not kept in a cache. Leave it out.")
     for name in ("validation_file", "test_file") if settings.part == "all" else ():

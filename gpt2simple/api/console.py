@@ -1,4 +1,4 @@
-"""Standard output and standard error: results, messages, and a progress bar while a text is read.
+"""Standard output and standard error: results, messages, and progress bars.
 
 A result is written whole and at once, or fails with one clear error. Knows nothing of what is written.
 """
@@ -17,6 +17,7 @@ from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import LOST, storage_errors
 
 logger = logging.getLogger(__name__)
+BAR_DELAY = 1.0  # seconds of work before a bar appears
 
 
 class _StderrHandler(logging.Handler):
@@ -85,29 +86,43 @@ def forgiving_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading_bar(title: str, *, delay: float = 1.0) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to call with bytes read and total bytes (None: unknown); in a terminal it shows a bar on stderr.
-
-    The bar appears only if reading takes longer than ``delay`` seconds.
-    """
+def _bar(title: str, *, hidden: bool = False, **how: Any) -> Iterator[Any]:
+    """A bar on stderr, in a terminal alone, that appears after a second and leaves nothing behind."""
     from tqdm import tqdm
 
-    bar = tqdm(
-        desc=title,
-        unit="B",
-        unit_scale=True,
-        file=sys.stderr,
-        disable=True if sys.stderr is None else None,  # None: where it is no terminal
-        delay=delay,
-        leave=False,
-    )
+    disable = True if hidden or sys.stderr is None else None  # None: where it is no terminal
+    with tqdm(desc=title, file=sys.stderr, disable=disable, delay=BAR_DELAY, leave=False, **how) as bar:
+        yield bar
 
-    def show(done: int, total: int | None) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
 
-    with bar:
+@contextlib.contextmanager
+def reading_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A function to call with bytes read and total bytes (None: unknown); in a terminal it shows a bar on stderr.
+
+    The bar appears only if reading takes longer than a second.
+    """
+    with _bar(title, unit="B", unit_scale=True) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
         yield show
+
+
+@contextlib.contextmanager
+def counting_bar(title: str, total: int) -> Iterator[Callable[[], object]]:
+    """A function to call when one of several results is finished; in a terminal it shows a bar on stderr.
+
+    There is none for a single result, nor where results go to a terminal too, which the bar would tear apart.
+    """
+    results = sys.stdout is not None and not getattr(sys.stdout, "closed", False) and _is_terminal(sys.stdout)
+    with _bar(title, hidden=results or total < 2, total=total) as bar:
+        yield bar.update
+
+
+def _is_terminal(stream: Any) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 class StandardOutput:

@@ -119,6 +119,8 @@ def check_evaluation_text(
     for name in [f.name for cls in (LABELS, PAIR_COLUMNS) for f in fields(cls)]:
         if text.get(name) is not None:
             raise SettingsError(f"{name} was given, and the model is no run on labelled texts or pairs. Leave it out.")
+    if settings.predictions is not None:
+        raise SettingsError("predictions was given, and the model was not trained on pairs. Leave it out.")
     text = pick(text, TextSettings)
     TextSettings(**text)
     if settings.part == "test":

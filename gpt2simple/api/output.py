@@ -48,6 +48,18 @@ class InOrder:
         return [list(chunks) for chunks in later if chunks[-1].finish_reason is not None]
 
 
+def whole_texts(chunks: Iterable[TextChunk]) -> Iterator[str]:
+    """The text of each sample, in order, when it and those before it are finished."""
+    in_order, text = InOrder(), ""
+    for chunk in chunks:
+        in_order.add(chunk)
+        for ready in in_order.ready():
+            text += ready.text
+            if ready.finish_reason is not None:
+                yield text
+                text = ""
+
+
 def require_delim(delim: Any) -> None:
     """Raise SettingsError if the delimiter between samples is not a string."""
     if not is_text(delim):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from gpt2simple.data.packing import packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import open_pairs
 from gpt2simple.data.pairs import read_pairs
-from gpt2simple.data.prompt_template import template_from_json
+from gpt2simple.data.prompt_template import Message, template_from_json
 from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
+from gpt2simple.evaluation.outputs.predictions import PREDICTIONS, predictions
 from gpt2simple.evaluation.outputs.result import PairResult
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.generation.generator import Generator
@@ -26,7 +29,9 @@ from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import require_same_data, require_same_parts, with_recorded
 from gpt2simple.settings import EvaluateSettings, GenerateSettings, PairSettings, PairTextSettings, pick
+from gpt2simple.storage.outputs import check_output, output_file
 
+logger = logging.getLogger(__name__)
 _SHORTEST_LIMIT = 16  # tokens, of what is written: a model may say a short thing in more words
 
 
@@ -43,6 +48,8 @@ def check_pairs(dataset: Any, settings: EvaluateSettings, given: Mapping[str, An
             raise SettingsError(f"{name} was given, and the model was trained on pairs. Leave it out.")
     assert run is not None
     _pairs(dataset, settings, given, run.info.description)
+    if settings.predictions is not None:
+        check_output(Path(settings.predictions), PREDICTIONS, _files(dataset))
 
 
 def evaluate_pairs(
@@ -57,12 +64,15 @@ def evaluate_pairs(
 ) -> PairResult:
     """The figures of a run's model on pairs: on a part of those that it was trained on, or on all.
 
+    Each prompt is answered once; where several pairs have it, their completions are the references of that output.
+
     Args:
         given: the settings of the call, by name, of which those of pairs are used.
 
     Raises:
         DataError: the pairs cannot be read, or are not those that the run was trained on.
         RunError: the call names another split than the run used.
+        SettingsError: the file for the outputs is of another kind. StorageError: it cannot be written.
     """
     started, recorded = time.perf_counter(), run.info.description
     training = recorded.settings
@@ -73,17 +83,23 @@ def evaluate_pairs(
     encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
     scorer = Scorer(loaded.variables, loaded.config, precision)
     (nats, tokens), (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)
-    chosen = [pairs[number] for number in encoded.numbers.tolist()]
+    references: dict[tuple[Message, ...], dict[str, None]] = {}  # of each prompt, without copies, in their order
+    for number in encoded.numbers.tolist():
+        references.setdefault(pairs[number].messages, {})[pairs[number].completion] = None
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
-    prefixes = [template.prompt_of(pair.messages) for pair in chosen]
+    prefixes = list(map(template.prompt_of, references))
     greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
     with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
         outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(
-        outputs, [pair.completion for pair in chosen], model=f"{run.path.name} ({model})", part=part,
-        prompts=[pair.messages[-1].content for pair in chosen], completions=known,
+        outputs, [*map(tuple, references.values())], model=f"{run.path.name} ({model})", part=part,
+        prompts=[messages[-1].content if messages else "" for messages in references], completions=known,
     )  # fmt: skip
+    if settings.predictions is not None:
+        with output_file(Path(settings.predictions), PREDICTIONS, _files(dataset)) as file:
+            file.write(predictions(figures).encode())
+        logger.info(f"The outputs are in {settings.predictions}.")
     return PairResult(
         loss=nats / tokens, perplexity=float(np.exp(nats / tokens)), tokens=tokens,
         prompt_loss=prompt_nats / prompt_tokens if prompt_tokens else None, truncated=encoded.truncated,
@@ -107,6 +123,12 @@ def _pairs(
     require_same_data(recorded, data.fingerprint, data.validation_fingerprint, "pairs")
     split = data.split(recorded.seed)
     return part_of(split, settings.part), split.train, PARTS[settings.part]
+
+
+def _files(dataset: Any) -> list[Path]:
+    """What a dataset of pairs names, if it names files."""
+    names = dataset if isinstance(dataset, (list, tuple)) else [dataset]
+    return [Path(name) for name in names if isinstance(name, (str, Path))]
 
 
 def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[tuple[float, int], tuple[float, int]]:

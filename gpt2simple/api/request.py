@@ -18,6 +18,7 @@ from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import RANDOM, begins_with, continues, require_task, with_recorded
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
+from gpt2simple.settings.fields import is_text
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.settings.tasks import FUNCTIONS, TASK_SETTINGS
 from gpt2simple.storage.contents import quoted
@@ -296,7 +297,7 @@ def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
     """
     found: list[Any] = []
     for prompt in prompts:
-        if isinstance(prompt, str) and prompt.strip():
+        if is_text(prompt) and prompt.strip():
             found.append(plain_line_ends(prompt))
         elif isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
             found.append([{**message, "content": plain_line_ends(message["content"])} for message in prompt])
@@ -309,7 +310,7 @@ def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+    return isinstance(value, Mapping) and isinstance(value.get("role"), str) and is_text(value.get("content"))
 
 
 def _plain(settings: GenerateSettings) -> GenerateSettings:

@@ -1,16 +1,17 @@
-"""Texts and prompts from the command line or files, and the classes of texts as a table."""
+"""Texts to classify from the command line or files, and their classes as a table."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from gpt2simple.cli.options import read_words
 from gpt2simple.data.sources import open_source
+from gpt2simple.errors import DataError
 from gpt2simple.settings import TextSettings
 
 if TYPE_CHECKING:
@@ -25,21 +26,34 @@ def words_or_lines(noun: str, words: tuple[str, ...], files: tuple[str, ...], en
     """
     if bool(words) == bool(files):
         raise click.UsageError(f"Give {noun}s, or --file with a {noun} on each line: one of the two.")
-    return read_words(noun.upper(), words, encoding) if words else lines_of(files, encoding)
+    return read_words(noun.upper(), words, encoding) if words else [line.text for line in lines_of(files, encoding)]
 
 
-def lines_of(files: Sequence[str], encoding: str) -> list[str]:
+class Line(NamedTuple):
+    """A line of what the user named, numbered from 1, without its end."""
+
+    file: str
+    number: int
+    text: str
+
+
+def lines_of(files: Sequence[str], encoding: str) -> list[Line]:
     """The lines of files, of which blank ones are left out; ``-`` is standard input.
 
     Raises:
         DataError: a file is missing or cannot be read, or there is no text.
     """
-    from gpt2simple.errors import DataError
-
-    source = open_source(list(files), None, TextSettings(format="lines", encoding=encoding))
-    lines = [part.text for part in source.parts() if part.text.strip()]
+    settings = TextSettings(format="lines", encoding=encoding)
+    sources = [open_source(name, None, settings) for name in files]
+    lines = [
+        Line(source.names[0], number, part.text)
+        for source in sources
+        for number, part in enumerate(source.parts(), 1)
+        if part.text.strip()
+    ]
     if not lines:
-        raise DataError(f"{', '.join(source.names)} holds no text. Give a file with a text on each line.")
+        names = ", ".join(source.names[0] for source in sources)
+        raise DataError(f"{names} holds no text. Give a file with a text on each line.")
     return lines
 
 

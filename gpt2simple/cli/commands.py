@@ -180,6 +180,8 @@ def classify(
     type=click.Path(path_type=Path),
     help="File with a prefix on each line; blank lines are left out; - reads stdin.",
 )
+@click.option("--prompt", multiple=True, help="Prompt for a run on pairs; - reads stdin. May be given several times.")
+@click.option("--prompt-lines", help="File with a prompt on each line, as for answer --file; - reads stdin.")
 @encoding_option
 @click.option("--destination-path", type=click.Path(), help="New file to write to instead of printing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder to write files into instead of printing.")
@@ -195,15 +197,21 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
       gpt2simple generate --run-name play --nsamples 5 --temperature 0.9 --top-k 40
       gpt2simple generate --model-name tiny --folder samples --nfiles 10
       echo "Dear diary," | gpt2simple generate --prefix - --json
-      gpt2simple generate --prefix-lines prompts.txt --destination-path answers.txt
+      gpt2simple generate --prefix-lines prefixes.txt --destination-path texts.txt
+      gpt2simple generate --run-name assistant --prompt "Name a colour." --nsamples 3
     """
     _refuse_mixtures(options, settings, as_json=as_json)
     from gpt2simple.api.request import GenerateRequest
+    from gpt2simple.cli.prompts import read_prompts
 
+    encoding, prompt_lines = options.pop("encoding"), options.pop("prompt_lines")
+    prompts = read_prompts("--prompt", options.pop("prompt"), (prompt_lines,) if prompt_lines else (), encoding)
     prefix = read_prefix(
-        options.pop("prefix"), options.pop("prefix_file"), options.pop("prefix_lines"), encoding=options.pop("encoding")
+        options.pop("prefix"), options.pop("prefix_file"), options.pop("prefix_lines"), encoding=encoding
     )
-    request = GenerateRequest.of(prefix, settings)  # raises before TensorFlow is loaded, which takes seconds
+    request = GenerateRequest.of(
+        prefix, settings, prompt=prompts or None
+    )  # raises before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_texts
 
     show_texts(request, settings, as_json=as_json, **options)
@@ -211,7 +219,13 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
 
 @command()
 @click.argument("prompt", nargs=-1)
-@click.option("--file", "files", multiple=True, help="File with a prompt on each line; - reads stdin.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    help="File with a prompt on each line; - reads stdin. A line may be JSON: an object with prompt or messages, and "
+    "in files named .jsonl a string too.",
+)
 @settings_options(SessionSettings)
 @checkpoint_option
 @encoding_option
@@ -226,22 +240,27 @@ def answer(
     as_json: bool,
     settings: dict[str, Any],
 ) -> None:
-    """Answer prompts with a model that was trained on pairs; blank lines of files are left out.
+    """Answer prompts with a model that was trained on pairs; without any, each line of standard input as it comes.
+
+    Blank lines are left out.
 
     \b
       gpt2simple answer "What is the capital of France?" --run-name assistant
       gpt2simple answer --file questions.txt --json > answers.json
+      gpt2simple answer --run-name assistant
     """
-    from gpt2simple.api import functions
-    from gpt2simple.cli.classes import words_or_lines
+    from gpt2simple.api.request import GenerateRequest
+    from gpt2simple.cli.prompts import read_prompts, typed_prompts
 
-    prompts = words_or_lines("prompt", prompt, files, encoding)
-    answers = functions.answer(prompts, checkpoint=checkpoint, **settings)
-    if as_json:
-        show_json([{"prompt": one, "output": output} for one, output in zip(prompts, answers, strict=True)])
-    else:
-        for output in answers:
-            show_line(output)
+    if prompt and files:
+        raise click.UsageError("Give prompts, or --file with a prompt on each line: one of the two.")
+    greedy = {**settings, "temperature": 0.0, "seed": 0}  # as functions.answer
+    given = read_prompts("PROMPT", prompt, files, encoding)
+    requests = (GenerateRequest.of("", greedy, prompt=one) for one in ([given] if given else typed_prompts(encoding)))
+    first = [next(requests)] if given else []  # raises before TensorFlow is loaded, which takes seconds
+    from gpt2simple.cli.samples import show_answers
+
+    show_answers(itertools.chain(first, requests), settings, checkpoint=checkpoint, as_json=as_json)
 
 
 @command()
@@ -265,7 +284,7 @@ def _refuse_mixtures(options: dict[str, Any], settings: dict[str, Any], *, as_js
     """Raise UsageError for options of ``generate`` that exclude each other."""
     from gpt2simple.api.source import require_one_source
 
-    exclusive = (("prefix", "prefix_file", "prefix_lines"), ("destination_path", "folder"))
+    exclusive = (("prefix", "prefix_file", "prefix_lines", "prompt", "prompt_lines"), ("destination_path", "folder"))
     for one, other in (pair for names in exclusive for pair in itertools.combinations(names, 2)):
         if options[one] and options[other]:
             raise click.UsageError(f"--{_dashed(one)} and --{_dashed(other)} were both given; give one of the two.")

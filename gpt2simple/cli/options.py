@@ -127,7 +127,7 @@ def read_prefix(
         UsageError: it cannot be read, standard input is named twice, or the file has no line with a prefix.
     """
     if path is not None:
-        return _without_last_line_end(_read_file("--prefix-file", path, encoding))
+        return without_last_line_end(_read_file("--prefix-file", path, encoding))
     if lines is not None:
         # Split at no other character: a prefix may hold a form feed or U+2028.
         read_lines = [line.removesuffix("\r") for line in _read_file("--prefix-lines", lines, encoding).split("\n")]
@@ -135,7 +135,7 @@ def read_prefix(
             raise click.UsageError(f"--prefix-lines {lines} holds no prefix; expected one on each line.")
         return [line for line in read_lines if line.strip()]
     read = zip(typed, read_words("--prefix", typed, encoding), strict=True)
-    texts = [_without_last_line_end(text) if word == "-" else text for word, text in read]
+    texts = [without_last_line_end(text) if word == "-" else text for word, text in read]
     return texts if len(texts) > 1 else "".join(texts)
 
 
@@ -184,7 +184,7 @@ def _read(name: str, read: Callable[[], bytes], encoding: str) -> str:
         ) from None
 
 
-def _without_last_line_end(text: str) -> str:
+def without_last_line_end(text: str) -> str:
     """Without the line end that editors and ``echo`` add; the model would continue on a new line."""
     return re.sub(r"\r?\n\Z", "", text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any
 
 from gpt2simple.storage.contents import json_text, visible
@@ -20,6 +21,35 @@ def show_json(value: Any) -> None:
         StorageError: standard output is closed, or its disk cannot be written.
     """
     show_result(json_text(value, indent=2, ascii_only=True))
+
+
+class JsonList:
+    """Prints a JSON list, each entry when it comes, as ``show_json`` prints a whole one; a context that ends it.
+
+    If the work on it fails, the list is ended all the same; nothing is printed where it had no entry.
+    """
+
+    def __init__(self) -> None:
+        self._separator = "[\n"
+
+    def add(self, value: Any) -> None:
+        """Print the next entry. Raises as ``show_json`` does."""
+        self._write(self._separator + textwrap.indent(json_text(value, indent=2, ascii_only=True), "  "))
+        self._separator = ",\n"
+
+    def __enter__(self) -> JsonList:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._separator == ",\n":
+            self._write("\n]\n")
+        elif kind is None:
+            self._write("[]\n")
+
+    def _write(self, text: str) -> None:
+        from gpt2simple.api.console import StandardOutput  # on first use: `--help` does not need it
+
+        StandardOutput()(text)
 
 
 def show_result(text: str) -> None:

@@ -23,6 +23,12 @@ class EvaluateSettings:
         choices=("all", "held_out", "train", "test"),
     )
     per_document: bool = setting(False, "Also return the results of each document.")
+    predictions: str | None = setting(
+        None,
+        "File for what a run on pairs writes: for each prompt a line of JSON with prompt, references, output, "
+        "exact_match and f1. An earlier file of this kind is replaced, any other is not.",
+        path=True,
+    )
 
     def __post_init__(self) -> None:
         check(self, self._contradictions)

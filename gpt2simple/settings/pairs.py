@@ -28,8 +28,8 @@ class PairTextSettings(ReadingSettings):
     )
     pair_format: str | None = setting(
         None,
-        "Which keys hold the pairs, where a file has those of several formats: prompt-completion (prompt, completion), "
-        "messages, or alpaca (instruction, input, output); None: those that it has.",
+        "Which keys hold the pairs, where a file has those of several formats: prompt-completion (prompt, completion "
+        "or references), messages (or conversations), or alpaca (instruction, input, output); None: those that it has.",
         choices=PAIR_FORMATS,
     )
     separator: str = setting(

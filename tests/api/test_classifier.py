@@ -299,6 +299,10 @@ REFUSED: dict[str, tuple[type[Gpt2SimpleError], str, Any]] = {
         SettingsError, "per_document was given",
         lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, per_document=True),
     ),
+    "outputs": (
+        SettingsError, r"^predictions was given, and the model is a classifier\. Use classify\(\) for single texts\.$",
+        lambda: gpt2simple.evaluate("reviews.csv", run_name=RUN, predictions="x.jsonl"),
+    ),
     "other texts": (
         DataError, "not the texts that the run was trained on",
         lambda: gpt2simple.evaluate(reviews(60), run_name=RUN, part="test"),

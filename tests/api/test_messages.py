@@ -138,6 +138,7 @@ def test_importing_the_package_sets_up_nothing_and_using_it_does() -> None:
 
 def test_without_stderr_a_text_is_read_without_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    with console.reading_bar("Reading", delay=0.0) as show:
+    monkeypatch.setattr(console, "BAR_DELAY", 0.0)
+    with console.reading_bar("Reading") as show:
         show(1, 2)
         show(2, 2)

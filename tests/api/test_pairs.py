@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU, CHRF
 
 import gpt2simple
 from gpt2simple.backend.tensorflow import tf
@@ -26,33 +29,21 @@ from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import largest_relative_difference, model_of, plain_loss_and_gradients
+from tests.helpers.pair_runs import RUN, SETTINGS, pairs, write_pair_run
 from tests.helpers.reference import printed_by
-from tests.helpers.small_runs import work_in, write_small_model, write_text
-
-SETTINGS: dict[str, Any] = {"learning_rate": 1e-2, "seed": 3, "print_every": 1000, "separator": "=", "batch_size": 8}
-RUN = "letters"
-NAMES = "abcdefgh"
-
-
-def pairs(number: int = 160, seed: int = 0) -> list[tuple[str, str]]:
-    """A letter, some digits that do not matter, and the letter after it."""
-    draw = random.Random(seed)
-    letters = [draw.choice(NAMES[:-1]) for _ in range(number)]
-    return [(f"{letter}{n}", NAMES[NAMES.index(letter) + 1]) for n, letter in enumerate(letters)]
+from tests.helpers.small_runs import work_in, write_text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, and a run that was trained on pairs.jsonl."""
     folder = tmp_path_factory.mktemp("pairs")
-    write_small_model(folder / "small")
     write_text(folder / "text.txt")
-    lines = [json.dumps({"prompt": prompt, "completion": completion}) for prompt, completion in pairs()]
-    (folder / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (folder / "other.jsonl").write_text("\n".join(lines[:9]), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         work_in(patch, folder)
-        gpt2simple.finetune("pairs.jsonl", model_name="small", run_name=RUN, steps=120, **SETTINGS)
+        write_pair_run(folder)
+        lines = (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+        (folder / "other.jsonl").write_text("\n".join(lines[:9]), encoding="utf-8")
         gpt2simple.finetune("text.txt", model_name="small", run_name="plain", steps=1, seed=0, window=16)
     return folder
 
@@ -121,6 +112,81 @@ def test_evaluation_says_how_good_the_outputs_are() -> None:
     assert everything.outputs.part == "all of other.jsonl"
 
 
+def test_the_outputs_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "outputs.jsonl"
+    for _ in range(2):  # the second replaces the first
+        with caplog.at_level("INFO"):
+            result: Any = gpt2simple.evaluate("other.jsonl", run_name=RUN, predictions=path)
+    assert f"The outputs are in {path}." in caplog.text
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    prompts, completions = zip(*pairs()[:9], strict=True)
+    assert [line["prompt"] for line in lines] == list(prompts)
+    assert [line["references"] for line in lines] == [[completion] for completion in completions]
+    assert [(line["output"], line["exact_match"]) for line in lines] == [
+        (one.output, one.exact_match) for one in result.outputs.scored
+    ]
+    done = CliRunner().invoke(cli, ["evaluate", "other.jsonl", "--run-name", RUN, "--predictions", str(path)])
+    assert done.exit_code == 0, done.output
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == lines
+
+
+@pytest.mark.parametrize("one_a_line", [True, False])
+def test_completions_to_one_prompt_are_references_of_one_output(one_a_line: bool, tmp_path: Path) -> None:
+    """As the libraries themselves count several references."""
+    draw = random.Random(0)
+    wanted = {
+        prompt: [right, *(" ".join(draw.choices("abcdefgh", k=6)) for _ in range(draw.randrange(3)))]
+        for prompt, right in pairs(40, seed=3)
+    }
+    if one_a_line:  # in any order: references need not stand together
+        records: list[Any] = [{"prompt": p, "completion": one} for p, found in wanted.items() for one in found]
+        records += records[:5]  # a copy is no further reference
+        draw.shuffle(records)
+    else:
+        records = [{"prompt": prompt, "references": found} for prompt, found in wanted.items()]
+    path = tmp_path / "several.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    result: Any = gpt2simple.evaluate(path, run_name=RUN)
+    figures = result.outputs
+    prompts = [one.prompt for one in figures.scored]
+    assert sorted(prompts) == sorted(wanted)
+    assert figures.references == sum(map(len, wanted.values()))
+    assert result.tokens == sum(len(record.get("completion", "")) + 1 for record in records) or not one_a_line
+    outputs = gpt2simple.answer(prompts, run_name=RUN, length=result.length)
+    assert [one.output for one in figures.scored] == outputs
+    references = [wanted[prompt] for prompt in prompts]
+    streams = list(zip_longest(*references))
+    assert figures.bleu.value == pytest.approx(BLEU().corpus_score(outputs, streams).score, abs=1e-11)
+    assert figures.chrf.value == pytest.approx(CHRF().corpus_score(outputs, streams).score, abs=1e-11)
+    scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
+    best = [scorer.score_multi(found, output) for found, output in zip(references, outputs, strict=True)]
+    for figure, name in ((figures.rouge1, "rouge1"), (figures.rouge_l, "rougeL")):
+        assert figure.value == pytest.approx(np.mean([one[name].fmeasure for one in best]), abs=1e-12)
+    assert figures.exact_match.value == np.mean(
+        [output in found for output, found in zip(outputs, references, strict=True)]
+    )
+    assert "beside" in figures.headline()
+
+
+def test_a_conversation_may_begin_with_the_assistant() -> None:
+    turns = [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b1"}, {"from": "gpt", "value": "c"}]
+    result: Any = gpt2simple.evaluate([{"conversations": turns}], run_name=RUN)
+    assert [one.prompt for one in result.outputs.scored] == ["", "b1"]
+
+
+def test_no_file_of_the_users_is_replaced_by_outputs(tmp_path: Path) -> None:
+    own = tmp_path / "own.jsonl"
+    for content in ("", "mine", '{"prompt": "a"}\n'):
+        own.write_text(content, encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"own\.jsonl exists and is not outputs with their scores of gpt2"):
+            gpt2simple.evaluate("other.jsonl", run_name=RUN, predictions=own)
+        assert own.read_text(encoding="utf-8") == content
+    before = Path("other.jsonl").read_bytes()
+    with pytest.raises(SettingsError, match=r"other\.jsonl is read by this call, and would be overwritten by"):
+        gpt2simple.evaluate("other.jsonl", run_name=RUN, predictions="other.jsonl")
+    assert Path("other.jsonl").read_bytes() == before
+
+
 def test_the_loss_of_training_is_that_of_evaluating() -> None:
     lines = Path("checkpoint", RUN, "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
@@ -145,6 +211,11 @@ def test_the_loss_of_training_is_that_of_evaluating() -> None:
             lambda: gpt2simple.finetune("text.txt", model_name="small", run_name="new", loss_on="all"),
             r"^loss_on was given, which is for pairs, and the dataset holds none that can be told",
         ),
+        (
+            lambda: gpt2simple.evaluate("text.txt", run_name="plain", predictions="x.jsonl"),
+            r"^predictions was given, and the model was not trained on pairs\. Leave it out\.$",
+        ),
+        (lambda: gpt2simple.evaluate("pairs.jsonl", run_name=RUN, predictions="."), r"^\. is a folder, where a file"),
         (lambda: gpt2simple.evaluate("pairs.jsonl", run_name=RUN, window=8), "^window was given, and pairs are read"),
         (
             lambda: gpt2simple.evaluate("pairs.jsonl", run_name=RUN, label_column="x"),
@@ -174,18 +245,6 @@ def test_a_column_makes_plain_text_of_pairs() -> None:
     )
     assert result.target == "token"
     assert "task" not in json.loads(Path("checkpoint/as-text/run.json").read_text(encoding="utf-8"))
-
-
-def test_the_command_line_answers() -> None:
-    done = CliRunner().invoke(cli, ["answer", "c7", "a1", "--run-name", RUN, "--length", "4"])
-    assert (done.exit_code, done.stdout) == (0, "d\nb\n")
-    done = CliRunner().invoke(
-        cli, ["answer", "--file", "-", "--run-name", RUN, "--length", "4", "--json"], input="c7\n"
-    )
-    assert json.loads(done.stdout) == [{"prompt": "c7", "output": "d"}]
-    done = CliRunner().invoke(cli, ["answer"])
-    assert done.exit_code == 2
-    assert "Give prompts, or --file with a prompt on each line: one of the two." in done.stderr
 
 
 def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

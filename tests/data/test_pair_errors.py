@@ -24,13 +24,30 @@ def turn(role: Any = "assistant", content: Any = "a", **more: Any) -> dict[str, 
     return {"role": role, "content": content, **more}
 
 
+def said(speaker: Any, value: Any = "a") -> dict[str, Any]:
+    return {"from": speaker, "value": value}
+
+
 USER = turn("user", "q")
 MISTAKES: list[tuple[Any, str]] = [
     ({"prompt": "", "completion": "b"}, r"line 2: the prompt is empty\. Add it, or leave the pair out\.$"),
     ({"prompt": "a", "completion": " \n"}, r"line 2: the completion is empty\. Add it, or leave"),
     ({"prompt": "a", "completion": END_MARK}, r"line 2: the completion is empty"),
     ({"prompt": "a", "completion": None}, r"line 2: the completion is empty"),
-    ({"prompt": "a", "completion": ["b"]}, r"line 2: 'completion' holds \['b'\]; expected a string\. Correct it\.$"),
+    ({"prompt": "a", "completion": [["b"]]}, r"2, completion 0: 'completion' holds \['b'\]; expected a string\. Corr"),
+    ({"prompt": "a", "completion": []}, r"line 2: 'completion' is an empty list\. Add a completion, or leave the pair"),
+    ({"prompt": "a", "references": ["b", " "]}, r"line 2, references 1: the completion is empty"),
+    ({"prompt": ["a"], "completion": "b"}, r"line 2: 'prompt' holds \['a'\]; expected a string"),
+    ({"prompt": "a", "completion": [turn()]}, r"line 2, completion 0: 'completion' holds \{'content'.*\}; expected a"),
+    ({"prompt": [USER, turn()], "completion": [USER]}, r"line 2: the conversation has no message of the assistant to"),
+    ({"prompt": [turn("bot")], "completion": "a"}, r"line 2, message 0: the role is 'bot'; expected system, user or"),
+    ({"prompt": [USER], "completion": " "}, r"line 2, message 1: the completion is empty"),
+    ({"prompt": [USER], "completion": []}, r"line 2: 'completion' is an empty list"),
+    ({"conversations": [said("human"), said("bot")]}, r"message 1: the role is 'bot'; expected human, gpt or system\."),
+    ({"conversations": [said("human"), said(["gpt"])]}, r"message 1: the role is \['gpt'\]; expected human, gpt or"),
+    ({"conversations": [said("human")]}, r"line 2: the conversation has no message of the assistant to learn from"),
+    ({"conversations": [said("human"), said("gpt", 1.5e300)]}, r"message 1: 'value' holds 1\.5e\+300; expected a str"),
+    ({"conversations": [said("human"), {"from": "gpt"}]}, r"message 1: expected an object with role and content; it"),
     ({"prompt": True, "completion": "b"}, r"line 2: 'prompt' holds True; expected a string"),
     ({"prompt": "a", "completion": 10**400}, r"line 2: 'completion' holds a number of 1,329 bits; expected a string"),
     ({"prompt": "a\ud83d", "completion": "b"}, r"line 2: 'prompt' holds half a surrogate pair, such as a cut emoji"),
@@ -128,7 +145,12 @@ def test_hostile_files(tmp_path: Path, name: str, content: bytes) -> None:
     assert require_clear(lambda: read(path), tmp_path) is not None
 
 
-@pytest.mark.parametrize("record", [records()[0], ALPACA[0], {"messages": [USER, turn(weight=1)]}], ids=str)
+@pytest.mark.parametrize(
+    "record", [
+        records()[0], ALPACA[0], {"messages": [USER, turn(weight=1)]}, {"prompt": [USER], "completion": [turn()]},
+        {"conversations": [said("human"), said("gpt")]}, {"prompt": "a", "references": ["b", "c"]},
+    ], ids=str,
+)  # fmt: skip
 def test_hostile_values(tmp_path: Path, record: dict[str, Any]) -> None:
     for number, copy in enumerate(changed(record)):
         path = write(tmp_path / f"{number}.jsonl", lines([copy]))
@@ -136,9 +158,19 @@ def test_hostile_values(tmp_path: Path, record: dict[str, Any]) -> None:
     for key in ("role", "content", "weight"):
         for copy in changed(turn(weight=1), key):
             require_clear(lambda copy=copy: read([{"messages": [USER, copy]}]), tmp_path)
+            require_clear(lambda copy=copy: read([{"prompt": [USER], "completion": [copy]}]), tmp_path)
+    for key in ("from", "value"):
+        for copy in changed(said("gpt"), key):
+            require_clear(lambda copy=copy: read([{"conversations": [said("human"), copy]}]), tmp_path)
 
 
-RECORDS = [*records(), *ALPACA, CHAT, {"messages": [USER, turn(weight=0), USER, turn(weight=1)]}]
+SHAREGPT = {"conversations": [said("system"), said("human"), said("gpt"), said("human"), said("gpt")]}
+IN_TWO_KEYS = {"prompt": [turn("system"), USER], "completion": [turn()]}
+SEVERAL = [{"prompt": "a", "completion": ["b", "c"]}, {"prompt": [USER], "references": ["b", "c"]}]
+RECORDS = [
+    *records(), *ALPACA, CHAT, {"messages": [USER, turn(weight=0), USER, turn(weight=1)]}, SHAREGPT, IN_TWO_KEYS,
+    *SEVERAL,
+]  # fmt: skip
 DAMAGE = [b"null", b"[]", b"{}", b'""', b'","', b"1e999", b"\\ud800", b"]}", b"\xff", b"\0"]
 
 

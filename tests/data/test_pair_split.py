@@ -80,6 +80,21 @@ def test_pairs_with_the_same_prompt_are_in_one_part(repeats: list[int], seed: in
     assert "no held-out prompt is in training" in split.check()
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_completions_to_one_prompt_are_in_one_part(seed: int) -> None:
+    one_a_line = [(f"question {number}", f"answer {copy}") for number in range(12) for copy in range(4)]
+    lists = [
+        {"prompt": f"question {number}", "references": [f"answer {copy}" for copy in range(4)]} for number in range(12)
+    ]
+    for dataset in (one_a_line, lists):
+        split = opened(dataset).split(seed)
+        parts = [prompts(part) for part in (split.train, split.validation, split.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 12
+        assert sum(number or 0 for number in sizes(split)) == 48
+        assert split.check() == "Copies: no pair occurs twice; no held-out prompt is in training."
+
+
 def test_the_turns_of_a_conversation_are_in_one_part() -> None:
     split = opened([conversation(number, 3) for number in range(30)]).split(0)
     assert sizes(split) == [72, 9, 9]

@@ -173,6 +173,67 @@ def test_messages_that_are_read_but_not_learned(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+SHAREGPT = {
+    "id": 7,
+    "conversations": [
+        {"from": {"user": "human", "assistant": "gpt"}.get(turn["role"], "system"), "value": turn["content"]}
+        for turn in CHAT["messages"]
+    ],
+}
+
+
+def test_shared_conversations_are_read_as_messages(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", lines([SHAREGPT]))
+    assert recognise(path, TextSettings()) == "messages"
+    found, expected = read(path), read([CHAT])
+    assert [pair[:2] for pair in found.pairs] == [pair[:2] for pair in expected.pairs]
+    assert (found.format, found.template) == ("messages", expected.template)
+    assert [pair[:2] for pair in read([SHAREGPT | CHAT]).pairs] == [pair[:2] for pair in expected.pairs]
+    begun = read([{"conversations": [{"from": "gpt", "value": "Hello"}]}])
+    assert [pair[:2] for pair in begun.pairs] == [((), "Hello")]
+
+
+def test_conversations_in_two_keys(tmp_path: Path) -> None:
+    turns = CHAT["messages"]
+    record = {"prompt": turns[:4], "completion": turns[4:]}
+    path = write(tmp_path / "a.jsonl", lines([record, record | {"completion": "2"}]))
+    assert recognise(path, TextSettings()) == "messages"
+    found = read(path)
+    whole = read([CHAT]).pairs[1]  # the first answer is in the prompt, and is not learned
+    assert [pair[:2] for pair in found.pairs] == [whole[:2]] * 2
+    assert found.pairs[0].where == f"{path}, line 1, message 4"
+    assert (found.format, found.template) == ("messages", read([CHAT]).template)
+    assert read(path, pair_format="prompt-completion").fingerprint == found.fingerprint
+    longer = read([{"prompt": turns[:2], "completion": turns[2:]}])
+    assert [pair[:2] for pair in longer.pairs] == [pair[:2] for pair in read([CHAT]).pairs]
+
+
+@pytest.mark.parametrize("key", ["completion", "references"])
+def test_several_completions_make_a_pair_each(tmp_path: Path, key: str) -> None:
+    expected = [("a", "b"), ("a", "c"), ("d", "e")]
+    path = write(tmp_path / "a.jsonl", lines([{"prompt": "a", key: ["b", "c"]}, {"prompt": "d", key: "e"}]))
+    assert recognise(path, TextSettings()) == "prompt-completion"
+    found = read(path)
+    assert plain(found) == expected
+    assert [pair.where for pair in found.pairs] == [
+        f"{path}, line 1, {key} 0", f"{path}, line 1, {key} 1", f"{path}, line 2",
+    ]  # fmt: skip
+    for dataset in (
+        {"prompt": ["a", "d"], key: [("b", "c"), "e"]},
+        Frame({"prompt": ["a", "d"], key: [["b", "c"], "e"]}),
+    ):
+        assert plain(read(dataset)) == expected
+    assert plain(read(path, prompt_column="prompt", completion_column=key)) == expected
+    turns = [{"role": "user", "content": "a"}]
+    chat = read([{"prompt": turns, key: ["b", "c"]}])
+    assert [pair.completion for pair in chat.pairs] == ["b", "c"]
+    assert chat.format == "messages"
+
+
+def test_references_beside_a_completion_are_something_else() -> None:
+    assert plain(read([{"prompt": "a", "completion": "b", "references": ["book"]}])) == [("a", "b")]
+
+
 def test_what_is_left_out_and_hinted_at() -> None:
     found = read([("a ", "b"), (" ", "\n"), {"prompt": None, "completion": float("nan")}], separator="")
     assert (plain(found), found.blank) == ([("a ", "b")], 2)

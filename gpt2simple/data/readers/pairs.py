@@ -1,7 +1,9 @@
 """Pairs of a prompt and a completion in a record: which format it has by its keys, and what they hold.
 
 Serves tables, JSON objects, dataset features and the values of a program alike; knows none of their files. A record is
-a pair, or a conversation, in which every turn of the assistant is the completion to all before it.
+a prompt with one or more completions, each of which makes a pair, or a conversation, in which every turn of the
+assistant is the completion to all before it. TRL's conversations in two keys, and ShareGPT's names of roles, are read
+as such conversations.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ from gpt2simple.settings.pairs import ALPACA, MESSAGES, PROMPT_COMPLETION, PairT
 from gpt2simple.storage.contents import quoted
 
 COLUMNS = "columns"  # the format of two columns that the user names
-_KEYS = {PROMPT_COMPLETION: ("prompt", "completion"), MESSAGES: ("messages",), ALPACA: ("instruction", "output")}
+_KEYS: dict[str, tuple[tuple[str, ...], ...]] = {  # the usual ones first
+    PROMPT_COMPLETION: (("prompt", "completion"), ("prompt", "references")),
+    MESSAGES: (("messages",), ("conversations",)),
+    ALPACA: (("instruction", "output"),),
+}
+_SHAREGPT = {"human": USER, "gpt": ASSISTANT}  # its third, system, is called so everywhere
 _MISSING = ("NAType", "NaTType")  # what pandas has in empty cells beside NaN
 _LARGEST_NUMBER = 1 << 64  # of those that are text; what is larger, or infinite, is a mistake
 _HOW_TO_NAME = "(prompt_column=..., completion_column=...)"
@@ -71,22 +78,35 @@ def format_of(record: Mapping[str, Any], settings: PairTextSettings, where: str)
     """
     if settings.prompt_column is not None:
         return COLUMNS
-    names = {name.lower() for name in record}
-    found = [name for name, keys in _KEYS.items() if names.issuperset(keys)]
-    if MESSAGES in found and not _is_conversation(record[_named("messages", record)]):
-        found.remove(MESSAGES)
+    if (found := _found(record, settings, where)) == PROMPT_COMPLETION and _is_conversation(_value("prompt", record)):
+        return MESSAGES
+    return found
+
+
+def _found(record: Mapping[str, Any], settings: PairTextSettings, where: str) -> str | None:
+    """The format that the keys of a record have."""
+    found = {name: keys for name in _KEYS if (keys := _keys_of(name, record))}
     if settings.pair_format is not None:
         return settings.pair_format if settings.pair_format in found else None
-    if found and "text" in names:
-        found.append("text")
+    if found and "text" in {name.lower() for name in record}:
+        found["text"] = ("text",)
     if len(found) > 1:
-        keys = [", ".join(_KEYS.get(name, (name,))) for name in found]
+        first, second = ((name, ", ".join(keys)) for name, keys in list(found.items())[:2])
         text = ", or to train on the text alone column='text' (--column text)" if "text" in found else ""
         raise DataError(
-            f"{where}: the keys fit two formats, {found[0]} ({keys[0]}) and {found[1]} ({keys[1]}). Say which is meant "
-            f"(pair_format={found[0]!r}, --pair-format {found[0]}){text}."
+            f"{where}: the keys fit two formats, {first[0]} ({first[1]}) and {second[0]} ({second[1]}). Say which is "
+            f"meant (pair_format={first[0]!r}, --pair-format {first[0]}){text}."
         )
-    return found[0] if found else None
+    return next(iter(found), None)
+
+
+def _keys_of(name: str, record: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The keys of a format that a record has; None: it has none of them."""
+    names = {name.lower() for name in record}
+    for keys in _KEYS[name]:
+        if names.issuperset(keys) and (name != MESSAGES or _is_conversation(_value(keys[0], record))):
+            return keys
+    return None
 
 
 class PairChooser:
@@ -147,23 +167,33 @@ class PairChooser:
             names = listing([*record]) if record else "none"
             raise NotPairsError(f"{where}: expected {_expected()}; the keys are {names}. Name two {_HOW_TO_NAME}.")
         if found == MESSAGES:
-            return self._conversation(record[_named("messages", record)], where)
+            return self._conversations(record, where)
+        if found == COLUMNS:
+            keys = [self._column(column, record, where) for column in self._columns]
+        else:
+            keys = [_named(key, record) for key in _keys_of(found, record) or ()]
+        instruction = self._text(record[keys[0]], keys[0], where)
+        completions = self._completions(record[keys[1]], keys[1], where)
         if found == ALPACA:
             given = {name.lower(): value for name, value in record.items()}
-            instruction, completion = (self._text(given[key], key, where) for key in _KEYS[ALPACA])
             prompt = alpaca_message(instruction, self._text(given.get("input"), "input", where))
         else:
-            if found == COLUMNS:
-                keys = [self._column(column, record, where) for column in self._columns]
-            else:
-                keys = [_named(key, record) for key in _KEYS[PROMPT_COMPLETION]]
-            instruction, completion = (self._text(record[key], key, where) for key in keys)
             prompt = Message(USER, instruction)
-        if not prompt.content.strip() and not completion.strip():
+        if not prompt.content.strip() and not any(text.strip() for text, _ in completions):
             return [PairPart(None, found)]
         if not instruction.strip():
             raise DataError(f"{where}: the prompt is empty. Add it, or leave the pair out.")
-        return [self._pair((prompt,), completion, found, where)]
+        return [self._pair((prompt,), text, found, place) for text, place in completions]
+
+    def _completions(self, value: Any, key: str, where: str) -> list[tuple[str, str]]:
+        """One completion, or those of a list, with their places."""
+        values = _as_list(value)
+        if not isinstance(values, list):
+            return [(self._text(value, key, where), where)]
+        if not values:
+            raise DataError(f"{where}: {key!r} is an empty list. Add a completion, or leave the pair out.")
+        places = [f"{where}, {key} {number}" for number in range(len(values))]
+        return [(self._text(one, key, place), place) for one, place in zip(values, places, strict=True)]
 
     def _pair(
         self, messages: tuple[Message, ...], completion: str, found: str, where: str, *, unanswered: bool = False
@@ -174,14 +204,28 @@ class PairChooser:
         ended = cleaned is not completion
         return PairPart(Pair(messages, cleaned, where), found, ended=ended, unanswered=unanswered)
 
-    def _conversation(self, turns: Any, where: str) -> list[PairPart]:
+    def _conversations(self, record: Mapping[str, Any], where: str) -> list[PairPart]:
+        """The pairs of a conversation in one key, or in prompt and completion, of which there may be a list."""
+        keys = _keys_of(MESSAGES, record)
+        if keys is not None and self._settings.pair_format != PROMPT_COMPLETION:
+            return self._conversation(_value(keys[0], record), where)
+        _, key = _keys_of(PROMPT_COMPLETION, record) or ("", "")
+        prompt, completion = _value("prompt", record), _value(key, record)
+        ends = [completion]
+        if not _is_conversation(completion):
+            texts = self._completions(completion, key, where)
+            ends = [[{"role": ASSISTANT, "content": text}] for text, _ in texts]
+        return [part for end in ends for part in self._conversation([*prompt, *end], where, len(prompt))]
+
+    def _conversation(self, turns: list[Any], where: str, asked: int = 0) -> list[PairPart]:
+        """The pairs of a conversation, of which the first ``asked`` messages are not learned from."""
         before: list[Message] = []
         found: list[tuple[tuple[Message, ...], str, str]] = []  # prompt, completion and place of each pair
-        for number, turn in enumerate(_as_list(turns)):
+        for number, turn in enumerate(turns):
             here = f"{where}, message {number}"
             message, learned = self._message(turn, here)
             if message.role == ASSISTANT:
-                if learned:
+                if learned and number >= asked:
                     found.append((tuple(before), message.content, here))
                 message = message._replace(content=without_end_marks(message.content, self._settings.end))
             if message.role != SYSTEM or message.content.strip():
@@ -197,15 +241,19 @@ class PairChooser:
 
     def _message(self, turn: Any, where: str) -> tuple[Message, bool]:
         """A message, and whether it is learned from where it is the assistant's."""
-        if not isinstance(turn, Mapping) or not {"role", "content"} <= turn.keys():
+        names = ("from", "value") if _is_sharegpt(turn) else ("role", "content")
+        if not isinstance(turn, Mapping) or not turn.keys() >= {*names}:
             keys = f"; it has: {listing([*map(str, turn)])}" if isinstance(turn, Mapping) and turn else ""
             raise DataError(f"{where}: expected an object with role and content{keys}. Correct it.")
-        if (role := turn["role"]) not in ROLES:
+        role = turn[names[0]]
+        if isinstance(role, str) and names[0] == "from":
+            role = _SHAREGPT.get(role, role)
+        if role not in ROLES:
+            known = "human, gpt or system" if names[0] == "from" else f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
             raise DataError(
-                f"{where}: the role is {quoted(role)}; expected {', '.join(ROLES[:-1])} or {ROLES[-1]}. Rename it, or "
-                "leave the message out."
+                f"{where}: the role is {quoted(role)}; expected {known}. Rename it, or leave the message out."
             )
-        content = self._text(turn["content"], "content", where)
+        content = self._text(turn[names[1]], names[1], where)
         if role == USER and not content.strip():
             raise DataError(f"{where}: the message is empty. Add its content, or leave the message out.")
         weight = turn.get("weight")
@@ -243,7 +291,7 @@ class PairChooser:
 
 
 def _expected() -> str:
-    *others, last = (" and ".join(keys) for keys in _KEYS.values())
+    *others, last = (" and ".join(usual) for usual, *_ in _KEYS.values())
     return f"the keys {', '.join(others)}, or {last}"
 
 
@@ -252,11 +300,21 @@ def _named(key: str, record: Mapping[str, Any]) -> str:
     return key if key in record else next(name for name in record if name.lower() == key)
 
 
+def _value(key: str, record: Mapping[str, Any]) -> Any:
+    """What a key holds, a list in place of an array or a tuple."""
+    return _as_list(record[_named(key, record)])
+
+
 def _is_conversation(value: Any) -> bool:
-    value = _as_list(value)
-    return isinstance(value, list) and any(isinstance(turn, Mapping) and "role" in turn for turn in value)
+    return isinstance(value, list) and any(
+        isinstance(turn, Mapping) and ("role" in turn or _is_sharegpt(turn)) for turn in value
+    )
+
+
+def _is_sharegpt(turn: Any) -> bool:
+    return isinstance(turn, Mapping) and "role" not in turn and {"from", "value"} <= turn.keys()
 
 
 def _as_list(value: Any) -> Any:
-    """A list where a value is one, or the array that a column of lists has in some data frames."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    """A list where a value is one, or a tuple, or the array that a column of lists has in some data frames."""
+    return list(value) if isinstance(value, tuple) else value.tolist() if hasattr(value, "tolist") else value

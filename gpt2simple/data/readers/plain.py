@@ -73,7 +73,8 @@ def decoded(name: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     mark, encoding = marked_encoding(data, encoding)
     check_encoding(encoding)
     decoder = codecs.getincrementaldecoder(encoding)()
-    place, data = len(mark), data[len(mark) :]  # place: bytes that the decoder has been given
+    place = len(mark)  # bytes that the decoder has been given
+    data = data[len(mark) :] or stream.read(_READ_BYTES)
     while True:
         waiting = len(decoder.getstate()[0])  # the beginning of a character, given before
         try:

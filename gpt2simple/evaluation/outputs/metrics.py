@@ -22,9 +22,11 @@ from gpt2simple.evaluation.outputs.answers import exact_match, token_f1
 from gpt2simple.evaluation.outputs.copies import Copy, CopyFigures, find_copies
 from gpt2simple.evaluation.outputs.overlap import (
     Measure,
+    bleu_tokenizer,
     mean,
     overlap_measures,
     require_text_metrics,
+    share_without_spaces,
     words_of_bleu,
 )
 from gpt2simple.evaluation.tables import text_table
@@ -42,7 +44,6 @@ _SQUAD = "SQuAD: lower case, no punctuation, no articles, the best reference"
 _FEWEST_OTHERS = 5  # outputs whose score differs from the commonest one
 _LETTER = regex.compile(r"[\p{L}\p{N}]")
 _SEEN_BY_ROUGE = regex.compile("[a-z0-9]")
-_WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,8 @@ class OutputFigures:
     """How good outputs are beside their references.
 
     Attributes:
-        model, part: descriptions of the model and of the prompts. outputs: how many. empty: those without a character
-            that is no white space.
+        model, part: descriptions of the model and of the prompts. outputs, references: how many. empty: outputs
+            without a character that is no white space.
         exact_match: share of the outputs that equal a reference, 0 to 1, with Wilson's interval.
         f1: mean F1 of the tokens, 0 to 1.
         bleu, chrf: of all outputs together, 0 to 100, as sacrebleu's command prints them; None: not computed.
@@ -94,6 +95,7 @@ class OutputFigures:
     model: str
     part: str
     outputs: int
+    references: int
     empty: int
     exact_match: Figure
     f1: Figure
@@ -132,9 +134,10 @@ class OutputFigures:
         return [*([self.copies.sentence()] if self.copies else []), *self.notes]
 
     def headline(self) -> str:
-        """What was written, and how much of it is empty."""
+        """What was written, how much of it is empty, and beside what it stands where that is more than a text each."""
         nothing = f", {self.empty:,} of them empty" if self.empty else ""
-        return f"{self.model} on {self.part}: {counted(self.outputs, 'output')}{nothing}"
+        beside = f", beside {self.references:,} references" if self.references > self.outputs else ""
+        return f"{self.model} on {self.part}: {counted(self.outputs, 'output')}{nothing}{beside}"
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The figures, under ``HEADS``."""
@@ -210,6 +213,7 @@ def output_figures(
         model=model,
         part=part,
         outputs=len(outputs),
+        references=sum(map(len, wanted)),
         empty=sum(not output.strip() for output in outputs),
         **figures,
         signatures={name: measure.signature for name, measure in measures.items()},
@@ -278,23 +282,28 @@ def _notes(
         )
     if "bleu" not in measures:
         return [*said, "BLEU, chrF and ROUGE were not computed."]
+    tokenizer = bleu_tokenizer(references)
+    token = "word" if tokenizer == "13a" else "token"
     short = int((words_of_bleu(measures["bleu"].statistics) < 4).sum())
     if short > outputs / 2:
         said.append(
-            f"BLEU counts sequences of up to four words, and {short:,} of {counted(outputs, 'output')} are shorter: it "
-            "says little of these, and is 0 where all are."
+            f"BLEU counts sequences of up to four {token}s, and {short:,} of {counted(outputs, 'output')} are shorter: "
+            "it says little of these, and is 0 where all are."
         )
     letters = _LETTER.findall(" ".join(text for right in references for text in right).lower())
-    seen, unspaced = (sum(map(bool, map(kind.match, letters))) for kind in (_SEEN_BY_ROUGE, _WITHOUT_SPACES))
+    seen = sum(map(bool, map(_SEEN_BY_ROUGE.match, letters)))
     if seen < 0.9 * len(letters):
         said.append(
             f"ROUGE knows the letters a to z and digits alone, {seen / len(letters):.0%} of those in the references, "
             "and takes all others for spaces. chrF counts the letters of any script."
         )
-    if unspaced > 0.1 * len(letters):
+    if share_without_spaces(letters) > 0.1:
+        blind, counts = "Token F1 takes", f"BLEU (tok:{tokenizer}) and chrF count"
+        if tokenizer == "13a":
+            blind, counts = "Token F1 and BLEU (tok:13a) take", "chrF counts"
         said.append(
-            "Token F1 and BLEU (tok:13a) take what stands between spaces and ASCII punctuation for a word, and these "
-            "texts put few spaces between words. chrF counts characters."
+            f"{blind} what stands between spaces and ASCII punctuation for a word, and these texts put few spaces "
+            f"between words. {counts} characters."
         )
     return said
 

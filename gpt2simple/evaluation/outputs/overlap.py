@@ -4,10 +4,13 @@ Figures of a corpus are computed from sums over its outputs, so a resampled corp
 from its texts. sacrebleu sums the same statistics itself, and gives them only through a method that it does not
 document; the figure is that of its documented one.
 
-What the three make of other scripts: BLEU's tokenizer 13a splits at spaces and the punctuation of ASCII, so a Chinese
-sentence is one token, and without four of those in a row the BLEU of a perfect output is 0. ROUGE takes all but a to z
-and 0 to 9 for spaces: Chinese or Russian text has no tokens, and 0 for a perfect output. chrF counts the characters of
-any script.
+What the three make of other scripts: BLEU's usual tokenizer, 13a, splits at spaces and the punctuation of ASCII, so a
+Chinese sentence would be one token, and without four of those in a row the BLEU of a perfect output is 0. So references
+that are mostly Chinese get sacrebleu's tokenizer zh, which makes a token of each character of theirs, and those in
+Japanese, Thai and other scripts without spaces its tokenizer char, which does so with every character; the one for
+Japanese words, ja-mecab, would need further packages. Korean has spaces, and 13a. The signature names the tokenizer.
+ROUGE takes all but a to z and 0 to 9 for spaces: Chinese or Russian text has no tokens, and 0 for a perfect output.
+chrF counts the characters of any script.
 """
 
 from __future__ import annotations
@@ -18,9 +21,14 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import regex
 
 from gpt2simple.backend.packages import require, version
 
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
+_HAN = regex.compile(r"\p{Han}")
+_WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_ALL_HAN = 0.9  # share of Han among letters without spaces, above which they are Chinese: Japanese has half of it
 _ROUGE = {"rouge1": "rouge1", "rouge2": "rouge2", "rouge_l": "rougeL"}  # their names there
 
 
@@ -74,7 +82,7 @@ def overlap_measures(outputs: Sequence[str], references: Sequence[Sequence[str]]
 
     # force: no warning that outputs look tokenized, which says nothing of what a model writes.
     found = {
-        "bleu": _of_corpus(BLEU(force=True), outputs, references),
+        "bleu": _of_corpus(BLEU(force=True, tokenize=bleu_tokenizer(references)), outputs, references),
         "chrf": _of_corpus(CHRF(), outputs, references),
     }
     # As use_stemmer=True, which would also set up logging for the whole process.
@@ -82,6 +90,20 @@ def overlap_measures(outputs: Sequence[str], references: Sequence[Sequence[str]]
     scores = [scorer.score_multi(wanted, output) for wanted, output in zip(references, outputs, strict=True)]
     about = f"rouge-score {version('rouge-score')}: mean F-measure, use_stemmer, the best reference"
     return found | {name: mean([score[there].fmeasure for score in scores], about) for name, there in _ROUGE.items()}
+
+
+def bleu_tokenizer(references: Sequence[Sequence[str]]) -> str:
+    """The tokenizer of sacrebleu that suits the script of most letters of the references: "13a", "zh" or "char"."""
+    letters = _LETTER.findall("".join(text for right in references for text in right))
+    unspaced = share_without_spaces(letters)
+    if unspaced <= 0.5:
+        return "13a"
+    return "zh" if sum(map(bool, map(_HAN.match, letters))) > _ALL_HAN * unspaced * len(letters) else "char"
+
+
+def share_without_spaces(letters: Sequence[str]) -> float:
+    """The share of letters in scripts that put no spaces between words, 0 to 1."""
+    return sum(map(bool, map(_WITHOUT_SPACES.match, letters))) / max(len(letters), 1)
 
 
 def _of_corpus(metric: Any, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:

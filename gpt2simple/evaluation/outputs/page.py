@@ -1,4 +1,4 @@
-"""The page of outputs, one HTML file that needs neither network nor scripts; its section; and a file of all outputs."""
+"""The page of outputs, one HTML file that needs neither network nor scripts, and its section."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 from gpt2simple.evaluation.html import picture_address, render, value_rows
 from gpt2simple.evaluation.outputs.figure import outputs_figure
 from gpt2simple.evaluation.outputs.metrics import HEADS, OutputFigures, ScoredOutput
-from gpt2simple.storage.contents import json_text
+from gpt2simple.evaluation.outputs.predictions import GENERATOR
 from gpt2simple.storage.outputs import OutputKind
 
-GENERATOR = "gpt2simple outputs"  # by which a page is recognised, and may be replaced by the next one
 OUTPUTS_PAGE = OutputKind(
     "a page on outputs of gpt2simple", b"<!doctype html>", f'name="generator" content="{GENERATOR}"'.encode()
 )
-PREDICTIONS = OutputKind("outputs with their scores of gpt2simple", b"{", f'"generator": "{GENERATOR}"'.encode())
 _MOST_SHOWN = 10  # of the worst and of the best outputs
 _LONGEST_TEXT = 1200  # characters of a prompt, a reference or an output
 
@@ -52,21 +50,6 @@ def section_values(figures: OutputFigures) -> dict[str, Any]:
         "picture": picture_address(outputs_figure(figures)),
         "shown": [(title, [*map(_shown, some)]) for title, some in (("Worst outputs", worst), ("Best outputs", best))],
     }
-
-
-def predictions(figures: OutputFigures) -> str:
-    """All outputs as JSON Lines, in their order: prompt, references, output, exact_match, f1, and who wrote the file.
-
-    ``write_output`` with the kind `PREDICTIONS` replaces an earlier file of the kind alone.
-    """
-    lines = (
-        {
-            "prompt": one.prompt, "references": one.references, "output": one.output, "exact_match": one.exact_match,
-            "f1": one.f1, "generator": GENERATOR,
-        }
-        for one in figures.scored
-    )  # fmt: skip
-    return "".join(f"{json_text(line)}\n" for line in lines)
 
 
 def _shown(one: ScoredOutput) -> dict[str, Any]:

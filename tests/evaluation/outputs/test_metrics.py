@@ -96,6 +96,8 @@ def test_several_references_and_a_text_in_place_of_a_list() -> None:
     assert found.exact_match.value == found.f1.value == 1.0
     assert found.signatures["bleu"].startswith("nrefs:var|")
     assert found.scored[1].references == ("london",)
+    assert found.headline() == "small on the test part: 3 outputs, beside 6 references"
+    assert found.to_json()["references"] == 6
 
 
 def test_empty_outputs_count_as_wrong() -> None:
@@ -112,7 +114,15 @@ def test_what_figures_cannot_see_is_said() -> None:
     assert any(
         note.startswith("ROUGE knows the letters a to z and digits alone, 0% of those in the r") for note in chinese
     )
-    assert any("BLEU (tok:13a) take what stands between spaces and ASCII punctuation for" in note for note in chinese)
+    assert chinese[-1] == (
+        "Token F1 takes what stands between spaces and ASCII punctuation for a word, and these texts put few spaces "
+        "between words. BLEU (tok:zh) and chrF count characters."
+    )
+    mixed = figures(["The capital is 巴黎"] * 3, ["The capital is 巴黎"] * 3).notes
+    assert mixed[-1].startswith("Token F1 and BLEU (tok:13a) take what stands between spaces and ASCII punctuation for")
+    assert mixed[-1].endswith("between words. chrF counts characters.")
+    short = figures(["巴黎"] * 3, ["巴黎"] * 3).notes
+    assert any(note.startswith("BLEU counts sequences of up to four tokens, and 3 of 3") for note in short)
     russian = figures(["Париж, столица Франции, стоит на Сене"], ["Париж, столица Франции, стоит на Сене"]).notes
     assert any(note.startswith("ROUGE knows") for note in russian)
     assert not any("few spaces" in note for note in russian)

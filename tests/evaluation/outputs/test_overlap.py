@@ -16,7 +16,12 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from gpt2simple.errors import BackendError
 from gpt2simple.evaluation.intervals import bootstrap
-from gpt2simple.evaluation.outputs.overlap import overlap_measures, require_text_metrics, words_of_bleu
+from gpt2simple.evaluation.outputs.overlap import (
+    bleu_tokenizer,
+    overlap_measures,
+    require_text_metrics,
+    words_of_bleu,
+)
 from tests.helpers.outputs import pairs
 
 
@@ -92,15 +97,46 @@ def test_statistics_sum_to_the_figure_and_each_is_that_of_a_sentence() -> None:
     assert words_of_bleu(overlap_measures(["one, two", ""], [["x"], ["x"]])["bleu"].statistics).tolist() == [3, 0]
 
 
-def test_of_chinese_only_chrf_sees_more_than_whole_sentences() -> None:
-    """What the docstring says of scripts without spaces."""
+CHINESE = ["巴黎是法国的首都。", "我每天早上喝一杯咖啡。", "他在 Google 工作了3年。", "明天会下雨吗？"]
+NEAR = ["巴黎是德国的首都。", "我早上喝咖啡。", "他在 Google 工作3年了。", ""]
+JAPANESE = ["パリはフランスの首都です。", "毎朝コーヒーを飲みます。", "彼はGoogleで3年働いた。", "明日は雨ですか？"]
+NEAR_JAPANESE = ["パリはドイツの首都です。", "コーヒーを飲みます。", "彼は3年Googleで働いた。", "雨"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "references", "tokenizer"),
+    [
+        (NEAR, CHINESE, "zh"),
+        (NEAR_JAPANESE, JAPANESE, "char"),
+        (["ปารีสเป็นเมืองหลวง", "วันนี้ฝนตก"], ["ปารีสเป็นเมืองหลวงของฝรั่งเศส", "พรุ่งนี้ฝนตก"], "char"),
+        (["파리는 독일의 수도입니다."], ["파리는 프랑스의 수도입니다."], "13a"),
+        (["Paris 巴黎 is a city, the capital"], ["Paris 巴黎 is the capital"], "13a"),
+        (["1", "?"], ["", "..."], "13a"),
+    ],
+)
+def test_the_tokenizer_of_bleu_follows_the_script(
+    outputs: list[str], references: list[str], tokenizer: str, tmp_path: Path
+) -> None:
+    assert bleu_tokenizer([[one] for one in references]) == tokenizer
+    found = overlap_measures(outputs, [[one] for one in references])["bleu"]
+    assert f"|tok:{tokenizer}|" in found.signature
+    if not all(references):  # the command takes no empty line at the end of a file
+        return
+    printed = of_command(tmp_path, outputs, references, "-tok", tokenizer)["bleu"]
+    assert found.value == pytest.approx(printed["score"], abs=1e-11)
+    assert found.signature == printed["signature"]
+    assert overlap_measures(references, [[one] for one in references])["bleu"].value == pytest.approx(100)
+
+
+def test_rouge_sees_nothing_of_other_scripts() -> None:
+    """What the docstring says."""
     right = overlap_measures(["巴黎是法国的首都。"], [["巴黎是法国的首都。"]])
-    assert {name: measure.value for name, measure in right.items()} == {
-        "bleu": 0.0, "chrf": 100.0, "rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0,
+    assert {name: round(measure.value, 9) for name, measure in right.items()} == {
+        "bleu": 100.0, "chrf": 100.0, "rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0,
     }  # fmt: skip
     near = overlap_measures(["巴黎是法国的首都。"], [["巴黎是德国的首都。"]])
     assert 20 < near["chrf"].value < 90
-    assert words_of_bleu(near["bleu"].statistics).tolist() == [1]
+    assert words_of_bleu(near["bleu"].statistics).tolist() == [9]
     assert overlap_measures(["Столица Париж"], [["Столица Париж"]])["rouge1"].value == 0.0
 
 

@@ -15,7 +15,8 @@ import pytest
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.figure import outputs_figure
 from gpt2simple.evaluation.outputs.metrics import OutputFigures, output_figures
-from gpt2simple.evaluation.outputs.page import OUTPUTS_PAGE, PREDICTIONS, outputs_page, predictions
+from gpt2simple.evaluation.outputs.page import OUTPUTS_PAGE, outputs_page
+from gpt2simple.evaluation.outputs.predictions import PREDICTIONS, predictions
 from gpt2simple.storage.outputs import write_output
 from tests.helpers.outputs import pairs
 
