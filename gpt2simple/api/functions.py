@@ -195,9 +195,9 @@ def answer(
     Raises:
         SettingsError: a prompt is blank, or the model was not trained on pairs.
     """
-    GenerateRequest.of("", settings, prompt=prompts)  # raises before a model is loaded
+    request = GenerateRequest.of_answers(prompts, settings)  # raises before a model is loaded
     with with_weights(session, settings, checkpoint) as used:
-        return used.answer(prompts, **pick(settings, ANSWERS))
+        return [sample.text for sample in used.samples_of(request)]
 
 
 @accepts(ONE_CALL, GenerateSettings, after="session")

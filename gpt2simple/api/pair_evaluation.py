@@ -114,6 +114,12 @@ def _pairs(
     """The pairs to evaluate on, those that the model learned from if they are known, and the name of the part."""
     before = recorded.text_settings
     assert isinstance(before, PairTextSettings)
+    for name in ("separator", "end"):
+        if given.get(name, getattr(before, name)) != getattr(before, name):
+            raise SettingsError(
+                f"{name} was given as {given[name]!r}, and the model was trained with {getattr(before, name)!r}, which "
+                "is what it knows. Leave it out."
+            )
     wanted = with_recorded(before, pick(given, PairTextSettings))
     if settings.part == "all":
         found = read_pairs(dataset, wanted, template=template_from_json(recorded.data_summary["template"]))

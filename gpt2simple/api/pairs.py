@@ -21,7 +21,7 @@ from gpt2simple.data.pairs import recognise
 from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
 from gpt2simple.errors import SettingsError
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE
+from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE, existing_run_path
 from gpt2simple.runs.resume import continues
 from gpt2simple.settings import (
     FinetuneSettings,
@@ -186,12 +186,14 @@ def template_of(run: RunFolder | None) -> PromptTemplate:
     """How the prompts of a run are written.
 
     Raises:
-        SettingsError: there is no run, or it was not trained on pairs.
+        SettingsError: no run is named, or it was not trained on pairs. RunError: there is no such run.
     """
-    if run is None or not run.exists or run.info.description.task != PAIRS.name:
+    if run is not None:
+        existing_run_path(run.path.parent, run.path.name)  # raises, naming the runs that exist
+    if run is None or run.info.description.task != PAIRS.name:
         raise SettingsError(
-            "prompt was given, and the model was not trained on pairs, so that it has no template for prompts. Use "
-            "prefix, or a run that was trained on pairs."
+            "prompt was given, and the model is not that of a run on pairs, so that it has no template for prompts. "
+            "Name such a run (run_name), or use prefix."
         )
     return template_from_json(run.info.description.data_summary["template"])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2simple.data.documents import plain_line_ends
+from gpt2simple.data.prompt_template import ROLES, USER
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
@@ -247,13 +248,21 @@ class GenerateRequest:
         if prompt is not None:
             if prefix:
                 raise SettingsError("prefix and prompt were both given; give one of the two.")
-            prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
-            return cls(checked_prompts(prompts), replace(_plain(settings), include_prefix=False), of_prompts=True)
+            return cls(checked_prompts(prompt), replace(_plain(settings), include_prefix=False), of_prompts=True)
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
         if not all(isinstance(text, str) for text in prefixes):
             raise SettingsError(f"prefix is {quoted(prefix)}; expected a string or a list of strings.")
         return cls(tuple(map(plain_line_ends, prefixes)), _plain(settings))
+
+    @classmethod
+    def of_answers(cls, prompts: Any, given: Mapping[str, Any]) -> GenerateRequest:
+        """The request of a call that answers prompts: the most probable token each time.
+
+        Args:
+            prompts, given: as ``of`` takes them.
+        """
+        return cls.of("", {**given, "temperature": 0.0, "seed": 0}, prompt=() if prompts is None else prompts)
 
     @property
     def total(self) -> int:
@@ -289,28 +298,39 @@ class GenerateRequest:
             raise SettingsError(f"prefix holds {self.total} texts; stream() generates one. Use pieces(prefix).")
 
 
-def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
+def checked_prompts(given: Any) -> tuple[Any, ...]:
     """Prompts with the line ends of training texts.
 
+    Args:
+        given: a text, a conversation, or several of them.
+
     Raises:
-        SettingsError: one is blank, or neither a string nor a list of messages.
+        SettingsError: there is none, or one is blank, or neither a text nor a conversation of known roles.
     """
-    found: list[Any] = []
-    for prompt in prompts:
-        if is_text(prompt) and prompt.strip():
-            found.append(plain_line_ends(prompt))
-        elif isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
-            found.append([{**message, "content": plain_line_ends(message["content"])} for message in prompt])
-        else:
-            raise SettingsError(
-                f"A prompt is {quoted(prompt)}; expected a text that is not blank, or a list of messages such as "
-                "{'role': 'user', 'content': 'What is the capital of France?'}."
-            )
-    return tuple(found)
+    one_alone = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
+    prompts = [given] if one_alone else list(given)
+    if prompts and all(isinstance(message, Mapping) for message in prompts) and not one_alone:
+        prompts = [prompts]  # one conversation
+    if not prompts:
+        raise SettingsError("prompt is empty; give a text, a conversation, or a list of them.")
+    return tuple(map(_checked_prompt, prompts))
+
+
+def _checked_prompt(prompt: Any) -> Any:
+    if is_text(prompt) and prompt.strip():
+        return plain_line_ends(prompt)
+    if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
+        return [{**message, "content": plain_line_ends(message["content"])} for message in prompt]
+    raise SettingsError(
+        f"A prompt is {quoted(prompt)}; expected a text that is not blank, or a list of messages such as "
+        f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}."
+    )
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("role"), str) and is_text(value.get("content"))
+    if not isinstance(value, Mapping) or value.get("role") not in ROLES or not is_text(value.get("content")):
+        return False
+    return value["role"] != USER or bool(value["content"].strip())
 
 
 def _plain(settings: GenerateSettings) -> GenerateSettings:

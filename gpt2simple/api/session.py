@@ -271,7 +271,7 @@ class Session:
     @accepts(ANSWERS)
     def answer(self, prompts: Any, **settings: Any) -> list[str]:
         """``gpt2simple.answer`` by the session's run."""
-        return self.generate(prompt=prompts, temperature=0.0, seed=0, **settings)
+        return [sample.text for sample in self.samples_of(GenerateRequest.of_answers(prompts, settings))]
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[str]:

@@ -254,9 +254,8 @@ def answer(
 
     if prompt and files:
         raise click.UsageError("Give prompts, or --file with a prompt on each line: one of the two.")
-    greedy = {**settings, "temperature": 0.0, "seed": 0}  # as functions.answer
     given = read_prompts("PROMPT", prompt, files, encoding)
-    requests = (GenerateRequest.of("", greedy, prompt=one) for one in ([given] if given else typed_prompts(encoding)))
+    requests = (GenerateRequest.of_answers(some, settings) for some in ([given] if given else typed_prompts(encoding)))
     first = [next(requests)] if given else []  # raises before TensorFlow is loaded, which takes seconds
     from gpt2simple.cli.samples import show_answers
 

@@ -200,8 +200,24 @@ def test_the_loss_of_training_is_that_of_evaluating() -> None:
     [
         (lambda: gpt2simple.answer(" ", run_name=RUN), r"^A prompt is ' '; expected a text"),
         (lambda: gpt2simple.answer([[{"role": "user"}]], run_name=RUN), "^A prompt is .*; expected a text"),
-        (lambda: gpt2simple.answer("a1", run_name="plain"), "^prompt was given, and the model was not trained"),
-        (lambda: gpt2simple.answer("a1", model_name="small"), "^prompt was given, and the model was not trained"),
+        (lambda: gpt2simple.answer([[{"role": "bot", "content": "x"}]], run_name=RUN), "with the roles system, user, "),
+        (lambda: gpt2simple.answer([[{"role": "user", "content": " "}]], run_name=RUN), "^A prompt is .*; expected a"),
+        (lambda: gpt2simple.answer({"role": "user", "content": "a"}, run_name=RUN), r"^A prompt is \{'content': 'a', "),
+        (lambda: gpt2simple.answer(b"a1", run_name=RUN), "^A prompt is b'a1'; expected a text"),
+        (lambda: gpt2simple.answer(5, run_name=RUN), "^A prompt is 5; expected a text"),
+        (lambda: gpt2simple.generate(prompt=5, run_name=RUN), "^A prompt is 5; expected a text"),
+        (lambda: gpt2simple.answer(None, run_name=RUN), "^prompt is empty; give a text, a conversation, or a list"),
+        (lambda: gpt2simple.answer([], run_name=RUN), "^prompt is empty; give a text, a conversation, or a list"),
+        (lambda: gpt2simple.answer("a1", run_name="plain"), "^prompt was given, and the model is not that of a run on"),
+        (lambda: gpt2simple.answer("a1", model_name="small"), r"^prompt was given, .*Name such a run \(run_name\), or"),
+        (
+            lambda: gpt2simple.evaluate("pairs.jsonl", run_name=RUN, separator="??"),
+            r"^separator was given as '\?\?', and the model was trained with '=', which is what it knows\.",
+        ),
+        (
+            lambda: gpt2simple.evaluate("pairs.jsonl", run_name=RUN, end="c"),
+            r"^end was given as 'c', and the model was trained with '<\|endoftext\|>', which is what it knows",
+        ),
         (lambda: gpt2simple.generate(prefix="a", prompt="b", run_name=RUN), "^prefix and prompt were both given"),
         (
             lambda: gpt2simple.finetune("pairs.jsonl", model_name="small", run_name="new", window=8),
@@ -230,6 +246,20 @@ def test_the_loss_of_training_is_that_of_evaluating() -> None:
 def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         call()
+
+
+def test_prompts_may_come_from_an_iterator_or_be_one_conversation() -> None:
+    asked = ["c7", "a1"]
+    expected = gpt2simple.answer(asked, run_name=RUN, length=4)
+    assert gpt2simple.answer((prompt for prompt in asked), run_name=RUN, length=4) == expected
+    conversation = [{"role": "user", "content": "c7"}]
+    assert gpt2simple.answer(conversation, run_name=RUN, length=4) == expected[:1]
+    assert gpt2simple.answer([conversation], run_name=RUN, length=4) == expected[:1]
+
+
+def test_a_run_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(RunError, match=f"nonono.*{RUN}"):
+        gpt2simple.answer("c7", run_name="nonono")
 
 
 def test_other_pairs_have_no_parts() -> None:
