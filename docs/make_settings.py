@@ -35,10 +35,12 @@ TITLES = {
     "LabelledTextSettings": "Labelled texts",
     "ClassifySettings": "Classifying",
     "PairTextSettings": "Pairs of prompt and completion",
+    "PairSettings": "Training on pairs",
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
     "CompareClassifiersSettings": "Comparing classifiers",
+    "ComparePairsSettings": "Comparing on pairs",
 }
 KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "yes or no", tuple: "text, or several"}
 

@@ -18,7 +18,7 @@ from gpt2simple.data.prompt_template import template_from_json
 from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
-from gpt2simple.evaluation.outputs.result import PairResult
+from gpt2simple.evaluation.outputs.result import CompletionLoss, PairResult
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
@@ -72,7 +72,10 @@ def evaluate_pairs(
     longest = training.max_length or loaded.config.n_ctx
     encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
     scorer = Scorer(loaded.variables, loaded.config, precision)
-    (nats, tokens), (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)
+    nats, (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)  # (n,)
+    tokens, byte_lengths = sum(map(len, encoded.completions)), loaded.tokenizer.byte_lengths
+    sizes = [int(byte_lengths[completion].sum()) for completion in encoded.completions]
+    loss = float(nats.sum()) / tokens
     chosen = [pairs[number] for number in encoded.numbers.tolist()]
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
     prefixes = [template.prompt_of(pair.messages) for pair in chosen]
@@ -85,10 +88,11 @@ def evaluate_pairs(
         prompts=[pair.messages[-1].content for pair in chosen], completions=known,
     )  # fmt: skip
     return PairResult(
-        loss=nats / tokens, perplexity=float(np.exp(nats / tokens)), tokens=tokens,
+        loss=loss, perplexity=float(np.exp(loss)), tokens=tokens,
         prompt_loss=prompt_nats / prompt_tokens if prompt_tokens else None, truncated=encoded.truncated,
         left_out=len(encoded.left_out), outputs=figures, length=length, precision=precision,
         seconds=time.perf_counter() - started,
+        losses=tuple(map(CompletionLoss, encoded.numbers.tolist(), nats.tolist(), sizes)),
     )  # fmt: skip
 
 
@@ -109,15 +113,16 @@ def _pairs(
     return part_of(split, settings.part), split.train, PARTS[settings.part]
 
 
-def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Nats and tokens of completions, and of prompts but for their first tokens."""
+def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[np.ndarray, tuple[float, int]]:
+    """Nats of each completion, float64 (n,), and nats and tokens of all prompts but for their first tokens."""
     lengths = encoded.lengths  # (n,)
     longest = rounded_width(int(lengths.max()))
-    sums = np.zeros((2, 2))  # of prompts and completions: nats, tokens
+    found, prompt_nats, prompt_tokens = np.zeros(len(lengths)), 0.0, 0
     for batch, numbers in packed_rows(lengths, pair_reader(encoded), batch_size=batch_size):
-        nats = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest).nats[0]  # (T,)
-        read, of_completion = np.arange(len(nats)) < lengths[numbers].sum(), batch.loss_mask[0] > 0  # (T,), (T,)
-        for kind, chosen in enumerate((read & ~of_completion, of_completion)):
-            sums[kind] += nats[chosen].sum(dtype=np.float64), chosen.sum()
-    (prompt_nats, prompt_tokens), (nats_of_completions, tokens) = sums.tolist()
-    return (nats_of_completions, int(tokens)), (prompt_nats, int(prompt_tokens))
+        ends = np.cumsum(lengths[numbers])  # (pairs of the row,)
+        scored = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest)
+        nats, of_completion = scored.nats[0, : ends[-1]].astype(np.float64), batch.loss_mask[0, : ends[-1]] > 0  # (T,)
+        found[numbers] = np.add.reduceat(np.where(of_completion, nats, 0.0), ends - lengths[numbers])
+        prompt_nats += float(nats[~of_completion].sum())
+        prompt_tokens += int((~of_completion).sum())
+    return found, (prompt_nats, prompt_tokens)

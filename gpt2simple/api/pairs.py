@@ -31,7 +31,6 @@ from gpt2simple.settings import (
     TextSettings,
     pick,
 )
-from gpt2simple.settings.pairs import PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.tasks import PAIRS as NAME
 from gpt2simple.storage.contents import counted
 from gpt2simple.storage.files import atomic_write
@@ -144,13 +143,26 @@ def kind_of(dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
         given: the settings of the call, by name.
 
     Raises:
-        SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
+        SettingsError, DataError: as of ``kind_by_content``.
     """
     if continues(run, given.get("restore_from", "latest")):
         recorded = run.info.description.task
         return PAIRS if recorded == PAIRS.name else LANGUAGE
-    of_pairs = _names_of(PAIR_TEXTS, PAIR_TRAINING)
-    of_texts = _names_of(FinetuneSettings, TextSettings) - _names_of(PairSettings, PairTextSettings)
+    return kind_by_content(dataset, given, FinetuneSettings, PairSettings)
+
+
+def kind_by_content(dataset: Any, given: Mapping[str, Any], on_texts: type, on_pairs: type) -> TaskKind:
+    """Whether a dataset holds pairs or a text, by its first records and by the settings of the call.
+
+    Args:
+        given: by name. on_texts, on_pairs: the classes of settings that the call takes for either, besides those by
+            which they are read.
+
+    Raises:
+        SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
+    """
+    texts, pairs = _names_of(on_texts, TextSettings), _names_of(on_pairs, PairTextSettings)
+    of_pairs, of_texts = pairs - texts, texts - pairs
     asks = [name for name in given if name in of_pairs]
     reading = PairTextSettings if asks else ReadingSettings
     found = recognise(dataset, reading(**pick(given, reading)))

@@ -75,13 +75,14 @@ def _shown(one: ScoredOutput) -> dict[str, Any]:
     scores = [f"token F1 {one.f1:.3f}", *([] if one.chrf is None else [f"chrF {one.chrf:.1f}"])]
     return {
         "scores": ", ".join([*scores, *(["exact match"] if one.exact_match else [])]),
-        "prompt": None if one.prompt is None else _cut(one.prompt),
-        "references": [*map(_cut, one.references)],
-        "output": _cut(one.output),
+        "prompt": None if one.prompt is None else cut(one.prompt),
+        "references": [*map(cut, one.references)],
+        "output": cut(one.output),
         "is_completion": one.copy is not None and one.copy.is_completion,
         "spans": [(start, min(end, _LONGEST_TEXT)) for start, end in spans if start < _LONGEST_TEXT],
     }
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A text as a page shows it: the beginning of a long one."""
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."
