@@ -81,7 +81,8 @@ def compare_on_pairs(
             "test_split": texts.test_split,
             "precision": place.precision,
             "format": data.pairs.format,
-            "template": data.pairs.template.to_json(),
+            "separator": texts.separator,
+            "end": texts.end,
             "text": data.fingerprint,
             "validation_file": data.validation_fingerprint,
         },
@@ -119,7 +120,9 @@ def _row(model: str, config: ModelConfig, comparison: PairsComparison) -> PairsR
 def _measured(model: str, config: ModelConfig, comparison: PairsComparison) -> PairsRow:
     data, training = comparison.data, comparison.training
     with comparison.session(model, training["seed"]) as session, PeakMemory() as memory:
-        result = session.train(TrainingCall(PAIRS, data, {**to_json(data.settings), **training}, None))
+        result = session.train(
+            TrainingCall(PAIRS, data, {**to_json(data.settings), **training, "sample_every": 0}, None)
+        )
         require_whole(result, model)
         found: Any = session.evaluate(data, part="test" if comparison.tested else "held_out")
         run_dir = session.run_dir

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import GenerateRequest, TaskKind
-from gpt2simple.api.tasks import Prepared
+from gpt2simple.api.tasks import SAMPLE_EVERY, Prepared
 from gpt2simple.data.batches import PackedShape, checked_window
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
@@ -20,11 +20,13 @@ from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
 from gpt2simple.data.pairs import recognise
 from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE
 from gpt2simple.runs.resume import continues
 from gpt2simple.settings import (
     FinetuneSettings,
+    GenerateSettings,
     PairSettings,
     PairTextSettings,
     ReadingSettings,
@@ -38,7 +40,10 @@ from gpt2simple.storage.files import atomic_write
 if TYPE_CHECKING:
     from gpt2simple.api.request import Request
     from gpt2simple.data.prepare import ProgressBar
+    from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.model import LoadedModel
+
+_SAMPLED = 3  # prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     )  # fmt: skip
     longest_held_out = int(held_out.lengths.max(initial=0))
     evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
+    sampled = _sampled(split, template, settings.sample_length)
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
     return Prepared(
         task=LanguageModeling(loaded.tokenizer.byte_lengths),
@@ -125,8 +131,31 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         held_out_tokens=_counted_tokens(held_out),
         fingerprint=data.fingerprint,
         validation_fingerprint=data.validation_fingerprint,
+        sample=sampled,
+        sample_every=SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
         files={CHAT_TEMPLATE_FILE: template.chat_template().encode()},
     )
+
+
+def _sampled(split: PairSplit, template: PromptTemplate, length: int) -> Callable[[Generator, int], str]:
+    """What shows a few held-out prompts, the same at every step, with the output and the reference of each.
+
+    Where nothing is held out they are of training.
+    """
+    part, name = (split.validation, "Prompt") if split.validation else (split.train, "Prompt of training")
+    places = np.unique(np.linspace(0, len(part) - 1, _SAMPLED).round().astype(np.int64))
+    chosen = [part[place] for place in places.tolist()]
+    prefixes = [template.prompt_of(pair.messages) for pair in chosen]
+    greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
+
+    def sample(generator: Generator, step: int) -> str:
+        outputs = [found.text for found in generator.generate(prefixes, greedy)]
+        return "\n".join(
+            f"{name}: {shortened(pair.messages[-1].content)}\nOutput: {output}\nReference: {shortened(pair.completion)}"
+            for pair, output in zip(chosen, outputs, strict=True)
+        )
+
+    return sample
 
 
 def _counted_tokens(encoded: EncodedPairs) -> int:
