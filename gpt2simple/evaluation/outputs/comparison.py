@@ -146,13 +146,16 @@ class PairsRow(ModelRow):
         """Its figures as text, by their names."""
         bits = self.bits_per_byte
         interval = f" ({bits.interval.text('.3f')})" if bits.interval else ""
-        shown = {"bits/byte of completions": f"{bits.value:.3f}{interval}", "nats/token": f"{self.loss:.4f}"}
+        shown = {
+            "bits/byte of completions": f"{bits.value:.3f}{interval}",
+            "loss of completions": f"{self.loss:.4f} nats/token",
+        }
         for name, value, interval in figure_rows(self.figures):
-            shown[name] = value if interval == "withheld" else f"{value} ({interval})"
+            shown[name] = f"{value} ({'no interval' if interval == 'withheld' else interval})"
         shown["outputs that equal a training completion"] = (
             f"{self.repeats:,} of {len(self.pairs):,} (references: {self.repeating_references:,})"
         )
-        return shown | {"empty outputs": f"{self.empty:,}"}
+        return shown | {"empty outputs": f"{self.empty:,} of {len(self.pairs):,}"}
 
     def training_cells(self) -> list[str]:
         """How it was trained, as text under ``TRAINING_HEADS``."""

@@ -56,6 +56,10 @@ class PairResult:
 
     def summary(self) -> str:
         """The figures in a few lines."""
+        return "\n".join([*self.measured(), self.outputs.summary()])
+
+    def measured(self) -> list[str]:
+        """The loss, how outputs were written, and what did not fit, a line each."""
         prompts = "" if self.prompt_loss is None else f" Prompts: {self.prompt_loss:.4f} nats per token."
         lines = [
             f"Completions: {self.loss:.4f} nats per token, perplexity {self.perplexity:.2f}, {self.bits_per_byte:.3f} "
@@ -67,7 +71,7 @@ class PairResult:
                 f"Too long: of {counted(self.truncated, 'prompt')} only the end was read, and "
                 f"{counted(self.left_out, 'pair')} left out."
             )
-        return "\n".join([*lines, self.outputs.summary()])
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
