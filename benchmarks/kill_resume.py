@@ -7,7 +7,7 @@ instants, each going on where the one before was killed, until the run is done; 
 progress of the last checkpoints, the run's model, and the recorded losses of all steps and evaluations. Dropout is 0.1.
 A fifth of the kills come at any instant from the start of the work on (reading, repairing, compiling), the others while
 it trains and saves. The processes are copies of this one, which has imported TensorFlow. With --task classification it
-trains a classifier, for which the text is a table with labels.
+trains a classifier, for which the text is a table with labels; with --task pairs the text is a file of pairs.
 
 Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
 each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
@@ -35,7 +35,7 @@ from killing import Copy, warm_up
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.metrics import read as read_metrics
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings.tasks import CLASSIFICATION, LANGUAGE_MODELING
+from gpt2simple.settings.tasks import CLASSIFICATION, LANGUAGE_MODELING, PAIRS
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer, sample_text
 
 SHARE_OF_KILLS_AT_ANY_INSTANT = 0.2
@@ -44,6 +44,7 @@ TIMES = ("seconds",)  # of the saved progress: how long it took is not compared
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     LANGUAGE_MODELING: ("finetune", {"sample_every": 0}),
     CLASSIFICATION: ("finetune_classifier", {"class_weights": True, "accumulate_gradients": 2}),
+    PAIRS: ("finetune", {"sample_every": 0, "accumulate_gradients": 2, "separator": "="}),
 }
 
 
@@ -93,17 +94,23 @@ def make_model(folder: Path) -> None:
 
 
 def make_text(folder: Path, task: str) -> Path:
-    """Write a text to train on; for a classifier a table of its sentences, labelled by their first words."""
+    """Write a text to train on.
+
+    For a classifier a table of its sentences, labelled by their first words; as pairs these words and what follows.
+    """
     text = sample_text(sentences=600)
     if task == LANGUAGE_MODELING:
         path = folder / "text.txt"
         path.write_text(text, encoding="utf-8")
         return path
+    lines = [line for line in text.splitlines() if line]
+    heads, rows = {
+        CLASSIFICATION: (("text", "label"), [(line, line.split()[0]) for line in lines]),
+        PAIRS: (("prompt", "completion"), [line.split(maxsplit=1) for line in lines if " " in line]),
+    }[task]
     path = folder / "texts.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label"])
-        writer.writerows([line, line.split()[0]] for line in text.splitlines() if line)
+        csv.writer(file).writerows([heads, *rows])
     return path
 
 

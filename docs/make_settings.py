@@ -40,6 +40,7 @@ TITLES = {
     "EvaluateSettings": "Evaluating",
     "CompareSettings": "Comparing",
     "CompareClassifiersSettings": "Comparing classifiers",
+    "ComparePairsSettings": "Comparing on pairs",
 }
 KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "yes or no", tuple: "text, or several"}
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.classification import CLASSIFIER, LabelledData, open_labelled
-from gpt2simple.api.comparison import Comparison, checked_names, require_whole, write
+from gpt2simple.api.comparison import Comparison, checked_names, common_length, require_whole, write
 from gpt2simple.api.request import TrainingCall
 from gpt2simple.backend.memory import PeakMemory
-from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.errors import DataError
 from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
 from gpt2simple.evaluation.classification.metrics import require_scikit_learn
 from gpt2simple.evaluation.verdict import verdict_title
@@ -75,7 +75,7 @@ def compare_labelled(
             "validation_split above 0, or give a test_file."
         )
     shapes = {model: folder_config(model_folder(model, Path(place.model_dir))) for model in names}
-    training = {**to_json(settings), "max_length": _max_length(settings, shapes)}
+    training = {**to_json(settings), "max_length": common_length(settings.max_length, shapes)}
     comparison = ClassifierComparison(
         folder=Path(place.checkpoint_dir) / name,
         place=place,
@@ -110,16 +110,6 @@ def compare_labelled(
     )
     write(result)
     return result
-
-
-def _max_length(settings: CompareClassifiersSettings, shapes: dict[str, ModelConfig]) -> int:
-    shortest = min(shape.n_ctx for shape in shapes.values())
-    if settings.max_length is not None and settings.max_length > shortest:
-        raise SettingsError(
-            f"max_length is {settings.max_length}; one of the models reads at most {shortest} tokens. Use a smaller "
-            "max_length."
-        )
-    return settings.max_length or shortest
 
 
 def _row(model: str, config: ModelConfig, comparison: ClassifierComparison) -> ClassifierRow:

@@ -18,6 +18,7 @@ from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page
+from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import canonical_name
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.resume import listed
@@ -143,6 +144,20 @@ def _read_asked(path: Path) -> dict[str, Any]:
 
     with content_errors(clear):
         return dict(read_json(path)["asked"])
+
+
+def common_length(max_length: int | None, shapes: Mapping[str, ModelConfig]) -> int:
+    """The tokens of a text that each model reads: ``max_length``, or as many as all models can.
+
+    Raises:
+        SettingsError: one of them reads fewer.
+    """
+    shortest = min(shape.n_ctx for shape in shapes.values())
+    if max_length is not None and max_length > shortest:
+        raise SettingsError(
+            f"max_length is {max_length}; one of the models reads at most {shortest} tokens. Use a smaller max_length."
+        )
+    return max_length or shortest
 
 
 def require_whole(result: FinetuneResult, model: str) -> None:

@@ -80,8 +80,7 @@ def _page_on_classes(result: ClassificationResult, title: str, curves: bytes, se
 
 
 def _page_on_outputs(result: PairResult, title: str, curves: bytes, settings: dict[str, Any]) -> str:
-    measured = {"loss_of_completions": f"{result.loss:.4f} nats per token, perplexity {result.perplexity:.2f}"}
-    return outputs_page(result.outputs, title=title, curves_png=curves, settings={**measured, **settings})
+    return outputs_page(result.outputs, title=title, measured=result.measured(), curves_png=curves, settings=settings)
 
 
 _KINDS = {

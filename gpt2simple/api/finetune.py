@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gpt2simple.api.request import Request
 from gpt2simple.api.result import FinetuneResult
@@ -34,7 +33,6 @@ from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import FinetuneSettings, GenerateSettings
 from gpt2simple.storage.contents import counted
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
 from gpt2simple.training.interrupt import stop_on_signals
@@ -86,9 +84,6 @@ def duration(seconds: float) -> str:
     if seconds < 5400.0:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +163,7 @@ def finetune_run(
     loaded: LoadedModel,
     folder: RunWriter,
     callback: TrainingCallback,
-    sample: Callable[[int], str],
+    sample: Callable[[Prepared, int], str],
     progress: ProgressBar,
     signals: ExitStack,
 ) -> FinetuneResult:
@@ -177,7 +172,7 @@ def finetune_run(
     Args:
         request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
         folder: for checkpoints. callback: receives the records of the run.
-        sample: step -> generated text. progress: shows the progress of encoding the text.
+        sample: the data of the run and a step -> generated text. progress: shows the progress of encoding the text.
         signals: closed when all is done, or before a test; a signal that comes after the last step takes its effect
             then.
     """
@@ -208,8 +203,9 @@ def finetune_run(
     reason = "failed"
     try:
         reason = train(
-            trainer, run.prepared.data, run.plan, state, checkpointer, callback, request.callbacks, sample=sample
-        )
+            trainer, run.prepared.data, run.plan, state, checkpointer, callback, request.callbacks,
+            sample=lambda step: sample(run.prepared, step),
+        )  # fmt: skip
     finally:
         folder.mark_ended(reason)
         hint = run.resume_hint(reason, state.step)
@@ -218,21 +214,15 @@ def finetune_run(
     return _result(run, state, reason, signals)
 
 
-def training_sampler(request: Request, new_generator: Callable[[], Generator]) -> Callable[[int], str]:
-    """A function from a step to a sample that the model generates at that step."""
+def training_sampler(new_generator: Callable[[], Generator]) -> Callable[[Prepared, int], str]:
+    """A function from a run's data and a step to what the model writes then."""
 
-    def sample(step: int) -> str:
-        assert isinstance(request.settings, FinetuneSettings)
-        settings = GenerateSettings(length=request.settings.sample_length, seed=request.seed + step, **_SAMPLING)
-        return sample_texts(new_generator, settings)[0]
+    def sample(prepared: Prepared, step: int) -> str:
+        assert prepared.sample is not None, "a sample of a task that has none"
+        with closing(new_generator()) as generator:  # it lives only as long as this takes
+            return prepared.sample(generator, step)
 
     return sample
-
-
-def sample_texts(new_generator: Callable[[], Generator], settings: GenerateSettings) -> list[str]:
-    """Texts without a prefix, by a generator that lives only as long as this takes."""
-    with closing(new_generator()) as generator:
-        return [sample.text for sample in generator.generate([""], settings)]
 
 
 def _prepare(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.compare import compare_models
+from gpt2simple.api.compared_task import compared_task
 from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.evaluate import EvaluationResult
 from gpt2simple.api.figures_report import FiguresReport, reports_figures, write_figures_report
@@ -23,6 +23,7 @@ from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.classification.comparison import CompareClassifiersResult
+from gpt2simple.evaluation.outputs.comparison import ComparePairsResult
 from gpt2simple.evaluation.report.language_models import CompareResult
 from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.settings import (
@@ -40,6 +41,7 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.compare import COMPARED_PAIRS
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL, RUNS
 
@@ -301,9 +303,15 @@ def score(
         return used.score(texts)
 
 
-@accepts(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
-def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", **settings: Any) -> CompareResult:
+@accepts(FOR_SEVERAL_RUNS, CompareSettings, TextSettings, PAIR_TEXTS, COMPARED_PAIRS)
+def compare(
+    dataset: Any, model_names: Sequence[str], *, name: str = "compare", **settings: Any
+) -> CompareResult | ComparePairsResult:
     """Compare models: each is fine-tuned on the same text with the same token budget, and evaluated in the same way.
+
+    On pairs of prompt and completion each learns the same completions, ``epochs`` times, and is tested on the same
+    others: their loss, and what it writes beside them (exact match, token F1, BLEU, chrF, ROUGE). A model is called
+    better only where a paired test shows it.
 
     Called again, it continues where it stopped; finished models are not trained again. The results are saved in
     ``checkpoint/<name>/``: a page, its numbers as JSON, and the figure as PNG; the runs are ``<name>-<model>``.
@@ -315,13 +323,17 @@ def compare(dataset: Any, model_names: Sequence[str], *, name: str = "compare", 
         settings: see below.
 
     Raises:
-        SettingsError: a setting is out of range, or fewer than two models were named.
+        SettingsError: a setting is out of range, fewer than two models were named, or a setting is for texts and the
+            dataset holds pairs, or the reverse.
         DataError: there is nothing to train on, or nothing to hold out.
+        BackendError: sacrebleu or rouge-score is missing, which pairs need.
         RunError: a comparison of that name has another text or other settings.
         KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved.
     """
-    wanted, text = build(CompareSettings, settings), build(TextSettings, settings)
-    return compare_models(dataset, model_names, wanted, text, name, SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)))
+    place, task = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)), compared_task(dataset, settings)
+    wanted, texts = task.settings(**pick(settings, task.settings)), task.texts(**pick(settings, task.texts))
+    result: CompareResult | ComparePairsResult = task.run(dataset, model_names, wanted, texts, name, place)
+    return result
 
 
 @accepts(FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings)

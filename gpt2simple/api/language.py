@@ -6,19 +6,20 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from gpt2simple.api.request import TaskKind
-from gpt2simple.api.tasks import Prepared
+from gpt2simple.api.tasks import SAMPLE_EVERY, Prepared
 from gpt2simple.data.batches import TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import ProgressBar, check_texts, prepare_text
 from gpt2simple.data.summary import summary
-from gpt2simple.settings import FinetuneSettings, TextSettings
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
 from gpt2simple.settings.tasks import LANGUAGE_MODELING
 
 if TYPE_CHECKING:
     from gpt2simple.api.request import Request
+    from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.model import LoadedModel
 
 logger = logging.getLogger(__name__)
-_SAMPLE_EVERY = 100  # steps
+_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
 
 
 def _open(dataset: Any, settings: TextSettings) -> Any:
@@ -48,6 +49,11 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     if held_out is not None and held_out_tokens < held_out.targets:
         part = f"{held_out_tokens} of {held_out.targets} held-out tokens"
         logger.info(f"Evaluations during training use {part}, evenly spaced.")
+
+    def sample(generator: Generator, step: int) -> str:
+        wanted = GenerateSettings(length=settings.sample_length, seed=request.seed + step, **_SAMPLING)
+        return generator.generate([""], wanted)[0].text
+
     return Prepared(
         task=LanguageModeling(loaded.tokenizer.byte_lengths),
         data=TrainingData(
@@ -65,7 +71,8 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         held_out_tokens=held_out_tokens,
         fingerprint=text.corpus.fingerprint,
         validation_fingerprint=None if text.validation is None else text.validation.fingerprint,
-        sample_every=_SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
+        sample=sample,
+        sample_every=SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
 from gpt2simple.evaluation.outputs.predictions import PREDICTIONS, predictions
-from gpt2simple.evaluation.outputs.result import PairResult
+from gpt2simple.evaluation.outputs.result import CompletionLoss, PairResult
 from gpt2simple.evaluation.scorer import Scorer
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.model import LoadedModel
@@ -82,29 +82,38 @@ def evaluate_pairs(
     longest = training.max_length or loaded.config.n_ctx
     encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
     scorer = Scorer(loaded.variables, loaded.config, precision)
-    (nats, tokens), (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)
-    references: dict[tuple[Message, ...], dict[str, None]] = {}  # of each prompt, without copies, in their order
-    for number in encoded.numbers.tolist():
-        references.setdefault(pairs[number].messages, {})[pairs[number].completion] = None
+    nats, (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)  # (n,)
+    tokens, byte_lengths = sum(map(len, encoded.completions)), loaded.tokenizer.byte_lengths
+    sizes = np.array([byte_lengths[completion].sum() for completion in encoded.completions])  # (n,)
+    loss = float(nats.sum()) / tokens
+    places: dict[tuple[Message, ...], list[int]] = {}  # of each prompt, those of its pairs in ``encoded``
+    for place, number in enumerate(encoded.numbers.tolist()):
+        places.setdefault(pairs[number].messages, []).append(place)
+    chosen = [[pairs[number] for number in encoded.numbers[some].tolist()] for some in places.values()]
+    references = [tuple(dict.fromkeys(pair.completion for pair in some)) for some in chosen]  # without copies
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
-    prefixes = list(map(template.prompt_of, references))
+    prefixes = list(map(template.prompt_of, places))
     greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
     with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
         outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(
-        outputs, [*map(tuple, references.values())], model=f"{run.path.name} ({model})", part=part,
-        prompts=[messages[-1].content if messages else "" for messages in references], completions=known,
+        outputs, references, model=f"{run.path.name} ({model})", part=part, prompts=[*map(last_message, places)],
+        completions=known,
     )  # fmt: skip
     if settings.predictions is not None:
         with output_file(Path(settings.predictions), PREDICTIONS, _files(dataset)) as file:
             file.write(predictions(figures).encode())
         logger.info(f"The outputs are in {settings.predictions}.")
     return PairResult(
-        loss=nats / tokens, perplexity=float(np.exp(nats / tokens)), tokens=tokens,
+        loss=loss, perplexity=float(np.exp(loss)), tokens=tokens,
         prompt_loss=prompt_nats / prompt_tokens if prompt_tokens else None, truncated=encoded.truncated,
         left_out=len(encoded.left_out), outputs=figures, length=length, precision=precision,
         seconds=time.perf_counter() - started,
+        losses=tuple(
+            CompletionLoss(int(encoded.numbers[some[0]]), float(nats[some].sum()), int(sizes[some].sum()))
+            for some in places.values()
+        ),
     )  # fmt: skip
 
 
@@ -131,21 +140,27 @@ def _pairs(
     return part_of(split, settings.part), split.train, PARTS[settings.part]
 
 
+def last_message(messages: Sequence[Message]) -> str:
+    """What a prompt asks, for people: its last message; "" where the assistant speaks first."""
+    return messages[-1].content if messages else ""
+
+
 def _files(dataset: Any) -> list[Path]:
     """What a dataset of pairs names, if it names files."""
     names = dataset if isinstance(dataset, (list, tuple)) else [dataset]
     return [Path(name) for name in names if isinstance(name, (str, Path))]
 
 
-def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Nats and tokens of completions, and of prompts but for their first tokens."""
+def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[np.ndarray, tuple[float, int]]:
+    """Nats of each completion, float64 (n,), and nats and tokens of all prompts but for their first tokens."""
     lengths = encoded.lengths  # (n,)
     longest = rounded_width(int(lengths.max()))
-    sums = np.zeros((2, 2))  # of prompts and completions: nats, tokens
+    found, prompt_nats, prompt_tokens = np.zeros(len(lengths)), 0.0, 0
     for batch, numbers in packed_rows(lengths, pair_reader(encoded), batch_size=batch_size):
-        nats = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest).nats[0]  # (T,)
-        read, of_completion = np.arange(len(nats)) < lengths[numbers].sum(), batch.loss_mask[0] > 0  # (T,), (T,)
-        for kind, chosen in enumerate((read & ~of_completion, of_completion)):
-            sums[kind] += nats[chosen].sum(dtype=np.float64), chosen.sum()
-    (prompt_nats, prompt_tokens), (nats_of_completions, tokens) = sums.tolist()
-    return (nats_of_completions, int(tokens)), (prompt_nats, int(prompt_tokens))
+        ends = np.cumsum(lengths[numbers])  # (pairs of the row,)
+        scored = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest)
+        nats, of_completion = scored.nats[0, : ends[-1]].astype(np.float64), batch.loss_mask[0, : ends[-1]] > 0  # (T,)
+        found[numbers] = np.add.reduceat(np.where(of_completion, nats, 0.0), ends - lengths[numbers])
+        prompt_nats += float(nats[~of_completion].sum())
+        prompt_tokens += int((~of_completion).sum())
+    return found, (prompt_nats, prompt_tokens)

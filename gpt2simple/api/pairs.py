@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import GenerateRequest, TaskKind
-from gpt2simple.api.tasks import Prepared
+from gpt2simple.api.tasks import SAMPLE_EVERY, Prepared
 from gpt2simple.data.batches import PackedShape, checked_window
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
@@ -20,18 +20,19 @@ from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
 from gpt2simple.data.pairs import recognise
 from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
 from gpt2simple.errors import SettingsError
+from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE, existing_run_path
 from gpt2simple.runs.resume import continues
 from gpt2simple.settings import (
     FinetuneSettings,
+    GenerateSettings,
     PairSettings,
     PairTextSettings,
     ReadingSettings,
     TextSettings,
     pick,
 )
-from gpt2simple.settings.pairs import PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.tasks import PAIRS as NAME
 from gpt2simple.storage.contents import counted
 from gpt2simple.storage.files import atomic_write
@@ -39,7 +40,10 @@ from gpt2simple.storage.files import atomic_write
 if TYPE_CHECKING:
     from gpt2simple.api.request import Request
     from gpt2simple.data.prepare import ProgressBar
+    from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.model import LoadedModel
+
+_SAMPLED = 3  # prompts
 
 
 _FEW_TARGETS = 0.75  # of a row: where there are more, computing these alone saves less than gathering them takes
@@ -112,6 +116,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     longest_held_out = int(held_out.lengths.max(initial=0))
     evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
     most_targets = max([batches.most_targets, *(int((batch.loss_mask > 0.0).sum()) for batch, _ in evaluated)])
+    sampled = _sampled(split, template, settings.sample_length)
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
     return Prepared(
         task=LanguageModeling(loaded.tokenizer.byte_lengths),
@@ -134,8 +139,31 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         held_out_tokens=_counted_tokens(held_out),
         fingerprint=data.fingerprint,
         validation_fingerprint=data.validation_fingerprint,
+        sample=sampled,
+        sample_every=SAMPLE_EVERY if settings.sample_every is None else settings.sample_every,
         files={CHAT_TEMPLATE_FILE: template.chat_template().encode()},
     )
+
+
+def _sampled(split: PairSplit, template: PromptTemplate, length: int) -> Callable[[Generator, int], str]:
+    """What shows a few held-out prompts, the same at every step, with the output and the reference of each.
+
+    Where nothing is held out they are of training.
+    """
+    part, name = (split.validation, "Prompt") if split.validation else (split.train, "Prompt of training")
+    places = np.unique(np.linspace(0, len(part) - 1, _SAMPLED).round().astype(np.int64))
+    chosen = [part[place] for place in places.tolist()]
+    prefixes = [template.prompt_of(pair.messages) for pair in chosen]
+    greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
+
+    def sample(generator: Generator, step: int) -> str:
+        outputs = [found.text for found in generator.generate(prefixes, greedy)]
+        return "\n".join(
+            f"{name}: {shortened(pair.messages[-1].content)}\nOutput: {output}\nReference: {shortened(pair.completion)}"
+            for pair, output in zip(chosen, outputs, strict=True)
+        )
+
+    return sample
 
 
 def _counted_tokens(encoded: EncodedPairs) -> int:
@@ -152,13 +180,26 @@ def kind_of(dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
         given: the settings of the call, by name.
 
     Raises:
-        SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
+        SettingsError, DataError: as of ``kind_by_content``.
     """
     if continues(run, given.get("restore_from", "latest")):
         recorded = run.info.description.task
         return PAIRS if recorded == PAIRS.name else LANGUAGE
-    of_pairs = _names_of(PAIR_TEXTS, PAIR_TRAINING)
-    of_texts = _names_of(FinetuneSettings, TextSettings) - _names_of(PairSettings, PairTextSettings)
+    return kind_by_content(dataset, given, FinetuneSettings, PairSettings)
+
+
+def kind_by_content(dataset: Any, given: Mapping[str, Any], on_texts: type, on_pairs: type) -> TaskKind:
+    """Whether a dataset holds pairs or a text, by its first records and by the settings of the call.
+
+    Args:
+        given: by name. on_texts, on_pairs: the classes of settings that the call takes for either, besides those by
+            which they are read.
+
+    Raises:
+        SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
+    """
+    texts, pairs = _names_of(on_texts, TextSettings), _names_of(on_pairs, PairTextSettings)
+    of_pairs, of_texts = pairs - texts, texts - pairs
     asks = [name for name in given if name in of_pairs]
     reading = PairTextSettings if asks else ReadingSettings
     found = recognise(dataset, reading(**pick(given, reading)))

@@ -211,12 +211,12 @@ class Session:
         self._source = Run(self.run_name, model_name=request.model_name)
         return result
 
-    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
-        """The callbacks of a run, and a function from a step to a sample of the model's text; `compat` has its own."""
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[..., str]]:
+        """The callbacks of a run, and a function from its data and a step to a sample; `compat` has its own."""
         from gpt2simple.api.finetune import training_sampler
         from gpt2simple.training.callbacks.base import standard_callbacks
 
-        return standard_callbacks(self.run_dir), training_sampler(request, self._new_generator)
+        return standard_callbacks(self.run_dir), training_sampler(self._new_generator)
 
     def _load_for_training(self, run: RunWriter, request: Request) -> LoadedModel:
         """A model of the right size; for a new run, with the weights that it starts from."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # these load TensorFlow, which checking a request does not need
+    from gpt2simple.generation.generator import Generator
     from gpt2simple.gpt2.model import LoadedModel
     from gpt2simple.training.data import TrainingData
     from gpt2simple.training.task import Task
+
+
+SAMPLE_EVERY = 100  # steps, unless a call says otherwise
 
 
 class Summary(Protocol):
@@ -33,6 +37,7 @@ class Prepared:
         train_tokens, held_out_tokens: what is learned from, and what each evaluation reads.
         fingerprint, validation_fingerprint: of the dataset and of the user's own text to hold out.
         target: what is predicted: a token, or the class of a text.
+        sample: a generator with the model of a step, and the step -> what it writes, to be shown; None: nothing.
         sample_every: steps between samples; 0: none.
         test: the model with the run's best weights, and its name -> figures on texts that nothing was chosen by.
         files: further ones of the model's folder, by name.
@@ -50,6 +55,7 @@ class Prepared:
     fingerprint: str
     validation_fingerprint: str | None
     target: str = "token"
+    sample: Callable[[Generator, int], str] | None = None
     sample_every: int = 0
     test: Callable[[LoadedModel, str], Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)

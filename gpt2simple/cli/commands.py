@@ -35,6 +35,7 @@ from gpt2simple.settings import (
     only,
 )
 from gpt2simple.settings.classify import LABELS, ClassifySettings
+from gpt2simple.settings.compare import COMPARED_PAIRS
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
 from gpt2simple.settings.text import ENCODED, READING
@@ -428,15 +429,16 @@ def score(text: tuple[str, ...], checkpoint: str, encoding: str, *, as_html: boo
 @command()
 @compared_arguments
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
-@settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings)
+@settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings, PAIR_TEXTS, COMPARED_PAIRS)
 @json_option
 def compare(
     dataset: tuple[str, ...], model_name: tuple[str, ...], name: str, *, as_json: bool, settings: dict[str, Any]
 ) -> None:
-    """Fine-tune several models on the same text and compare them, or continue a comparison.
+    """Fine-tune several models on the same text or pairs and compare them, or continue a comparison.
 
     \b
       gpt2simple compare script.txt tiny 124M 355M
+      gpt2simple compare pairs.jsonl tiny 124M --epochs 2
       gpt2simple compare acts/*.txt --model-name tiny --model-name 124M
     """
     from gpt2simple.api import functions

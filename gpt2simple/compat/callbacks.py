@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.finetune import sample_texts
 from gpt2simple.api.request import Request
 from gpt2simple.api.session import Session
 from gpt2simple.runs.records import EndRecord, RunPlan, SampleRecord, StepRecord, TrainingCallback
-from gpt2simple.settings import FinetuneSettings, GenerateSettings
+from gpt2simple.settings import FinetuneSettings, GenerateSettings, PairSettings
 from gpt2simple.training.callbacks.base import standard_callbacks
 from gpt2simple.training.callbacks.progress import Progress
 
@@ -67,15 +67,16 @@ class WatchedSession(Session):
         super().__init__(*arguments, **keywords)
         self._sample_num = sample_num
 
-    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[[int], str]]:
+    def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[..., str]]:
         others = [callback for callback in standard_callbacks(self.run_dir) if not isinstance(callback, Progress)]
-        return [*others, PrintedLines()], lambda step: self._sample(request, step)
+        return [*others, PrintedLines()], lambda _, step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:
-        assert isinstance(request.settings, FinetuneSettings)
+        assert isinstance(request.settings, (FinetuneSettings, PairSettings))
         length = min(request.settings.sample_length, self._in_memory().config.n_ctx - 1)
         wanted = GenerateSettings(
             length=length, temperature=1.0, top_k=40, nsamples=self._sample_num, seed=request.seed + step
         )
-        texts = sample_texts(self._new_generator, wanted)
+        with closing(self._new_generator()) as generator:
+            texts = [sample.text for sample in generator.generate([""], wanted)]
         return "\n".join(f"======== SAMPLE {number} ========\n{text}\n" for number, text in enumerate(texts, 1))

@@ -6,7 +6,7 @@ The package knows no TensorFlow and not how a setting is used.
 
 from gpt2simple.settings.arguments import accepts
 from gpt2simple.settings.classify import ClassifierSettings, ClassifySettings, LabelledTextSettings
-from gpt2simple.settings.compare import CompareClassifiersSettings, CompareSettings
+from gpt2simple.settings.compare import CompareClassifiersSettings, ComparePairsSettings, CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
 from gpt2simple.settings.fields import build, former_names, from_json, misfit, only, pick, to_json
 from gpt2simple.settings.finetune import FinetuneSettings, TrainingSettings
@@ -19,6 +19,7 @@ __all__ = [
     "ClassifierSettings",
     "ClassifySettings",
     "CompareClassifiersSettings",
+    "ComparePairsSettings",
     "CompareSettings",
     "EvaluateSettings",
     "FinetuneSettings",

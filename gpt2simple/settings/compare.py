@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.settings.classify import DEFAULT_EPOCHS, ClassifierSettings
-from gpt2simple.settings.fields import check, like, setting
+from gpt2simple.settings.fields import check, like, only, setting
 from gpt2simple.settings.finetune import FinetuneSettings
 from gpt2simple.settings.generate import GenerateSettings
+from gpt2simple.settings.pairs import PairSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +58,27 @@ class CompareClassifiersSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparePairsSettings:
+    """How models are compared on pairs."""
+
+    epochs: float = like(PairSettings, "epochs", default=3.0, help="Passes over the training pairs.")
+    batch_size: int = like(PairSettings, "batch_size", help="Pairs per optimizer step.")
+    learning_rate: float = like(PairSettings, "learning_rate", help="Peak learning rate, the same for each model.")
+    loss_on: str = like(PairSettings, "loss_on")
+    max_length: int | None = like(
+        PairSettings,
+        "max_length",
+        help="Tokens of a pair that are read; of a longer one the beginning of the prompt is cut off. None: as many as "
+        "every model reads.",
+    )
+    seed: int = like(PairSettings, "seed", default=0, help="Random seed of the split and of each run.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+# What a comparison takes besides the settings of one on a text, where its dataset may hold pairs.
+COMPARED_PAIRS = only(ComparePairsSettings, "epochs", "loss_on", "max_length")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpt2simple.settings.classify import LabelledTextSettings
 from gpt2simple.settings.fields import like, only, setting
-from gpt2simple.settings.finetune import TrainingSettings
+from gpt2simple.settings.finetune import FinetuneSettings, TrainingSettings
 from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.text import ReadingSettings, TextSettings
 
@@ -99,6 +99,10 @@ class PairSettings(TrainingSettings):
         "model reads.",
         minimum=2,
     )
+    sample_every: int | None = like(
+        FinetuneSettings, "sample_every", help="Steps between outputs for a few prompts; None: 100; 0: none."
+    )
+    sample_length: int = like(FinetuneSettings, "sample_length", help="Length of these outputs in tokens, at most.")
 
 
 # What a function takes besides the settings of plain texts, where its dataset may hold pairs.

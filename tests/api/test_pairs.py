@@ -29,7 +29,7 @@ from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
 from gpt2simple.training.step import ModelStep
 from gpt2simple.training.task import LanguageModeling
 from tests.helpers.network import largest_relative_difference, model_of, plain_loss_and_gradients
-from tests.helpers.pair_runs import RUN, SETTINGS, pairs, write_pair_run
+from tests.helpers.pair_runs import NAMES, RUN, SETTINGS, pairs, write_pair_run
 from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import work_in, write_text
 
@@ -260,6 +260,37 @@ def test_prompts_may_come_from_an_iterator_or_be_one_conversation() -> None:
 def test_a_run_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(RunError, match=f"nonono.*{RUN}"):
         gpt2simple.answer("c7", run_name="nonono")
+
+
+def test_outputs_for_the_same_held_out_prompts_are_shown_while_training(capfd: pytest.CaptureFixture[str]) -> None:
+    settings = {**SETTINGS, "sample_every": 60, "sample_length": 3, "model_name": "small", "steps": 120}
+    gpt2simple.finetune("pairs.jsonl", run_name="sampled", **settings)
+    shown = capfd.readouterr().err
+    texts = [Path(f"checkpoint/sampled/samples/step-{step:06}.txt").read_text("utf-8") for step in (60, 120)]
+    for step, text in zip((60, 120), texts, strict=True):
+        assert f"--- sample at step {step} ---\n{text}\n---" in shown
+    prompts, outputs, references = (texts[1].splitlines()[place::3] for place in range(3))
+    assert [texts[0].splitlines()[place::3] for place in (0, 2)] == [prompts, references]
+    for prompt, output, reference in zip(prompts, outputs, references, strict=True):
+        letter = NAMES[NAMES.index(prompt.removeprefix("Prompt: ")[0]) + 1]
+        assert (output, reference) == (f"Output: {letter}", f"Reference: {letter}")
+    assert len(set(prompts)) == 3
+    same = [json.loads(line) for run in ("sampled", RUN) for line in _records(run) if '"kind": "step"' in line]
+    assert [one["loss"] for one in same[:120]] == [one["loss"] for one in same[120:]], "samples change no step"
+
+
+def _records(run: str) -> list[str]:
+    return Path("checkpoint", run, "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def test_without_held_out_pairs_the_prompts_are_of_training_and_samples_can_be_left_out() -> None:
+    few: dict[str, Any] = {**SETTINGS, "model_name": "small", "steps": 2, "validation_split": 0.0, "sample_length": 2}
+    gpt2simple.finetune("other.jsonl", run_name="none-held-out", sample_every=2, **few)
+    text = Path("checkpoint/none-held-out/samples/step-000002.txt").read_text("utf-8")
+    assert text.startswith("Prompt of training: ")
+    assert text.count("Prompt of training: ") == 3
+    gpt2simple.finetune("other.jsonl", run_name="silent", sample_every=0, **few)
+    assert not Path("checkpoint/silent/samples").exists()
 
 
 def test_other_pairs_have_no_parts() -> None:

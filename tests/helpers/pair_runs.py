@@ -12,14 +12,14 @@ from tests.helpers.small_runs import write_small_model
 
 SETTINGS: dict[str, Any] = {"learning_rate": 1e-2, "seed": 3, "print_every": 1000, "separator": "=", "batch_size": 8}
 RUN = "letters"
-_NAMES = "abcdefgh"
+NAMES = "abcdefgh"
 
 
 def pairs(number: int = 160, seed: int = 0) -> list[tuple[str, str]]:
     """Prompts such as c7, of which no two are the same, and their completions."""
     draw = random.Random(seed)
-    letters = [draw.choice(_NAMES[:-1]) for _ in range(number)]
-    return [(f"{letter}{n}", _NAMES[_NAMES.index(letter) + 1]) for n, letter in enumerate(letters)]
+    letters = [draw.choice(NAMES[:-1]) for _ in range(number)]
+    return [(f"{letter}{n}", NAMES[NAMES.index(letter) + 1]) for n, letter in enumerate(letters)]
 
 
 def write_pair_run(folder: Path) -> None:

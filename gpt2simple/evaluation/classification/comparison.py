@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
+from matplotlib.ticker import PercentFormatter
+
 from gpt2simple.evaluation.classification.baselines import Baseline
-from gpt2simple.evaluation.classification.figure import models_figure
 from gpt2simple.evaluation.classification.metrics import ClassFigures, ClassificationResult
 from gpt2simple.evaluation.classification.significance import Comparison
 from gpt2simple.evaluation.intervals import Interval, wilson
 from gpt2simple.evaluation.report.comparison import ModelRow, ModelsCompared, Table
+from gpt2simple.evaluation.report.figure import models_figure
 from gpt2simple.runs.figure import Figure
 from gpt2simple.storage.contents import counted
 
@@ -232,7 +234,10 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
             row.model_name: ([step for step, _, _ in row.evaluations], [loss for _, loss, _ in row.evaluations])
             for row in self.rows
         }
-        return models_figure(shown, simple, lines, part=self.rows[0].part)
+        return models_figure(
+            shown, simple, lines, part=self.rows[0].part, measured="accuracy", loss_unit="nats per text",
+            axis_format=PercentFormatter(1.0, decimals=0),
+        )  # fmt: skip
 
 
 def _rank(row: ClassifierRow) -> tuple[float, float]:

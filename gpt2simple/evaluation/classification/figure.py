@@ -1,32 +1,28 @@
-"""The figures of classification: which classes are taken for which, whether the probabilities can be believed, and
-several models side by side.
+"""The figure of classification: which classes are taken for which, and whether the probabilities can be believed.
 
-Uses matplotlib's objects, never pyplot, as ``runs.figure`` does. That of one model is tall and narrow, to be read on a
-telephone.
+Uses matplotlib's objects, never pyplot, as ``runs.figure`` does. Tall and narrow, to be read on a telephone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gpt2simple.evaluation.classification.metrics import BINS, ClassificationResult
-from gpt2simple.evaluation.intervals import Interval, wilson
+from gpt2simple.evaluation.intervals import wilson
+from gpt2simple.evaluation.report.figure import short_name
 from gpt2simple.runs.figure import to_png
-from gpt2simple.storage.contents import visible
 
 # Blues and oranges differ for every kind of colour blindness; both panels are clear in grey too.
 _COLOURS, _POINTS, _BARS, _REFERENCE = "Blues", "#c8401b", "#9db8d6", "#5c5c66"
 _SIZE = (4.4, 8.6)  # inches; at 360 pixels of a telephone its letters are as large as the page's small ones
 _MOST_COUNTS = 16  # classes whose cells have room for a count
 _MOST_NAMES = 40  # classes that have room for their names
-_LONGEST_NAME, _LONGEST_MODEL = 14, 24  # characters, of a class and of a model
+_LONGEST_NAME = 14  # characters, of a class
 
 
 def classification_figure(result: ClassificationResult) -> bytes:
@@ -37,49 +33,6 @@ def classification_figure(result: ClassificationResult) -> bytes:
     _draw_confusion(matrix, result)
     _draw_calibration(curve, counts, result)
     return to_png(figure)
-
-
-def models_figure(
-    models: Sequence[tuple[str, float, Interval]],
-    simple: Sequence[tuple[str, float, Interval]],
-    losses: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    *,
-    part: str,
-) -> Figure:
-    """Several models in one figure: the accuracy of each with its interval, and validation loss by step.
-
-    Args:
-        models, simple: name, accuracy and interval of the models and of the simple models beside them.
-        losses: steps and validation losses in nats per text of each model; empty where there were no evaluations.
-        part: the texts of the accuracies, in words.
-    """
-    shown = [*models, *simple]
-    figure = Figure(figsize=(7.2, 4.6 + 0.32 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, height_ratios=(0.9 + 0.32 * len(shown), 3.4))
-    for place, (name, accuracy, interval) in enumerate(shown):
-        reach = [[max(accuracy - interval.low, 0.0)], [max(interval.high - accuracy, 0.0)]]
-        is_model = place < len(models)
-        colour = f"C{place}" if is_model else _REFERENCE
-        above.errorbar([accuracy], [place], xerr=reach, fmt="o", color=colour, markersize=6, capsize=4)
-        if is_model:
-            below.plot(*losses[name], marker="o", markersize=4, color=colour, label=_short(name, _LONGEST_MODEL))
-    above.set_yticks(range(len(shown)), [_short(name, _LONGEST_MODEL) for name, _, _ in shown])
-    above.invert_yaxis()
-    above.margins(y=0.5 / len(shown))
-    above.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    above.set_xlabel("accuracy, with 95% intervals")
-    above.set_title(visible(f"On {part}"), fontsize=12, parse_math=False)
-    below.set_title("Validation loss", fontsize=12)
-    below.set_xlabel("steps")
-    below.set_ylabel("nats per text")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend = below.legend(loc="best", frameon=False, fontsize=9)
-    for text in [*above.get_yticklabels(), *legend.get_texts()]:
-        text.set_parse_math(False)  # a $ in a model's name is no formula
-    for axes in (above, below):
-        axes.grid(alpha=0.25)
-    return figure
 
 
 def _draw_confusion(axes: Any, result: ClassificationResult) -> None:
@@ -93,7 +46,7 @@ def _draw_confusion(axes: Any, result: ClassificationResult) -> None:
             colour = _readable_on(shares[true, predicted])
             axes.text(predicted, true, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
     places = range(classes) if classes <= _MOST_NAMES else ()
-    names = [_short(one.name) for one in result.classes][: len(places)]
+    names = [short_name(one.name, _LONGEST_NAME) for one in result.classes][: len(places)]
     turned = sum(map(len, names)) > 24  # characters side by side
     axes.set_xticks(places, names, fontsize=size, rotation=90 if turned else 0)
     axes.set_yticks(places, names, fontsize=size)
@@ -141,8 +94,3 @@ def _draw_calibration(axes: Any, below: Any, result: ClassificationResult) -> No
 
 def _brief(count: int) -> str:
     return f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
-
-
-def _short(name: str, longest: int = _LONGEST_NAME) -> str:
-    shown = visible(" ".join(name.split()))
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

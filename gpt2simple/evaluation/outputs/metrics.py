@@ -8,7 +8,7 @@ there is, and none where all are alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ NAMES = {
     "exact_match": "exact match", "f1": "token F1", "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1",
     "rouge2": "ROUGE-2", "rouge_l": "ROUGE-L",
 }  # fmt: skip
-_FORMS = {"exact_match": ".1%", "bleu": ".2f", "chrf": ".2f"}  # of the others: .3f
+_FORMS = {"exact match": ".1%", "BLEU": ".2f", "chrF": ".2f"}  # of the others: .3f
 _SQUAD = "SQuAD: lower case, no punctuation, no articles, the best reference"
 _FEWEST_OTHERS = 5  # outputs whose score differs from the commonest one
 _LETTER = regex.compile(r"[\p{L}\p{N}]")
@@ -52,6 +52,16 @@ class Figure:
 
     value: float
     interval: Interval | None
+
+
+def figure_rows(figures: Mapping[str, Figure]) -> list[tuple[str, str, str]]:
+    """Figures by their names for people as text, under ``HEADS``."""
+    rows = []
+    for shown, figure in figures.items():
+        form = _FORMS.get(shown, ".3f")
+        interval = figure.interval.text(form) if figure.interval else "withheld"
+        rows.append((shown, f"{figure.value:{form}}", interval))
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +151,7 @@ class OutputFigures:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The figures, under ``HEADS``."""
-        rows = []
-        for name, shown in NAMES.items():
-            figure, form = getattr(self, name), _FORMS.get(name, ".3f")
-            if figure is not None:
-                interval = figure.interval.text(form) if figure.interval else "withheld"
-                rows.append((shown, f"{figure.value:{form}}", interval))
-        return rows
+        return figure_rows(self.figures())
 
     def methods(self) -> list[str]:
         """How the figures and their intervals were computed, a line each."""

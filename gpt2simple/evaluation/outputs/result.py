@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from gpt2simple.evaluation.outputs.metrics import OutputFigures
 from gpt2simple.storage.contents import counted, json_text, parse_json
+
+
+class CompletionLoss(NamedTuple):
+    """How well the completion of a prompt was predicted, or all of them where it has several.
+
+    Attributes:
+        number: of its first pair among those that were to be evaluated, from 0; those that do not fit are left out.
+        nats: summed over tokens, the end included. text_bytes: of the text.
+    """
+
+    number: int
+    nats: float
+    text_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +29,13 @@ class PairResult:
 
     Attributes:
         loss: nats per token of the completions, their ends included. perplexity: e to the loss.
+        bits_per_byte: the same loss by the bytes of the completions, which vocabularies do not change.
         tokens: of completions. prompt_loss: nats per token of the prompts, the first of which is not predicted; None:
             no prompt has a second one.
         truncated, left_out: pairs of which a part of the prompt, or which as a whole, did not fit.
         outputs: what the model wrote for each prompt, always taking the most probable token, beside the completion.
         length: tokens that it was allowed to write. seconds: how long all of it took.
+        losses: of each completion, in the order of the outputs; not in JSON.
     """
 
     loss: float
@@ -32,13 +48,22 @@ class PairResult:
     length: int
     precision: str
     seconds: float
+    losses: tuple[CompletionLoss, ...] = field(repr=False)
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.loss * self.tokens / math.log(2) / max(sum(one.text_bytes for one in self.losses), 1)
 
     def summary(self) -> str:
         """The figures in a few lines."""
+        return "\n".join([*self.measured(), self.outputs.summary()])
+
+    def measured(self) -> list[str]:
+        """The loss, how outputs were written, and what did not fit, a line each."""
         prompts = "" if self.prompt_loss is None else f" Prompts: {self.prompt_loss:.4f} nats per token."
         lines = [
-            f"Completions: {self.loss:.4f} nats per token, perplexity {self.perplexity:.2f}, {self.tokens:,} tokens."
-            f"{prompts}",
+            f"Completions: {self.loss:.4f} nats per token, perplexity {self.perplexity:.2f}, {self.bits_per_byte:.3f} "
+            f"bits/byte, {self.tokens:,} tokens.{prompts}",
             f"Outputs: the most probable token each time, at most {counted(self.length, 'token')}.",
         ]
         if self.truncated or self.left_out:
@@ -46,11 +71,12 @@ class PairResult:
                 f"Too long: of {counted(self.truncated, 'prompt')} only the end was read, and "
                 f"{counted(self.left_out, 'pair')} left out."
             )
-        return "\n".join([*lines, self.outputs.summary()])
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
-        values = {name: value for name, value in vars(self).items() if name != "outputs"}
+        values = {name: value for name, value in vars(self).items() if name not in ("outputs", "losses")}
+        values["bits_per_byte"] = self.bits_per_byte
         return {**parse_json(json_text(values)), "outputs": self.outputs.to_json()}
 
     def _repr_html_(self) -> str:

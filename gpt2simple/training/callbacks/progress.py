@@ -18,7 +18,7 @@ from gpt2simple.runs.curves import Curves, HeldOutTrend, call_after_divergence
 from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import LOST
 
-_SAMPLE_LINES = 8
+_SAMPLE_LINES = 9  # as many as three prompts take with their outputs and references
 _SAMPLE_CHARACTERS = 500
 
 

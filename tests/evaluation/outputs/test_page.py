@@ -69,10 +69,21 @@ def test_what_repeats_the_training_text_is_marked() -> None:
         ),
         title="Copies",
     )
-    assert page.count("<strong>equals a training completion word for word</strong>") == 1
+    assert page.count("<strong>equals a training completion word for word</strong>") == 2  # once in a list of these
+    assert page.index("Best outputs") < page.index("Training completions in place of answers")
+    assert "1 output." in page
     assert f"So <mark>{copied}</mark> &amp; no more" in page
     plain = outputs_page(output_figures(["Yes"], ["x"], model="m", part="p"), title="x")
     assert "training completion" not in plain
+
+
+def test_right_answers_are_no_repeats_and_an_empty_output_has_no_box() -> None:
+    right = output_figures(["Yes", " "], ["yes", "no"], model="m", part="p", completions=["yes"])
+    page = outputs_page(right, title="x", measured=["Completions: 1 nat."])
+    assert "Training completions in place of answers" not in page
+    assert '<p class="soft">Completions: 1 nat.</p>' in page
+    assert page.count("Output, empty") == 1
+    assert page.count("<pre>") == 3  # two references, an output
 
 
 def test_a_long_text_is_cut_and_its_marks_with_it() -> None:

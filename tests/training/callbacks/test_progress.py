@@ -190,8 +190,8 @@ def test_a_long_sample_is_cut_and_its_file_named(tmp_path: Path) -> None:
     progress.on_sample(sample(100, "HAMLET\nTo be.\n" * 40))
     lines = stream.getvalue().splitlines()[1:]
     assert lines[0] == "--- sample at step 100 ---"
-    assert lines[1:9] == ["HAMLET", "To be."] * 4
-    assert lines[9:] == ["[... full sample: samples/step-000100.txt]", "---"]
+    assert lines[1:10] == [*["HAMLET", "To be."] * 4, "HAMLET"]
+    assert lines[10:] == ["[... full sample: samples/step-000100.txt]", "---"]
 
 
 def test_a_sample_cannot_command_the_terminal() -> None:
