@@ -96,7 +96,7 @@ def make_model(folder: Path) -> None:
 def make_text(folder: Path, task: str) -> Path:
     """Write a text to train on.
 
-    For a classifier a table of its sentences, labelled by their first words; as pairs these words and what follows.
+    For a classifier a table of its sentences, labelled by their first words; as pairs these and the next words.
     """
     text = sample_text(sentences=600)
     if task == LANGUAGE_MODELING:
@@ -106,7 +106,10 @@ def make_text(folder: Path, task: str) -> Path:
     lines = [line for line in text.splitlines() if line]
     heads, rows = {
         CLASSIFICATION: (("text", "label"), [(line, line.split()[0]) for line in lines]),
-        PAIRS: (("prompt", "completion"), [line.split(maxsplit=1) for line in lines if " " in line]),
+        PAIRS: (
+            ("prompt", "completion"),
+            [(f"{n} {line.split()[0]}", line.split()[1]) for n, line in enumerate(lines)],
+        ),
     }[task]
     path = folder / "texts.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
