@@ -131,7 +131,7 @@ def _sketches(texts: Sequence[str]) -> Sketches:
 
 
 def _groups(data: LabelledTexts, sketches: Sketches) -> np.ndarray:
-    """The group of texts that stay together which each text is in, int64 [N]."""
+    """The group of texts that stay together which each text is in, uint64 [N]: the hash of one of them."""
     same = copies(sketches)  # (N,)
     alike = groups(same, near_copies(sketches).pairs)  # (N,)
     different = np.unique(same)  # (D,), the first text of each group of copies
@@ -139,7 +139,7 @@ def _groups(data: LabelledTexts, sketches: Sketches) -> np.ndarray:
     of_class = np.bincount(data.labels[different], minlength=len(data.names))[data.labels]  # (N,)
     too_large = np.zeros(len(same), bool)  # (N,), by group
     np.logical_or.at(too_large, alike, sizes[alike] > _LARGEST_GROUP * of_class)
-    return np.where(too_large[alike], same, alike)  # (N,)
+    return sketches.texts[np.where(too_large[alike], same, alike)]  # (N,)
 
 
 def _similar_labels(names: Sequence[str]) -> list[str]:
@@ -204,7 +204,7 @@ def _parts(
     """The part that each text is in, int64 [N]; -1 for those that are not among ``chosen`` [n].
 
     Args:
-        alike: int64 [N], the group of each text. taken: the share of each part beside that to train on.
+        alike: uint64 [N], the group of each text. taken: the share of each part beside that to train on.
     """
     part_of = np.full(len(data.texts), -1, np.int64)
     part_of[chosen] = TRAIN

@@ -101,6 +101,14 @@ def test_two_near_copies_in_a_small_class_may_be_parted() -> None:
     assert [counts(part)[0] for part in parts_of(found)] == [1, 1, 1]
 
 
+def test_a_run_that_goes_on_in_a_later_version_has_the_same_parts() -> None:
+    found = split(data_of(texts("a", 20) + texts("b", 20)), seed=5, validation_split=0.1, test_split=0.1)
+    assert found.validation is not None
+    assert found.test is not None
+    assert found.validation.texts == ("a number 7", "a number 16", "b number 1", "b number 19")
+    assert found.test.texts == ("a number 1", "a number 4", "b number 0", "b number 3")
+
+
 def test_the_seed_decides() -> None:
     data = data_of(texts("a", 50) + texts("b", 50))
     one, same, other = split(data, 1), split(data, 1), split(data, 2)
