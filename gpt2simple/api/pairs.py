@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gpt2simple.api.language import LANGUAGE
 from gpt2simple.api.request import GenerateRequest, TaskKind
 from gpt2simple.api.tasks import Prepared
@@ -18,7 +16,7 @@ from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
 from gpt2simple.data.pairs import recognise
-from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
+from gpt2simple.data.prompt_template import ONE_MESSAGE, USER, Message, PromptTemplate, template_from_json
 from gpt2simple.errors import SettingsError
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE
@@ -31,9 +29,9 @@ from gpt2simple.settings import (
     TextSettings,
     pick,
 )
-from gpt2simple.settings.pairs import PAIR_TEXTS, PAIR_TRAINING
+from gpt2simple.settings.pairs import COMPLETION, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.tasks import PAIRS as NAME
-from gpt2simple.storage.contents import counted
+from gpt2simple.storage.contents import counted, quoted
 from gpt2simple.storage.files import atomic_write
 
 if TYPE_CHECKING:
@@ -48,8 +46,8 @@ class _Summary:
 
     data: PairData
     split: PairSplit
-    train: EncodedPairs
-    held_out: EncodedPairs
+    encoded: Mapping[str, EncodedPairs]  # by the names of the parts
+    loss_on: str
     padding: float
 
     @cached_property
@@ -59,15 +57,20 @@ class _Summary:
 
     @cached_property
     def _notices(self) -> list[str]:
-        encoded = dict.fromkeys([*self.train.hints(), *self.held_out.hints()])
-        return [*self.data.pairs.hints(), *encoded, self.split.check()]
+        data, own = self.data, {"validation": self.data.validation, "test": self.data.test}
+        of_parts = [*((name, pairs.hints()) for name, pairs in own.items() if pairs is not None)]
+        of_parts += [(name, encoded.hints()) for name, encoded in self.encoded.items()]
+        named = (f"{name.capitalize()}: {hint}" for name, hints in of_parts for hint in hints)
+        return [*data.messages, *data.pairs.hints(), *named, self.split.check()]
 
     def text(self) -> str:
         pairs = self.data.pairs
-        tokens = sum(map(len, self.train.completions))
+        files = f" from {pairs.files:,} files" if pairs.files > 1 else ""
+        tokens = _counted_tokens(self.encoded["training"], self.loss_on)
+        learned = "completions" if self.loss_on == COMPLETION else "prompts and completions, as is the held-out loss"
         return "\n".join([
-            f"Pairs: {counted(len(pairs.pairs), 'pair')} in the format {pairs.format}; the loss is on "
-            f"{tokens:,} tokens of completions",
+            f"Pairs: {counted(len(pairs.pairs), 'pair')} in the format {pairs.format}{files}; the loss is on "
+            f"{tokens:,} tokens of {learned}",
             "Parts: " + ", ".join(f"{number:,} for {name}" for name, number in self._parts.items())
             + f"; {self.padding:.1%} of the positions in training are padding",
             *self._notices,
@@ -76,7 +79,7 @@ class _Summary:
     def to_json(self) -> dict[str, Any]:
         pairs = self.data.pairs
         return {
-            "sources": list(pairs.sources),
+            "sources": list(self.data.sources),
             "files": pairs.files,
             "format": pairs.format,
             "template": pairs.template.to_json(),
@@ -97,8 +100,9 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     assert isinstance(data, PairData)
     longest = checked_window(settings.max_length, loaded.config.n_ctx, "max_length")
     split, template = data.split(request.seed), data.pairs.template
-    train, held_out = (
-        encode_pairs(part or (), template, loaded.tokenizer, longest) for part in (split.train, split.validation)
+    train, held_out, test = (
+        encode_pairs(part or (), template, loaded.tokenizer, longest)
+        for part in (split.train, split.validation, split.test)
     )
     lengths = train.lengths  # (n,)
     batches = PackedBatches(
@@ -106,7 +110,9 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         accumulate=settings.accumulate_gradients, seed=request.seed,
     )  # fmt: skip
     longest_held_out = int(held_out.lengths.max(initial=0))
-    evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
+    # Of the same tokens as the loss of training: the curves of both are compared.
+    read = pair_reader(held_out, settings.loss_on)
+    evaluated = packed_rows(held_out.lengths, read, batch_size=settings.batch_size)
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
     return Prepared(
         task=LanguageModeling(loaded.tokenizer.byte_lengths),
@@ -117,21 +123,28 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
             held_out=tuple(batch for batch, _ in evaluated),
             packed=PackedShape(rounded_width(max(int(lengths.max()), longest_held_out))),
         ),
-        summary=_Summary(data=data, split=split, train=train, held_out=held_out, padding=batches.padding),
+        summary=_Summary(
+            data=data,
+            split=split,
+            encoded={"training": train, "validation": held_out, "test": test},
+            loss_on=settings.loss_on,
+            padding=batches.padding,
+        ),
         rows_per_epoch=rows,
         held_out_rows=len(held_out.prompts),
         row_tokens=int(lengths.sum()) / (1.0 - batches.padding) / rows,
         longest_row=-(-batches.widths[-1] // settings.batch_size),
-        train_tokens=_counted_tokens(train),
-        held_out_tokens=_counted_tokens(held_out),
+        train_tokens=_counted_tokens(train, settings.loss_on),
+        held_out_tokens=_counted_tokens(held_out, settings.loss_on),
         fingerprint=data.fingerprint,
         validation_fingerprint=data.validation_fingerprint,
         files={CHAT_TEMPLATE_FILE: template.chat_template().encode()},
     )
 
 
-def _counted_tokens(encoded: EncodedPairs) -> int:
-    return int(np.sum([len(completion) for completion in encoded.completions]))
+def _counted_tokens(encoded: EncodedPairs, loss_on: str) -> int:
+    """The tokens that the loss counts: a prompt's first one is never predicted."""
+    return sum(map(len, encoded.completions)) if loss_on == COMPLETION else int(encoded.lengths.sum())
 
 
 PAIRS = TaskKind(name=NAME, open=open_pairs, labels=lambda _: (), prepare=_prepare)
@@ -146,28 +159,28 @@ def kind_of(dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
     Raises:
         SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
     """
+    asks = [name for name in given if name in _names_of(PAIR_TEXTS, PAIR_TRAINING)]
     if continues(run, given.get("restore_from", "latest")):
-        recorded = run.info.description.task
-        return PAIRS if recorded == PAIRS.name else LANGUAGE
-    of_pairs = _names_of(PAIR_TEXTS, PAIR_TRAINING)
+        kind = PAIRS if run.info.description.task == PAIRS.name else LANGUAGE
+        instead = "Leave it out, or give another run_name for a run of its own."
+        no_pairs, no_text = f"{run.path} is no run on pairs. {instead}", f"{run.path} is a run on pairs. {instead}"
+    else:
+        reading = PairTextSettings if asks else ReadingSettings
+        found = recognise(dataset, reading(**pick(given, reading)))
+        kind = LANGUAGE if found is None else PAIRS
+        no_pairs = (
+            "the dataset holds none that can be told. Leave it out, or name prompt_column and completion_column, or "
+            "pair_format."
+        )
+        no_text = (
+            f"the dataset holds pairs ({found}). Leave it out, or name a column or template to train on as plain text."
+        )
+    if kind is LANGUAGE and asks:
+        raise SettingsError(f"{asks[0]} was given, which is for pairs, and {no_pairs}")
     of_texts = _names_of(FinetuneSettings, TextSettings) - _names_of(PairSettings, PairTextSettings)
-    asks = [name for name in given if name in of_pairs]
-    reading = PairTextSettings if asks else ReadingSettings
-    found = recognise(dataset, reading(**pick(given, reading)))
-    if found is None:
-        for name in asks:
-            raise SettingsError(
-                f"{name} was given, which is for pairs, and the dataset holds none that can be told. Leave it out, or "
-                "name prompt_column and completion_column, or pair_format."
-            )
-        return LANGUAGE
-    for name in given:
-        if name in of_texts:
-            raise SettingsError(
-                f"{name} was given, which is for plain texts, and the dataset holds pairs ({found}). Leave it out, or "
-                "name a column or template to train on as plain text."
-            )
-    return PAIRS
+    if kind is PAIRS and (wrong := [name for name in given if name in of_texts]):
+        raise SettingsError(f"{wrong[0]} was given, which is for plain texts, and {no_text}")
+    return kind
 
 
 def _names_of(*classes: type) -> set[str]:
@@ -194,6 +207,8 @@ def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
         return request
     template = template_of(run)
     conversations = [[Message(USER, prompt)] if isinstance(prompt, str) else prompt for prompt in request.prefixes]
+    if odd := next((messages for messages in conversations if not template.takes(messages)), None):
+        raise SettingsError(f"A prompt is {quoted(odd)}: {ONE_MESSAGE} Give a text, or use a run on conversations.")
     settings = replace(request.settings, stop=(*request.settings.stop, *template.stop))
     return replace(request, prefixes=tuple(map(template.prompt_of, conversations)), settings=settings, of_prompts=False)
 

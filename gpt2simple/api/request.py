@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2simple.data.documents import plain_line_ends
+from gpt2simple.data.prompt_template import alpaca_message
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
@@ -231,7 +232,8 @@ class GenerateRequest:
 
         Args:
             prefix: one or several; None: "". given: settings by name; those of other classes are ignored.
-            prompt: in place of a prefix, for a model trained on pairs: one or several texts or conversations.
+            prompt: in place of a prefix, for a model trained on pairs: one or several texts, conversations, or dicts of
+                an instruction and its input.
             texts_alone: whether the call returns plain texts, without log-probabilities.
 
         Raises:
@@ -246,7 +248,8 @@ class GenerateRequest:
         if prompt is not None:
             if prefix:
                 raise SettingsError("prefix and prompt were both given; give one of the two.")
-            prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+            several = isinstance(prompt, Iterable) and not isinstance(prompt, (str, Mapping))
+            prompts = tuple(prompt) if several else (prompt,)
             return cls(checked_prompts(prompts), replace(_plain(settings), include_prefix=False), of_prompts=True)
         texts = (prefix or "",) if prefix is None or isinstance(prefix, str) else prefix
         prefixes = tuple(texts) if isinstance(texts, Iterable) else (texts,)
@@ -292,7 +295,7 @@ def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
     """Prompts with the line ends of training texts.
 
     Raises:
-        SettingsError: one is blank, or neither a string nor a list of messages.
+        SettingsError: one is blank, or no string, list of messages or instruction.
     """
     found: list[Any] = []
     for prompt in prompts:
@@ -300,12 +303,22 @@ def checked_prompts(prompts: Sequence[Any]) -> tuple[Any, ...]:
             found.append(plain_line_ends(prompt))
         elif isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
             found.append([{**message, "content": plain_line_ends(message["content"])} for message in prompt])
+        elif isinstance(prompt, Mapping) and _is_instruction(prompt):
+            found.append([alpaca_message(*(plain_line_ends(prompt.get(key) or "") for key in _INSTRUCTION))])
         else:
             raise SettingsError(
-                f"A prompt is {quoted(prompt)}; expected a text that is not blank, or a list of messages such as "
-                "{'role': 'user', 'content': 'What is the capital of France?'}."
+                f"A prompt is {quoted(prompt)}; expected a text that is not blank, a list of messages such as "
+                "{'role': 'user', 'content': 'What is the capital of France?'}, or {'instruction': ..., 'input': ...}."
             )
     return tuple(found)
+
+
+_INSTRUCTION = ("instruction", "input")
+
+
+def _is_instruction(prompt: Mapping[str, Any]) -> bool:
+    fits = prompt.keys() <= {*_INSTRUCTION} and all(isinstance(text, str | None) for text in prompt.values())
+    return fits and bool((prompt.get("instruction") or "").strip())
 
 
 def _is_message(value: Any) -> bool:

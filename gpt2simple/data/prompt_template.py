@@ -11,7 +11,7 @@ token, 628, before a word two. The marks are ordinary text, so that the vocabula
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,12 @@ from gpt2simple.settings.pairs import DEFAULT_SEPARATOR, END_OF_TEXT
 from gpt2simple.storage.contents import quoted
 
 SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")
+
+
+ONE_MESSAGE = (
+    "the template of the model has no marks for roles, so that it writes one message of the user, and this is a "
+    "conversation."
+)
 
 
 class Message(NamedTuple):
@@ -60,6 +66,11 @@ class PromptTemplate:
     def stop(self) -> tuple[str, ...]:
         """The strings at which a completion ends; the end-of-text token ends it without one."""
         return () if self.end == END_OF_TEXT else (self.end,)
+
+    def takes(self, messages: Sequence[Message | Mapping[str, str]]) -> bool:
+        """Whether it keeps the messages of a prompt and their roles apart; see ``ONE_MESSAGE``."""
+        roles = [each[0] if isinstance(each, tuple) else each["role"] for each in messages]
+        return bool(self.user) or roles == [USER]
 
     def prompt_of(self, messages: Iterable[Message | Mapping[str, str]]) -> str:
         """The text up to where the assistant is to write.

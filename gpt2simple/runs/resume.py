@@ -31,6 +31,7 @@ from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import MODEL_FILE
 from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, to_json
+from gpt2simple.settings.pairs import PROMPT_COMPLETION
 
 SettingsT = TypeVar("SettingsT")
 
@@ -57,8 +58,8 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
     """The settings of a call that continues a run: those given, and the run's for those left out.
 
     Alternatives replace each other: giving ``steps`` drops the run's ``epochs``, and the reverse; likewise for the two
-    settings that choose which layers are trained, for ``column`` and ``template``, and for the columns and the format of
-    pairs.
+    settings that choose which layers are trained, for ``column`` and ``template``, and for the columns and the format
+    of pairs.
 
     Args:
         recorded: from ``RunInfo.description``.
@@ -76,6 +77,8 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
         kept["column"] = kept["template"] = None
     if given.get("pair_format") is not None:
         kept["prompt_column"] = kept["completion_column"] = None
+        if given["pair_format"] != PROMPT_COMPLETION:
+            kept.pop("separator", None)  # which the others do not have
     if given.get("prompt_column") is not None or given.get("completion_column") is not None:
         kept["pair_format"] = None
     merged = {**kept, **given}
@@ -120,9 +123,9 @@ def require_same_data(
     """
     if (fingerprint, validation_fingerprint) != (recorded.data_fingerprint, recorded.validation_fingerprint):
         raise DataError(
-            f"The dataset (with the files to validate and test with, if any) is not the {noun} that the run was trained "
-            f"on, or has changed since, so its parts are unknown. Give the original {noun}, or evaluate all of these: "
-            'part="all".'
+            f"The dataset (with the files to validate and test with, if any) is not the {noun} that the run was "
+            f"trained on, or has changed since, so its parts are unknown. Give the original {noun}, or evaluate all of "
+            'these: part="all".'
         )
 
 
@@ -223,8 +226,8 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     # The first versions recorded the name of validation_file alone.
     known = recorded.validation_fingerprint is not None or before.get("validation_file") is None
     if known and recorded.validation_fingerprint != wanted.validation_fingerprint:
-        problem = "measured its held-out loss on another text than this call holds out (validation_file, or the file of "
-        return f"{problem}a folder), so its best loss could not be compared", "the held-out text it began with"
+        problem = "measured its held-out loss on another text than this call holds out (validation_file, or the file "
+        return f"{problem}of a folder), so its best loss could not be compared", "the held-out text it began with"
     return None
 
 

@@ -120,7 +120,7 @@ class RunWriter(RunFolder):
         Args:
             description: what makes it this run.
             model_files: content of config.json, tokenizer.json ... by name, for the root and every checkpoint.
-            overwrite: remove the checkpoints, metrics and samples of the run that is there, and those files of its model
+            overwrite: remove the checkpoints, metrics and samples of the run that is there, and the files of its model
                 that the new one lacks.
 
         Raises:

@@ -168,8 +168,8 @@ def test_another_text_in_the_validation_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         RunError,
         match=r"run1 measured its held-out loss on another text than this call holds out \(validation_file, or the "
-        r"file of a folder\), so its best loss could not be compared\. Give the held-out text it began with to continue "
-        r"it, or " + ANOTHER,
+        r"file of a folder\), so its best loss could not be compared\. Give the held-out text it began with to "
+        r"continue it, or " + ANOTHER,
     ):
         decide(tmp_path / "run1", validation_fingerprint="held-out-2")
     assert decide(tmp_path / "run1", validation_fingerprint="held-out-1").kind == "continue"
@@ -361,8 +361,11 @@ def test_other_choices_that_exclude_each_other_are_one_choice_too() -> None:
 
 
 def test_naming_columns_and_naming_a_format_of_pairs_are_one_choice() -> None:
-    columns = PairTextSettings(prompt_column="q", completion_column="a")
-    assert with_recorded(columns, {"pair_format": "messages"}) == PairTextSettings(pair_format="messages")
+    columns = PairTextSettings(prompt_column="q", completion_column="a", end=".")
+    with_separator = with_recorded(PairTextSettings(separator="="), {"pair_format": "messages"})
+    assert with_separator == PairTextSettings(pair_format="messages")
+    assert with_recorded(PairTextSettings(separator="="), {"pair_format": "prompt-completion"}).separator == "="
+    assert with_recorded(columns, {"pair_format": "messages"}) == PairTextSettings(pair_format="messages", end=".")
     assert with_recorded(columns, {"completion_column": "b"}).prompt_column == "q"
     named = {"prompt_column": "q", "completion_column": "a"}
-    assert with_recorded(PairTextSettings(pair_format="alpaca"), named) == columns
+    assert with_recorded(PairTextSettings(pair_format="alpaca", end="."), named) == columns

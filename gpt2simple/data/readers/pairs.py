@@ -73,7 +73,9 @@ def format_of(record: Mapping[str, Any], settings: PairTextSettings, where: str)
         return COLUMNS
     names = {name.lower() for name in record}
     found = [name for name, keys in _KEYS.items() if names.issuperset(keys)]
-    if MESSAGES in found and not _is_conversation(record[_named("messages", record)]):
+    # An empty conversation is one where nothing else can be meant.
+    may_be_empty = len(found) == 1 and "text" not in names
+    if MESSAGES in found and not _is_conversation(record[_named("messages", record)], may_be_empty=may_be_empty):
         found.remove(MESSAGES)
     if settings.pair_format is not None:
         return settings.pair_format if settings.pair_format in found else None
@@ -87,6 +89,26 @@ def format_of(record: Mapping[str, Any], settings: PairTextSettings, where: str)
             f"(pair_format={found[0]!r}, --pair-format {found[0]}){text}."
         )
     return found[0] if found else None
+
+
+def how_to_read_pairs(record: Any, where: str, *, file_format: str | None = None) -> str:
+    """A sentence for what reads texts and found a pair; empty: it is none.
+
+    Args:
+        file_format: how the file is to be read, where that has to be said too.
+    """
+    if not isinstance(record, Mapping):
+        return ""
+    try:
+        found = format_of({str(name): value for name, value in record.items()}, PairTextSettings(), where)
+    except DataError:  # of several formats, of which the user has to choose one
+        found = PROMPT_COMPLETION
+    if found is None:
+        return ""
+    named = {"format": file_format, "pair_format": found} if file_format else {"pair_format": found}
+    in_python = ", ".join(f"{name}={value!r}" for name, value in named.items())
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in named.items())
+    return f"It looks like pairs, which finetune learns and looks for copies in: {in_python} ({options})."
 
 
 class PairChooser:
@@ -144,6 +166,8 @@ class PairChooser:
         where = f"{self._name}, {place}"
         found = format_of(record, self._settings, where)
         if found is None:
+            if self._settings.pair_format in (None, MESSAGES) and "messages" in {name.lower() for name in record}:
+                raise NotPairsError(_no_conversation(record[_named("messages", record)], where))
             names = listing([*record]) if record else "none"
             raise NotPairsError(f"{where}: expected {_expected()}; the keys are {names}. Name two {_HOW_TO_NAME}.")
         if found == MESSAGES:
@@ -175,6 +199,10 @@ class PairChooser:
         return PairPart(Pair(messages, cleaned, where), found, ended=ended, unanswered=unanswered)
 
     def _conversation(self, turns: Any, where: str) -> list[PairPart]:
+        if _is_empty(turns):
+            raise DataError(f"{where}: the conversation is empty. Add its messages, or leave it out.")
+        if isinstance(turns, str):
+            raise DataError(_no_conversation(turns, where))
         before: list[Message] = []
         found: list[tuple[tuple[Message, ...], str, str]] = []  # prompt, completion and place of each pair
         for number, turn in enumerate(_as_list(turns)):
@@ -207,7 +235,7 @@ class PairChooser:
             )
         content = self._text(turn["content"], "content", where)
         if role == USER and not content.strip():
-            raise DataError(f"{where}: the message is empty. Add its content, or leave the message out.")
+            raise DataError(f"{where}: the message holds no text. Add some, or leave the message out.")
         weight = turn.get("weight")
         if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
             raise DataError(f"{where}: the weight is {quoted(weight)}; expected 0 or 1. Correct it.")
@@ -252,9 +280,22 @@ def _named(key: str, record: Mapping[str, Any]) -> str:
     return key if key in record else next(name for name in record if name.lower() == key)
 
 
-def _is_conversation(value: Any) -> bool:
+def _is_conversation(value: Any, *, may_be_empty: bool) -> bool:
     value = _as_list(value)
+    if _is_empty(value):
+        return may_be_empty
+    if isinstance(value, str):  # a list that was written as JSON: refused, and no text
+        return value.lstrip().startswith("[") and '"role"' in value
     return isinstance(value, list) and any(isinstance(turn, Mapping) and "role" in turn for turn in value)
+
+
+def _no_conversation(value: Any, where: str) -> str:
+    return f"{where}: 'messages' holds {quoted(value)}; expected a list of objects with role and content. Correct it."
+
+
+def _is_empty(value: Any) -> bool:
+    value = _as_list(value)
+    return value is None or (isinstance(value, list) and not value)
 
 
 def _as_list(value: Any) -> Any:
