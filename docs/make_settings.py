@@ -65,8 +65,15 @@ can be taken to another machine.
     "PairTextSettings": """\
 Pairs are recognised by their keys or columns: `prompt` and `completion`; `messages`, a list of `role` (system, user,
 assistant) and `content`, of which every turn of the assistant is a completion unless its `weight` is 0; or
-`instruction`, `input` and `output`, as in Alpaca. Others are named by `prompt_column` and `completion_column`. A folder
-with `train.jsonl`, `valid.jsonl` (or `validation.jsonl`) and `test.jsonl` is its three parts.
+`instruction`, `input` and `output`, as in Alpaca. Others are named by `prompt_column` and `completion_column`. What can
+be read only once needs `pair_format`: a generator, and standard input or a pipe, with `format` too.
+
+A folder with `train.jsonl`, `valid.jsonl` (or `validation`, `val`, `dev`, `eval`) and `test.jsonl` is its three parts,
+as are numbered files (`train-00000-of-00002.parquet`) and folders of these names; other types that hold records will
+do, also as `.gz` or `.xz`. What else it holds is not read, which a message says.
+
+A prompt for `answer` or `generate(prompt=...)` is a text, a list of messages, or an instruction as Alpaca has it,
+`{"instruction": "Translate it.", "input": "Bonjour"}`, which is written as in training.
 
 Prompt and completion are encoded each by itself. The default separator ends in a single line end, after which GPT-2's
 tokenizer begins a new token in any case, so that programs that encode the joined text get the same ids.
@@ -175,6 +182,26 @@ def classes_of(command: click.Command) -> list[type]:
     return [cls for cls in settings_classes() if cls.__name__ in taken and option_names(cls) <= options]
 
 
+def others_of(command: click.Command) -> dict[str, list[str]]:
+    """By the title of a class of which a command takes some settings and not all, their names; each name once."""
+    helps = {parameter.name: getattr(parameter, "help", None) or "" for parameter in command.params}
+    left = helps.keys() - set().union(*map(option_names, classes_of(command)))
+    begins = {
+        title_of(cls): {field.name: re.split(r"\W*\bNone\b", field.metadata["help"])[0] for field, _ in fields_of(cls)}
+        for cls in settings_classes()
+    }
+    named = {
+        title: [n for n, begin in all_.items() if len(begin) > 20 and begin in helps.get(n, "")]
+        for title, all_ in begins.items()
+    }
+    found: dict[str, list[str]] = {}
+    for title, names in sorted(named.items(), key=lambda one: -len(left.intersection(one[1]))):
+        if own := [name for name in names if name in left]:
+            found[title] = own
+            left = left.difference(own)
+    return found
+
+
 def option_names(cls: type) -> set[str]:
     """The settings of a class that are options of the command line."""
     return {field.name for field, _ in fields_of(cls) if field.metadata["cli"]}
@@ -183,6 +210,7 @@ def option_names(cls: type) -> set[str]:
 def command_rows() -> Iterator[list[str]]:
     for name, command in cli.commands.items():
         links = [f"[{title}](#{anchor(title)})" for title in map(title_of, classes_of(command))]
+        links += [f"of [{title}](#{anchor(title)}) {choices(names)}" for title, names in others_of(command).items()]
         yield [f"`gpt2simple {name}`", command.get_short_help_str(limit=200), ", ".join(links)]
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.comparison import Comparison, checked_names, common_length, require_whole, write
-from gpt2simple.api.pair_evaluation import last_message
 from gpt2simple.api.pairs import PAIRS
 from gpt2simple.api.request import TrainingCall
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.data.pair_split import PairData, open_pairs
+from gpt2simple.data.prompt_template import last_message
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.outputs.comparison import ComparePairsResult, PairsRow, Prompt, shown_prompts
 from gpt2simple.evaluation.outputs.metrics import require_text_metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from gpt2simple.runs.curves import Curves
 from gpt2simple.runs.figure import PICTURE, loss_figure, to_png
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
-from gpt2simple.settings import LabelledTextSettings, PairTextSettings, to_json
+from gpt2simple.settings import to_json
 from gpt2simple.settings.tasks import CLASSIFICATION, PAIRS
 from gpt2simple.storage.contents import json_text
 from gpt2simple.storage.outputs import OutputKind, check_output, write_output
@@ -114,13 +114,12 @@ def write_figures_report(
     """
     run = RunFolder(existing_run_path(checkpoint_dir, run_name))
     described = run.info.description
-    texts, kind = described.text_settings, _KINDS[described.task]
-    assert isinstance(texts, (LabelledTextSettings, PairTextSettings))
+    kind = _KINDS[described.task]
     target = page_path(destination, run.path)
     numbers, picture = target.with_suffix(".json"), target.with_suffix(".png")
     for path, of_file in ((target, kind.page), (numbers, kind.numbers), (picture, PICTURE)):  # before the work
         check_output(path, of_file)
-    if not (part := _unseen(texts)):
+    if not (part := _unseen(described.data_summary)):
         raise RunError(f"{run.path} held no texts out to test or validate with, so there are no figures to report.")
     recorded = metrics.read(run.path)
     if not recorded.starts or not recorded.steps:
@@ -142,11 +141,12 @@ def write_figures_report(
     return report
 
 
-def _unseen(texts: LabelledTextSettings | PairTextSettings) -> str | None:
-    """The part of the texts that training saw least of."""
-    if texts.test_split or texts.test_file is not None:
-        return "test"
-    return "held_out" if texts.validation_split or texts.validation_file is not None else None
+def _unseen(summary: Mapping[str, Any]) -> str | None:
+    """The part of the texts that training saw least of, by what was found: a folder's parts are in no setting."""
+    for part, name in (("test", "test"), ("held_out", "validation")):
+        if summary.get(f"{name}_texts") or summary.get(f"{name}_pairs"):
+            return part
+    return None
 
 
 def _recorded(summary: Any) -> list[str]:

@@ -70,14 +70,16 @@ def start_session(model_name: str | Path | None = None, **settings: Any) -> Sess
 
 @accepts(ONE_CALL, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING, after="session")
 def finetune(dataset: Any, *, session: Session | None = None, callbacks: Any = None, **settings: Any) -> FinetuneResult:
-    """Fine-tune a model on a text and return the result; the run is saved in ``checkpoint/<run_name>``.
+    """Fine-tune a model on a text, or on pairs, and return the result; the run is saved in ``checkpoint/<run_name>``.
 
     ``finetune("script.txt")`` is enough: it downloads 124M if it is missing, holds out a tenth of the text, trains
     until held-out loss stops falling, and keeps the best step, which ``generate()`` then uses. Called again, it
     continues the run: ``steps`` is the run's total.
 
     Args:
-        dataset: a text file, folder, or any other source listed in the README.
+        dataset: a text file, folder, or any other source listed in the README. Pairs of prompt and completion are
+            recognised by their keys, such as prompt and completion, messages, or instruction and output; the loss is
+            then on the completions alone, and a tenth of the pairs is kept for testing too.
         session: an open session to train in. It keeps its own folders, precision and threads; ``model_name`` and
             ``run_name`` replace its own if given.
         callbacks: your own Keras callbacks, one or several, from tf_keras or Keras 3.
@@ -154,8 +156,8 @@ def generate(
             replaces its own if given.
         checkpoint: "best" or "latest" weights of the run; None: the best, or those that the session has in memory.
         prefix: the text to start from; with several prefixes, each gets ``nsamples`` samples.
-        prompt: in place of a prefix, for a run on pairs: one or more texts, or conversations (lists of messages with
-            role and content), written as in training; the samples are the completions alone.
+        prompt: in place of a prefix, for a run on pairs: one or more texts, conversations (lists of messages with role
+            and content), or dicts of an instruction and its input; the samples are the completions alone.
         sample_delim: printed or written after each sample if there are several.
         destination_path: a file to write to instead of printing; it must not exist yet.
         return_as_list: return the texts and print nothing.
@@ -190,7 +192,8 @@ def answer(
     """What a model that was trained on pairs writes for each prompt: the most probable token each time, up to the end.
 
     Args:
-        prompts: one or more texts, or conversations (lists of messages with role and content).
+        prompts: one or more texts, conversations (lists of messages with role and content), or instructions as Alpaca
+            has them, ``{"instruction": "Translate it.", "input": "Bonjour"}``.
 
     The other arguments are those of ``generate``.
 

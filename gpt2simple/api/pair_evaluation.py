@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from gpt2simple.data.packing import packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import open_pairs
 from gpt2simple.data.pairs import read_pairs
-from gpt2simple.data.prompt_template import Message, template_from_json
+from gpt2simple.data.prompt_template import Message, last_message, template_from_json
 from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.outputs.metrics import output_figures, require_text_metrics
@@ -138,11 +138,6 @@ def _pairs(
     require_same_data(recorded, data.fingerprint, data.validation_fingerprint, "pairs")
     split = data.split(recorded.seed)
     return part_of(split, settings.part), split.train, PARTS[settings.part]
-
-
-def last_message(messages: Sequence[Message]) -> str:
-    """What a prompt asks, for people: its last message; "" where the assistant speaks first."""
-    return messages[-1].content if messages else ""
 
 
 def _files(dataset: Any) -> list[Path]:

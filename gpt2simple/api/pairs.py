@@ -18,7 +18,7 @@ from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
 from gpt2simple.data.pairs import recognise
-from gpt2simple.data.prompt_template import USER, Message, PromptTemplate, template_from_json
+from gpt2simple.data.prompt_template import ONE_MESSAGE, USER, Message, PromptTemplate, last_message, template_from_json
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.runs.folder import RunFolder
@@ -33,8 +33,9 @@ from gpt2simple.settings import (
     TextSettings,
     pick,
 )
+from gpt2simple.settings.pairs import COMPLETION
 from gpt2simple.settings.tasks import PAIRS as NAME
-from gpt2simple.storage.contents import counted
+from gpt2simple.storage.contents import counted, quoted
 from gpt2simple.storage.files import atomic_write
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class _Summary:
 
     data: PairData
     split: PairSplit
-    train: EncodedPairs
-    held_out: EncodedPairs
+    encoded: Mapping[str, EncodedPairs]  # by the names of the parts
+    loss_on: str
     padding: float
 
     @cached_property
@@ -66,15 +67,20 @@ class _Summary:
 
     @cached_property
     def _notices(self) -> list[str]:
-        encoded = dict.fromkeys([*self.train.hints(), *self.held_out.hints()])
-        return [*self.data.pairs.hints(), *encoded, self.split.check()]
+        data, own = self.data, {"validation": self.data.validation, "test": self.data.test}
+        of_parts = [*((name, pairs.hints()) for name, pairs in own.items() if pairs is not None)]
+        of_parts += [(name, encoded.hints()) for name, encoded in self.encoded.items()]
+        named = (f"{name.capitalize()}: {hint}" for name, hints in of_parts for hint in hints)
+        return [*data.messages, *data.pairs.hints(), *named, self.split.check()]
 
     def text(self) -> str:
         pairs = self.data.pairs
-        tokens = sum(map(len, self.train.completions))
+        files = f" from {pairs.files:,} files" if pairs.files > 1 else ""
+        tokens = _counted_tokens(self.encoded["training"], self.loss_on)
+        learned = "completions" if self.loss_on == COMPLETION else "prompts and completions, as is the held-out loss"
         return "\n".join([
-            f"Pairs: {counted(len(pairs.pairs), 'pair')} in the format {pairs.format}; the loss is on "
-            f"{tokens:,} tokens of completions",
+            f"Pairs: {counted(len(pairs.pairs), 'pair')} in the format {pairs.format}{files}; the loss is on "
+            f"{tokens:,} tokens of {learned}",
             "Parts: " + ", ".join(f"{number:,} for {name}" for name, number in self._parts.items())
             + f"; {self.padding:.1%} of the positions in training are padding",
             *self._notices,
@@ -83,7 +89,7 @@ class _Summary:
     def to_json(self) -> dict[str, Any]:
         pairs = self.data.pairs
         return {
-            "sources": list(pairs.sources),
+            "sources": list(self.data.sources),
             "files": pairs.files,
             "format": pairs.format,
             "template": pairs.template.to_json(),
@@ -104,8 +110,9 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     assert isinstance(data, PairData)
     longest = checked_window(settings.max_length, loaded.config.n_ctx, "max_length")
     split, template = data.split(request.seed), data.pairs.template
-    train, held_out = (
-        encode_pairs(part or (), template, loaded.tokenizer, longest) for part in (split.train, split.validation)
+    train, held_out, test = (
+        encode_pairs(part or (), template, loaded.tokenizer, longest)
+        for part in (split.train, split.validation, split.test)
     )
     lengths = train.lengths  # (n,)
     batches = PackedBatches(
@@ -114,7 +121,9 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         targets=train.targets(settings.loss_on),
     )  # fmt: skip
     longest_held_out = int(held_out.lengths.max(initial=0))
-    evaluated = packed_rows(held_out.lengths, pair_reader(held_out), batch_size=settings.batch_size)
+    # Of the same tokens as the loss of training: the curves of both are compared.
+    read = pair_reader(held_out, settings.loss_on)
+    evaluated = packed_rows(held_out.lengths, read, batch_size=settings.batch_size)
     most_targets = max([batches.most_targets, *(int((batch.loss_mask > 0.0).sum()) for batch, _ in evaluated)])
     sampled = _sampled(split, template, settings.sample_length)
     rows = batches.steps_per_epoch * settings.batch_size * settings.accumulate_gradients
@@ -130,13 +139,19 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
                 most_targets if most_targets <= _FEW_TARGETS * batches.widths[-1] else None,
             ),
         ),
-        summary=_Summary(data=data, split=split, train=train, held_out=held_out, padding=batches.padding),
+        summary=_Summary(
+            data=data,
+            split=split,
+            encoded={"training": train, "validation": held_out, "test": test},
+            loss_on=settings.loss_on,
+            padding=batches.padding,
+        ),
         rows_per_epoch=rows,
         held_out_rows=len(held_out.prompts),
         row_tokens=int(lengths.sum()) / (1.0 - batches.padding) / rows,
         longest_row=-(-batches.widths[-1] // settings.batch_size),
-        train_tokens=_counted_tokens(train),
-        held_out_tokens=_counted_tokens(held_out),
+        train_tokens=_counted_tokens(train, settings.loss_on),
+        held_out_tokens=_counted_tokens(held_out, settings.loss_on),
         fingerprint=data.fingerprint,
         validation_fingerprint=data.validation_fingerprint,
         sample=sampled,
@@ -159,15 +174,17 @@ def _sampled(split: PairSplit, template: PromptTemplate, length: int) -> Callabl
     def sample(generator: Generator, step: int) -> str:
         outputs = [found.text for found in generator.generate(prefixes, greedy)]
         return "\n".join(
-            f"{name}: {shortened(pair.messages[-1].content)}\nOutput: {output}\nReference: {shortened(pair.completion)}"
+            f"{name}: {shortened(last_message(pair.messages))}\nOutput: {output}\n"
+            f"Reference: {shortened(pair.completion)}"
             for pair, output in zip(chosen, outputs, strict=True)
         )
 
     return sample
 
 
-def _counted_tokens(encoded: EncodedPairs) -> int:
-    return int(np.sum([len(completion) for completion in encoded.completions]))
+def _counted_tokens(encoded: EncodedPairs, loss_on: str) -> int:
+    """The tokens that the loss counts: a prompt's first one is never predicted."""
+    return sum(map(len, encoded.completions)) if loss_on == COMPLETION else int(encoded.lengths.sum())
 
 
 PAIRS = TaskKind(name=NAME, open=open_pairs, labels=lambda _: (), prepare=_prepare)
@@ -183,8 +200,13 @@ def kind_of(dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
         SettingsError, DataError: as of ``kind_by_content``.
     """
     if continues(run, given.get("restore_from", "latest")):
-        recorded = run.info.description.task
-        return PAIRS if recorded == PAIRS.name else LANGUAGE
+        kind = PAIRS if run.info.description.task == PAIRS.name else LANGUAGE
+        instead = "Leave it out, or give another run_name for a run of its own."
+        _refuse_others(
+            kind, given, FinetuneSettings, PairSettings,
+            no_pairs=f"{run.path} is no run on pairs. {instead}", no_text=f"{run.path} is a run on pairs. {instead}",
+        )  # fmt: skip
+        return kind
     return kind_by_content(dataset, given, FinetuneSettings, PairSettings)
 
 
@@ -198,25 +220,34 @@ def kind_by_content(dataset: Any, given: Mapping[str, Any], on_texts: type, on_p
     Raises:
         SettingsError: a setting is for the other of the two. DataError: as of ``recognise``.
     """
-    texts, pairs = _names_of(on_texts, TextSettings), _names_of(on_pairs, PairTextSettings)
-    of_pairs, of_texts = pairs - texts, texts - pairs
-    asks = [name for name in given if name in of_pairs]
-    reading = PairTextSettings if asks else ReadingSettings
+    reading = PairTextSettings if _only_for(on_pairs, on_texts, given)[0] else ReadingSettings
     found = recognise(dataset, reading(**pick(given, reading)))
-    if found is None:
-        for name in asks:
-            raise SettingsError(
-                f"{name} was given, which is for pairs, and the dataset holds none that can be told. Leave it out, or "
-                "name prompt_column and completion_column, or pair_format."
-            )
-        return LANGUAGE
-    for name in given:
-        if name in of_texts:
-            raise SettingsError(
-                f"{name} was given, which is for plain texts, and the dataset holds pairs ({found}). Leave it out, or "
-                "name a column or template to train on as plain text."
-            )
-    return PAIRS
+    kind = LANGUAGE if found is None else PAIRS
+    _refuse_others(
+        kind, given, on_texts, on_pairs,
+        no_pairs="the dataset holds none that can be told. Leave it out, or name prompt_column and completion_column, "
+        "or pair_format.",
+        no_text=f"the dataset holds pairs ({found}). Leave it out, or name a column or template to train on as plain "
+        "text.",
+    )  # fmt: skip
+    return kind
+
+
+def _only_for(on_pairs: type, on_texts: type, given: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The settings of a call that are for pairs alone, and those that are for texts alone."""
+    pairs, texts = _names_of(on_pairs, PairTextSettings), _names_of(on_texts, TextSettings)
+    return [name for name in given if name in pairs - texts], [name for name in given if name in texts - pairs]
+
+
+def _refuse_others(
+    kind: TaskKind, given: Mapping[str, Any], on_texts: type, on_pairs: type, *, no_pairs: str, no_text: str
+) -> None:
+    """Raise SettingsError for a setting that is for the other kind; no_pairs, no_text: why, and what to do."""
+    of_pairs, of_texts = _only_for(on_pairs, on_texts, given)
+    if kind is LANGUAGE and of_pairs:
+        raise SettingsError(f"{of_pairs[0]} was given, which is for pairs, and {no_pairs}")
+    if kind is PAIRS and of_texts:
+        raise SettingsError(f"{of_texts[0]} was given, which is for plain texts, and {no_text}")
 
 
 def _names_of(*classes: type) -> set[str]:
@@ -245,6 +276,8 @@ def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
         return request
     template = template_of(run)
     conversations = [[Message(USER, prompt)] if isinstance(prompt, str) else prompt for prompt in request.prefixes]
+    if odd := next((messages for messages in conversations if not template.takes(messages)), None):
+        raise SettingsError(f"A prompt is {quoted(odd)}: {ONE_MESSAGE} Give a text, or use a run on conversations.")
     settings = replace(request.settings, stop=(*request.settings.stop, *template.stop))
     return replace(request, prefixes=tuple(map(template.prompt_of, conversations)), settings=settings, of_prompts=False)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2simple.data.documents import plain_line_ends
-from gpt2simple.data.prompt_template import ROLES, USER
+from gpt2simple.data.prompt_template import ROLES, USER, alpaca_message
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
@@ -233,7 +233,8 @@ class GenerateRequest:
 
         Args:
             prefix: one or several; None: "". given: settings by name; those of other classes are ignored.
-            prompt: in place of a prefix, for a model trained on pairs: one or several texts or conversations.
+            prompt: in place of a prefix, for a model trained on pairs: one or several texts, conversations, or dicts of
+                an instruction and its input.
             texts_alone: whether the call returns plain texts, without log-probabilities.
 
         Raises:
@@ -305,11 +306,11 @@ def checked_prompts(given: Any) -> tuple[Any, ...]:
         given: a text, a conversation, or several of them.
 
     Raises:
-        SettingsError: there is none, or one is blank, or neither a text nor a conversation of known roles.
+        SettingsError: there is none, or one is blank, or no text, conversation of known roles or instruction.
     """
     one_alone = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
     prompts = [given] if one_alone else list(given)
-    if prompts and all(isinstance(message, Mapping) for message in prompts) and not one_alone:
+    if prompts and not one_alone and all(isinstance(message, Mapping) and "role" in message for message in prompts):
         prompts = [prompts]  # one conversation
     if not prompts:
         raise SettingsError("prompt is empty; give a text, a conversation, or a list of them.")
@@ -321,10 +322,21 @@ def _checked_prompt(prompt: Any) -> Any:
         return plain_line_ends(prompt)
     if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
         return [{**message, "content": plain_line_ends(message["content"])} for message in prompt]
+    if isinstance(prompt, Mapping) and _is_instruction(prompt):
+        return [alpaca_message(*(plain_line_ends(prompt.get(key) or "") for key in _INSTRUCTION))]
     raise SettingsError(
-        f"A prompt is {quoted(prompt)}; expected a text that is not blank, or a list of messages such as "
-        f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}."
+        f"A prompt is {quoted(prompt)}; expected a text that is not blank, a list of messages such as "
+        f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}, or "
+        "{'instruction': ..., 'input': ...}."
     )
+
+
+_INSTRUCTION = ("instruction", "input")
+
+
+def _is_instruction(prompt: Mapping[str, Any]) -> bool:
+    fits = prompt.keys() <= {*_INSTRUCTION} and all(isinstance(text, str | None) for text in prompt.values())
+    return fits and bool((prompt.get("instruction") or "").strip())
 
 
 def _is_message(value: Any) -> bool:

@@ -143,12 +143,12 @@ class Session:
 
     @accepts(FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
     def finetune(self, dataset: Any, *, callbacks: Any = None, **settings: Any) -> FinetuneResult:
-        """Fine-tune the session's model on a text; afterwards the session holds the run's best weights.
+        """Fine-tune the session's model on a text or on pairs; afterwards the session holds the run's best weights.
 
         Continues the run if it exists: ``steps`` is the run's total, and omitted settings are the run's.
 
         Args:
-            dataset: a text file, folder, or any other source listed in the README.
+            dataset: a text file, pairs of prompt and completion, or any other source listed in the README.
             callbacks: your own Keras callbacks, one or several, from tf_keras or Keras 3.
             settings: see below.
 
@@ -307,7 +307,7 @@ class Session:
     @accepts(EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS)
     @own_context()
     def evaluate(self, dataset: Any, **settings: Any) -> EvaluationResult:
-        """Evaluate the session's model: on a text (loss, perplexity ...), or a classifier on labelled texts (F1 ...).
+        """Evaluate the session's model: on a text (loss ...), a classifier on labelled texts (F1 ...), or on pairs.
 
         Computed in float32, so that figures compare with published ones, unless a precision was named.
 

@@ -389,13 +389,14 @@ def check(
 @settings_options(EvaluateSettings, TextSettings, LABELS, PAIR_COLUMNS)
 @json_option
 def evaluate(dataset: Any, checkpoint: str, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Evaluate a model on a text (loss, perplexity, bits per byte, accuracy), or a classifier on labelled texts.
+    """Evaluate a model on a text (loss, perplexity, accuracy), a classifier on labelled texts, or a run on its pairs.
 
     \b
       gpt2simple evaluate other.txt
       gpt2simple evaluate script.txt --part held_out --stride 128
       gpt2simple evaluate other.txt --model-name tiny --json
       gpt2simple evaluate reviews.csv --run-name reviews --part test
+      gpt2simple evaluate pairs.jsonl --run-name assistant --part test
     """
     from gpt2simple.api import functions
 

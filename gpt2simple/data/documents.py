@@ -58,8 +58,16 @@ def plain_line_ends(text: str) -> str:
 
 
 def without_end_marks(text: str, mark: str = END_MARK) -> str:
-    """The text without end marks at its end and the white space around them; itself where there are none."""
-    stripped, mark = text.rstrip(), mark.rstrip() or mark
+    """The text without the mark at its end, or but for white space at its end; itself where there is none.
+
+    ``<|endoftext|>``, which is no text, goes however often it is there, with the white space around it. Any other mark
+    is removed once: a text that ends in "..." ends in two full stops and the mark.
+    """
+    stripped, bare = text.rstrip(), mark.rstrip()
+    if mark != END_MARK:
+        if text.endswith(mark):
+            return text.removesuffix(mark)
+        return stripped.removesuffix(bare) if bare and stripped.endswith(bare) else text
     if not stripped.endswith(mark):
         return text
     while stripped.endswith(mark):

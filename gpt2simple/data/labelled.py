@@ -150,7 +150,7 @@ def _kind(dataset: Any) -> str:
         return "names"
     if type(dataset).__module__.split(".")[0] == "tensorflow" and hasattr(dataset, "as_numpy_iterator"):
         return "tf.data"
-    if isinstance(dataset, Mapping) or hasattr(dataset, "columns"):
+    if column_names(dataset) is not None:
         return "columns"
     if isinstance(dataset, (list, tuple)):
         if not dataset:
@@ -247,6 +247,19 @@ def _pair(text: Any, label: Any, number: int) -> TextPart:
     return LabelledPart(str(text), found)
 
 
+def column_names(dataset: Any) -> list[Any] | None:
+    """The names of the columns of a dict or data frame; None: it has none."""
+    if isinstance(dataset, Mapping):
+        return list(dataset)
+    sized = hasattr(dataset, "__len__")  # what is read as a stream has names too, and no columns
+    for names in (getattr(dataset, "column_names", None) if sized else None, getattr(dataset, "columns", None)):
+        # An Arrow table has under "columns" the columns themselves; names of pandas may be tuples.
+        found = list(names) if isinstance(names, Iterable) else None
+        if found is not None and not any(is_column(name) and not isinstance(name, tuple) for name in found):
+            return found
+    return None
+
+
 def columns_of(dataset: Any, taken: str) -> dict[str, list[Any]]:
     """The columns of a dict or data frame.
 
@@ -256,7 +269,7 @@ def columns_of(dataset: Any, taken: str) -> dict[str, list[Any]]:
     Raises:
         DataError: they are no lists, or not of the same length, or two have one name.
     """
-    names = list(dataset) if isinstance(dataset, Mapping) else list(dataset.columns)
+    names = column_names(dataset) or []
     columns: dict[str, list[Any]] = {}
     for name in names:
         if names.count(name) > 1 or str(name) in columns:
@@ -267,7 +280,7 @@ def columns_of(dataset: Any, taken: str) -> dict[str, list[Any]]:
                 f"The column {str(name)!r} of the dataset is {quoted(column)}; expected a list. Give each column as a "
                 "list with a value for each text."
             )
-        columns[str(name)] = list(column)
+        columns[str(name)] = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name!r} has {length:,}" for name, length in list(lengths.items())[:5])

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gpt2simple.data.folder_parts import folder_parts
 from gpt2simple.data.label_split import TEST, TRAIN, VALIDATION, parts_of_groups
-from gpt2simple.data.pairs import Pairs, folder_parts, read_pairs
+from gpt2simple.data.pairs import Pairs, read_pairs
 from gpt2simple.data.prompt_template import ASSISTANT, USER, Message
 from gpt2simple.data.readers.pairs import Pair
 from gpt2simple.errors import DataError
@@ -56,12 +57,19 @@ class PairSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class PairData:
-    """A dataset of pairs, with the user's own pairs to evaluate training on and to test on, if there are any."""
+    """A dataset of pairs, with the user's own pairs to evaluate training on and to test on, if there are any.
+
+    Attributes:
+        sources: as the user named the dataset: the folder where that has parts.
+        messages: for the user, on where the parts are from.
+    """
 
     pairs: Pairs
     validation: Pairs | None
     test: Pairs | None
     settings: PairTextSettings
+    sources: tuple[str, ...]
+    messages: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -104,23 +112,37 @@ def open_pairs(dataset: Any, settings: PairTextSettings) -> PairData:
     that the settings name takes the place of one of them.
 
     Raises:
-        DataError: one cannot be read.
+        DataError: one cannot be read, or the parts of a folder are not certain.
         SettingsError: as of `read_pairs`.
     """
     if isinstance(dataset, PairData):
         return dataset
-    files = folder_parts(dataset) or {}
+    folder = folder_parts(dataset)
+    files = folder.files if folder else {}
     pairs = read_pairs(files.get("train", dataset), settings)
+    named = {"validation": settings.validation_file, "test": settings.test_file}
+    messages = [] if folder is None else [folder.in_words({part for part, name in named.items() if name is not None})]
 
-    def own(given: str | None, part: str) -> Pairs | None:
-        name = given if given is not None else files.get(part)
-        return None if name is None else read_pairs(name, settings, template=pairs.template)
+    def own(part: str) -> Pairs | None:
+        name = files.get(part) if named[part] is None else named[part]
+        if name is None:
+            return None
+        found = read_pairs(name, settings, template=pairs.template)
+        if found.format != pairs.format:
+            messages.append(
+                f"The {part} pairs have the format {found.format}, those to train on {pairs.format}; all are written "
+                f"by the template of these, {pairs.template.name}."
+            )
+        return found
 
+    validation, test = own("validation"), own("test")
     return PairData(
         pairs=pairs,
-        validation=own(settings.validation_file, "validation"),
-        test=own(settings.test_file, "test"),
+        validation=validation,
+        test=test,
         settings=settings,
+        sources=pairs.sources if folder is None else (str(folder.folder),),
+        messages=tuple(messages),
     )
 
 
@@ -145,7 +167,8 @@ def _parts(pairs: tuple[Pair, ...], taken: dict[int, float], generator: np.rando
 def _root(pair: Pair) -> Any:
     """What pairs of one group have in common: the messages up to the first answer, as `_key` has them.
 
-    All pairs of a conversation have that, and so have pairs with the same prompt.
+    Pairs with the same prompt have that, and so have all pairs of a conversation but those before its first question:
+    the greeting with which an assistant opens every conversation must not make one group of them all.
     """
     asked = False
     for number, message in enumerate(pair.messages):

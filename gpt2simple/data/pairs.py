@@ -15,23 +15,35 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.files import CATALOGUE, STDIN, are_names, expanded
+from gpt2simple.data.files import CATALOGUE, STDIN, are_names
+from gpt2simple.data.folder_parts import file_to_look_at
 from gpt2simple.data.label_files import plain_files
-from gpt2simple.data.labelled import columns_of, is_column
-from gpt2simple.data.prompt_template import PromptTemplate, alpaca_template, chat_template, plain_template
+from gpt2simple.data.labelled import column_names, columns_of, is_column
+from gpt2simple.data.prompt_template import (
+    ONE_MESSAGE,
+    PromptTemplate,
+    alpaca_template,
+    chat_template,
+    plain_template,
+)
 from gpt2simple.data.readers.pairs import COLUMNS, NotPairsError, Pair, PairChooser, PairPart, format_of
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.data.sources import open_source, silent
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings import pick
-from gpt2simple.settings.pairs import ALPACA, DEFAULT_SEPARATOR, MESSAGES, PROMPT_COMPLETION, PairTextSettings
+from gpt2simple.settings.pairs import (
+    ALPACA,
+    DEFAULT_SEPARATOR,
+    END_OF_TEXT,
+    MESSAGES,
+    PROMPT_COMPLETION,
+    PairTextSettings,
+)
 from gpt2simple.settings.text import ReadingSettings, TextSettings
 from gpt2simple.storage.contents import counted, quoted
 
 logger = logging.getLogger(__name__)
 _PROGRAM = "pairs of the program"
-_PARTS = {"train": ("train",), "validation": ("valid", "validation"), "test": ("test",)}  # names of files in a folder
-_PART_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _TAKEN = (
     "the name of a file or folder, a list of names, a list of dicts or of tuples (prompt, completion), a dict of "
     "columns, a data frame, or a tf.data.Dataset"
@@ -76,6 +88,18 @@ class Pairs:
         if self.ended:
             found.append(f"{self.template.end!r} was removed from the end of {counted(self.ended, 'completion')}: each "
                          "gets it anyway.")  # fmt: skip
+        end = self.template.end
+        if end != END_OF_TEXT and (inside := [pair for pair in self.pairs if end in pair.completion]):
+            found.append(
+                f"{counted(len(inside), 'completion holds', 'completions hold')} {end!r} before the end, the first at "
+                f"{inside[0].where}: what the model writes stops there. Better choose an end that is in no completion."
+            )
+        if spelled := [pair for pair in self.pairs if _spells_end_of_text(pair)]:
+            found.append(
+                f"{counted(len(spelled), 'pair spells', 'pairs spell')} {END_OF_TEXT!r} inside a text, the first at "
+                f"{spelled[0].where}. It is learned as ordinary text, and other programs read it as the token that "
+                "ends a text. Better remove it."
+            )
         blanks = [pair for pair in self.pairs if self.template.prompt_of(pair.messages).endswith((" ", "\t"))]
         if blanks:
             found.append(
@@ -129,8 +153,8 @@ def read_pairs(dataset: Any, settings: PairTextSettings, *, template: PromptTemp
         template: how prompts are written; None: as the format of the dataset has it.
 
     Raises:
-        DataError: the dataset is missing, cannot be read, holds no pairs or those of several formats, or a prompt or
-            completion is empty.
+        DataError: the dataset is missing, cannot be read, holds no pairs or those of several formats, a prompt or
+            completion is empty, or a conversation cannot be written by the template.
         SettingsError: the encoding is unknown, or a separator was given for a format that has its own.
     """
     check_encoding(settings.encoding)
@@ -156,6 +180,9 @@ def read_pairs(dataset: Any, settings: PairTextSettings, *, template: PromptTemp
         raise DataError(f"{', '.join(opened.sources)} holds no pairs. Give prompts with their completions.")
     if template is None:
         template = _template(first.format, settings)
+    for pair in pairs:
+        if not template.takes(pair.messages):
+            raise DataError(f"{pair.where}: {ONE_MESSAGE} Give pairs as those that the model is trained on.")
     return Pairs(
         pairs=tuple(pairs),
         format=first.format,
@@ -167,30 +194,6 @@ def read_pairs(dataset: Any, settings: PairTextSettings, *, template: PromptTemp
         unanswered=unanswered,
         fingerprint=_fingerprint(pairs),
     )
-
-
-def folder_parts(dataset: Any) -> dict[str, Path] | None:
-    """The files of a folder that holds train.jsonl, valid.jsonl or validation.jsonl, and test.jsonl; None: it does not.
-
-    Other types that hold records will do as well as .jsonl, and all but train may be missing.
-
-    Returns: paths under the names "train", "validation" and "test".
-
-    Raises:
-        DataError: there are two files for one part.
-    """
-    if not isinstance(dataset, (str, Path)) or not (folder := expanded(dataset)).is_dir():
-        return None
-    found: dict[str, Path] = {}
-    for part, names in _PARTS.items():
-        paths = [path for name in names for suffix in _PART_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
-        if len(paths) > 1 and (part == "train" or found):
-            raise DataError(f"{folder} holds {paths[0].name} and {paths[1].name}, for one part. Leave one of them.")
-        if paths:
-            found[part] = paths[0]
-        elif not found:
-            return None
-    return found
 
 
 class _Opened(NamedTuple):
@@ -205,7 +208,7 @@ def _open(dataset: Any, settings: PairTextSettings) -> _Opened:
             "The dataset is a tuple of two lists; expected pairs. Give list(zip(prompts, completions)), or a dict of "
             "both: {'prompt': prompts, 'completion': completions}."
         )
-    if isinstance(dataset, Mapping) or hasattr(dataset, "columns"):
+    if column_names(dataset) is not None:
         columns = columns_of(dataset, _TAKEN)
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         return _Opened(_of_entries(rows, settings, "row"), (_PROGRAM,))
@@ -235,14 +238,23 @@ def _of_entries(entries: Iterable[Any], settings: PairTextSettings, called: str)
         if isinstance(entry, Mapping):
             record = {str(name): value for name, value in entry.items()}
         elif isinstance(entry, tuple) and len(entry) == 2:
-            named = settings.prompt_column is None
-            record = dict(zip(("prompt", "completion") if named else ("0", "1"), entry, strict=True))
+            record = dict(zip(_names_of_two(settings), entry, strict=True))
         else:
             raise DataError(
                 f"Entry {number} of the dataset is {quoted(entry)}; expected a dict or a tuple (prompt, completion). "
                 f"The dataset may be {_TAKEN}."
             )
         yield from chooser.parts(record, f"{called} {number}")
+
+
+def _names_of_two(settings: PairTextSettings) -> tuple[str, str]:
+    """The names by which the settings find both entries of a tuple, which has none itself."""
+    prompt, completion = settings.prompt_column, settings.completion_column
+    if prompt is None or completion is None:
+        return "prompt", "completion"
+    if isinstance(prompt, str) and isinstance(completion, str) and not (prompt.isdecimal() or completion.isdecimal()):
+        return prompt, completion
+    return "0", "1"
 
 
 def _no_pairs(shown: str) -> DataError:
@@ -256,9 +268,8 @@ def _format_of_files(dataset: Any, settings: PairTextSettings) -> str | None:
     names = [dataset] if isinstance(dataset, (str, Path)) else list(dataset)
     if any(name == STDIN or str(name).startswith(CATALOGUE) for name in names):
         return None
-    parts = folder_parts(dataset)
     with silent():
-        source = open_source(dataset if parts is None else parts["train"], None, _reading(settings))
+        source = open_source(file_to_look_at(dataset) or dataset, None, _reading(settings))
         try:
             return next((part.format for part in source.beginnings() if isinstance(part, PairPart)), None)
         except NotPairsError:
@@ -270,13 +281,17 @@ def _first_record(dataset: Any) -> Any:
     spec = getattr(dataset, "element_spec", None)
     if spec is not None:  # of a tf.data.Dataset
         return spec if isinstance(spec, Mapping) else None
-    if isinstance(dataset, Mapping) or hasattr(dataset, "columns"):
-        names = list(dataset) if isinstance(dataset, Mapping) else list(dataset.columns)
+    if (names := column_names(dataset)) is not None:
         columns = {name: dataset[name] for name in names}
-        return {name: next(iter(column), None) for name, column in columns.items() if is_column(column)}
+        return {name: _first(column) for name, column in columns.items() if is_column(column)}
     if hasattr(dataset, "__len__") and isinstance(dataset, Iterable) and not isinstance(dataset, (str, bytes)):
         return next(iter(dataset), None)
     return None
+
+
+def _first(column: Any) -> Any:
+    value: Any = next(iter(column), None)
+    return value.as_py() if hasattr(value, "as_py") else value  # of an Arrow table
 
 
 def _template(found: str, settings: PairTextSettings) -> PromptTemplate:
@@ -288,6 +303,10 @@ def _template(found: str, settings: PairTextSettings) -> PromptTemplate:
             "out, or name two columns (prompt_column=..., completion_column=...)."
         )
     return {MESSAGES: chat_template, ALPACA: alpaca_template}[found](settings.end)
+
+
+def _spells_end_of_text(pair: Pair) -> bool:
+    return any(END_OF_TEXT in text for text in (pair.completion, *(content for _, content in pair.messages)))
 
 
 def _fingerprint(pairs: list[Pair]) -> str:

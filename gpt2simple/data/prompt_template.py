@@ -11,7 +11,7 @@ token, 628, before a word two. The marks are ordinary text, so that the vocabula
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -23,11 +23,22 @@ from gpt2simple.storage.contents import quoted
 SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")
 
 
+ONE_MESSAGE = (
+    "the template of the model has no marks for roles, so that it writes one message of the user, and this is a "
+    "conversation."
+)
+
+
 class Message(NamedTuple):
     """A turn of a conversation; its role is system, user or assistant."""
 
     role: str
     content: str
+
+
+def last_message(messages: Sequence[Message]) -> str:
+    """What a prompt asks, for people: its last message; "" where the assistant speaks first."""
+    return messages[-1].content if messages else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +71,11 @@ class PromptTemplate:
     def stop(self) -> tuple[str, ...]:
         """The strings at which a completion ends; the end-of-text token ends it without one."""
         return () if self.end == END_OF_TEXT else (self.end,)
+
+    def takes(self, messages: Sequence[Message | Mapping[str, str]]) -> bool:
+        """Whether it keeps the messages of a prompt and their roles apart; see ``ONE_MESSAGE``."""
+        roles = [each[0] if isinstance(each, tuple) else each["role"] for each in messages]
+        return bool(self.user) or roles == [USER]
 
     def prompt_of(self, messages: Iterable[Message | Mapping[str, str]]) -> str:
         """The text up to where the assistant is to write.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpt2simple.data.documents import TextPart
-from gpt2simple.data.file_types import type_named
+from gpt2simple.data.file_types import TEXT, type_named
 from gpt2simple.data.files import (
     CATALOGUE,
     STDIN,
@@ -28,11 +28,12 @@ from gpt2simple.data.files import (
     find_files,
     members,
 )
+from gpt2simple.data.readers.pairs import how_to_read_pairs
 from gpt2simple.data.readers.plain import check_encoding
 from gpt2simple.errors import DataError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings.text import TextSettings
-from gpt2simple.storage.contents import json_digest, quoted
+from gpt2simple.storage.contents import json_digest, parse_json, quoted
 from gpt2simple.storage.files import sha256_of
 
 _SHOWN_STDIN = "standard input"
@@ -166,7 +167,34 @@ def _standard_input(settings: TextSettings) -> Iterator[TextPart]:
     with clear_errors(_SHOWN_STDIN):
         if sys.stdin is None:
             raise DataError(f"{_SHOWN_STDIN} is closed. Give the name of a file.")
-        yield from type_named(settings.format or "text").read(_SHOWN_STDIN, sys.stdin.buffer, settings)
+        parts = type_named(settings.format or "text").read(_SHOWN_STDIN, sys.stdin.buffer, settings)
+        yield from parts if settings.format is not None else _without_pairs(parts, _SHOWN_STDIN)
+
+
+def _without_pairs(parts: Iterator[TextPart], shown: str) -> Iterator[TextPart]:
+    """Plain text of what is read once, so that nothing could be told of it before.
+
+    Raises:
+        DataError: it begins with a pair as JSON, which would be learned as it is spelled.
+    """
+    for number, part in enumerate(parts):
+        if number == 0 and (how := _how_to_read(part.text, shown)):
+            raise DataError(
+                f"{shown} is read as plain text, and begins with JSON. {how} To train on the text as it is spelled: "
+                "format='text' (--format text)."
+            )
+        yield part
+
+
+def _how_to_read(text: str, shown: str) -> str:
+    """What to do with a text of which the first line is JSON with a pair; empty: it is not."""
+    try:
+        value = parse_json(text.lstrip().split("\n", 1)[0])
+    except ValueError:
+        return ""
+    if isinstance(value, list):
+        return how_to_read_pairs(value[0] if value else None, shown, file_format="json")
+    return how_to_read_pairs(value, shown, file_format="jsonl")
 
 
 class _State(NamedTuple):
@@ -250,7 +278,9 @@ class _Files(Source):
 
     def _read_member(self, member: Member) -> Iterator[TextPart]:
         if not member.kind.holds_ids:
-            return member.kind.read(member.name, member.stream, self._settings)
+            parts = member.kind.read(member.name, member.stream, self._settings)
+            known = self._is_on_disk or member.kind is not TEXT or self._settings.format is not None
+            return parts if known else _without_pairs(parts, member.name)
         if self._tokenizer is None:
             raise DataError(f"{member.name} holds token ids, and text is needed here. Give the text itself.")
         return member.kind.read(member.name, member.stream, self._tokenizer)
@@ -300,7 +330,11 @@ class _Several(Source):
 def _texts(values: Iterable[Any]) -> Iterator[TextPart]:
     for number, value in enumerate(values):
         if not isinstance(value, str):
-            raise DataError(f"Text {number} of the dataset is {quoted(value)}; expected a string.")
+            of_strings = isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
+            how = how_to_read_pairs(dict(prompt="", completion="") if of_strings else value, "the dataset")
+            raise DataError(
+                f"Text {number} of the dataset is {quoted(value)}; expected a string.{f' {how}' if how else ''}"
+            )
         yield TextPart(value)
 
 

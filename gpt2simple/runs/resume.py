@@ -31,6 +31,7 @@ from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import MODEL_FILE
 from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, to_json
+from gpt2simple.settings.pairs import PROMPT_COMPLETION
 
 SettingsT = TypeVar("SettingsT")
 
@@ -57,7 +58,8 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
     """The settings of a call that continues a run: those given, and the run's for those left out.
 
     Alternatives replace each other: giving ``steps`` drops the run's ``epochs``, and the reverse; likewise for the two
-    settings that choose which layers are trained, and for ``column`` and ``template``.
+    settings that choose which layers are trained, for ``column`` and ``template``, and for the columns and the format
+    of pairs.
 
     Args:
         recorded: from ``RunInfo.description``.
@@ -73,6 +75,12 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
         kept["only_train_transformer_layers"], kept["train_last_n_layers"] = False, None
     if "column" in given or "template" in given:
         kept["column"] = kept["template"] = None
+    if given.get("pair_format") is not None:
+        kept["prompt_column"] = kept["completion_column"] = None
+        if given["pair_format"] != PROMPT_COMPLETION:
+            kept.pop("separator", None)  # which the others do not have
+    if given.get("prompt_column") is not None or given.get("completion_column") is not None:
+        kept["pair_format"] = None
     merged = {**kept, **given}
     return from_json(type(recorded), {k: v for k, v in merged.items() if k in to_json(recorded)})
 
@@ -115,9 +123,9 @@ def require_same_data(
     """
     if (fingerprint, validation_fingerprint) != (recorded.data_fingerprint, recorded.validation_fingerprint):
         raise DataError(
-            f"The dataset, with validation_file and test_file, is not the {noun} that the run was trained on, or has "
-            f"changed since, so its parts are unknown. Give the original {noun}, or evaluate all of these: "
-            'part="all".'
+            f"The dataset (with the files to validate and test with, if any) is not the {noun} that the run was "
+            f"trained on, or has changed since, so its parts are unknown. Give the original {noun}, or evaluate all of "
+            'these: part="all".'
         )
 
 
@@ -215,9 +223,11 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     if recorded.data_fingerprint != wanted.data_fingerprint:
         problem = "was trained on another text than this call names (or the text has changed since)"
         return problem, "the text it began with"
-    if recorded.validation_fingerprint not in (None, wanted.validation_fingerprint):
-        problem = "measured its held-out loss on another text than validation_file now holds, so its best loss could "
-        return f"{problem}not be compared", "the validation_file it began with"
+    # The first versions recorded the name of validation_file alone.
+    known = recorded.validation_fingerprint is not None or before.get("validation_file") is None
+    if known and recorded.validation_fingerprint != wanted.validation_fingerprint:
+        problem = "measured its held-out loss on another text than this call holds out (validation_file, or the file "
+        return f"{problem}of a folder), so its best loss could not be compared", "the held-out text it began with"
     return None
 
 

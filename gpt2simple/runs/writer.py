@@ -120,7 +120,8 @@ class RunWriter(RunFolder):
         Args:
             description: what makes it this run.
             model_files: content of config.json, tokenizer.json ... by name, for the root and every checkpoint.
-            overwrite: remove the checkpoints, metrics and samples of the run that is there.
+            overwrite: remove the checkpoints, metrics and samples of the run that is there, and the files of its model
+                that the new one lacks.
 
         Raises:
             RunError: the folder holds a run with checkpoints, or a model of other origin, and ``overwrite`` is False.
@@ -134,6 +135,8 @@ class RunWriter(RunFolder):
         self._write_info(RunInfo(description=description, model_files=records, created=time, updated=time))
         for name, content in model_files.items():
             atomic_write(self.path / name, content)
+        for name in {*layout.MODEL_SIDE_FILES} - model_files.keys():
+            (self.path / name).unlink(missing_ok=True)
 
     def save(
         self,

@@ -162,7 +162,7 @@ def test_a_test_file_that_changed_stops_the_run_and_max_length_is_that_of_traini
     Path("own.csv").write_text("text,label\nfilm + 903,good\nfilm - 904,bad\n", encoding="utf-8")
     with pytest.raises(RunError, match="was trained on another text"):
         gpt2simple.finetune_classifier("reviews.csv", run_name="own", steps=2, **options)
-    with pytest.raises(DataError, match="with validation_file and test_file, is not the texts"):
+    with pytest.raises(DataError, match=r"\(with the files to validate and test with, if any\) is not the texts"):
         gpt2simple.evaluate("reviews.csv", run_name="own", part="test")
 
 

@@ -60,6 +60,31 @@ def test_what_is_no_text_is_refused_with_its_value(prefix: Any) -> None:
     assert str(refused.value) == f"prefix is {prefix!r}; expected a string or a list of strings."
 
 
+def test_a_prompt_is_a_text_a_conversation_or_an_instruction() -> None:
+    turns = [{"role": "user", "content": "a\r\nb"}]
+    prompts = ["a\r\n", turns, {"instruction": "Translate it.", "input": "Oui\r\n"}, {"instruction": "Go."}]
+    request = GenerateRequest.of("", {}, prompt=prompts)
+    assert request.prefixes == (
+        "a\n",
+        [{"role": "user", "content": "a\nb"}],
+        [("user", "Translate it.\n\n### Input:\nOui\n")],
+        [("user", "Go.")],
+    )
+    assert GenerateRequest.of("", {}, prompt=prompts[2]).prefixes == request.prefixes[2:3]
+
+
+@pytest.mark.parametrize(
+    "prompt", [5, " ", [""], turn := {"role": "user", "content": "a"}, [turn], {"input": "a"}, [{"instruction": " "}]]
+)
+def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"^A prompt is .*; expected a text that is not blank, a list of messages such as \{'role': 'user', "
+        r"'content': 'What is the capital of France\?'\}, or \{'instruction': \.\.\., 'input': \.\.\.\}\.$",
+    ):
+        GenerateRequest.of("", {}, prompt=prompt)
+
+
 def test_a_seed_is_drawn_where_none_was_given_and_zero_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
 

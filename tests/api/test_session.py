@@ -143,7 +143,7 @@ def test_a_changed_validation_file_is_refused(place: Path, tmp_path: Path) -> No
         session.finetune(place / "text.txt", steps=2, validation_file=own, **text_settings(place))
         assert session.finetune(place / "text.txt", steps=3).steps == 3
         write_text(own, seed=3)
-        with pytest.raises(RunError, match=r"measured its held-out loss on another text than validation_file now hol"):
+        with pytest.raises(RunError, match=r"measured its held-out loss on another text than this call holds out"):
             session.finetune(place / "text.txt", steps=4)
 
 

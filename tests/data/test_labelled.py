@@ -71,6 +71,13 @@ def test_values_of_a_program(make: Callable[[], Any]) -> None:
     assert (data.sources, data.files) == (("texts of the program",), 0)
 
 
+def test_a_table_of_arrow() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"text": TEXTS, "label": LABELS})
+    check_labelled(table, LabelledTextSettings())
+    assert pairs(read(table)) == PAIRS
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [

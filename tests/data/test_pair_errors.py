@@ -67,7 +67,12 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"messages": [USER, turn(["a"])]}, r"message 1: the role is \['a'\]; expected system"),
     ({"messages": [USER, turn(content="")]}, r"line 2, message 1: the completion is empty"),
     ({"messages": [USER, turn(content=None, tool_calls=[])]}, r"line 2, message 1: the completion is empty"),
-    ({"messages": [turn("user", " "), turn()]}, r"line 2, message 0: the message is empty\. Add its content, or"),
+    ({"messages": [turn("user", " "), turn()]}, r"line 2, message 0: the message holds no text\. Add some, or leave"),
+    ({"messages": [turn("user", [{"type": "image_url"}]), turn()]}, r"line 2, message 0: the message holds no text"),
+    ({"messages": []}, r"line 2: the conversation is empty\. Add its messages, or leave it out\.$"),
+    ({"messages": None}, r"line 2: the conversation is empty"),
+    ({"messages": json.dumps([USER])}, r"line 2: 'messages' holds '\[\{.*; expected a list of objects with role"),
+    ({"messages": "[]"}, r"line 2: 'messages' holds '\[\]'; expected a list of objects with role and content\. Correc"),
     ({"messages": [USER, {"role": "assistant"}]}, r"message 1: expected an object with role and content; it has: 'rol"),
     ({"messages": [USER, "a"]}, r"line 2, message 1: expected an object with role and content\. Correct it\.$"),
     ({"messages": [USER, turn(content={"a": 1})]}, r"message 1: 'content' holds \{'a': 1\}; expected a string"),
@@ -122,6 +127,14 @@ def test_mistakes_are_named_with_file_and_line(tmp_path: Path, record: Any, mess
 def test_wrong_values_are_explained(dataset: Any, how: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(dataset, **how)
+
+
+def test_an_empty_conversation_at_the_beginning_does_not_make_a_text_of_the_file(tmp_path: Path) -> None:
+    for first in ([], None):
+        path = write(tmp_path / "a.jsonl", lines([{"messages": first}, CHAT]))
+        with pytest.raises(DataError, match=r"line 1: the conversation is empty"):
+            recognise(path, TextSettings())
+        assert recognise([{"messages": first}, CHAT], TextSettings()) == "messages"
 
 
 def test_a_separator_for_a_chat_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,11 @@ def test_a_folder_of_three_parts(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.jsonl", lines(content))
     data = opened(tmp_path)
     assert sizes(data.split(0)) == [10, 2, 3]
-    assert data.pairs.sources == (str(tmp_path / "train.jsonl"),)
-    assert sizes(opened(tmp_path, test_file=str(tmp_path / "other.jsonl")).split(0)) == [10, 2, 1]
+    assert data.sources == (str(tmp_path),)
+    assert data.messages == ("Parts from train.jsonl, valid.jsonl, test.jsonl; not read: other.jsonl.",)
+    own = opened(tmp_path, test_file=str(tmp_path / "other.jsonl"))
+    assert sizes(own.split(0)) == [10, 2, 1]
+    assert own.messages == ("Parts from train.jsonl, valid.jsonl; not read: other.jsonl, test.jsonl.",)
     (tmp_path / "valid.jsonl").unlink()
     assert sizes(opened(tmp_path).split(0)) == [9, 1, 3]
 
@@ -158,3 +162,33 @@ def test_the_users_own_pairs_are_written_as_those_of_training(tmp_path: Path) ->
     data = opened(pairs(9), test_file=chat)
     assert data.test is not None
     assert (data.test.format, data.test.template) == ("messages", data.pairs.template)
+    assert data.messages == (
+        "The test pairs have the format messages, those to train on prompt-completion; all are written by the template "
+        "of these, plain.",
+    )
+    longer = write(tmp_path / "v.jsonl", json.dumps(conversation(0, 2)))
+    with pytest.raises(
+        DataError, match=r"v\.jsonl, line 1, message 3: the template of the model has no marks for roles"
+    ):
+        opened(pairs(9), validation_file=longer)
+
+
+def test_pairs_before_the_first_question_do_not_join_all_conversations() -> None:
+    greeting = {"role": "assistant", "content": "Hello"}
+    chats = [{"messages": [greeting, *conversation(number, 2)["messages"]]} for number in range(20)]
+    split = opened(chats).split(0)
+    answers = [{pair.messages[1].content for pair in part or () if pair.messages} for part in (split.train, split.test)]
+    assert all(answers)
+    assert not answers[0] & answers[1]
+
+
+def test_numbered_and_packed_files_are_parts_too(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / f"train-0000{number}-of-00002.jsonl", lines(pairs(5, 5 * number)))
+    (tmp_path / "Test.jsonl.gz").write_bytes(gzip.compress(lines(pairs(3, 20)).encode()))
+    data = opened([str(tmp_path)], validation_split=0)
+    assert sizes(data.split(0)) == [10, None, 3]
+    assert (data.sources, data.pairs.files) == ((str(tmp_path),), 2)
+    assert data.messages[0].startswith(
+        "Parts from train-00000-of-00002.jsonl, train-00001-of-00002.jsonl, Test.jsonl.gz"
+    )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gpt2simple.data.documents import END_MARK
-from gpt2simple.data.pairs import Pairs, folder_parts, read_pairs, recognise
-from gpt2simple.data.prompt_template import alpaca_message, plain_template
+from gpt2simple.data.pairs import Pairs, read_pairs, recognise
+from gpt2simple.data.prompt_template import alpaca_message, chat_template, plain_template
 from gpt2simple.errors import DataError
 from gpt2simple.settings.pairs import PairTextSettings
 from gpt2simple.settings.text import ReadingSettings, TextSettings
@@ -254,6 +254,32 @@ def test_an_end_of_ones_own_is_not_written_twice() -> None:
     assert (plain(found), found.ended, found.template.end) == ([("a", "b"), ("c", "d")], 1, " END\n")
 
 
+@pytest.mark.parametrize(
+    ("end", "completion", "kept"),
+    [
+        (".", "wait...", "wait.."), (".", "so. ", "so"), (".", "so", "so"), ("\n", "b\n", "b"), ("\n", "b\n\n", "b\n"),
+        ("\n", "b  ", "b  "), (" END\n", "b END\n", "b"), (" END\n", "b END", "b"),
+        (END_MARK, f"b {END_MARK}\n{END_MARK}", "b"),
+    ],
+)  # fmt: skip
+def test_an_end_is_removed_once_and_the_end_of_text_always(end: str, completion: str, kept: str) -> None:
+    (pair,) = read([("a", completion)], end=end).pairs
+    assert pair.completion == kept
+
+
+def test_ends_inside_completions_are_hinted_at() -> None:
+    found = read([("a", "no."), ("b", "one. two"), ("c", "d... ")], end=".")
+    assert found.hints()[1:] == [
+        "2 completions hold '.' before the end, the first at pairs of the program, entry 1: what the model writes "
+        "stops there. Better choose an end that is in no completion."
+    ]
+    found = read([("a", f"b {END_MARK} c"), (f"{END_MARK}x", "d"), ("e", "f")])
+    assert found.hints() == [
+        "2 pairs spell '<|endoftext|>' inside a text, the first at pairs of the program, entry 0. It is learned as "
+        "ordinary text, and other programs read it as the token that ends a text. Better remove it."
+    ]
+
+
 def test_the_fingerprint_is_of_the_pairs_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", table(","))
     assert read(path).fingerprint == read(PAIRS, separator="->").fingerprint
@@ -261,26 +287,26 @@ def test_the_fingerprint_is_of_the_pairs_alone(tmp_path: Path) -> None:
 
 
 def test_a_template_that_is_given_is_kept(tmp_path: Path) -> None:
-    path = write(tmp_path / "chat.jsonl", lines([CHAT]))
+    path = write(tmp_path / "chat.jsonl", lines([{"messages": CHAT["messages"][1:3]}]))
     assert read_pairs(path, PairTextSettings(), template=plain_template("=>")).template == plain_template("=>")
+    with pytest.raises(
+        DataError,
+        match=r"entry 0, message 2: the template of the model has no marks for roles, so that it writes one message of "
+        r"the user, and this is a conversation\. Give pairs as those that the model is trained on\.$",
+    ):
+        read_pairs([CHAT], PairTextSettings(), template=plain_template())
+    assert read_pairs(records(), PairTextSettings(), template=chat_template()).template == chat_template()
 
 
 # --- folders ---
 
 
-def test_the_parts_of_a_folder(tmp_path: Path) -> None:
-    assert folder_parts(tmp_path) is folder_parts(tmp_path / "a.jsonl") is folder_parts(PAIRS) is None
-    for name in ("valid.jsonl", "test.json", "README.md", "other.jsonl"):
-        write(tmp_path / name, lines(records()))
-    assert folder_parts(tmp_path) is None
+def test_a_folder_with_parts_is_recognised_by_that_to_train_on(tmp_path: Path) -> None:
+    for name in ("valid.jsonl", "test.json", "README.md", "other.txt"):
+        write(tmp_path / name, lines([{"text": "a"}]))
+    assert recognise(tmp_path, TextSettings()) is None
     write(tmp_path / "train.csv", table(","))
-    assert folder_parts(str(tmp_path)) == {
-        "train": tmp_path / "train.csv", "validation": tmp_path / "valid.jsonl", "test": tmp_path / "test.json",
-    }  # fmt: skip
-    assert recognise(tmp_path, TextSettings()) == "prompt-completion"
-    write(tmp_path / "validation.jsonl", "")
-    with pytest.raises(DataError, match=r"holds valid\.jsonl and validation\.jsonl, for one part\. Leave one of them"):
-        folder_parts(tmp_path)
+    assert recognise(tmp_path, TextSettings()) == recognise([str(tmp_path)], TextSettings()) == "prompt-completion"
 
 
 def test_a_folder_of_files_is_one_dataset(tmp_path: Path) -> None:
@@ -328,6 +354,21 @@ def test_tuples_are_pairs_where_that_is_said() -> None:
     assert plain(read(PAIRS, prompt_column=1, completion_column=0)) == [(b, a) for a, b in PAIRS]
 
 
+def test_tuples_stand_for_the_columns_that_a_run_was_trained_with() -> None:
+    assert plain(read(PAIRS, prompt_column="question", completion_column="answer")) == PAIRS
+
+
+def test_tables_of_arrow() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table_of_pairs = arrow.Table.from_pylist(records())
+    assert recognise(table_of_pairs, TextSettings()) == "prompt-completion"
+    assert plain(read(table_of_pairs)) == PAIRS
+    chats = arrow.Table.from_pylist([CHAT])
+    assert recognise(chats, TextSettings()) == "messages"
+    assert [pair.completion for pair in read(chats).pairs] == ["1", "2"]
+    assert recognise(arrow.Table.from_pylist([{"text": "a"}]), TextSettings()) is None
+
+
 def test_what_can_be_read_once_is_not_looked_at() -> None:
     once = iter(records())
     assert recognise(once, TextSettings()) is None
@@ -356,6 +397,7 @@ def test_a_tf_data_dataset() -> None:
         ("d.jsonl", lines([{"messages": [{"author": "a", "words": "b"}]}])),
         ("e.jsonl", lines([{"messages": "words"}])),
         ("f.jsonl", ""),
+        ("g.jsonl", lines([{"messages": [], "text": "a"}])),
         ("a.json", json.dumps({"chats": [CHAT], "people": []})),
     ],
 )

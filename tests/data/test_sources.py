@@ -19,7 +19,9 @@ import pytest
 
 from gpt2simple.data.file_types import type_named
 from gpt2simple.data.files import Names
+from gpt2simple.data.pairs import read_pairs
 from gpt2simple.errors import DataError, SettingsError
+from gpt2simple.settings.pairs import PairTextSettings
 from gpt2simple.settings.text import TextSettings
 from tests.helpers.texts import documents_in, encode, texts_of, write
 
@@ -310,6 +312,56 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert corpus.sources == ("standard input",)
 
 
+PAIR = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
+
+
+def test_pairs_on_standard_input_are_not_learned_as_they_are_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given() -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PAIR.encode())))
+
+    given()
+    with pytest.raises(
+        DataError,
+        match=r"^standard input is read as plain text, and begins with JSON\. It looks like pairs, which "
+        r"finetune learns and looks for copies in: format='jsonl', pair_format='prompt-completion' \(--format jsonl "
+        r"--pair-format prompt-completion\)\. To train on the text as it is spelled: format='text' \(--format text\)",
+    ):
+        encode("-", tmp_path / "cache")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'[{"instruction": "a", "output": "b"}]')))
+    with pytest.raises(DataError, match="--format json --pair-format alpaca"):
+        encode("-", tmp_path / "cache")
+    given()
+    assert texts_of(encode("-", tmp_path / "cache", format="text")) == [PAIR]
+    given()
+    settings = PairTextSettings(format="jsonl", pair_format="prompt-completion")
+    assert [pair.completion for pair in read_pairs("-", settings).pairs] == ["b", "d"]
+    given()
+    with pytest.raises(
+        DataError, match=r"Say which one is the text .* It looks like pairs, .*--pair-format prompt-com"
+    ):
+        encode("-", tmp_path / "cache", format="jsonl")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pairs_in_a_pipe_are_not_learned_as_they_are_spelled(tmp_path: Path) -> None:
+    import threading
+
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(PAIR.encode(),), daemon=True)
+    writer.start()
+    with pytest.raises(DataError, match=r"pipe is read as plain text, and begins with JSON\. It looks like pairs"):
+        documents_in(tmp_path / "pipe", tmp_path / "cache")
+    writer.join()
+
+
+@pytest.mark.parametrize("text", [STORY, "{", "{}\nwords", '{"text": "a"}', '["a"]', '{"prompt": 1,\n"completion": 2}'])
+def test_other_text_on_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert texts_of(encode("-", tmp_path / "cache")) == [text]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     import threading
@@ -340,6 +392,14 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         (b"text", r"The dataset is a bytes"),
         ([], r"The dataset is an empty list"),
         (["text", 3], r"Text 1 of the dataset is 3; expected a string"),
+        (
+            iter([{"prompt": "a", "completion": "b"}]),
+            r"Text 0 of the dataset is \{.*\}; expected a string\. It looks like pairs, which finetune learns and "
+            r"looks for copies in: pair_format='prompt-completion' \(--pair-format prompt-completion\)\.$",
+        ),
+        (iter([("a", "b")]), r"Text 0 of the dataset is \('a', 'b'\); expected a string\. It looks like pairs"),
+        (iter([("a", 1)]), r"Text 0 of the dataset is \('a', 1\); expected a string\.$"),
+        (iter([{"a": "b"}]), r"Text 0 of the dataset is \{'a': 'b'\}; expected a string\.$"),
         ("tex.txt", r"There is no file 'tex.txt' \(seen from .*\). Did you mean text.txt\?"),
         ("nothing/here.txt", r"There is no file 'nothing/here.txt' .*Check its name and folder"),
         (["tex.txt"], r"There is no file 'tex.txt'"),

@@ -13,7 +13,7 @@ from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub.locate import is_same_model, recorded_name
 from gpt2simple.runs.resume import CHANGES_TRAINING, FREE, Start, continues, decide_start, with_recorded
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import ClassifierSettings, FinetuneSettings, TextSettings
+from gpt2simple.settings import ClassifierSettings, FinetuneSettings, PairTextSettings, TextSettings
 from tests.helpers.run_folders import MODEL_FILES, begin, description, save
 from tests.runs.test_layout import legacy_run
 
@@ -167,16 +167,28 @@ def test_another_text_in_the_validation_file_is_refused(tmp_path: Path) -> None:
         save(run, 3)
     with pytest.raises(
         RunError,
-        match=r"run1 measured its held-out loss on another text than validation_file now holds, so its best loss could "
-        r"not be compared\. Give the validation_file it began with to continue it, or " + ANOTHER,
+        match=r"run1 measured its held-out loss on another text than this call holds out \(validation_file, or the "
+        r"file of a folder\), so its best loss could not be compared\. Give the held-out text it began with to "
+        r"continue it, or " + ANOTHER,
     ):
         decide(tmp_path / "run1", validation_fingerprint="held-out-2")
     assert decide(tmp_path / "run1", validation_fingerprint="held-out-1").kind == "continue"
 
 
 def test_a_run_from_before_the_validation_text_was_recorded_goes_on(tmp_path: Path) -> None:
+    run, own = RunWriter(tmp_path / "run1"), TextSettings(validation_file="own.txt")
+    with run.lock():
+        run.create(description(text_settings=own), MODEL_FILES)
+        save(run, 3)
+    wanted = description(text_settings=own, validation_fingerprint="held-out-1")
+    assert decide_start(RunWriter(run.path), wanted, total_steps=100).kind == "continue"
+
+
+def test_a_held_out_text_that_came_later_is_refused(tmp_path: Path) -> None:
+    """Such as valid.jsonl in a folder of pairs: the settings name it neither before nor after."""
     begin(tmp_path / "run1", 3)
-    assert decide(tmp_path / "run1", validation_fingerprint="held-out-1").kind == "continue"
+    with pytest.raises(RunError, match="run1 measured its held-out loss on another text than this call holds out"):
+        decide(tmp_path / "run1", validation_fingerprint="held-out-1")
 
 
 def test_another_way_of_reading_the_text_is_refused(tmp_path: Path) -> None:
@@ -346,3 +358,14 @@ def test_other_choices_that_exclude_each_other_are_one_choice_too() -> None:
     recorded = FinetuneSettings(train_last_n_layers=2)
     assert with_recorded(recorded, {"only_train_transformer_layers": True}).train_last_n_layers is None
     assert with_recorded(TextSettings(column="a"), {"template": "{a}"}) == TextSettings(template="{a}")
+
+
+def test_naming_columns_and_naming_a_format_of_pairs_are_one_choice() -> None:
+    columns = PairTextSettings(prompt_column="q", completion_column="a", end=".")
+    with_separator = with_recorded(PairTextSettings(separator="="), {"pair_format": "messages"})
+    assert with_separator == PairTextSettings(pair_format="messages")
+    assert with_recorded(PairTextSettings(separator="="), {"pair_format": "prompt-completion"}).separator == "="
+    assert with_recorded(columns, {"pair_format": "messages"}) == PairTextSettings(pair_format="messages", end=".")
+    assert with_recorded(columns, {"completion_column": "b"}).prompt_column == "q"
+    named = {"prompt_column": "q", "completion_column": "a"}
+    assert with_recorded(PairTextSettings(pair_format="alpaca", end="."), named) == columns

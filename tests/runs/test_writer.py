@@ -13,6 +13,7 @@ import pytest
 
 from gpt2simple.errors import RunError, RunLockedError
 from gpt2simple.runs.description import BestMark
+from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import FinetuneSettings
 from tests.helpers.paths import ROOT
@@ -193,6 +194,7 @@ def test_overwriting_removes_what_the_old_run_wrote_and_nothing_else(tmp_path: P
     for name in ("metrics.jsonl", "metrics.csv", "loss.png", "samples/a.txt", "tensorboard/events", "notes.txt"):
         (tmp_path / "run1" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "run1" / name).write_text("x")
+    (tmp_path / "run1" / CHAT_TEMPLATE_FILE).write_text("of pairs")  # the new run is of a plain text
     with run.lock():
         run.create(description(seed=8), MODEL_FILES, overwrite=True)
     left = sorted(path.name for path in (tmp_path / "run1").iterdir())

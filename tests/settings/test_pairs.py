@@ -29,7 +29,10 @@ from gpt2simple.settings.pairs import PairTextSettings
             {"prompt_column": "q", "completion_column": "a", "pair_format": "alpaca"},
             r"^prompt_column and pair_format were both given; give one of the two\.$",
         ),
-        ({"pair_format": "messages", "separator": "\n"}, r"^separator was given, and pair_format='messages' has marks"),
+        (
+            {"pair_format": "messages", "separator": "\n"},
+            r"^separator was given, and pair_format='messages' has marks of",
+        ),
         (
             {"pair_format": "sharegpt"},
             r"pair_format is 'sharegpt'; expected 'prompt-completion', 'messages' or 'alpaca'",

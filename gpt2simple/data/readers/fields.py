@@ -24,7 +24,7 @@ from gpt2simple.data.readers.nested import (
     names_inside,
     split_name,
 )
-from gpt2simple.data.readers.pairs import PairChooser
+from gpt2simple.data.readers.pairs import PairChooser, how_to_read_pairs
 from gpt2simple.errors import DataError, SettingsError
 from gpt2simple.settings.classify import LabelledTextSettings
 from gpt2simple.settings.pairs import PairTextSettings
@@ -257,7 +257,7 @@ class TextChooser:
             )
         inside = names_inside(record)
         if inside and not any(self._is_strong(name, value) for name, value in record.items()):
-            raise self._holds_lists(inside, place)
+            raise self._holds_lists(inside, place, self._as_pairs(record))
         if len(names) == 1:
             return names[0]
         texts = [name for name, value in record.items() if isinstance(value, (str, bytes))]
@@ -269,7 +269,7 @@ class TextChooser:
             raise DataError(
                 f"{self._name} has several columns: {listing(names)}. Say which one is the text (column=..., "
                 "--column ...), build it from several (template='{a}\\n{b}'), or read the file as plain text "
-                "(format='text', --format text)."
+                f"(format='text', --format text).{self._as_pairs(record)}"
             )
         logger.info(f"{self._name}: the text is taken from {chosen!r}; set column or template to change that.")
         return chosen
@@ -279,14 +279,18 @@ class TextChooser:
         """Whether a field is the text even where lists of records lie beside it, as those of comments do."""
         return name.lower() in USUAL_NAMES and name.lower() not in _WEAK_NAMES and isinstance(value, (str, bytes, list))
 
-    def _holds_lists(self, inside: list[str], place: str) -> DataError:
+    def _as_pairs(self, record: Mapping[str, Any]) -> str:
+        """What to do with a record that is a pair of a prompt and a completion; nothing is said of others."""
+        return f" {how}" if self._labels is None and (how := how_to_read_pairs(record, self._name)) else ""
+
+    def _holds_lists(self, inside: list[str], place: str, more: str = "") -> DataError:
         first, *others = _usual_first(inside)
         speaker = next((name for name in others if {*split_name(name)[-2:]} & {*_SPEAKERS}), None)
         built = f", or build a text of several (template='{{{speaker}}}: {{{first}}}')" if speaker else ""
         where = f"{self._name}, {place}," if place else self._name
         return DataError(
             f"{where} holds its texts in lists: {listing([first, *others])}. Name one (column={first!r}, --column "
-            f"{first}){built}."
+            f"{first}){built}.{more}"
         )
 
 

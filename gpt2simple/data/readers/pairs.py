@@ -85,7 +85,10 @@ def format_of(record: Mapping[str, Any], settings: PairTextSettings, where: str)
 
 def _found(record: Mapping[str, Any], settings: PairTextSettings, where: str) -> str | None:
     """The format that the keys of a record have."""
-    found = {name: keys for name in _KEYS if (keys := _keys_of(name, record))}
+    found = {name: keys for name in _KEYS if (keys := _keys_of(name, record, may_be_empty=True))}
+    if len(found) > 1 or "text" in {name.lower() for name in record}:
+        # An empty conversation is one where nothing else can be meant.
+        found = {name: keys for name in found if (keys := _keys_of(name, record))}
     if settings.pair_format is not None:
         return settings.pair_format if settings.pair_format in found else None
     if found and "text" in {name.lower() for name in record}:
@@ -100,13 +103,40 @@ def _found(record: Mapping[str, Any], settings: PairTextSettings, where: str) ->
     return next(iter(found), None)
 
 
-def _keys_of(name: str, record: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The keys of a format that a record has; None: it has none of them."""
+def _keys_of(name: str, record: Mapping[str, Any], *, may_be_empty: bool = False) -> tuple[str, ...] | None:
+    """The keys of a format that a record has; None: it has none of them.
+
+    Args:
+        may_be_empty: whether what holds no message counts as a conversation.
+    """
     names = {name.lower() for name in record}
     for keys in _KEYS[name]:
-        if names.issuperset(keys) and (name != MESSAGES or _is_conversation(_value(keys[0], record))):
+        if not names.issuperset(keys):
+            continue
+        value = _value(keys[0], record)
+        if name != MESSAGES or _is_conversation(value) or _is_written(value) or (may_be_empty and _is_empty(value)):
             return keys
     return None
+
+
+def how_to_read_pairs(record: Any, where: str, *, file_format: str | None = None) -> str:
+    """A sentence for what reads texts and found a pair; empty: it is none.
+
+    Args:
+        file_format: how the file is to be read, where that has to be said too.
+    """
+    if not isinstance(record, Mapping):
+        return ""
+    try:
+        found = format_of({str(name): value for name, value in record.items()}, PairTextSettings(), where)
+    except DataError:  # of several formats, of which the user has to choose one
+        found = PROMPT_COMPLETION
+    if found is None:
+        return ""
+    named = {"format": file_format, "pair_format": found} if file_format else {"pair_format": found}
+    in_python = ", ".join(f"{name}={value!r}" for name, value in named.items())
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in named.items())
+    return f"It looks like pairs, which finetune learns and looks for copies in: {in_python} ({options})."
 
 
 class PairChooser:
@@ -164,6 +194,8 @@ class PairChooser:
         where = f"{self._name}, {place}"
         found = format_of(record, self._settings, where)
         if found is None:
+            if self._settings.pair_format in (None, MESSAGES) and "messages" in {name.lower() for name in record}:
+                raise NotPairsError(_no_conversation(record[_named("messages", record)], where))
             names = listing([*record]) if record else "none"
             raise NotPairsError(f"{where}: expected {_expected()}; the keys are {names}. Name two {_HOW_TO_NAME}.")
         if found == MESSAGES:
@@ -206,7 +238,7 @@ class PairChooser:
 
     def _conversations(self, record: Mapping[str, Any], where: str) -> list[PairPart]:
         """The pairs of a conversation in one key, or in prompt and completion, of which there may be a list."""
-        keys = _keys_of(MESSAGES, record)
+        keys = _keys_of(MESSAGES, record, may_be_empty=True)
         if keys is not None and self._settings.pair_format != PROMPT_COMPLETION:
             return self._conversation(_value(keys[0], record), where)
         _, key = _keys_of(PROMPT_COMPLETION, record) or ("", "")
@@ -217,8 +249,12 @@ class PairChooser:
             ends = [[{"role": ASSISTANT, "content": text}] for text, _ in texts]
         return [part for end in ends for part in self._conversation([*prompt, *end], where, len(prompt))]
 
-    def _conversation(self, turns: list[Any], where: str, asked: int = 0) -> list[PairPart]:
+    def _conversation(self, turns: Any, where: str, asked: int = 0) -> list[PairPart]:
         """The pairs of a conversation, of which the first ``asked`` messages are not learned from."""
+        if _is_empty(turns):
+            raise DataError(f"{where}: the conversation is empty. Add its messages, or leave it out.")
+        if isinstance(turns, str):
+            raise DataError(_no_conversation(turns, where))
         before: list[Message] = []
         found: list[tuple[tuple[Message, ...], str, str]] = []  # prompt, completion and place of each pair
         for number, turn in enumerate(turns):
@@ -255,7 +291,7 @@ class PairChooser:
             )
         content = self._text(turn[names[1]], names[1], where)
         if role == USER and not content.strip():
-            raise DataError(f"{where}: the message is empty. Add its content, or leave the message out.")
+            raise DataError(f"{where}: the message holds no text. Add some, or leave the message out.")
         weight = turn.get("weight")
         if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
             raise DataError(f"{where}: the weight is {quoted(weight)}; expected 0 or 1. Correct it.")
@@ -313,6 +349,20 @@ def _is_conversation(value: Any) -> bool:
 
 def _is_sharegpt(turn: Any) -> bool:
     return isinstance(turn, Mapping) and "role" not in turn and {"from", "value"} <= turn.keys()
+
+
+def _is_written(value: Any) -> bool:
+    """Whether it is a conversation that was written as JSON inside a string: refused, and no text."""
+    return isinstance(value, str) and value.lstrip().startswith("[") and '"role"' in value
+
+
+def _no_conversation(value: Any, where: str) -> str:
+    return f"{where}: 'messages' holds {quoted(value)}; expected a list of objects with role and content. Correct it."
+
+
+def _is_empty(value: Any) -> bool:
+    value = _as_list(value)
+    return value is None or (isinstance(value, list) and not value)
 
 
 def _as_list(value: Any) -> Any:
