@@ -169,9 +169,21 @@ def test_completions_to_one_prompt_are_references_of_one_output(one_a_line: bool
 
 
 def test_a_conversation_may_begin_with_the_assistant() -> None:
-    turns = [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b1"}, {"from": "gpt", "value": "c"}]
-    result: Any = gpt2simple.evaluate([{"conversations": turns}], run_name=RUN)
-    assert [one.prompt for one in result.outputs.scored] == ["", "b1"]
+    data = [
+        {
+            "conversations": [
+                {"from": "gpt", "value": "a"},
+                {"from": "human", "value": f"b{n}"},
+                {"from": "gpt", "value": "c"},
+            ]
+        }
+        for n in range(12)
+    ]
+    gpt2simple.finetune(
+        data, model_name="small", run_name="greeting", steps=2, seed=1, validation_split=0, test_split=0
+    )
+    result: Any = gpt2simple.evaluate(data[:2], run_name="greeting")
+    assert [one.prompt for one in result.outputs.scored] == ["", "b0", "b1"]
 
 
 def test_no_file_of_the_users_is_replaced_by_outputs(tmp_path: Path) -> None:
