@@ -84,9 +84,11 @@ def test_a_folder_of_parts_from_training_to_report(messages: list[str]) -> None:
     assert report.result.outputs.part == "the test part"
 
 
-def test_a_file_that_comes_into_a_folder_is_not_passed_over() -> None:
-    write(Path("grow/train.jsonl"), lines(20))
+def test_a_file_that_comes_into_a_folder_is_not_passed_over(messages: list[str]) -> None:
+    for number in range(2):
+        write(Path(f"grow/train-0000{number}-of-00002.jsonl"), lines(10, 10 * number))
     gpt2simple.finetune("grow", run_name="grow", **SETTINGS)
+    assert any(said.startswith("Pairs: 20 pairs in the format prompt-completion from 2 files; ") for said in messages)
     write(Path("grow/valid.jsonl"), lines(5, 50))
     with pytest.raises(RunError, match="grow measured its held-out loss on another text than this call holds out"):
         gpt2simple.finetune("grow", run_name="grow", steps=4)
