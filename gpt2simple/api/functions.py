@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.compared_task import compared_task
+from gpt2simple.api.comparison import checked_names
 from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.evaluate import EvaluationResult
 from gpt2simple.api.figures_report import FiguresReport, reports_figures, write_figures_report
@@ -333,7 +334,9 @@ def compare(
         RunError: a comparison of that name has another text or other settings.
         KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved.
     """
-    place, task = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS)), compared_task(dataset, settings)
+    place = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS))
+    checked_names(model_names, name)  # before the dataset is looked into
+    task = compared_task(dataset, settings)
     wanted, texts = task.settings(**pick(settings, task.settings)), task.texts(**pick(settings, task.texts))
     result: CompareResult | ComparePairsResult = task.run(dataset, model_names, wanted, texts, name, place)
     return result

@@ -74,13 +74,23 @@ def test_a_prompt_is_a_text_a_conversation_or_an_instruction() -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", [5, " ", [""], turn := {"role": "user", "content": "a"}, [turn], {"input": "a"}, [{"instruction": " "}]]
+    "prompt",
+    [
+        5,
+        " ",
+        [""],
+        {"role": "user", "content": "a"},
+        [[{"role": "bot", "content": "a"}]],
+        {"input": "a"},
+        [{"instruction": " "}],
+    ],
 )
 def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
     with pytest.raises(
         SettingsError,
         match=r"^A prompt is .*; expected a text that is not blank, a list of messages such as \{'role': 'user', "
-        r"'content': 'What is the capital of France\?'\}, or \{'instruction': \.\.\., 'input': \.\.\.\}\.$",
+        r"'content': 'What is the capital of France\?'\}, with the roles system, user, assistant, or "
+        r"\{'instruction': \.\.\., 'input': \.\.\.\}\.$",
     ):
         GenerateRequest.of("", {}, prompt=prompt)
 
