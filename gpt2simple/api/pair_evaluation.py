@@ -49,7 +49,14 @@ def check_pairs(dataset: Any, settings: EvaluateSettings, given: Mapping[str, An
     assert run is not None
     _pairs(dataset, settings, given, run.info.description)
     if settings.predictions is not None:
-        check_output(Path(settings.predictions), PREDICTIONS, _files(dataset))
+        target = Path(settings.predictions)
+        for folder in filter(Path.is_dir, _files(dataset)):
+            if folder.resolve() in target.resolve().parents:
+                raise SettingsError(
+                    f"predictions is {target}, in the folder {folder} of the dataset, of which it would be a part "
+                    "next time. Name a file elsewhere."
+                )
+        check_output(target, PREDICTIONS, _files(dataset))
 
 
 def evaluate_pairs(
@@ -86,19 +93,21 @@ def evaluate_pairs(
     tokens, byte_lengths = sum(map(len, encoded.completions)), loaded.tokenizer.byte_lengths
     sizes = np.array([byte_lengths[completion].sum() for completion in encoded.completions])  # (n,)
     loss = float(nats.sum()) / tokens
-    places: dict[tuple[Message, ...], list[int]] = {}  # of each prompt, those of its pairs in ``encoded``
-    for place, number in enumerate(encoded.numbers.tolist()):
-        places.setdefault(pairs[number].messages, []).append(place)
-    chosen = [[pairs[number] for number in encoded.numbers[some].tolist()] for some in places.values()]
-    references = [tuple(dict.fromkeys(pair.completion for pair in some)) for some in chosen]  # without copies
+    fitting = {pairs[number].messages for number in encoded.numbers.tolist()}
+    numbers: dict[tuple[Message, ...], list[int]] = {}  # of each prompt those of its pairs, also of too long ones
+    for number, pair in enumerate(pairs):
+        if pair.messages in fitting:
+            numbers.setdefault(pair.messages, []).append(number)
+    # Without copies.
+    references = [tuple(dict.fromkeys(pairs[number].completion for number in some)) for some in numbers.values()]
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
-    prefixes = list(map(template.prompt_of, places))
+    prefixes = list(map(template.prompt_of, numbers))
     greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
     with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
         outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(
-        outputs, references, model=f"{run.path.name} ({model})", part=part, prompts=[*map(last_message, places)],
+        outputs, references, model=f"{run.path.name} ({model})", part=part, prompts=[*map(last_message, numbers)],
         completions=known,
     )  # fmt: skip
     if settings.predictions is not None:
@@ -110,10 +119,8 @@ def evaluate_pairs(
         prompt_loss=prompt_nats / prompt_tokens if prompt_tokens else None, truncated=encoded.truncated,
         left_out=len(encoded.left_out), outputs=figures, length=length, precision=precision,
         seconds=time.perf_counter() - started,
-        losses=tuple(
-            CompletionLoss(int(encoded.numbers[some[0]]), float(nats[some].sum()), int(sizes[some].sum()))
-            for some in places.values()
-        ),
+        losses=tuple(map(CompletionLoss, encoded.numbers.tolist(), nats.tolist(), sizes.tolist())),
+        numbers=tuple(some[0] for some in numbers.values()),
     )  # fmt: skip
 
 

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from gpt2simple.gpt2.model import LoadedModel
 
 _SAMPLED = 3  # prompts
-
-
 _FEW_TARGETS = 0.75  # of a row: where there are more, computing these alone saves less than gathering them takes
 
 
@@ -174,7 +172,7 @@ def _sampled(split: PairSplit, template: PromptTemplate, length: int) -> Callabl
     def sample(generator: Generator, step: int) -> str:
         outputs = [found.text for found in generator.generate(prefixes, greedy)]
         return "\n".join(
-            f"{name}: {shortened(last_message(pair.messages))}\nOutput: {output}\n"
+            f"{name}: {shortened(last_message(pair.messages))}\nOutput: {shortened(output)}\n"
             f"Reference: {shortened(pair.completion)}"
             for pair, output in zip(chosen, outputs, strict=True)
         )

@@ -310,7 +310,7 @@ def checked_prompts(given: Any) -> tuple[Any, ...]:
     """
     one_alone = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
     prompts = [given] if one_alone else list(given)
-    if prompts and not one_alone and all(isinstance(message, Mapping) and "role" in message for message in prompts):
+    if prompts and all(isinstance(message, Mapping) and "role" in message for message in prompts):
         prompts = [prompts]  # one conversation
     if not prompts:
         raise SettingsError("prompt is empty; give a text, a conversation, or a list of them.")
@@ -323,7 +323,7 @@ def _checked_prompt(prompt: Any) -> Any:
     if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
         return [{**message, "content": plain_line_ends(message["content"])} for message in prompt]
     if isinstance(prompt, Mapping) and _is_instruction(prompt):
-        return [alpaca_message(*(plain_line_ends(prompt.get(key) or "") for key in _INSTRUCTION))]
+        return [alpaca_message(*(plain_line_ends(prompt.get(key) or "") for key in _INSTRUCTION))._asdict()]
     raise SettingsError(
         f"A prompt is {quoted(prompt)}; expected a text that is not blank, a list of messages such as "
         f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}, or "

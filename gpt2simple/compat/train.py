@@ -9,6 +9,7 @@ from typing import Any
 from gpt2simple.compat.callbacks import WatchedSession
 from gpt2simple.compat.files import text_settings
 from gpt2simple.compat.sessions import checked
+from gpt2simple.data.pairs import recognise
 from gpt2simple.data.prepare import check_texts
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.hub.locate import canonical_name, model_folder
@@ -73,8 +74,13 @@ def finetune(
         )
     run = RunFolder(run_path(Path(checkpoint_dir), run_name))
     name, begins_with, done = _beginning(run, model_name, restore_from)
+    reading = TextSettings(**text_settings(dataset))
+    if (found := recognise(dataset, reading)) is not None:
+        raise SettingsError(
+            f"The dataset holds pairs ({found}), which gpt-2-simple does not know. Use gpt2simple.finetune(...)."
+        )
     if begins_with is None:
-        check_texts(dataset, TextSettings(**text_settings(dataset)))  # before the model is downloaded
+        check_texts(dataset, reading)  # before the model is downloaded
     loaded_from = model_folder(name or model_name, Path(model_dir)) if begins_with is None else begins_with
     session.empty()  # two models in memory would be one too many
     folders = {"run_name": run_name, "model_dir": model_dir, "checkpoint_dir": checkpoint_dir}

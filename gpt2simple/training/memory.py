@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.attention import FEW_PLACES
 from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
 from gpt2simple.settings import TrainingSettings
 
@@ -58,7 +59,7 @@ def estimate_memory(
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
     head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
-    if targets is not None:  # scores, their softmax and its gradient, of a few queries with all keys
+    if targets is not None and targets <= FEW_PLACES:  # scores, their softmax and its gradient, with all keys
         head += 3 * 4 * config.n_head * targets * rows
     gradients = matrices * dtype_bytes + 4 * embedding + per_block
     if settings.accumulate_gradients > 1:

@@ -62,7 +62,7 @@ def test_pairs_are_recognised_and_each_model_is_tested_on_the_same_ones(
     assert runs[0]["data"]["fingerprint"] == runs[1]["data"]["fingerprint"]
     assert [(run["seed"], run["settings"]["max_length"]) for run in runs] == [(3, 32)] * 2
     for row in result.rows:
-        assert (row.part, row.steps, [one.number for one in row.pairs]) == ("the test part", 40, list(range(20)))
+        assert (row.part, row.steps, [one.number for one in row.outputs]) == ("the test part", 40, list(range(20)))
         best = next(each for each in row.evaluations if each[0] == row.best_step)
         assert (row.validation_loss, row.validation_bits_per_byte) == pytest.approx(best[1:])
         assert row.memory_bytes is not None
@@ -70,7 +70,7 @@ def test_pairs_are_recognised_and_each_model_is_tested_on_the_same_ones(
     assert report.loss == pytest.approx(result.rows[1].loss, rel=1e-6)
     assert report.bits_per_byte == pytest.approx(result.rows[1].bits_per_byte.value, rel=1e-6)
     assert report.outputs.f1 == result.rows[1].f1
-    assert [one.output for one in report.outputs.scored] == [one.output for one in result.rows[1].pairs]
+    assert [one.output for one in report.outputs.scored] == [one.output for one in result.rows[1].outputs]
 
 
 def test_tables_a_figure_and_a_page_are_written(result: ComparePairsResult) -> None:
@@ -89,7 +89,7 @@ def test_tables_a_figure_and_a_page_are_written(result: ComparePairsResult) -> N
     assert page.count("<h3>Prompt ") == 8
     values = json.loads(result.json_path.read_text(encoding="utf-8"))
     assert values["best"] in MODELS
-    assert values["rows"][0]["pairs"][0]["output"] == result.rows[0].pairs[0].output
+    assert values["rows"][0]["outputs"][0]["output"] == result.rows[0].outputs[0].output
 
 
 def test_what_is_done_is_not_done_again_and_comes_out_equal(
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(
     again = compared(name="stopped")
     for row, before in zip(again.rows, result.rows, strict=True):
         assert (row.steps, row.best_step) == (40, before.best_step)
-        assert [one.output for one in row.pairs] == [one.output for one in before.pairs]
+        assert [one.output for one in row.outputs] == [one.output for one in before.outputs]
         assert row.loss == pytest.approx(before.loss, rel=1e-5)
 
 
@@ -187,8 +187,8 @@ def test_a_prompt_with_several_completions_is_answered_once(place: Path) -> None
     found = compared("several.jsonl", name="several", epochs=1.0)
     assert "64 to train on and 8 in the test part" in found.summary()
     for row in found.rows:
-        assert [one.number for one in row.pairs] == [0, 2, 4, 6]  # of the first pair of each prompt
-        assert sum(one.text_bytes for one in row.pairs) == sum(
-            2 * len(f"a{prompt.text[:-1]}") for prompt in found.prompts
-        )
+        assert [one.number for one in row.outputs] == [0, 2, 4, 6]  # of the first pair of each prompt
+        assert [one.number for one in row.completions] == list(range(8))
+        expected = [len(f"a{prompt.text[:-1]}") for prompt in found.prompts for _ in range(2)]
+        assert [one.text_bytes for one in row.completions] == expected
     assert [prompt.number for prompt in found.prompts] == [0, 2, 4, 6]

@@ -67,10 +67,11 @@ def test_a_prompt_is_a_text_a_conversation_or_an_instruction() -> None:
     assert request.prefixes == (
         "a\n",
         [{"role": "user", "content": "a\nb"}],
-        [("user", "Translate it.\n\n### Input:\nOui\n")],
-        [("user", "Go.")],
+        [{"role": "user", "content": "Translate it.\n\n### Input:\nOui\n"}],
+        [{"role": "user", "content": "Go."}],
     )
     assert GenerateRequest.of("", {}, prompt=prompts[2]).prefixes == request.prefixes[2:3]
+    assert GenerateRequest.of("", {}, prompt=turns[0]).prefixes == request.prefixes[1:2]  # a message alone
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_prompt_is_a_text_a_conversation_or_an_instruction() -> None:
         5,
         " ",
         [""],
-        {"role": "user", "content": "a"},
+        {"role": "user"},
         [[{"role": "bot", "content": "a"}]],
         {"input": "a"},
         [{"instruction": " "}],

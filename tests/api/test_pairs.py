@@ -186,6 +186,12 @@ def test_a_conversation_may_begin_with_the_assistant() -> None:
     assert [one.prompt for one in result.outputs.scored] == ["", "b0", "b1"]
 
 
+def test_outputs_are_not_written_into_the_folder_of_the_dataset(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_bytes(Path("other.jsonl").read_bytes())
+    with pytest.raises(SettingsError, match=r"^predictions is .*out\.jsonl, in the folder .* of the dataset, of which"):
+        gpt2simple.evaluate(str(tmp_path), run_name=RUN, predictions=tmp_path / "out.jsonl")
+
+
 def test_no_file_of_the_users_is_replaced_by_outputs(tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     for content in ("", "mine", '{"prompt": "a"}\n'):
@@ -214,7 +220,7 @@ def test_the_loss_of_training_is_that_of_evaluating() -> None:
         (lambda: gpt2simple.answer([[{"role": "user"}]], run_name=RUN), "^A prompt is .*; expected a text"),
         (lambda: gpt2simple.answer([[{"role": "bot", "content": "x"}]], run_name=RUN), "with the roles system, user, "),
         (lambda: gpt2simple.answer([[{"role": "user", "content": " "}]], run_name=RUN), "^A prompt is .*; expected a"),
-        (lambda: gpt2simple.answer({"role": "user", "content": "a"}, run_name=RUN), r"^A prompt is \{'content': 'a', "),
+        (lambda: gpt2simple.answer({"role": "user"}, run_name=RUN), r"^A prompt is \[\{'role': 'user'\}\]; expected"),
         (lambda: gpt2simple.answer(b"a1", run_name=RUN), "^A prompt is b'a1'; expected a text"),
         (lambda: gpt2simple.answer(5, run_name=RUN), "^A prompt is 5; expected a text"),
         (lambda: gpt2simple.generate(prompt=5, run_name=RUN), "^A prompt is 5; expected a text"),
@@ -339,7 +345,7 @@ def test_masked_loss_and_gradients_are_those_computed_one_pair_at_a_time(monkeyp
         whole, accumulated = _step(variables, batches, 1), _step(variables, one_each, 3)
         of_targets = _step(variables, batches, 1, batches.most_targets)  # the head sees these alone
         with monkeypatch.context() as patch:
-            patch.setattr(attention, "_FEW_PLACES", 1)
+            patch.setattr(attention, "FEW_PLACES", 1)
             of_many = _step(variables, batches, 1, batches.most_targets)
         one_by_one = [plain_loss_and_gradients(model, *(array[None] for array in read(number))) for number in range(3)]
         tokens = np.array([read(number)[2].sum() for number in range(3)])

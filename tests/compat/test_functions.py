@@ -386,3 +386,10 @@ def test_a_run_that_diverges_keeps_its_only_checkpoint(notebook: Path, capsys: p
     losses = re.findall(r"loss=(\d+\.\d\d)", capsys.readouterr().out)
     assert len(losses) == 4
     assert max(map(float, losses)) < 8.0
+
+
+def test_pairs_are_refused_with_what_trains_on_them(tmp_path: Path) -> None:
+    for completion in ('"b"', '["b", "c"]'):
+        (tmp_path / "pairs.jsonl").write_text(f'{{"prompt": "a", "completion": {completion}}}\n', encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"holds pairs \(prompt-completion\), which gpt-2-simple does not know"):
+            gpt2.finetune(gpt2.start_tf_sess(), str(tmp_path / "pairs.jsonl"), model_name="tiny", steps=1)

@@ -45,6 +45,8 @@ def test_attention_at_a_few_targets_is_counted():
         for targets in (None, 64)
     )
     assert few - every == 3 * 4 * 12 * 64 * (64 * 50)  # scores, softmax, gradient: float32 [12 heads, 64, 3,200]
+    many = estimate_memory(CONFIG_124M, settings, 50, 4, gradient_checkpointing=False, targets=129)
+    assert many.activations == every  # computed in blocks, as all tokens are
 
 
 def test_activations_grow_with_rows_and_shrink_with_checkpointing():

@@ -19,10 +19,11 @@ from gpt2simple.evaluation.intervals import FEWEST_TEXTS, Interval, bootstrap
 from gpt2simple.evaluation.outputs.metrics import NAMES, Figure, figure_rows
 from gpt2simple.evaluation.outputs.page import cut
 from gpt2simple.evaluation.outputs.paired import PairedDifference
-from gpt2simple.evaluation.outputs.result import PairResult
+from gpt2simple.evaluation.outputs.result import CompletionLoss, PairResult
 from gpt2simple.evaluation.report.comparison import ModelRow, ModelsCompared, Table
 from gpt2simple.evaluation.report.figure import models_figure
 from gpt2simple.runs.figure import Figure as Drawing
+from gpt2simple.settings.pairs import COMPLETION
 from gpt2simple.storage.contents import counted, json_text, parse_json
 
 BESIDE_HEADS = ("model", "beside", "bits/byte of completions", "token F1 of outputs")
@@ -42,18 +43,15 @@ class Prompt(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairScore:
-    """A model on one pair.
+class OutputScore:
+    """What a model wrote for one prompt.
 
     Attributes:
-        number: of the pair in the part, from 0.
-        nats: of its completion. text_bytes: of the completion's text.
+        number: of the first pair with that prompt in the part, from 0.
         output: what the model wrote. f1: of its tokens, 0 to 1. is_completion: whether it equals a training completion.
     """
 
     number: int
-    nats: float
-    text_bytes: int
     output: str
     f1: float
     exact_match: bool
@@ -72,7 +70,7 @@ class PairsRow(ModelRow):
         repeats: outputs that equal a training completion. repeating_references: references that do.
         memorised: why the outputs are called repeated from training, a sentence; "": they are not.
         notes: what else to know of the figures.
-        pairs: the model on each pair that fits.
+        completions: how each completion that fits was predicted. outputs: what was written for each prompt.
         evaluations: step, loss and bits per byte of each evaluation.
     """
 
@@ -88,7 +86,8 @@ class PairsRow(ModelRow):
     repeating_references: int
     memorised: str
     notes: tuple[str, ...]
-    pairs: tuple[PairScore, ...]
+    completions: tuple[CompletionLoss, ...]
+    outputs: tuple[OutputScore, ...]
     evaluations: tuple[tuple[int, float, float], ...]
 
     @classmethod
@@ -107,12 +106,13 @@ class PairsRow(ModelRow):
             repeating_references=copies.references,
             memorised=copies.sentence() if copies.is_memorised else "",
             notes=outputs.notes,
-            pairs=tuple(
-                PairScore(
-                    **loss._asdict(), output=one.output, f1=one.f1, exact_match=one.exact_match,
+            completions=found.losses,
+            outputs=tuple(
+                OutputScore(
+                    number=number, output=one.output, f1=one.f1, exact_match=one.exact_match,
                     is_completion=one.copy is not None and one.copy.is_completion,
                 )
-                for loss, one in zip(found.losses, outputs.scored, strict=True)
+                for number, one in zip(found.numbers, outputs.scored, strict=True)
             ),
             **about,
         )  # fmt: skip
@@ -123,13 +123,14 @@ class PairsRow(ModelRow):
             name: Figure(value=one["value"], interval=one["interval"] and Interval(**one["interval"]))
             for name, one in values["figures"].items()
         }
-        pairs = tuple(PairScore(**one) for one in values["pairs"])
-        return super().from_json({**values, "figures": figures, "pairs": pairs})
+        completions = tuple(CompletionLoss(*one) for one in values["completions"])
+        outputs = tuple(OutputScore(**one) for one in values["outputs"])
+        return super().from_json({**values, "figures": figures, "completions": completions, "outputs": outputs})
 
     @cached_property
     def bits_per_byte(self) -> Figure:
         """Of the completions, with its bootstrap interval."""
-        nats = np.array([(one.nats, one.text_bytes) for one in self.pairs])  # [N, 2]
+        nats = np.array([(one.nats, one.text_bytes) for one in self.completions])  # [N, 2]
 
         def bits(sums: np.ndarray) -> np.ndarray:  # [2] -> [1]
             return sums[:1] / math.log(2) / max(sums[1], 1)
@@ -153,9 +154,9 @@ class PairsRow(ModelRow):
         for name, value, interval in figure_rows(self.figures):
             shown[name] = f"{value} ({'no interval' if interval == 'withheld' else interval})"
         shown["outputs that equal a training completion"] = (
-            f"{self.repeats:,} of {len(self.pairs):,} (references: {self.repeating_references:,})"
+            f"{self.repeats:,} of {len(self.outputs):,} (references: {self.repeating_references:,})"
         )
-        return shown | {"empty outputs": f"{self.empty:,} of {len(self.pairs):,}"}
+        return shown | {"empty outputs": f"{self.empty:,} of {len(self.outputs):,}"}
 
     def training_cells(self) -> list[str]:
         """How it was trained, as text under ``TRAINING_HEADS``."""
@@ -216,16 +217,22 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         return {}
 
     def _compared(self, row: PairsRow, other: PairsRow) -> Beside:
-        its = {one.number: one for one in other.pairs}
-        both = [(one, its[one.number]) for one in row.pairs if one.number in its]
+        its = {one.number: one for one in other.completions}
+        both = [(one, its[one.number]) for one in row.completions if one.number in its]
         bits = np.array([(mine.nats - theirs.nats) / math.log(2) for mine, theirs in both])  # [N]
-        f1 = np.array([mine.f1 - theirs.f1 for mine, theirs in both])  # [N]
         sizes = np.array([mine.text_bytes for mine, _ in both], np.float64)  # [N]
+        wrote = {one.number: one.f1 for one in other.outputs}
+        f1 = np.array([one.f1 - wrote[one.number] for one in row.outputs if one.number in wrote])  # [prompts]
         name, tests = other.model_name, self._tests
         return Beside(
             PairedDifference.of(name, bits, sizes, tests=tests, lower_is_better=True),
             PairedDifference.of(name, f1, np.ones(len(f1)), tests=tests),
         )
+
+    @property
+    def _learned(self) -> str:
+        """What the loss of training and validation counts."""
+        return "completions" if self.asked.get("loss_on", COMPLETION) == COMPLETION else "prompts and completions"
 
     @property
     def _tests(self) -> int:
@@ -281,8 +288,8 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         ]
         tests = "In brackets: the difference, and p of the approximate randomisation test over the same pairs."
         training = (
-            "Validation: at the best step, the loss of completions in nats per token. Verdict: what the loss curves "
-            "show. Memory: of the process, or of the GPU, at its peak."
+            f"Validation: at the best step, the loss of {self._learned} in nats per token. Verdict: what the loss "
+            "curves show. Memory: of the process, or of the GPU, at its peak."
         )
         return [
             Table(f"On {self.rows[0].part}", ("", *(row.model_name for row in self.rows)), figures, caption),
@@ -290,10 +297,11 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
             Table("Training", TRAINING_HEADS, [row.training_cells() for row in self.rows], training),
         ]
 
-    def shown(self) -> list[tuple[Prompt, list[tuple[str, PairScore | None]]]]:
+    def shown(self) -> list[tuple[Prompt, list[tuple[str, OutputScore | None]]]]:
         """The prompts of the page, each with every model's output; None: the pair did not fit."""
         by_number = {
-            row.model_name: {one.number: replace(one, output=cut(one.output)) for one in row.pairs} for row in self.rows
+            row.model_name: {one.number: replace(one, output=cut(one.output)) for one in row.outputs}
+            for row in self.rows
         }
         return [
             (
@@ -323,7 +331,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         }
         shown = [(row.model_name, row.f1.value, row.f1.interval) for row in self.rows]
         return models_figure(
-            shown, (), lines, part=self.rows[0].part, measured="token F1", loss_unit="bits per byte of completions"
+            shown, (), lines, part=self.rows[0].part, measured="token F1", loss_unit=f"bits per byte of {self._learned}"
         )
 
 

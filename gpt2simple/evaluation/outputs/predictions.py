@@ -6,14 +6,14 @@ from gpt2simple.evaluation.outputs.metrics import OutputFigures
 from gpt2simple.storage.contents import json_text
 from gpt2simple.storage.outputs import OutputKind
 
-GENERATOR = "gpt2simple outputs"  # by which a page is recognised, and may be replaced by the next one
+GENERATOR = "gpt2simple outputs"  # by which pages and files of outputs are recognised, and may be replaced
 PREDICTIONS = OutputKind("outputs with their scores of gpt2simple", b"{", f'"generator": "{GENERATOR}"'.encode())
 
 
 def predictions(figures: OutputFigures) -> str:
     """All outputs as JSON Lines, in their order: prompt, references, output, exact_match, f1, and who wrote the file.
 
-    ``write_output`` with the kind `PREDICTIONS` replaces an earlier file of the kind alone.
+    ``output_file`` with the kind `PREDICTIONS` replaces an earlier file of the kind alone.
     """
     lines = (
         {

@@ -11,11 +11,11 @@ from gpt2simple.storage.contents import counted, json_text, parse_json
 
 
 class CompletionLoss(NamedTuple):
-    """How well the completion of a prompt was predicted, or all of them where it has several.
+    """How well the completion of a pair was predicted.
 
     Attributes:
-        number: of its first pair among those that were to be evaluated, from 0; those that do not fit are left out.
-        nats: summed over tokens, the end included. text_bytes: of the text.
+        number: of the pair among those that were to be evaluated, from 0; those that do not fit are left out.
+        nats: summed over its tokens, its end included. text_bytes: of its text.
     """
 
     number: int
@@ -35,7 +35,8 @@ class PairResult:
         truncated, left_out: pairs of which a part of the prompt, or which as a whole, did not fit.
         outputs: what the model wrote for each prompt, always taking the most probable token, beside the completion.
         length: tokens that it was allowed to write. seconds: how long all of it took.
-        losses: of each completion, in the order of the outputs; not in JSON.
+        losses: of each completion that fits; not in JSON.
+        numbers: of each output, the first pair with its prompt among those that were to be evaluated; not in JSON.
     """
 
     loss: float
@@ -49,6 +50,7 @@ class PairResult:
     precision: str
     seconds: float
     losses: tuple[CompletionLoss, ...] = field(repr=False)
+    numbers: tuple[int, ...] = field(repr=False)
 
     @property
     def bits_per_byte(self) -> float:
@@ -75,7 +77,7 @@ class PairResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
-        values = {name: value for name, value in vars(self).items() if name not in ("outputs", "losses")}
+        values = {name: value for name, value in vars(self).items() if name not in ("outputs", "losses", "numbers")}
         values["bits_per_byte"] = self.bits_per_byte
         return {**parse_json(json_text(values)), "outputs": self.outputs.to_json()}
 

@@ -24,7 +24,7 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 _BLOCK = {2: 256, 4: 128}
 _MOST_BLOCKS = 8  # each is a part of the graph, which is compiled
 _ALIGNED = 16  # keys: where those begin that a block sees
-_FEW_PLACES = 128  # queries that are computed with all keys of the row at once; more, in blocks with all others
+FEW_PLACES = 128  # queries that are computed with all keys of the row at once; more, in blocks with all others
 _SITES = 1 << 16  # dropout sites of each layer: a block uses the number of its first query
 
 
@@ -107,7 +107,7 @@ def attention_at(
     site: int,
 ) -> Tensor:
     """``causal_attention`` for the queries of the only row at ``places``, int32 [K]: [K, E]."""
-    if places.shape[0] > _FEW_PLACES:
+    if places.shape[0] > FEW_PLACES:
         return rows_at(causal_attention(queries, keys, values, dropout, site, packing), places)
     _, heads, time, depth = queries.shape
     few = tf.gather(queries, places, axis=2)  # (1, H, K, D)

@@ -35,6 +35,7 @@ def row(name: str, right: int, nats: float, *, numbers: range = range(PAIRS), **
     found = PairResult(
         loss=total / (2 * len(numbers)), perplexity=2.0, tokens=2 * len(numbers), prompt_loss=None, truncated=0,
         left_out=PAIRS - len(numbers), outputs=scored, length=16, precision="float32", seconds=1.0, losses=losses,
+        numbers=tuple(numbers),
     )  # fmt: skip
     assert found.bits_per_byte == pytest.approx(total / math.log(2) / (BYTES * len(numbers)))
     facts: dict[str, Any] = {
@@ -99,6 +100,22 @@ def test_models_are_compared_on_the_pairs_that_fit_both() -> None:
     )
     missing = compared(*found.rows, prompts=(Prompt(50, "late?", "word50"),))
     assert [(name, one is None) for name, one in missing.shown()[0][1]] == [("short", True), ("long", False)]
+
+
+def test_a_completion_that_fits_one_model_alone_is_not_compared() -> None:
+    """Of a prompt with several completions: the bytes of both sides are the same."""
+    rows = [row(name, 10, nats) for name, nats in (("short", 3.0), ("long", 4.0))]
+    fewer = replace(rows[0], completions=rows[0].completions[::2])
+    found = compared(fewer, rows[1])
+    assert found.beside(*found.rows).completions.pairs == PAIRS // 2
+    assert found.beside(*found.rows).completions.difference == pytest.approx(-1.0 / math.log(2) / BYTES)
+    assert found.beside(*found.rows).outputs.pairs == PAIRS
+
+
+def test_what_the_loss_counts_is_named() -> None:
+    for loss_on, named in (("completion", "the loss of completions"), ("all", "the loss of prompts and completions")):
+        found = compared(row("a", 0, 4.0), row("b", 0, 4.0), asked={"loss_on": loss_on})
+        assert named in found.tables()[2].caption
 
 
 def test_repeated_training_completions_are_told() -> None:

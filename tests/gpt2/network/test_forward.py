@@ -137,7 +137,7 @@ def test_keys_out_of_reach_are_not_computed():
 @pytest.mark.parametrize("few", [128, 5], ids=["few", "many"])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 def test_states_at_some_places_are_those_among_all(dtype, few, monkeypatch):
-    monkeypatch.setattr(attention, "_FEW_PLACES", few)
+    monkeypatch.setattr(attention, "FEW_PLACES", few)
     texts = [random_tokens(1, length, length)[0] for length in (150, 1, 260, 30)]
     tokens, positions = packed(texts, 460)
     packing, places = Packing(tf.constant(positions), 260), np.array([149, 150, 410, 440, 0, 200], np.int32)
