@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.comparison import Comparison, checked_names, require_whole, write
+from gpt2simple.api.comparison import Comparison, require_whole, write
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.data.prepare import check_texts, prepare_text
@@ -65,7 +65,7 @@ class LanguageComparison(Comparison):
 
 def compare_models(
     dataset: Any,
-    model_names: Sequence[str],
+    names: Sequence[str],
     settings: CompareSettings,
     text: TextSettings,
     name: str,
@@ -74,15 +74,15 @@ def compare_models(
     """Compare models. Called again with the same text and settings, it continues where it stopped.
 
     Args:
-        dataset: as for fine-tuning. name: of the comparison's folder; the runs' names begin with it.
+        dataset: as for fine-tuning. names: of the models, from ``checked_names``.
+        name: of the comparison's folder; the runs' names begin with it.
         place: folders of models and runs, and how to compute.
 
     Raises:
-        SettingsError: fewer than two models, one named twice, or a window that is too long for one of them.
+        SettingsError: a window that is too long for one of the models.
         DataError: nothing can be held out. RunError: a comparison of that name has another text or other settings.
         KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
-    names = checked_names(model_names, name)
     check_texts(dataset, text)
     folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
     shapes = {model: folder_config(folder) for model, folder in folders.items()}

@@ -5,24 +5,20 @@ The texts are read once, and the seed splits them in the same way for each model
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.classification import CLASSIFIER, LabelledData, open_labelled
-from gpt2simple.api.comparison import Comparison, checked_names, common_length, require_whole, write
+from gpt2simple.api.classification import CLASSIFIER, open_labelled
+from gpt2simple.api.comparison import SplitComparison, checked_names, common_length, require_whole, write
 from gpt2simple.api.request import TrainingCall
-from gpt2simple.backend.memory import PeakMemory
+from gpt2simple.api.result import FinetuneResult
+from gpt2simple.api.session import Session
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
 from gpt2simple.evaluation.classification.metrics import require_scikit_learn
-from gpt2simple.evaluation.verdict import verdict_title
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import folder_config, model_folder, recorded_name
-from gpt2simple.runs import metrics
-from gpt2simple.runs.folder import RunFolder
+from gpt2simple.gpt2.hub.locate import folder_config, model_folder
 from gpt2simple.settings import (
     ClassifierSettings,
     CompareClassifiersSettings,
@@ -32,17 +28,6 @@ from gpt2simple.settings import (
 )
 from gpt2simple.settings.tasks import CLASSIFICATION
 from gpt2simple.storage.contents import counted
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierComparison(Comparison):
-    """What is the same for all classifiers."""
-
-    data: LabelledData
-    training: dict[str, Any]  # how each is trained, ClassifierSettings by name
-    tested: bool  # on a test part; False: on the validation part
 
 
 def compare_labelled(
@@ -76,7 +61,7 @@ def compare_labelled(
         )
     shapes = {model: folder_config(model_folder(model, Path(place.model_dir))) for model in names}
     training = {**to_json(settings), "max_length": common_length(settings.max_length, shapes)}
-    comparison = ClassifierComparison(
+    comparison = SplitComparison(
         folder=Path(place.checkpoint_dir) / name,
         place=place,
         asked={
@@ -112,43 +97,24 @@ def compare_labelled(
     return result
 
 
-def _row(model: str, config: ModelConfig, comparison: ClassifierComparison) -> ClassifierRow:
-    """The results of a model, read if an earlier call has saved them."""
-
-    def measure() -> ClassifierRow:
-        logger.info(f"{model}: {config.parameters:,} parameters.")
-        return _measured(model, config, comparison)
-
-    return comparison.row(model, comparison.asked, ClassifierRow, measure)
-
-
-def _measured(model: str, config: ModelConfig, comparison: ClassifierComparison) -> ClassifierRow:
+def _row(model: str, config: ModelConfig, comparison: SplitComparison) -> ClassifierRow:
     data, training = comparison.data, comparison.training
-    with comparison.session(model, training["seed"]) as session, PeakMemory() as memory:
+
+    def train_and_test(session: Session) -> tuple[FinetuneResult, Any]:
         result = session.train(TrainingCall(CLASSIFIER, data, {**to_json(data.settings), **training}, None))
         require_whole(result, model)
-        found: Any = result.test
-        if not comparison.tested:
-            found = session.evaluate(data, part="held_out", batch_size=training["batch_size"])
-        run_dir = session.run_dir
-    recorded = metrics.read(run_dir)
-    settings = RunFolder(run_dir).info.description.settings
-    assert isinstance(settings, ClassifierSettings)
-    return ClassifierRow.of(
-        found,
-        model_name=recorded_name(model),
-        run_name=comparison.run_name(model),
-        parameters=config.parameters,
-        learning_rate=settings.rate_for(config.parameters),
-        default_rate=settings.learning_rate is None,
-        steps=result.steps,
-        best_step=result.best_step,
-        validation_accuracy=result.best_accuracy,
-        validation_loss=result.best_loss,
-        verdict=verdict_title(recorded, settings),
-        seconds=result.seconds,
-        memory_bytes=None if result.reason == "done" else memory.bytes,
-        evaluations=tuple(
-            (each.step, each.loss, each.figures.scalars()["accuracy"]) for each in recorded.evaluations
-        ),
+        if comparison.tested:
+            return result, result.test
+        return result, session.evaluate(data, part="held_out", batch_size=training["batch_size"])
+
+    def about(result: FinetuneResult, settings: ClassifierSettings) -> dict[str, Any]:
+        return {
+            "learning_rate": settings.rate_for(config.parameters),
+            "default_rate": settings.learning_rate is None,
+            "validation_accuracy": result.best_accuracy,
+        }
+
+    row: ClassifierRow = comparison.trained_row(
+        model, config, ClassifierRow, train_and_test, about, metric="accuracy"
     )  # fmt: skip
+    return row

@@ -5,44 +5,29 @@ The pairs are read once, and the seed splits them in the same way for each model
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.comparison import Comparison, checked_names, common_length, require_whole, write
+from gpt2simple.api.comparison import SplitComparison, common_length, require_whole, write
 from gpt2simple.api.pairs import PAIRS
 from gpt2simple.api.request import TrainingCall
-from gpt2simple.backend.memory import PeakMemory
-from gpt2simple.data.pair_split import PairData, open_pairs
+from gpt2simple.api.result import FinetuneResult
+from gpt2simple.api.session import Session
+from gpt2simple.data.pair_split import open_pairs
 from gpt2simple.data.prompt_template import last_message
 from gpt2simple.errors import DataError
 from gpt2simple.evaluation.outputs.comparison import ComparePairsResult, PairsRow, Prompt, shown_prompts
 from gpt2simple.evaluation.outputs.metrics import require_text_metrics
-from gpt2simple.evaluation.verdict import verdict_title
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import folder_config, model_folder, recorded_name
-from gpt2simple.runs import metrics
-from gpt2simple.runs.folder import RunFolder
-from gpt2simple.settings import ComparePairsSettings, PairTextSettings, SessionSettings, to_json
+from gpt2simple.gpt2.hub.locate import folder_config, model_folder
+from gpt2simple.settings import ComparePairsSettings, PairSettings, PairTextSettings, SessionSettings, to_json
 from gpt2simple.storage.contents import counted
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairsComparison(Comparison):
-    """What is the same for all models."""
-
-    data: PairData
-    training: dict[str, Any]  # how each is trained, PairSettings by name
-    tested: bool  # on a test part; False: on the validation part
 
 
 def compare_on_pairs(
     dataset: Any,
-    model_names: Sequence[str],
+    names: Sequence[str],
     settings: ComparePairsSettings,
     texts: PairTextSettings,
     name: str,
@@ -51,17 +36,17 @@ def compare_on_pairs(
     """Compare models on pairs. Called again with the same pairs and settings, it continues where it stopped.
 
     Args:
-        dataset: as for ``finetune``. name: of the comparison's folder; the runs' names begin with it.
+        dataset: as for ``finetune``. names: of the models, from ``checked_names``.
+        name: of the comparison's folder; the runs' names begin with it.
         place: folders of models and runs, and how to compute.
 
     Raises:
         BackendError: sacrebleu or rouge-score is missing.
-        SettingsError: fewer than two models, one named twice, or one reads fewer tokens than ``max_length``.
+        SettingsError: one of the models reads fewer tokens than ``max_length``.
         DataError: no pair is held out. RunError: a comparison of that name has other pairs or settings.
         KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
     require_text_metrics()
-    names = checked_names(model_names, name)
     data = open_pairs(dataset, texts)
     split = data.split(settings.seed)
     held_out = split.test or split.validation
@@ -72,7 +57,7 @@ def compare_on_pairs(
         )
     shapes = {model: folder_config(model_folder(model, Path(place.model_dir))) for model in names}
     training = {**to_json(settings), "max_length": common_length(settings.max_length, shapes)}
-    comparison = PairsComparison(
+    comparison = SplitComparison(
         folder=Path(place.checkpoint_dir) / name,
         place=place,
         asked={
@@ -111,39 +96,17 @@ def compare_on_pairs(
     return result
 
 
-def _row(model: str, config: ModelConfig, comparison: PairsComparison) -> PairsRow:
-    """The results of a model, read if an earlier call has saved them."""
+def _row(model: str, config: ModelConfig, comparison: SplitComparison) -> PairsRow:
+    data = comparison.data
 
-    def measure() -> PairsRow:
-        logger.info(f"{model}: {config.parameters:,} parameters.")
-        return _measured(model, config, comparison)
-
-    return comparison.row(model, comparison.asked, PairsRow, measure)
-
-
-def _measured(model: str, config: ModelConfig, comparison: PairsComparison) -> PairsRow:
-    data, training = comparison.data, comparison.training
-    with comparison.session(model, training["seed"]) as session, PeakMemory() as memory:
-        result = session.train(
-            TrainingCall(PAIRS, data, {**to_json(data.settings), **training, "sample_every": 0}, None)
-        )
+    def train_and_test(session: Session) -> tuple[FinetuneResult, Any]:
+        how = {**to_json(data.settings), **comparison.training, "sample_every": 0}
+        result = session.train(TrainingCall(PAIRS, data, how, None))
         require_whole(result, model)
-        found: Any = session.evaluate(data, part="test" if comparison.tested else "held_out")
-        run_dir = session.run_dir
-    recorded = metrics.read(run_dir)
-    return PairsRow.of(
-        found,
-        model_name=recorded_name(model),
-        run_name=comparison.run_name(model),
-        parameters=config.parameters,
-        steps=result.steps,
-        best_step=result.best_step,
-        validation_loss=result.best_loss,
-        validation_bits_per_byte=result.best_bits_per_byte,
-        verdict=verdict_title(recorded, RunFolder(run_dir).info.description.settings),
-        seconds=result.seconds,
-        memory_bytes=None if result.reason == "done" else memory.bytes,
-        evaluations=tuple(
-            (each.step, each.loss, each.figures.scalars()["bits_per_byte"]) for each in recorded.evaluations
-        ),
-    )
+        return result, session.evaluate(data, part="test" if comparison.tested else "held_out")
+
+    def about(result: FinetuneResult, _settings: PairSettings) -> dict[str, Any]:
+        return {"validation_bits_per_byte": result.best_bits_per_byte}
+
+    row: PairsRow = comparison.trained_row(model, config, PairsRow, train_and_test, about, metric="bits_per_byte")
+    return row

@@ -16,11 +16,15 @@ from typing import Any
 
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session
+from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page
+from gpt2simple.evaluation.verdict import verdict_title
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import canonical_name
+from gpt2simple.gpt2.hub.locate import canonical_name, recorded_name
+from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
 from gpt2simple.settings import SessionSettings
 from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
@@ -109,6 +113,64 @@ class Comparison:
         saved = json.loads(json_text(asdict(row)))
         atomic_write(kept, json_text({"key": key, "row": saved, "sha256": json_digest([key, saved])}, indent=1) + "\n")
         return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitComparison(Comparison):
+    """What is the same for all models that are trained on a part of a dataset, and tested on another.
+
+    Attributes:
+        data: the dataset, opened. training: how each is trained, settings by name.
+        tested: whether on a test part; False: on the validation part.
+    """
+
+    data: Any
+    training: dict[str, Any]
+    tested: bool
+
+    def trained_row(
+        self,
+        model: str,
+        config: ModelConfig,
+        row_type: Any,
+        train_and_test: Callable[[Session], tuple[FinetuneResult, Any]],
+        about: Callable[[FinetuneResult, Any], dict[str, Any]],
+        *,
+        metric: str,
+    ) -> Any:
+        """The results of a model, read if an earlier call has saved them.
+
+        Args:
+            row_type: of the results, made by its ``of``.
+            train_and_test: gives the result of training, and the figures.
+            about: the result of training, and the run's settings -> further fields of the row.
+            metric: what is shown of each evaluation beside its loss.
+        """
+
+        def measure() -> Any:
+            logger.info(f"{model}: {config.parameters:,} parameters.")
+            with self.session(model, self.training["seed"]) as session, PeakMemory() as memory:
+                result, found = train_and_test(session)
+                run_dir = session.run_dir
+            recorded, settings = metrics.read(run_dir), RunFolder(run_dir).info.description.settings
+            return row_type.of(
+                found,
+                model_name=recorded_name(model),
+                run_name=self.run_name(model),
+                parameters=config.parameters,
+                steps=result.steps,
+                best_step=result.best_step,
+                validation_loss=result.best_loss,
+                verdict=verdict_title(recorded, settings),
+                seconds=result.seconds,
+                memory_bytes=None if result.reason == "done" else memory.bytes,
+                evaluations=tuple(
+                    (each.step, each.loss, each.figures.scalars()[metric]) for each in recorded.evaluations
+                ),
+                **about(result, settings),
+            )
+
+        return self.row(model, self.asked, row_type, measure)
 
 
 def checked_names(model_names: Sequence[str], name: str) -> list[str]:

@@ -335,10 +335,10 @@ def compare(
         KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved.
     """
     place = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS))
-    checked_names(model_names, name)  # before the dataset is looked into
+    names = checked_names(model_names, name)  # before the dataset is looked into
     task = compared_task(dataset, settings)
     wanted, texts = task.settings(**pick(settings, task.settings)), task.texts(**pick(settings, task.texts))
-    result: CompareResult | ComparePairsResult = task.run(dataset, model_names, wanted, texts, name, place)
+    result: CompareResult | ComparePairsResult = task.run(dataset, names, wanted, texts, name, place)
     return result
 
 

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 import gpt2simple
-from gpt2simple.api import compare_classifiers, session
+from gpt2simple.api import session
+from gpt2simple.api.comparison import SplitComparison
 from gpt2simple.backend.keras import keras
 from gpt2simple.cli.group import cli
 from gpt2simple.errors import BackendError, DataError, RunError, SettingsError
@@ -111,7 +112,7 @@ def test_hostile_labels_are_shown_as_text(result: CompareClassifiersResult) -> N
 def test_what_is_done_is_not_done_again_and_comes_out_equal(
     result: CompareClassifiersResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_classifiers, "_measured", None)
+    monkeypatch.setattr(SplitComparison, "session", None)
     assert compared() == result
 
 
@@ -125,9 +126,9 @@ def test_a_damaged_result_is_noticed_and_measured_again(
     values = json.loads(text)
     values["row"]["accuracy"] = 0.5 if damage == "changed" else "high"
     kept.write_text(text[:300] if damage == "torn" else json.dumps(values), encoding="utf-8")
-    measured, done = compare_classifiers._measured, []
+    opened, done = SplitComparison.session, []
     monkeypatch.setattr(
-        compare_classifiers, "_measured", lambda model, *rest: done.append(model) or measured(model, *rest)
+        SplitComparison, "session", lambda self, model, seed: done.append(model) or opened(self, model, seed)
     )
     again = compared()
     assert done == ["two"]

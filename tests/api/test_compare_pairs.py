@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 import gpt2simple
-from gpt2simple.api import compare_pairs, session
+from gpt2simple.api import session
+from gpt2simple.api.comparison import SplitComparison
 from gpt2simple.cli.group import cli
 from gpt2simple.errors import BackendError, DataError, RunError, SettingsError
 from gpt2simple.evaluation.outputs.comparison import ComparePairsResult
@@ -95,7 +96,7 @@ def test_tables_a_figure_and_a_page_are_written(result: ComparePairsResult) -> N
 def test_what_is_done_is_not_done_again_and_comes_out_equal(
     result: ComparePairsResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_pairs, "_measured", None)
+    monkeypatch.setattr(SplitComparison, "session", None)
     assert compared() == result
     words = ["compare", "pairs.jsonl", *MODELS, *as_options(QUICK)]
     assert CliRunner().invoke(cli, words).stdout == result.summary() + "\n"
