@@ -76,8 +76,8 @@ def classify_texts(
     ]  # fmt: skip
 
 
-def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None) -> None:
-    """Look at the labelled texts before a model is loaded. Arguments and errors as for ``evaluate_labelled``."""
+def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None) -> Any:
+    """Look at the texts before a model is loaded, and return them. Arguments, errors: see ``evaluate_labelled``."""
     require_scikit_learn()
     for name in ("window", "stride"):
         if getattr(settings, name) is not None:
@@ -95,6 +95,7 @@ def check_evaluation(dataset: Any, settings: EvaluateSettings, given: Mapping[st
     read = _as_read(run.info.description, given)
     if not isinstance(dataset, LabelledData):
         check_labelled(dataset, read)
+    return dataset
 
 
 def evaluate_labelled(

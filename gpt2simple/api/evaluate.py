@@ -34,10 +34,11 @@ class Evaluation(NamedTuple):
     """How a model of one task is evaluated.
 
     Attributes:
-        check: looks at the dataset before a model is loaded. run: evaluates.
+        check: looks at the dataset before a model is loaded, and returns what ``run`` takes in its place: what was
+            read already is not read again. run: evaluates.
     """
 
-    check: Callable[..., None]
+    check: Callable[..., Any]
     run: Callable[..., Any]
 
 
@@ -60,7 +61,7 @@ def _of_classifier() -> Evaluation:
 def _of_pairs() -> Evaluation:
     from gpt2simple.api import pair_evaluation  # here: few need it
 
-    return Evaluation(pair_evaluation.check_pairs, pair_evaluation.evaluate_pairs)
+    return Evaluation(pair_evaluation.choose_pairs, pair_evaluation.evaluate_pairs)
 
 
 _PARTS = {"all": "all of", "held_out": "the held-out part of", "train": "the training part of"}
@@ -114,8 +115,8 @@ def evaluate_text(
 
 def check_evaluation_text(
     dataset: Any, settings: EvaluateSettings, text: Mapping[str, Any], run: RunFolder | None
-) -> None:
-    """Look at the text before a model is loaded. Arguments and errors as for ``evaluate_text``."""
+) -> Any:
+    """Look at the text before a model is loaded, and return it. Arguments and errors as for ``evaluate_text``."""
     for name in [f.name for cls in (LABELS, PAIR_COLUMNS) for f in fields(cls)]:
         if text.get(name) is not None:
             raise SettingsError(f"{name} was given, and the model is no run on labelled texts or pairs. Leave it out.")
@@ -129,6 +130,7 @@ def check_evaluation_text(
         )
     recorded = _recorded(settings, run)
     check_texts(dataset, TextSettings(**text) if recorded is None else _as_parted(recorded, text))
+    return dataset
 
 
 def _recorded(settings: EvaluateSettings, run: RunFolder | None) -> RunDescription | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,33 @@ logger = logging.getLogger(__name__)
 _SHORTEST_LIMIT = 16  # tokens, of what is written: a model may say a short thing in more words
 
 
-def check_pairs(dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None) -> None:
-    """Look at the pairs before a model is loaded. Arguments and errors as for ``evaluate_pairs``."""
+class ChosenPairs(NamedTuple):
+    """The pairs to evaluate on.
+
+    Attributes:
+        learned: those that the model learned from; None: not known.
+        part: what they are, in words. files: that hold them, which outputs must not replace.
+    """
+
+    pairs: tuple[Pair, ...]
+    learned: tuple[Pair, ...] | None
+    part: str
+    files: list[Path]
+
+
+def choose_pairs(
+    dataset: Any, settings: EvaluateSettings, given: Mapping[str, Any], run: RunFolder | None
+) -> ChosenPairs:
+    """Read the pairs, before a model is loaded: a part of those that a run was trained on, or all.
+
+    Args:
+        given: the settings of the call, by name, of which those of pairs are used.
+
+    Raises:
+        DataError: the pairs cannot be read, or are not those that the run was trained on.
+        RunError: the call names another split than the run used.
+        SettingsError: a setting is not for pairs, or the file for the outputs is of another kind.
+    """
     require_text_metrics()
     for name in ("window", "stride"):
         if getattr(settings, name) is not None:
@@ -47,21 +72,22 @@ def check_pairs(dataset: Any, settings: EvaluateSettings, given: Mapping[str, An
         if given.get(name) is not None:
             raise SettingsError(f"{name} was given, and the model was trained on pairs. Leave it out.")
     assert run is not None
-    _pairs(dataset, settings, given, run.info.description)
+    chosen = ChosenPairs(*_pairs(dataset, settings, given, run.info.description), _files(dataset))
     if settings.predictions is not None:
         target = Path(settings.predictions)
-        for folder in filter(Path.is_dir, _files(dataset)):
+        for folder in filter(Path.is_dir, chosen.files):
             if folder.resolve() in target.resolve().parents:
                 raise SettingsError(
                     f"predictions is {target}, in the folder {folder} of the dataset, of which it would be a part "
                     "next time. Name a file elsewhere."
                 )
-        check_output(target, PREDICTIONS, _files(dataset))
+        check_output(target, PREDICTIONS, chosen.files)
+    return chosen
 
 
 def evaluate_pairs(
     loaded: LoadedModel,
-    dataset: Any,
+    chosen: ChosenPairs,
     settings: EvaluateSettings,
     given: Mapping[str, Any],
     *,
@@ -69,22 +95,20 @@ def evaluate_pairs(
     run: RunFolder,
     precision: str,
 ) -> PairResult:
-    """The figures of a run's model on pairs: on a part of those that it was trained on, or on all.
+    """The figures of a run's model on pairs.
 
     Each prompt is answered once; where several pairs have it, their completions are the references of that output.
 
     Args:
-        given: the settings of the call, by name, of which those of pairs are used.
+        chosen, given: as ``choose_pairs`` returns and takes them.
 
     Raises:
-        DataError: the pairs cannot be read, or are not those that the run was trained on.
-        RunError: the call names another split than the run used.
-        SettingsError: the file for the outputs is of another kind. StorageError: it cannot be written.
+        DataError: no completion fits. StorageError: the file for the outputs cannot be written.
     """
     started, recorded = time.perf_counter(), run.info.description
     training = recorded.settings
     assert isinstance(training, PairSettings)
-    pairs, learned, part = _pairs(dataset, settings, given, recorded)
+    pairs, learned, part, files = chosen
     template = template_from_json(recorded.data_summary["template"])
     longest = training.max_length or loaded.config.n_ctx
     encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
@@ -111,7 +135,7 @@ def evaluate_pairs(
         completions=known,
     )  # fmt: skip
     if settings.predictions is not None:
-        with output_file(Path(settings.predictions), PREDICTIONS, _files(dataset)) as file:
+        with output_file(Path(settings.predictions), PREDICTIONS, files) as file:
             file.write(predictions(figures).encode())
         logger.info(f"The outputs are in {settings.predictions}.")
     return PairResult(

@@ -322,7 +322,7 @@ class Session:
         wanted, run = build(EvaluateSettings, settings), self._source_run()
         self._require_open()
         evaluation = evaluation_of(run)
-        evaluation.check(dataset, wanted, settings, run)  # before anything is loaded
+        dataset = evaluation.check(dataset, wanted, settings, run)  # before anything is loaded
         loaded = self._in_memory()
         return evaluation.run(
             loaded, dataset, wanted, settings, model=self.model_name, precision=self._measuring_precision(),

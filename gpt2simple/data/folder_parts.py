@@ -83,7 +83,7 @@ def folder_parts(dataset: Any) -> FolderParts | None:
 
 
 def file_to_look_at(dataset: Any) -> Path | None:
-    """A file of the part to train on, by which a folder's format is told; None: there is none, or it is no folder."""
+    """The first file of a folder's training part, which shows its format; None: no folder, or one without that part."""
     folder = _folder(dataset)
     things = _found(folder)[0].get("train") if folder is not None else None
     return things[0][0] if things else None

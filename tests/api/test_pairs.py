@@ -186,6 +186,14 @@ def test_a_conversation_may_begin_with_the_assistant() -> None:
     assert [one.prompt for one in result.outputs.scored] == ["", "b0", "b1"]
 
 
+def test_the_pairs_of_an_evaluation_are_read_once() -> None:
+    """Before the model is loaded; so they may come from an iterator."""
+    data = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs(6, seed=4)]
+    expected: Any = gpt2simple.evaluate(data, run_name=RUN)
+    found: Any = gpt2simple.evaluate(iter(data), run_name=RUN, pair_format="prompt-completion")
+    assert (found.loss, found.outputs.outputs) == (expected.loss, 6)
+
+
 def test_outputs_are_not_written_into_the_folder_of_the_dataset(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_bytes(Path("other.jsonl").read_bytes())
     with pytest.raises(SettingsError, match=r"^predictions is .*out\.jsonl, in the folder .* of the dataset, of which"):

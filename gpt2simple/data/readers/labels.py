@@ -17,6 +17,7 @@ import numpy as np
 
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.readers.nested import KeyPath, find_path, listing, names_inside
+from gpt2simple.data.readers.values import bytes_as_text, is_missing
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text
 from gpt2simple.storage.contents import counted, quoted
@@ -24,7 +25,6 @@ from gpt2simple.storage.contents import counted, quoted
 USUAL_LABELS = ("label", "labels", "class", "category", "sentiment", "target")
 _ROW_NUMBERS = re.compile(r"Unnamed: \d+")  # a column without a name, such as pandas writes first
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
-_MISSING = ("NAType", "NaTType")  # what pandas has in empty cells beside NaN
 _HOW_TO_NAME = "(label_column=..., --label-column ...)"
 
 
@@ -157,13 +157,10 @@ def label_of(value: Any, where: str) -> str | None:
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    if value is None or type(value).__name__ in _MISSING:
+    if is_missing(value):
         return None
     if isinstance(value, bytes):
-        try:
-            value = value.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}: the label holds bytes that are not UTF-8 ({error}). Pass strings.") from error
+        value = bytes_as_text(value, "the label", where)
     if isinstance(value, str):
         if not is_text(value):
             raise DataError(

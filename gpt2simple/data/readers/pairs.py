@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from gpt2simple.data.documents import TextPart, plain_line_ends, without_end_marks
 from gpt2simple.data.prompt_template import ASSISTANT, ROLES, SYSTEM, USER, Message, alpaca_message
 from gpt2simple.data.readers.nested import find_path, joined, listing
+from gpt2simple.data.readers.values import bytes_as_text, is_missing
 from gpt2simple.errors import DataError
 from gpt2simple.settings.fields import is_text, plain
 from gpt2simple.settings.pairs import ALPACA, MESSAGES, PROMPT_COMPLETION, PairTextSettings
@@ -27,7 +28,6 @@ _KEYS: dict[str, tuple[tuple[str, ...], ...]] = {  # the usual ones first
     ALPACA: (("instruction", "output"),),
 }
 _SHAREGPT = {"human": USER, "gpt": ASSISTANT}  # its third, system, is called so everywhere
-_MISSING = ("NAType", "NaTType")  # what pandas has in empty cells beside NaN
 _LARGEST_NUMBER = 1 << 64  # of those that are text; what is larger, or infinite, is a mistake
 _HOW_TO_NAME = "(prompt_column=..., completion_column=...)"
 
@@ -306,10 +306,7 @@ class PairChooser:
     def _text(self, value: Any, key: str, where: str) -> str:
         value = plain(value)
         if isinstance(value, bytes):
-            try:
-                value = value.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{where}: {key!r} holds bytes that are not UTF-8 ({error}). Pass strings.") from error
+            value = bytes_as_text(value, repr(key), where)
         if isinstance(value, str):
             if not is_text(value):
                 raise DataError(
@@ -317,7 +314,7 @@ class PairChooser:
                     "character. Remove it, or leave the record out."
                 )
             return plain_line_ends(value)
-        if value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and math.isnan(value)):
+        if is_missing(value) or (isinstance(value, float) and math.isnan(value)):
             return ""
         if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
             return str(value)
