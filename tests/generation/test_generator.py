@@ -352,7 +352,9 @@ def test_nothing_is_compiled_twice(model: TFGPT2LMHeadModel, tokenizer: Tokenize
     for seed in range(1, 4):
         use(seed)
     assert cached.traces == before
-    assert set(before.values()) == {1}
+    # Training compiles functions too, and forgets those that were not used for long: tests before this one may have
+    # compiled one of them again.
+    assert {count for key, count in before.items() if key[0] in ("read", "write", "step", "text")} == {1}
 
 
 def test_a_batch_shrinks_by_halves_over_at_most_four_sizes() -> None:
