@@ -3,11 +3,14 @@
     python models/prepare_texts.py FOLDER OUTPUT
 
 FOLDER holds genesis.zip, inaugural.zip, state_union.zip and shakespeare.zip as https://github.com/nltk/nltk_data
-publishes them (packages/corpora), or the folders they unpack to. OUTPUT gets one UTF-8 file per document: the two
-English translations of Genesis, every inaugural and State of the Union address, and six plays laid out as scripts.
-Hamlet is left out, since it is one of the texts that the model is judged on, and Romeo and Juliet, since nearly all of
-it stands in tiny Shakespeare, another of them. Files whose digest differs from the table below are refused, so that the
-model can be made again from exactly the same texts.
+publishes them (packages/corpora), or the folders they unpack to, and classics.zip, plain texts of Project Gutenberg
+without its headers and footers (models/README.md names them). OUTPUT/train and OUTPUT/held_out get UTF-8 files of at
+most some 30 kB. Texts that the model is judged on are left out: Hamlet, four books, and Romeo and Juliet, since nearly
+all of it stands in tiny Shakespeare. Files whose digest differs from the table below are refused, so that the model can
+be made again from exactly the same texts.
+
+The texts are balanced: of a long book only evenly spaced parts are taken, so that a few novels do not drown the rest,
+and plays, speeches and Genesis are repeated.
 """
 
 from __future__ import annotations
@@ -27,13 +30,20 @@ DIGESTS = {
     "inaugural": "924ece43be16d8ec2c1aa9c0aaff569b39e8f29ca8914091592ac29c03f99f22",
     "state_union": "873ff3c79289665e7088763618b2e249aa78b3df0586f89ded6aa982ca11a868",
     "shakespeare": "73731919ea3d30b0acc6fa75146ad76def4cb04666fe44a0b173df02d155df6e",
+    "classics": "4c185fc048be16f0fcd381073f1da97818f094db30442012aebda1fd1f715051",
 }
 CHOSEN = {
     "genesis": re.compile(r"english-.*\.txt"),
     "inaugural": re.compile(r"\d{4}-.*\.txt"),
     "state_union": re.compile(r"\d{4}-.*\.txt"),
     "shakespeare": re.compile(r"(?!hamlet|r_and_j)\w+\.xml"),
+    "classics": re.compile(r"(?!study_in_scarlet|cranford|frederick_douglass|time_machine)[\w-]+\.txt"),
 }
+# How often each text of a corpus stands among the texts to train on.
+COPIES = {"genesis": 2, "inaugural": 2, "state_union": 2, "shakespeare": 3, "classics": 1}
+PART = 30_000  # characters
+MOST_PARTS = 24  # of one book: 720 kB
+HELD_OUT = 60  # one part in so many
 # These files are neither ASCII nor UTF-8: somebody saved them on a Chinese system, and one on a Western one.
 ENCODINGS = {
     "2005-Bush.txt": "big5",
@@ -50,16 +60,34 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where genesis.zip, inaugural.zip, ... or their folders lie")
     parser.add_argument("output", type=Path, help="folder for the plain texts; made if missing")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    total = count = 0
+    size = dict.fromkeys(("train", "held_out"), 0)
+    for part in size:
+        (arguments.output / part).mkdir(parents=True, exist_ok=True)
+    count = 0
     for corpus in CHOSEN:
         files = read_corpus(arguments.folder, corpus)
         check_digest(corpus, files)
         for name, text in documents(corpus, files):
-            (arguments.output / f"{corpus}-{name}.txt").write_text(text, encoding="utf-8", newline="\n")
-            total += len(text.encode())
-            count += 1
-    print(f"{count} documents, {total:,} bytes in {arguments.output}", file=sys.stderr)
+            for number, piece in enumerate(chosen_parts(text)):
+                part = "train" if count % HELD_OUT else "held_out"
+                for copy in range(COPIES[corpus] if part == "train" else 1):
+                    path = arguments.output / part / f"{corpus}-{name}-{number:02}-{copy}.txt"
+                    path.write_text(piece, encoding="utf-8", newline="\n")
+                    size[part] += len(piece.encode())
+                count += 1
+    print(", ".join(f"{part}: {total:,} bytes" for part, total in size.items()), file=sys.stderr)
+
+
+def chosen_parts(text: str) -> list[str]:
+    """The text cut at ends of paragraphs; of a long one, as many parts at even distances as a text may have."""
+    parts = [""]
+    for paragraph in re.split(r"(?<=\n\n)", text):
+        if len(parts[-1]) + len(paragraph) > PART and parts[-1]:
+            parts.append("")
+        parts[-1] += paragraph
+    if len(parts) > MOST_PARTS:
+        parts = [parts[i * len(parts) // MOST_PARTS] for i in range(MOST_PARTS)]
+    return [part.strip("\n") + "\n" for part in parts if part.strip()]
 
 
 def read_corpus(folder: Path, corpus: str) -> dict[str, bytes]:
@@ -96,7 +124,8 @@ def documents(corpus: str, files: dict[str, bytes]) -> Iterator[tuple[str, str]]
             text = script(ElementTree.fromstring(content))
         else:
             text = content.decode(ENCODINGS.get(name, "utf-8"))
-        yield Path(name).stem, clean(text)
+        # Books keep their own quotation marks and indents: the texts of users have both kinds too.
+        yield Path(name).stem, text.replace("\r\n", "\n") if corpus == "classics" else clean(text)
 
 
 def clean(text: str) -> str:
