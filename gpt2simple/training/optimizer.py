@@ -18,6 +18,7 @@ from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.gpt2.network.transformer import is_matrix
 from gpt2simple.gpt2.network.xla import xla_compiled
+from gpt2simple.training.row_gradient import RowGradient, dense
 
 
 class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -159,7 +160,7 @@ class Update:
         self._rate = LearningRate(schedule, state.rate)
         self._decay, self._clip_norm = weight_decay, clip_norm
 
-    def step(self, gradients: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, gradients: Mapping[str, Tensor | RowGradient], scale: Tensor) -> tuple[Tensor, Tensor]:
         """Update every variable once, unless a gradient is not finite.
 
         Args:
@@ -169,7 +170,8 @@ class Update:
         Returns:
             Global norm (L2) of the gradients before clipping, and whether it was finite (so the update was made).
         """
-        norm = tf.sqrt(tf.add_n([_sum_of_squares(g) for g in gradients.values()])) / scale  # ()
+        values = [g.rows if isinstance(g, RowGradient) else g for g in gradients.values()]
+        norm = tf.sqrt(tf.add_n([_sum_of_squares(array) for array in values])) / scale  # ()
         finite = tf.math.is_finite(norm)  # ()
         factor = 1.0 / scale  # ()
         if self._clip_norm is not None:
@@ -182,7 +184,7 @@ class Update:
         """The learning rate, float32 scalar, of the next step."""
         return self._rate.at(self.iterations)
 
-    def _update_all(self, gradients: Mapping[str, Tensor], factor: Tensor, rate: Tensor) -> tf.Operation:
+    def _update_all(self, gradients: Mapping[str, Tensor | RowGradient], factor: Tensor, rate: Tensor) -> tf.Operation:
         count = tf.cast(self.iterations, tf.float32) + 1.0  # ()
         # expm1 keeps the digits that 1 - 0.999 ** 1 loses in float32.
         correction_1 = -tf.math.expm1(count * math.log(_BETA_1))  # ()
@@ -191,13 +193,16 @@ class Update:
         for name, gradient in gradients.items():
             # One variable after another; otherwise the executor would hold the new values of all at once.
             with tf.control_dependencies(previous):
-                gradient = tf.reshape(gradient, self._trained[name].shape)
+                if isinstance(gradient, RowGradient):
+                    gradient = RowGradient(*map(tf.identity, gradient))
+                else:
+                    gradient = tf.reshape(gradient, self._trained[name].shape)
             previous = [self._update(name, gradient, factor, rate, correction_1, correction_2)]
         self.iterations.assign_add(1, read_value=False)
         return tf.no_op()
 
     def _update(
-        self, name: str, gradient: Tensor, factor: Tensor, rate: Tensor, *corrections: Tensor
+        self, name: str, gradient: Tensor | RowGradient, factor: Tensor, rate: Tensor, *corrections: Tensor
     ) -> Tensor | tf.Operation:
         """The operation that updates a variable in place."""
         variable, slots = self._trained[name], self._slots[name]
@@ -253,7 +258,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             for slot, variable in zip(_MOMENTS[self._kind], slots, strict=True)
         }
 
-    def step(self, gradients: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, gradients: Mapping[str, Tensor | RowGradient], scale: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Update.step``, on the variables of this optimizer."""
         return self.update.step(gradients, scale)
 
@@ -270,8 +275,8 @@ def _sum_of_squares(gradient: Tensor) -> Tensor:
 
 
 @xla_compiled
-def _scaled(gradient: Tensor, factor: Tensor) -> Tensor:
-    return tf.cast(gradient, tf.float32) * factor
+def _scaled(gradient: Tensor | RowGradient, factor: Tensor) -> Tensor:
+    return tf.cast(dense(gradient), tf.float32) * factor
 
 
 @xla_compiled
@@ -279,7 +284,7 @@ def _update_adam(
     variable: Variable,
     m: Variable,
     v: Variable,
-    gradient: Tensor,
+    gradient: Tensor | RowGradient,
     factor: Tensor,
     rate: Tensor,
     decay: Tensor,
@@ -288,9 +293,10 @@ def _update_adam(
 ) -> Tensor:
     """A step of Adam after weight decay by the fraction ``decay``; XLA updates the variables in place.
 
-    Variables and gradient have the same shape; everything else is a float32 scalar.
+    Variables and gradient have the same shape; everything else is a float32 scalar. XLA looks up the row of each
+    element of a `RowGradient`, and makes no array of its shape.
     """
-    g = tf.cast(gradient, tf.float32) * factor  # (in, out), (E,) or (1, F), as are the rest
+    g = tf.cast(dense(gradient), tf.float32) * factor  # (in, out), (E,) or (1, F), as are the rest
     new_m = _BETA_1 * m + (1.0 - _BETA_1) * g
     new_v = _BETA_2 * v + (1.0 - _BETA_2) * g * g
     step = (rate / correction_1) * new_m / (tf.sqrt(new_v) * tf.math.rsqrt(correction_2) + _EPSILON)

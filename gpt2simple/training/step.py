@@ -14,7 +14,10 @@ from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.dropout import DropoutKey
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
+from gpt2simple.training.row_gradient import RowGradient, dense, row_gradient
 from gpt2simple.training.task import Rows, Task
+
+Gradients = Mapping[str, Tensor | RowGradient]  # by canonical name
 
 
 class ModelStep:
@@ -48,8 +51,10 @@ class ModelStep:
 
     def gradients(
         self, batches: Sequence[Tensor], step: Tensor, loss_scale: Tensor
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Gradients]:
         """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens`` by name.
+
+        That of an embedding may be a `RowGradient`.
 
         Args:
             batches: the arrays of A micro-batches, each [A, B, T]; see `Batch`.
@@ -67,16 +72,14 @@ class ModelStep:
 
         def add(number: Tensor, total: Tensor, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
             nats, new = self._of_micro_batch([array[number] for array in batches], scale, first + number)
-            return number + 1, total + nats, {k: sums[k] + tf.cast(new[k], tf.float32) for k in sums}
+            return number + 1, total + nats, {k: sums[k] + tf.cast(dense(new[k]), tf.float32) for k in sums}
 
         _, nats, gradients = tf.while_loop(
             lambda number, *_: number < count, add, (0, tf.zeros([]), zeros), parallel_iterations=1
         )
         return nats, tokens, gradients
 
-    def _of_micro_batch(
-        self, batch: Sequence[Tensor], scale: Tensor, position: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _of_micro_batch(self, batch: Sequence[Tensor], scale: Tensor, position: Tensor) -> tuple[Tensor, Gradients]:
         """Summed nats and gradients of one micro-batch, of arrays [B, T]."""
         weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
@@ -131,11 +134,11 @@ def _flat_shape(variable: Variable) -> tuple[int, ...]:
     return shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
 
 
-def _sum(of_blocks: Tensor | None, of_head: Tensor | None) -> Tensor:
+def _sum(of_blocks: Tensor | None, of_head: Tensor | None) -> Tensor | RowGradient:
     """The sum of the two gradients of a weight; that of embedding rows is an IndexedSlices."""
     if isinstance(of_blocks, tf.IndexedSlices):
         if of_head is None:
-            return tf.convert_to_tensor(of_blocks)
+            return row_gradient(of_blocks)
         values = tf.reshape(of_blocks.values, [-1, of_head.shape[-1]])  # (N, E)
         add_to_rows = _add_to_rows_in_xla if in_xla() else _add_to_rows
         return add_to_rows(of_head, tf.reshape(of_blocks.indices, [-1]), values)
