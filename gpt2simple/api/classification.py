@@ -11,6 +11,7 @@ import numpy as np
 from gpt2simple.api.request import TaskKind
 from gpt2simple.api.tasks import Prepared
 from gpt2simple.data.batches import PackedShape, checked_window
+from gpt2simple.data.folder_parts import folder_parts
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labelled
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
@@ -29,12 +30,17 @@ _MOST_NAMED = 40  # classes, in a line
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledData:
-    """A labelled dataset, with the user's own texts to evaluate training on and to test on, if there are any."""
+    """A labelled dataset, with the user's own texts to evaluate training on and to test on, if there are any.
+
+    Attributes:
+        messages: for the user, on where the parts are from.
+    """
 
     texts: LabelledTexts
     validation: LabelledTexts | None
     test: LabelledTexts | None
     settings: LabelledTextSettings
+    messages: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -67,6 +73,10 @@ class _Summary:
         parts = {"training": self.split.train, "validation": self.split.validation, "test": self.split.test}
         return {name: 0 if part is None else len(part.texts) for name, part in parts.items()}
 
+    @property
+    def _notices(self) -> list[str]:
+        return [*self.data.messages, *self.split.messages]
+
     def text(self) -> str:
         texts = self.data.texts
         found = np.bincount(texts.labels, minlength=len(texts.names)).tolist()
@@ -87,7 +97,7 @@ class _Summary:
                 f"Of {counted(self.truncated, 'text')} for training or validation only the first {self.longest} tokens "
                 "are read."
             )
-        return "\n".join([*lines, *self.split.messages])
+        return "\n".join([*lines, *self._notices])
 
     def to_json(self) -> dict[str, Any]:
         texts = self.data.texts
@@ -101,26 +111,35 @@ class _Summary:
             "ended": texts.ended,
             "truncated": self.truncated,
             "padding": self.padding,
-            "notices": list(self.split.messages),
+            "notices": self._notices,
         }
 
 
 def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
     """Read a dataset, and the user's own texts to validate and test with; one that was read already stays as it is.
 
+    A folder with tables such as train.csv, valid.csv and test.csv, as `folder_parts` describes it, is its three parts;
+    a file that the settings name takes the place of one of them.
+
     Raises:
-        DataError: one cannot be read, or has a label that training lacks.
+        DataError: one cannot be read, has a label that training lacks, or the parts of a folder are not certain.
     """
     if isinstance(dataset, LabelledData):
         return dataset
-    texts = read_labelled(dataset, settings)
+    folder = folder_parts(dataset)
+    files = folder.files if folder else {}
+    texts = read_labelled(files.get("train", dataset), settings)
+    named = {"validation": settings.validation_file, "test": settings.test_file}
 
-    def own(name: str | None) -> LabelledTexts | None:
+    def own(part: str) -> LabelledTexts | None:
+        name = files.get(part) if named[part] is None else named[part]
         return None if name is None else read_labelled(name, settings, names=texts.names)
 
+    replaced = {part for part, name in named.items() if name is not None}
     return LabelledData(
-        texts=texts, validation=own(settings.validation_file), test=own(settings.test_file), settings=settings
-    )
+        texts=texts, validation=own("validation"), test=own("test"), settings=settings,
+        messages=() if folder is None else (folder.in_words(replaced),),
+    )  # fmt: skip
 
 
 def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:

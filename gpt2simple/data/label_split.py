@@ -88,7 +88,7 @@ def split_labelled(
     Args:
         seed: decides which texts are in which part.
         validation, test: the user's own (``validation_file``, ``test_file``), in place of a fraction. Copies of their
-            texts are not trained on; what the two share stays in both, with a message.
+            texts are not trained on; what the two share stays in both, and so do near copies, with a message.
 
     Raises:
         DataError: nothing would be left to train on, or a class has too few texts.
@@ -113,8 +113,11 @@ def split_labelled(
     taken = {part: share for part, share in taken.items() if share > 0.0}
     group_of = _groups(data, sketches)  # (N,)
     part_of = _parts(data, np.where(kept)[0], group_of, taken, np.random.default_rng(seed))  # (N,), -1: left out
+    train = _examples(data, part_of == TRAIN)
+    for name, own in files.items():
+        messages += _nearly_trained_on(name, own.texts, train.texts) if own is not None else []
     return LabelSplit(
-        train=_examples(data, part_of == TRAIN),
+        train=train,
         validation=_own_or_part(data, validation, part_of, VALIDATION),
         test=_own_or_part(data, test, part_of, TEST),
         messages=tuple(messages),
@@ -178,6 +181,22 @@ def _shared(validation: np.ndarray, test: np.ndarray) -> list[str]:
     return [
         f"{count:,} of the {counted(len(test), 'text')} in test_file {are} in validation_file too. "
         "Validation chooses the best step, so the figures on test_file may be too good. Better keep them apart."
+    ]
+
+
+def _nearly_trained_on(name: str, own: Sequence[str], trained_on: Sequence[str]) -> list[str]:
+    """A message where texts of the user's own file are near copies of texts to train on."""
+    sketches = _sketches([*trained_on, *own])
+    pairs = near_copies(sketches).pairs  # (P, 2)
+    first = len(trained_on)
+    near = pairs[(pairs[:, 0] < first) & (pairs[:, 1] >= first), 1]
+    count = int(np.isin(copies(sketches)[first:], near).sum())
+    if not count:
+        return []
+    is_near = "is nearly the same as one that is" if count == 1 else "are nearly the same as ones that are"
+    return [
+        f"{count:,} of the {counted(len(own), 'text')} in {name} {is_near} trained on, such as "
+        f"{quoted(own[int(near.min()) - first])}. Figures on them may be too good; better leave them out."
     ]
 
 

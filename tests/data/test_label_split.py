@@ -14,6 +14,7 @@ from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, read_labelled
 from gpt2simple.errors import DataError
 from gpt2simple.settings.classify import LabelledTextSettings
+from gpt2simple.storage.contents import quoted
 
 
 def data_of(pairs: list[tuple[str, str]], names: tuple[str, ...] | None = None) -> LabelledTexts:
@@ -247,3 +248,19 @@ def test_own_texts_that_leave_nothing_are_refused() -> None:
         DataError, match=r"^Every text of the class 'b' is in validation_file or test_file too, so none"
     ):
         split(data, test=some)
+
+
+def test_near_copies_in_the_users_own_files_are_told_and_stay() -> None:
+    data = data_of(texts("a", 10) + texts("b", 10) + [(f"{STORY} for a week", "a")])
+    test = data_of([(f"{STORY} without water", "a"), (f"{STORY} without water", "a"), ("new", "b")], data.names)
+    found = split(data, test=test, validation_split=0)
+    assert found.messages == (
+        "2 of the 3 texts in test_file are nearly the same as ones that are trained on, such as "
+        f"{quoted(test.texts[0])}. Figures on them may be too good; better leave them out.",
+    )
+    assert len(found.train.texts) == 21
+    assert found.test is not None
+    assert found.test.texts == test.texts
+    assert split(data, test=data_of([("new", "b"), ("newer", "a")], data.names), validation_split=0).messages == ()
+    held_out = split(data, validation=data_of([(f"{STORY} at last", "a"), ("new", "b")], data.names), test_split=0)
+    assert held_out.messages[0].startswith("1 of the 2 texts in validation_file is nearly the same as one that is")
