@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self
 from matplotlib.ticker import PercentFormatter
 
 from gpt2simple.evaluation.classification.baselines import Baseline
+from gpt2simple.evaluation.classification.mcnemar import Comparison
 from gpt2simple.evaluation.classification.metrics import ClassFigures, ClassificationResult
-from gpt2simple.evaluation.classification.significance import Comparison
 from gpt2simple.evaluation.intervals import Interval, wilson
 from gpt2simple.evaluation.report.comparison import ModelRow, ModelsCompared, Table
 from gpt2simple.evaluation.report.figure import models_figure

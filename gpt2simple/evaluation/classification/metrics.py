@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, CONTROL, Baseline
+from gpt2simple.evaluation.classification.mcnemar import Comparison
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn
-from gpt2simple.evaluation.classification.significance import LEVEL, Comparison, binomial_p
 from gpt2simple.evaluation.html import render
 from gpt2simple.evaluation.intervals import Interval, wilson
+from gpt2simple.evaluation.significance import LEVEL, binomial_p
 from gpt2simple.evaluation.tables import text_table
 from gpt2simple.storage.contents import as_name, counted
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpt2simple.data.words import find_words, folded
-from gpt2simple.evaluation.classification.significance import FEWEST_DISCORDANT, LEVEL, binomial_p, p_text
 from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.ngrams import WORDS_PER_GRAM
+from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, LEVEL, binomial_p, p_text
 from gpt2simple.storage.contents import counted
 
 

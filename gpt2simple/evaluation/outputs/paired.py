@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt2simple.evaluation.classification.significance import FEWEST_DISCORDANT, LEVEL, p_text
 from gpt2simple.evaluation.intervals import FEWEST_TEXTS, SEED, Interval, bootstrap
+from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, LEVEL, p_text
 
 DRAWS = 10_000  # of signs; p is 1 / 10,001 at least
 _AT_ONCE = 1_000_000  # signs in memory

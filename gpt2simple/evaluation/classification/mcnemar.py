@@ -1,31 +1,11 @@
-"""What chance alone makes of counts: whether two classifiers differ on the same texts.
-
-Takes the texts as drawn independently, as ``evaluation.intervals`` does.
-"""
+"""Whether two classifiers differ on the same texts (McNemar's exact test)."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, LEVEL, binomial_p, p_text
 from gpt2simple.storage.contents import counted
-
-FEWEST_DISCORDANT = 10  # fewer texts are no evidence, whichever way they fall
-LEVEL = 0.05  # a difference that chance makes this often or more often is none
-
-
-def binomial_p(successes: int, trials: int, probability: float = 0.5) -> float:
-    """The two-sided p-value of the exact binomial test: twice the smaller tail, at most 1."""
-    if probability <= 0.0 or probability >= 1.0:
-        return 1.0 if successes == trials * round(probability) else 0.0
-    tails = (range(successes + 1), range(successes, trials + 1))
-    return min(1.0, 2 * min(math.fsum(_chance(k, trials, probability) for k in tail) for tail in tails))
-
-
-def _chance(k: int, trials: int, probability: float) -> float:
-    ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-    return math.exp(ways + k * math.log(probability) + (trials - k) * math.log1p(-probability))
-
 
 _SUBJECTS = {
     "bag of words": "The bag of words",
@@ -97,7 +77,3 @@ class Comparison:
             return f"no difference shown {counts}, too few)"
         outcome = "no difference shown" if self.outcome == "no difference" else self.outcome
         return f"{outcome} {counts}, p {p_text(self.p_value)})"
-
-
-def p_text(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"

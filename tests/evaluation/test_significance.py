@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpt2simple.evaluation.classification.significance import Comparison, binomial_p
+from gpt2simple.evaluation.classification.mcnemar import Comparison
+from gpt2simple.evaluation.significance import binomial_p
 
 
 def test_the_binomial_test_is_the_exact_one() -> None:
