@@ -149,6 +149,7 @@ class InterruptsItself(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(place, result, monkeypatch, capsys):
     monkeypatch.setenv("GPT2SIMPLE_CACHE", str(place / "not-used"))
     asked = {**QUICK, "name": "stopped", "cache_dir": str(place / "own-cache")}

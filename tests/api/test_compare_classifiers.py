@@ -146,6 +146,7 @@ class InterruptsItself(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(
     place: Path, result: CompareClassifiersResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

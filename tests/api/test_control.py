@@ -117,6 +117,7 @@ def test_a_language_model_starts_from_random_weights_and_continues_as_any_run() 
         gpt2simple.finetune("text.txt", run_name="whole", restore_from="random", steps=8, **options)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_its_first_checkpoint_starts_from_the_same_random_weights() -> None:
     options: dict[str, Any] = {**QUICK, "seed": None, "model_name": "small", "window": 16, "steps": 2}
     with pytest.raises(KilledError):
@@ -186,6 +187,7 @@ def test_the_report_shows_the_control() -> None:
     assert numbers["comparisons"][-1]["baseline"] == "random weights"
 
 
+@pytest.mark.slow
 def test_a_control_of_another_training_or_a_damaged_one_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     train("longer", steps=2)
     train("longer", steps=3)
@@ -202,6 +204,7 @@ def test_a_control_of_another_training_or_a_damaged_one_is_not_shown(caplog: pyt
     assert "longer-control is not shown: its figures cannot be read (" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_whose_settings_changed_on_the_way_gets_no_control(caplog: pytest.LogCaptureFixture) -> None:
     """Its linear schedule had another slope at first, which the control would not have."""
     train("changed", control=False, steps=2)
@@ -212,6 +215,7 @@ def test_a_run_whose_settings_changed_on_the_way_gets_no_control(caplog: pytest.
     assert not run_of("changed-control").exists()
 
 
+@pytest.mark.slow
 def test_a_name_too_long_for_a_control_has_none() -> None:
     name = "n" * 250
     train(name, control=False, steps=1)
@@ -240,6 +244,7 @@ def test_texts_that_can_be_read_once_are_enough_and_the_session_holds_the_run(mo
     assert found.probabilities == pytest.approx(gpt2simple.classify("cast + 1", run_name="once")[0].probabilities)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_has_no_control_yet_and_an_interrupted_control_goes_on() -> None:
     result = train("stopped", callbacks=[PressCtrlC(1)])
     assert (result.reason, result.control, result.interrupted) == ("interrupted", None, True)
@@ -261,18 +266,21 @@ def test_an_interrupted_run_has_no_control_yet_and_an_interrupted_control_goes_o
     assert all((one[name] == other[name]).all() for name in other), "as one that was not interrupted"
 
 
+@pytest.mark.slow
 def test_a_run_started_without_a_control_gets_one_and_goes_on_without() -> None:
     train("later", control=False)
     assert train("later", control=True).control.reason == "finished"
     assert train("later", control=False, steps=14).control is None
 
 
+@pytest.mark.slow
 def test_both_are_replaced_together() -> None:
     train("again", steps=2)
     result = train("again", steps=3, seed=4, restore_from="fresh", overwrite=True)
     assert (result.control.steps, len(result.test.baselines)) == (3, 3)
 
 
+@pytest.mark.slow
 def test_another_run_of_that_name_is_refused_before_training_and_kept() -> None:
     train("mine-control", control=False, steps=1)
     kept = weights_of(run_of("mine-control"))

@@ -111,6 +111,7 @@ def test_a_damaged_entry_is_compiled_again(cache: Path) -> None:
     assert hashlib.sha256(again.read_bytes()).hexdigest() == again.stem.split("@")[1]
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_store(tmp_path: Path) -> None:
     both = [start(tmp_path), start(tmp_path)]
     assert [process.communicate()[0].strip() for process in both] == [RESULT, RESULT]
@@ -118,6 +119,7 @@ def test_two_processes_fill_one_store(tmp_path: Path) -> None:
     assert compute(tmp_path) == RESULT
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_removed_by_the_next(cache: Path) -> None:
     killed = start(cache, "os.kill(os.getpid(), 9)")
     killed.communicate()
@@ -162,6 +164,7 @@ def test_options_in_a_file_of_the_users_are_left_alone(cache: Path, tmp_path: Pa
     assert compute(cache, NOTHING_KEPT, TF_XLA_FLAGS=str(tmp_path / "options")).endswith(RESULT.split()[1])
 
 
+@pytest.mark.slow
 def test_an_entry_that_fails_is_not_kept(cache: Path) -> None:
     replace_content(entries(cache)[0], b"no such thing")
     assert compute(cache) == RESULT
@@ -170,6 +173,7 @@ def test_an_entry_that_fails_is_not_kept(cache: Path) -> None:
     assert len(entries(cache)) == 1
 
 
+@pytest.mark.slow
 def test_a_fork_leaves_the_folder_to_its_parent(tmp_path: Path) -> None:
     before = (
         "child = os.fork()\n"
@@ -181,6 +185,7 @@ def test_a_fork_leaves_the_folder_to_its_parent(tmp_path: Path) -> None:
     assert len(entries(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_the_folder_cannot_be_written(tmp_path: Path) -> None:
     """XLA compiles the parts of its step one by one, so that a step that failed half-way cannot be repeated."""
     before = (

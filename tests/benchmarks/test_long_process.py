@@ -15,6 +15,7 @@ def long_process(monkeypatch, tmp_path):
     return long_process
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_and_no_file_left_open_after_the_third_call(long_process, monkeypatch, tmp_path):
     monkeypatch.setattr(long_process, "LENGTHS", (8,))
     monkeypatch.setattr(long_process, "BATCHES", (1, 2))

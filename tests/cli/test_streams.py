@@ -77,6 +77,7 @@ def test_results_arrive_where_messages_cannot_be_written(shell: Shell, where: st
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_run_is_finished_where_its_progress_cannot_be_written(shell: Shell, place: Path) -> None:
     """With number 2 closed, a file of the run would get it, and TensorFlow's log would be written into that file."""
     train = "g finetune text.txt --model-name small --model-dir . --steps 2 --sample-every 0 --print-every 1"

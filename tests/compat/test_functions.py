@@ -167,6 +167,7 @@ def test_endless_training_ends_with_ctrl_c_and_saves(notebook: Path, tmp_path: P
     assert re.search(r"Saving checkpoint.endless.step-\d{6}\ninterrupted\nwent on\n$", rest)
 
 
+@pytest.mark.slow
 def test_an_old_run_is_continued_and_stays_as_it_is(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = compat_case.write_old_run(notebook)
     before = compat_case.digests(run)

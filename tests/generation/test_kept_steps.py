@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.paths import ROOT
 
 # A lone text, with a draft model where the precision has one; and several at once.
@@ -30,6 +32,7 @@ def texts(cache: Path | str) -> str:
     return process.stdout
 
 
+@pytest.mark.slow
 def test_texts_do_not_depend_on_what_is_kept(tmp_path: Path) -> None:
     compiled = texts(tmp_path)
     kept = sorted(tmp_path.rglob("*.pb"))

@@ -35,6 +35,7 @@ def test_it_has_the_same_variables_and_logits(monkeypatch: pytest.MonkeyPatch) -
     assert model_config(ours) == model_config(theirs) == SMALL_CONFIG
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_one_to_the_other_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work_in(monkeypatch, tmp_path)
     write_model_and_text(tmp_path)

@@ -57,6 +57,7 @@ def train_on_pairs(run_name: str, **also: Any) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_run_on_pairs_that_was_killed_goes_on_to_the_same_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

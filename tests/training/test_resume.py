@@ -135,6 +135,7 @@ print("the next call")
     assert finetune(place, "stopped", "float32").reason == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_while_the_best_weights_are_loaded_ends_the_process(place):
     program = f"""
