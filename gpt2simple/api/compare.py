@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.api.comparison import Comparison, require_whole, write
+from gpt2simple.api.comparison import Candidate, Comparison, rates_in_words, require_whole, shapes_of, write
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.data.prepare import check_texts, prepare_text
@@ -24,11 +24,11 @@ from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.language_models import CompareResult, CompareRow
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import folder_config, model_folder, recorded_name
+from gpt2simple.gpt2.hub.locate import model_folder, recorded_name
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.settings import CompareSettings, FinetuneSettings, SessionSettings, TextSettings, former_names, to_json
+from gpt2simple.settings import CompareSettings, FinetuneSettings, SessionSettings, TextSettings, former_names
 from gpt2simple.settings.tasks import LANGUAGE_MODELING
 from gpt2simple.storage.files import atomic_write
 
@@ -65,7 +65,7 @@ class LanguageComparison(Comparison):
 
 def compare_models(
     dataset: Any,
-    names: Sequence[str],
+    candidates: Sequence[Candidate],
     settings: CompareSettings,
     text: TextSettings,
     name: str,
@@ -74,7 +74,7 @@ def compare_models(
     """Compare models. Called again with the same text and settings, it continues where it stopped.
 
     Args:
-        dataset: as for fine-tuning. names: of the models, from ``checked_names``.
+        dataset: as for fine-tuning. candidates: from ``candidates_of``.
         name: of the comparison's folder; the runs' names begin with it.
         place: folders of models and runs, and how to compute.
 
@@ -84,11 +84,11 @@ def compare_models(
         KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
     check_texts(dataset, text)
-    folders = {model: model_folder(model, Path(place.model_dir)) for model in names}
-    shapes = {model: folder_config(folder) for model, folder in folders.items()}
-    folder = Path(place.checkpoint_dir) / name
-    comparison = _prepared(dataset, folders[names[0]], shapes, settings, text, folder, place)
-    return _written([_row(model, shapes[model], comparison) for model in names], comparison)
+    shapes = shapes_of(candidates, Path(place.model_dir))
+    first = model_folder(candidates[0].model, Path(place.model_dir))
+    comparison = _prepared(dataset, first, shapes, settings, text, Path(place.checkpoint_dir) / name, place)
+    rows = [_row(candidate, shapes[candidate.model], comparison) for candidate in candidates]
+    return _written(rows, candidates, comparison)
 
 
 def _prepared(
@@ -116,7 +116,8 @@ def _prepared(
     budget = settings.tokens or _EPOCHS * parts.train.tokens
     asked = {
         "task": LANGUAGE_MODELING,
-        **to_json(settings),
+        **settings.common(),
+        "lora_rank": settings.lora_rank,
         "tokens": budget,
         "window": window,
         "validation_split": text.validation_split,
@@ -146,32 +147,33 @@ def _lines(path: Path) -> list[str]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _row(model: str, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
+def _row(candidate: Candidate, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
     """The results of a model, read if an earlier call has saved them."""
     key = {
-        "settings": to_json(comparison.settings),
+        "settings": {**comparison.settings.common(), **candidate.training},
         "steps": comparison.steps,
         "window": comparison.window,
         "texts": [path.stat().st_mtime_ns for path in (comparison.train, comparison.held_out)],
     }
 
     def measure() -> CompareRow:
-        logger.info(f"{model}: {config.parameters:,} parameters, {comparison.steps} steps.")
-        return _measured(model, config, comparison)
+        logger.info(f"{candidate.label}: {config.parameters:,} parameters, {comparison.steps} steps.")
+        return _measured(candidate, config, comparison)
 
-    return comparison.row(model, key, CompareRow, measure)
+    return comparison.row(candidate, key, CompareRow, measure)
 
 
-def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
+def _measured(candidate: Candidate, config: ModelConfig, comparison: LanguageComparison) -> CompareRow:
     wanted = comparison.settings
     every = max(comparison.steps // wanted.evaluations, 1)
-    with comparison.session(model, wanted.seed) as session, PeakMemory() as memory:
+    with comparison.session(candidate, wanted.seed) as session, PeakMemory() as memory:
         result = session.finetune(
             str(comparison.train), validation_file=str(comparison.held_out), steps=comparison.steps,
             window=comparison.window, batch_size=wanted.batch_size, learning_rate=wanted.learning_rate,
             eval_every=every, save_every=every, sample_every=0, seed=wanted.seed, cache_dir=comparison.cache_dir,
+            **candidate.training,
         )  # fmt: skip
-        require_whole(result, model)
+        require_whole(result, candidate)
         measured: Any = session.evaluate(
             str(comparison.held_out), window=comparison.window, cache_dir=comparison.cache_dir
         )
@@ -186,8 +188,9 @@ def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -
     found = comparison.training_text.find_copies(texts)
     first = recorded.evaluations[0] if recorded.evaluations else None
     return CompareRow(
-        model_name=recorded_name(model),
-        run_name=comparison.run_name(model),
+        model_name=recorded_name(candidate.model),
+        run_name=comparison.run_name(candidate),
+        method=candidate.method,
         parameters=config.parameters,
         tokens_per_parameter=verdict.tokens_per_parameter,
         steps=result.steps,
@@ -195,10 +198,12 @@ def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -
         bits_per_byte=measured.bits_per_byte,
         loss=measured.loss,
         standard_error=measured.standard_error,
+        windows=measured.windows,
         base_bits_per_byte=first.figures.scalars()["bits_per_byte"] if first is not None and first.step == 0 else None,
         gap=verdict.gap,
         verdict=verdict.title,
         copied_share=found.share,
+        copied_interval=found.interval,
         natural_share=found.natural_share,
         longest_copy=found.longest.words if found.longest else 0,
         seconds=result.seconds,
@@ -212,14 +217,15 @@ def _measured(model: str, config: ModelConfig, comparison: LanguageComparison) -
     )
 
 
-def _written(rows: list[CompareRow], comparison: LanguageComparison) -> CompareResult:
+def _written(rows: list[CompareRow], candidates: Sequence[Candidate], comparison: LanguageComparison) -> CompareResult:
     settings = comparison.settings
     tokens = comparison.steps * comparison.window * settings.batch_size
     result = CompareResult(
         rows=tuple(rows),
         text=f"Training text: {comparison.train_tokens:,} tokens of {rows[0].model_name}, the same text for all.",
         budget=f"Each model: {comparison.steps:,} steps of {settings.batch_size} windows of "
-        f"{comparison.window} tokens, {tokens:,} tokens in all, learning rate {settings.learning_rate:g}.",
+        f"{comparison.window} tokens, {tokens:,} tokens in all, {rates_in_words(settings.learning_rate, candidates)}."
+        f"{settings.adapters_in_words()}",
         asked=comparison.asked,
         **comparison.files,
     )

@@ -5,12 +5,20 @@ The texts are read once, and the seed splits them in the same way for each model
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.classification import CLASSIFIER, open_labelled
-from gpt2simple.api.comparison import SplitComparison, checked_names, common_length, require_whole, write
+from gpt2simple.api.comparison import (
+    Candidate,
+    SplitComparison,
+    candidates_of,
+    common_length,
+    require_whole,
+    shapes_of,
+    write,
+)
 from gpt2simple.api.request import TrainingCall
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session
@@ -18,7 +26,6 @@ from gpt2simple.errors import DataError
 from gpt2simple.evaluation.classification.comparison import ClassifierRow, CompareClassifiersResult
 from gpt2simple.evaluation.classification.metrics import require_scikit_learn
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import folder_config, model_folder
 from gpt2simple.settings import (
     ClassifierSettings,
     CompareClassifiersSettings,
@@ -46,12 +53,12 @@ def compare_labelled(
 
     Raises:
         BackendError: scikit-learn is missing.
-        SettingsError: fewer than two models, one named twice, or one reads fewer tokens than ``max_length``.
+        SettingsError: fewer than two models or methods, one named twice, or one reads fewer tokens than ``max_length``.
         DataError: no text is held out. RunError: a comparison of that name has other texts or settings.
         KeyboardInterrupt: a model's training was interrupted; called again, it continues from there.
     """
     require_scikit_learn()
-    names = checked_names(model_names, name)
+    candidates = candidates_of(model_names, settings, name)
     data = open_labelled(dataset, texts)
     split = data.split(settings.seed)
     if split.test is None and split.validation is None:
@@ -59,14 +66,15 @@ def compare_labelled(
             "Classifiers are compared on texts that training never saw, but none are held out. Set test_split or "
             "validation_split above 0, or give a test_file."
         )
-    shapes = {model: folder_config(model_folder(model, Path(place.model_dir))) for model in names}
-    training = {**to_json(settings), "max_length": common_length(settings.max_length, shapes)}
+    shapes = shapes_of(candidates, Path(place.model_dir))
+    training = {**settings.common(), "max_length": common_length(settings.max_length, shapes)}
     comparison = SplitComparison(
         folder=Path(place.checkpoint_dir) / name,
         place=place,
         asked={
             "task": CLASSIFICATION,
             **training,
+            "lora_rank": settings.lora_rank,
             "validation_split": texts.validation_split,
             "test_split": texts.test_split,
             "precision": place.precision,
@@ -78,7 +86,7 @@ def compare_labelled(
         tested=split.test is not None,
     )
     comparison.begin()
-    rows = [_row(model, shapes[model], comparison) for model in names]
+    rows = [_row(candidate, shapes[candidate.model], comparison) for candidate in candidates]
     found = data.texts
     rate = settings.learning_rate
     result = CompareClassifiersResult(
@@ -87,8 +95,8 @@ def compare_labelled(
         f"{len(split.train.texts):,} to train on and {rows[0].texts:,} in {rows[0].part}; the same for all.",
         budget=f"Each model: {counted(rows[0].steps, 'step')} of up to {counted(settings.batch_size, 'text')}, "
         f"{settings.epochs:g} passes over the training texts, up to {training['max_length']} tokens of each text, "
-        f"{'the default learning rate of its size' if rate is None else f'learning rate {rate:g}'}, seed "
-        f"{settings.seed}.",
+        f"{'the default learning rate of its size and method' if rate is None else f'learning rate {rate:g}'}, seed "
+        f"{settings.seed}.{settings.adapters_in_words()}",
         asked=comparison.asked,
         chosen_by=not comparison.tested,
         **comparison.files,
@@ -97,12 +105,12 @@ def compare_labelled(
     return result
 
 
-def _row(model: str, config: ModelConfig, comparison: SplitComparison) -> ClassifierRow:
-    data, training = comparison.data, comparison.training
+def _row(candidate: Candidate, config: ModelConfig, comparison: SplitComparison) -> ClassifierRow:
+    data = comparison.data
 
-    def train_and_test(session: Session) -> tuple[FinetuneResult, Any]:
+    def train_and_test(session: Session, training: Mapping[str, Any]) -> tuple[FinetuneResult, Any]:
         result = session.train(TrainingCall(CLASSIFIER, data, {**to_json(data.settings), **training}, None))
-        require_whole(result, model)
+        require_whole(result, candidate)
         if comparison.tested:
             return result, result.test
         return result, session.evaluate(data, part="held_out", batch_size=training["batch_size"])
@@ -115,6 +123,6 @@ def _row(model: str, config: ModelConfig, comparison: SplitComparison) -> Classi
         }
 
     row: ClassifierRow = comparison.trained_row(
-        model, config, ClassifierRow, train_and_test, about, metric="accuracy"
+        candidate, config, ClassifierRow, train_and_test, about, metric="accuracy"
     )  # fmt: skip
     return row

@@ -17,7 +17,7 @@ class ComparedTask(NamedTuple):
 
     Attributes:
         settings, texts: how they are trained, and how the dataset is read.
-        run: takes the dataset, the models' names, both settings, the comparison's name and where models and runs are.
+        run: takes the dataset, what is compared, both settings, the comparison's name and where models and runs are.
     """
 
     settings: type

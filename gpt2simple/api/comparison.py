@@ -10,23 +10,24 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page
+from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page, labelled
 from gpt2simple.evaluation.verdict import verdict_title
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.hub.locate import canonical_name, recorded_name
+from gpt2simple.gpt2.hub.locate import canonical_name, folder_config, model_folder, recorded_name
 from gpt2simple.runs import metrics
 from gpt2simple.runs.figure import to_png, to_svg
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.resume import listed
-from gpt2simple.settings import SessionSettings
+from gpt2simple.settings import SessionSettings, TrainingSettings
+from gpt2simple.settings.compare import FULL, LORA, MethodSettings
 from gpt2simple.storage.contents import content_errors, json_digest, json_text, quoted, read_json
 from gpt2simple.storage.disk import make_folder
 from gpt2simple.storage.files import atomic_write
@@ -36,6 +37,25 @@ logger = logging.getLogger(__name__)
 
 # Of its texts a comparison records only digests, which mean nothing to people.
 _TEXTS = {"text": "another text", "validation_file": "another validation_file"}
+_RUN_ENDS = {FULL: "", LORA: "-lora"}
+_RATE_OF = {FULL: "", LORA: "with LoRA "}
+
+
+class Candidate(NamedTuple):
+    """A model, trained by a method.
+
+    Attributes:
+        model: its name. method: "full" or "lora". training: the settings of fine-tuning that make it this method.
+    """
+
+    model: str
+    method: str
+    training: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return labelled(self.model, self.method)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +78,14 @@ class Comparison:
         names = {"path": "compare.html", "json_path": "compare.json", "picture": "compare.png"}
         return {name: self.folder / file for name, file in names.items()}
 
-    def run_name(self, model: str) -> str:
+    def run_name(self, candidate: Candidate) -> str:
         """The run of a model."""
-        return _run_name(self.folder.name, model)
+        return _run_name(self.folder.name, candidate)
 
-    def session(self, model: str, seed: int | None) -> Session:
+    def session(self, candidate: Candidate, seed: int | None) -> Session:
         """A session for the run of a model."""
-        return Session(**vars(replace(self.place, model_name=model, run_name=self.run_name(model), seed=seed)))
+        named = {"model_name": candidate.model, "run_name": self.run_name(candidate)}
+        return Session(**{**vars(self.place), **named, "seed": seed})
 
     def begin(self, renamed: Mapping[str, str] | None = None) -> None:
         """Make the folder of a new comparison, and record in it what was asked; or see that an earlier one asked that.
@@ -94,19 +115,19 @@ class Comparison:
                 f"{self.folder.name!r}."
             )
 
-    def row(self, model: str, key: Any, row_type: type[RowT], measure: Callable[[], RowT]) -> RowT:
+    def row(self, candidate: Candidate, key: Any, row_type: type[RowT], measure: Callable[[], RowT]) -> RowT:
         """The results of a model, read if an earlier call has saved them.
 
         Args:
             key: JSON values by which saved results are known to be of this comparison.
             measure: trains and measures the model.
         """
-        kept = self.folder / f"{self.run_name(model)}.json"
+        kept = self.folder / f"{self.run_name(candidate)}.json"
         with contextlib.suppress(Exception):  # no such file, or a damaged one: the run itself holds the results
             values = read_json(kept)
             if values["key"] == key and values["sha256"] == json_digest([values["key"], values["row"]]):
                 row = row_type.from_json(values["row"])
-                logger.info(f"{model}: finished before; results read from {kept}.")
+                logger.info(f"{candidate.label}: finished before; results read from {kept}.")
                 return row
         row = measure()
         # As it is read again: lists, and null for what is not finite.
@@ -130,10 +151,10 @@ class SplitComparison(Comparison):
 
     def trained_row(
         self,
-        model: str,
+        candidate: Candidate,
         config: ModelConfig,
         row_type: Any,
-        train_and_test: Callable[[Session], tuple[FinetuneResult, Any]],
+        train_and_test: Callable[[Session, Mapping[str, Any]], tuple[FinetuneResult, Any]],
         about: Callable[[FinetuneResult, Any], dict[str, Any]],
         *,
         metric: str,
@@ -142,21 +163,22 @@ class SplitComparison(Comparison):
 
         Args:
             row_type: of the results, made by its ``of``.
-            train_and_test: gives the result of training, and the figures.
+            train_and_test: with the settings of training, by name; gives its result, and the figures.
             about: the result of training, and the run's settings -> further fields of the row.
             metric: what is shown of each evaluation beside its loss.
         """
 
         def measure() -> Any:
-            logger.info(f"{model}: {config.parameters:,} parameters.")
-            with self.session(model, self.training["seed"]) as session, PeakMemory() as memory:
-                result, found = train_and_test(session)
+            logger.info(f"{candidate.label}: {config.parameters:,} parameters.")
+            with self.session(candidate, self.training["seed"]) as session, PeakMemory() as memory:
+                result, found = train_and_test(session, {**self.training, **candidate.training})
                 run_dir = session.run_dir
             recorded, settings = metrics.read(run_dir), RunFolder(run_dir).info.description.settings
             return row_type.of(
                 found,
-                model_name=recorded_name(model),
-                run_name=self.run_name(model),
+                model_name=recorded_name(candidate.model),
+                run_name=self.run_name(candidate),
+                method=candidate.method,
                 parameters=config.parameters,
                 steps=result.steps,
                 best_step=result.best_step,
@@ -170,29 +192,50 @@ class SplitComparison(Comparison):
                 **about(result, settings),
             )
 
-        return self.row(model, self.asked, row_type, measure)
+        return self.row(candidate, self.asked, row_type, measure)
 
 
-def checked_names(model_names: Sequence[str], name: str) -> list[str]:
-    """The names of the models, in one spelling each.
+def candidates_of(model_names: Sequence[str], settings: MethodSettings, name: str) -> list[Candidate]:
+    """What is compared: each model, in one spelling, by each method.
 
     Args:
         name: of the comparison.
 
     Raises:
-        SettingsError: there are fewer than two, or one is named twice.
+        SettingsError: there are fewer than two, or a model is named twice.
     """
     names = [canonical_name(model) for model in model_names]
-    if len({_run_name(name, model) for model in names}) != len(model_names) or len(names) < 2:
+    found = [Candidate(model, method, settings.training_by(method)) for model in names for method in settings.methods]
+    if len({_run_name(name, candidate) for candidate in found}) != len(found) or len(found) < 2:
         raise SettingsError(
             f"model_names is {quoted(list(model_names))}; expected two or more different models, such as "
-            '["tiny", "124M", "355M"].'
+            f'["tiny", "124M", "355M"], or one with methods=["{FULL}", "{LORA}"].'
         )
-    return names
+    return found
 
 
-def _run_name(name: str, model: str) -> str:
-    return name + "-" + re.sub(r"[^\w.-]+", "-", Path(model).name)
+def _run_name(name: str, candidate: Candidate) -> str:
+    return f"{name}-" + re.sub(r"[^\w.-]+", "-", Path(candidate.model).name) + _RUN_ENDS[candidate.method]
+
+
+def shapes_of(candidates: Sequence[Candidate], models: Path) -> dict[str, ModelConfig]:
+    """The shapes of the models, by name; a model that is not there is downloaded.
+
+    Args:
+        models: their folder.
+    """
+    names = dict.fromkeys(candidate.model for candidate in candidates)
+    return {model: folder_config(model_folder(model, models), models) for model in names}
+
+
+def rates_in_words(learning_rate: float | None, candidates: Sequence[Candidate]) -> str:
+    """The peak learning rate of each method; None: its default one."""
+    settings = {
+        candidate.method: TrainingSettings(learning_rate=learning_rate, **candidate.training)
+        for candidate in candidates
+    }
+    rates = [f"{_RATE_OF[method]}{one.rate_for(0):g}" for method, one in settings.items()]  # the same for all sizes
+    return f"learning rate {', '.join(rates)}"
 
 
 def _read_asked(path: Path) -> dict[str, Any]:
@@ -222,10 +265,10 @@ def common_length(max_length: int | None, shapes: Mapping[str, ModelConfig]) -> 
     return max_length or shortest
 
 
-def require_whole(result: FinetuneResult, model: str) -> None:
+def require_whole(result: FinetuneResult, candidate: Candidate) -> None:
     """Raise KeyboardInterrupt where training was interrupted: the run is kept, but has no results yet."""
     if result.reason == "interrupted":
-        logger.info(f"Interrupted at step {result.steps} of {model}. The same call continues from there.")
+        logger.info(f"Interrupted at step {result.steps} of {candidate.label}. The same call continues from there.")
         raise KeyboardInterrupt
 
 

@@ -109,9 +109,14 @@ def _require_trained(run: RunFolder, call: TrainingCall) -> None:
     """Return if the run of a call starts, or started, from weights that have learned something.
 
     Raises:
-        SettingsError: it does not.
+        SettingsError: it does not, or trains an adapter of them.
     """
     continued = _origin(call) in ("latest", "best") and run.exists
+    if call.settings.get("lora_rank", run.info.description.settings.lora_rank if continued else 0):
+        raise SettingsError(
+            f"control compares {run.path.name} with the same training from random weights, and lora_rank was given: an "
+            "adapter changes weights that have learned something. Leave one of the two out."
+        )
     if (run.info.description.settings.restore_from if continued else _origin(call)) == RANDOM:
         raise SettingsError(
             f"control compares {run.path.name} with the same training from random weights, and it starts from these "

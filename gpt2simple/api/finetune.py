@@ -16,13 +16,14 @@ from gpt2simple.api.request import Request
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.tasks import Prepared, Summary
 from gpt2simple.backend import devices, speed
-from gpt2simple.backend.memory import free_memory
+from gpt2simple.backend.memory import free_memory, return_unused
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.prepare import ProgressBar
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
+from gpt2simple.gpt2.formats.adapter import adapter_files
 from gpt2simple.gpt2.formats.huggingface import model_files
 from gpt2simple.gpt2.hub.locate import recorded_name
 from gpt2simple.gpt2.model import LoadedModel
@@ -31,13 +32,13 @@ from gpt2simple.runs.curves import Curves, call_after_divergence
 from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
-from gpt2simple.runs.resume import Start, decide_start, require_control
+from gpt2simple.runs.resume import Start, continues, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
 from gpt2simple.storage.contents import counted
 from gpt2simple.training.checkpoint import RunCheckpointer, restore
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
-from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step
+from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step, weight_bytes
 from gpt2simple.training.plan import StepPlan, plan_steps
 from gpt2simple.training.state import TrainerState
 from gpt2simple.training.trainer import Trainer, build_trainer
@@ -108,6 +109,7 @@ class _Run:
             data_summary=self.prepared.summary.to_json(),
             tokenizer_fingerprint=self.loaded.tokenizer.fingerprint,
             seed=request.seed,
+            parameters=self.loaded.config.parameters,
             environment={
                 **versions(),
                 "precision": request.precision,
@@ -177,6 +179,8 @@ def finetune_run(
             then.
     """
     _log(request.messages)
+    if request.lora is not None:
+        return_unused()
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
     if request.control is not None:
@@ -239,9 +243,11 @@ def _prepare(
     plan = plan_steps(
         settings, prepared.rows_per_epoch, prepared.held_out_rows, sample_every=prepared.sample_every,
     )  # fmt: skip
+    goes_on = continues(folder, settings.restore_from)
     gradient_checkpointing, message = choose_gradient_checkpointing(
         config, settings, prepared.longest_row, tf.as_dtype(request.precision).size,
-        free_memory(4 * config.parameters), on_gpu=devices.has_gpu(), targets=packed and packed.targets,
+        free_memory(weight_bytes(config)), on_gpu=devices.has_gpu(), targets=packed and packed.targets,
+        takes_adapter=request.control is None and not (goes_on and folder.checkpoints()),
     )  # fmt: skip
     run = _Run(
         request=request, loaded=loaded, folder=folder, prepared=prepared, plan=plan,
@@ -275,6 +281,8 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
             recorded = replace(settings, restore_from=str(start.weights_from))
             description = replace(description, settings=recorded)
         files = {**model_files(loaded.config, loaded.tokenizer), **run.prepared.files}
+        if loaded.base is not None:
+            files |= adapter_files(loaded.config, loaded.base, dropout=settings.lora_dropout)
         run.folder.create(description, files, overwrite=overwrite)
         return trainer, TrainerState()
     state = restore(trainer, start.checkpoint)

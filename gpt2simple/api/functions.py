@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.api.compared_task import compared_task
-from gpt2simple.api.comparison import checked_names
+from gpt2simple.api.comparison import candidates_of
 from gpt2simple.api.console import StandardOutput
 from gpt2simple.api.evaluate import EvaluationResult
 from gpt2simple.api.figures_report import FiguresReport, reports_figures, write_figures_report
@@ -42,7 +42,7 @@ from gpt2simple.settings import (
     pick,
 )
 from gpt2simple.settings.classify import LABELS, ClassifySettings
-from gpt2simple.settings.compare import COMPARED_PAIRS
+from gpt2simple.settings.compare import COMPARED_PAIRS, MethodSettings
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_RUN, FOR_SEVERAL_RUNS, ONE_CALL, RUNS
 
@@ -320,9 +320,12 @@ def compare(
     Called again, it continues where it stopped; finished models are not trained again. The results are saved in
     ``checkpoint/<name>/``: a page, its numbers as JSON, and the figure as PNG; the runs are ``<name>-<model>``.
 
+    ``methods=["full", "lora"]`` trains each model twice, all of its weights and an adapter (LoRA): what each costs and
+    reaches, and how much of the text its samples copy, on one page. Runs of adapters end in ``-lora``.
+
     Args:
         dataset: a text file, folder, or any other source listed in the README.
-        model_names: two or more known models or model folders.
+        model_names: two or more known models or model folders; with two methods, one will do.
         name: name of the comparison; its folder and runs are named after it.
         settings: see below.
 
@@ -335,10 +338,10 @@ def compare(
         KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved.
     """
     place = SessionSettings(**pick(settings, FOR_SEVERAL_RUNS))
-    names = checked_names(model_names, name)  # before the dataset is looked into
+    candidates = candidates_of(model_names, build(MethodSettings, settings), name)  # before the dataset is looked into
     task = compared_task(dataset, settings)
     wanted, texts = task.settings(**pick(settings, task.settings)), task.texts(**pick(settings, task.texts))
-    result: CompareResult | ComparePairsResult = task.run(dataset, names, wanted, texts, name, place)
+    result: CompareResult | ComparePairsResult = task.run(dataset, candidates, wanted, texts, name, place)
     return result
 
 

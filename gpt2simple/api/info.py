@@ -5,18 +5,20 @@ Changes no model and no run; downloads nothing and opens no weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gpt2simple.backend import packages
 from gpt2simple.errors import BackendError, Gpt2SimpleError, SettingsError
+from gpt2simple.evaluation.tables import text_table
 from gpt2simple.gpt2.hub.download import is_gpt2_downloaded
 from gpt2simple.gpt2.hub.locate import canonical_name
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import list_runs
-from gpt2simple.settings import SessionSettings
+from gpt2simple.settings import FinetuneSettings, SessionSettings
 from gpt2simple.storage.contents import quoted
 
 
@@ -27,6 +29,21 @@ class ModelEntry:
     name: str
     parameters: int | None
     is_downloaded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingEntry:
+    """What fine-tuning a known model takes here, estimated for 1 x 1,024 tokens with gradient checkpointing.
+
+    Attributes:
+        name: of the model. method: "full", or LoRA by its base_precision, "bfloat16" or "int8".
+        memory_bytes: of the whole process. seconds_per_step: on this device; on a GPU at least.
+    """
+
+    name: str
+    method: str
+    memory_bytes: int
+    seconds_per_step: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +74,7 @@ class Overview:
     precision_reason: str
     models: tuple[ModelEntry, ...]
     runs: tuple[RunEntry, ...]
+    training: tuple[TrainingEntry, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The overview as JSON values."""
@@ -75,10 +93,25 @@ class Overview:
             f"Precision: {self.precision} ({self.precision_reason})",
             *(["Models:"] if self.models else []),
             *(f"  {model.name:6} {_state(model)}" for model in self.models),
+            *self._training_table(),
             *(["Runs:" if self.runs else "Runs: none yet"] if self.runs or len(self.models) > 1 else []),
             *(f"  {run.name}: {_progress(run)}" for run in self.runs),
         ]
         return "\n".join(lines)
+
+    def _training_table(self) -> list[str]:
+        cells = {
+            (entry.name, entry.method): f"{entry.memory_bytes / 1e9:.1f} GB, {entry.seconds_per_step:.1f} s"
+            for entry in self.training
+        }
+        if not cells:
+            return []
+        names = dict.fromkeys(name for name, _ in cells)
+        rows = [["", *_METHODS.values()], *([name, *(cells[name, method] for method in _METHODS)] for name in names)]
+        return [
+            "Fine-tuning, memory and time of a step of 1 x 1,024 tokens with gradient_checkpointing:",
+            *text_table(rows),
+        ]
 
 
 def get_info(settings: SessionSettings, name: str | None = None) -> Overview:
@@ -94,13 +127,14 @@ def get_info(settings: SessionSettings, name: str | None = None) -> Overview:
     if name is None:
         return found
     models = tuple(model for model in found.models if model.name == canonical_name(name))
+    training = tuple(entry for entry in found.training if entry.name == canonical_name(name))
     runs = tuple(run for run in found.runs if run.name == name)
     if not models and not runs:
         known = [*(model.name for model in found.models), *(run.name for run in found.runs)]
         raise SettingsError(
             f"There is no model or run {quoted(name)}; there are {', '.join(known)}. Name one of these."
         )
-    return replace(found, models=models, runs=runs)
+    return replace(found, models=models, runs=runs, training=training)
 
 
 def _overview(settings: SessionSettings) -> Overview:
@@ -121,7 +155,29 @@ def _overview(settings: SessionSettings) -> Overview:
             for known in KNOWN_MODELS.values()
         ),
         runs=tuple(_run(checkpoint_dir / name) for name in list_runs(checkpoint_dir)),
+        training=() if precision == "none" else tuple(_training(precision)),
     )
+
+
+_METHODS = {"full": "full", "bfloat16": "LoRA, bfloat16", "int8": "LoRA, int8"}
+
+
+def _training(precision: str) -> Iterator[TrainingEntry]:
+    """Estimates for each known model and method."""
+    from gpt2simple.backend import devices, speed  # here: these load TensorFlow
+    from gpt2simple.training.memory import estimate_memory, estimate_seconds_per_step, with_adapter
+
+    settings, on_gpu = FinetuneSettings(), devices.has_gpu()
+    rates = speed.product_rate(precision), None if on_gpu else speed.element_rate()
+    size = 4 if precision == "float32" else 2
+    for known in KNOWN_MODELS.values():
+        if (plain := known.config) is None:
+            continue
+        for method in _METHODS:
+            config = plain if method == "full" else with_adapter(plain, method)
+            memory = estimate_memory(config, settings, config.n_ctx, size, gradient_checkpointing=True, on_gpu=on_gpu)
+            seconds = estimate_seconds_per_step(config, settings, config.n_ctx, *rates, gradient_checkpointing=True)
+            yield TrainingEntry(name=known.name, method=method, memory_bytes=memory.total, seconds_per_step=seconds)
 
 
 def _computing() -> tuple[str, str, str]:

@@ -127,7 +127,7 @@ def evaluate_pairs(
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
     prefixes = list(map(template.prompt_of, numbers))
     greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
-    with closing(Generator(loaded.weights, loaded.config, loaded.tokenizer, precision)) as generator:
+    with closing(Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision)) as generator:
         outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.prompt_template import ROLES, USER, alpaca_message
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import Lora, ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
@@ -101,6 +101,28 @@ class Request:
     random_weights: bool = False
     control: Path | None = None
 
+    def __post_init__(self) -> None:
+        self.settings.require_adapter()
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapter that is trained; None: the model's own weights are."""
+        return lora_of(self.settings, self.precision)
+
+
+def lora_of(settings: TrainingSettings, precision: str) -> Lora | None:
+    """The adapter of a run with these settings, whose products are computed in that precision; None: it has none."""
+    if not settings.lora_rank:
+        return None
+    # Rounding the weights once gives the products what rounding them at each step gives.
+    kept = {"bfloat16": "bfloat16"}.get(precision, "float32")
+    return Lora(
+        rank=settings.lora_rank,
+        alpha=settings.alpha,
+        targets=settings.targets,
+        base=kept if settings.base_precision == "auto" else settings.base_precision,
+    )
+
 
 def complete_request(
     kind: TaskKind,
@@ -127,7 +149,7 @@ def complete_request(
 
     Raises:
         RunError: ``restore_from`` does not fit the run's folder. SettingsError: its model is not the named one.
-        CheckpointError: it holds none.
+            CheckpointError: it holds none.
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description
@@ -176,7 +198,7 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     Raises:
         SettingsError: a model of another size was named. CheckpointError: the folder holds none.
     """
-    config, model_name = folder_config(folder), session.model_name
+    config, model_name = folder_config(folder, Path(session.model_dir)), session.model_name
     if model_name is None:
         return _recorded_name(folder) or name_of_config(config) or str(folder)
     named = model_config_of(model_name, Path(session.model_dir))

@@ -15,11 +15,13 @@ import numpy as np
 
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import EvaluationResult, evaluation_of, score_with
+from gpt2simple.api.loading import fits, is_of_run, merged_model, read_folder, read_for_training
 from gpt2simple.api.pairs import kind_of, write_chat_template, written
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
 from gpt2simple.backend import devices
+from gpt2simple.backend.memory import release
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
 from gpt2simple.errors import SettingsError
@@ -28,7 +30,7 @@ from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder
-from gpt2simple.gpt2.model import LoadedModel, new_head, require_language_model
+from gpt2simple.gpt2.model import LoadedModel, require_language_model
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder, Which, read_named_model
 from gpt2simple.runs.layout import existing_run_path, run_path
@@ -50,6 +52,7 @@ from gpt2simple.settings import (
 from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_MODEL, DEFAULT_RUN
+from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.outputs import check_unused, output_folder
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ class Session:
         self._seeds = None if opened.seed is None else np.random.default_rng(opened.seed)
         self._loaded: LoadedModel | None = None
         self._cached_generator: Generator | None = None
+        self._merged: Any = None  # the Keras model of a model with an adapter
         self._closed = False
         self._logged: set[str] = set()
         logger.info(f"Computing on {device}, {self._precision.in_words}.")
@@ -116,13 +120,17 @@ class Session:
     def model(self) -> TFGPT2LMHeadModel:
         """The `TFGPT2LMHeadModel` itself; its variables are float32 at any precision.
 
-        Where there is no transformers 4 it is a Keras model with the same variables, and a message says so.
+        Where there is no transformers 4 it is a Keras model with the same variables, and a message says so. Of a model
+        with an adapter it is a copy of both merged, and a message tells its size first.
         """
         from gpt2simple.gpt2.container import container_of, why_not_transformers  # here: loads Keras
 
         if reason := why_not_transformers():
             self._log_once(reason)
-        return container_of(self._in_memory())
+        loaded = self._in_memory()
+        if loaded.config.lora is not None:
+            self._merged = self._merged or merged_model(loaded)
+        return self._merged or container_of(loaded)
 
     @property
     @own_context()
@@ -207,7 +215,7 @@ class Session:
             self._free()  # half-trained weights: the next call loads those from before
             raise
         finally:
-            gc.collect()  # the optimizer's moments are twice the model
+            release()  # the optimizer's moments are twice the model
         self._source = Run(self.run_name, model_name=request.model_name)
         return result
 
@@ -223,30 +231,18 @@ class Session:
         name, begins_with = request.model_name, request.weights_from
         goes_on = bool(run.checkpoints()) and continues(run, request.settings.restore_from)
         goes_on = goes_on and is_same_model(name, run.info.description.model_name)
-        # A run that goes on has its tokens.
-        new_tokens = () if goes_on else getattr(request.settings, "special_tokens", ())
-        labels = request.kind.labels(request.dataset)
         if begins_with is None:
-            fits = self._can_take(run) if goes_on else self._source == BaseModel(name) and not request.random_weights
-            loaded = self._loaded
-            fits = fits and loaded is not None and loaded.config.labels == labels
-            if loaded is not None and fits and loaded.tokenizer.added.keys() >= {*new_tokens}:
-                return loaded
+            is_it = self._can_take(run) if goes_on else self._source == BaseModel(name) and not request.random_weights
+            if self._loaded is not None and is_it and fits(self._loaded, request, goes_on=goes_on):
+                return self._loaded
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
         self._free()  # before another is in memory
-        head, random_seed = new_head(request.seed), request.seed if request.random_weights else None
-        self._loaded = read_named_model(
-            begins_with,
-            lambda folder: LoadedModel.load(folder, new_tokens, labels=labels, head=head, random_seed=random_seed),
-        )
+        self._loaded = read_for_training(request, begins_with, run, goes_on=goes_on, model_dir=self._model_dir)
         return self._loaded
 
     def _can_take(self, run: RunFolder) -> bool:
         """Whether the weights of a run fit the model in memory, which then has the same tokens."""
-        if self._loaded is None or not run.exists:
-            return False
-        recorded, tokens = run.info.description, self._loaded.tokenizer.fingerprint
-        return recorded.model_name == self._source.model_name and recorded.tokenizer_fingerprint == tokens
+        return self._loaded is not None and run.exists and is_of_run(self._loaded, run, self._source.model_name)
 
     @accepts(GenerateSettings)
     def generate(self, prefix: str | Iterable[str] | None = "", *, prompt: Any = None, **settings: Any) -> list[str]:
@@ -401,12 +397,15 @@ class Session:
     def save(self, folder: str | Path) -> Path:
         """Save the model in memory with its tokenizer, for this package and transformers; returns the folder.
 
+        An adapter is merged into its model, one matrix at a time, in float32.
+
         Raises:
-            SettingsError: the folder is not empty. StorageError: it cannot be written.
+            SettingsError: the folder is not empty. StorageError: it cannot be written, or the disk has no room.
         """
         target = Path(folder)
         check_unused(target)  # before a model is loaded
         loaded = self._in_memory()
+        require_space(target, 4 * loaded.config.parameters, f"Saving the model in {target}")
         with output_folder(target) as new:
             write_model_folder(new, loaded.config, loaded.read, loaded.tokenizer)
             write_chat_template(new, self._source_run())
@@ -434,20 +433,19 @@ class Session:
         if isinstance(found, Run):
             which: Which = found.checkpoint  # type: ignore[assignment]
             return self._run_folder(found).read_model(which, lambda folder: self._open(found, folder))
-        return read_named_model(
-            model_folder(found.model_name, self._model_dir), lambda folder: self._open(found, folder)
-        )
+        named = model_folder(found.model_name, self._model_dir)
+        return read_named_model(named, lambda folder: self._open(found, folder))
 
     def _open(self, found: Source, folder: Path) -> LoadedModel:
         self._drop_generator()
-        loaded = self._loaded
-        if loaded is not None and isinstance(found, Run) and self._can_take(self._run_folder(found)):
+        loaded, run = self._loaded, self._run_folder(found) if isinstance(found, Run) else None
+        if loaded is not None and run is not None and self._can_take(run):
             self._loaded = None  # until it is whole
             loaded.refill(folder)
         else:
             loaded = None
             self._free()  # before another is in memory
-            loaded = LoadedModel.load(folder)
+            loaded = read_folder(folder, run, model_dir=self._model_dir)
         self._loaded, self._source = loaded, found
         return loaded
 
@@ -466,9 +464,11 @@ class Session:
     def _new_generator(self) -> Generator:
         loaded = self._in_memory()
         require_language_model(loaded, "generate")
-        return Generator(loaded.weights, loaded.config, loaded.tokenizer, precision=self._precision.generating)
+        precision = self._precision.decoding(kept=loaded.kept_precision)
+        return Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision)
 
     def _drop_generator(self) -> None:
+        self._merged = None
         if self._cached_generator is not None:
             self._cached_generator.close()
             self._cached_generator = None

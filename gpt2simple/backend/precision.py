@@ -57,6 +57,10 @@ class Precision:
     def measuring(self) -> str:
         return self.training if self.named else "float32"
 
+    def decoding(self, *, kept: str) -> str:
+        """The precision to generate in with weights that are kept in one: in 16 and 8 bits as for training."""
+        return self.generating if kept == "float32" else self.training
+
     @property
     def in_words(self) -> str:
         """What is used and why, to follow "Computing on ..."."""

@@ -441,6 +441,7 @@ def compare(
       gpt2simple compare script.txt tiny 124M 355M
       gpt2simple compare pairs.jsonl tiny 124M --epochs 2
       gpt2simple compare acts/*.txt --model-name tiny --model-name 124M
+      gpt2simple compare script.txt 124M --methods full --methods lora
     """
     from gpt2simple.api import functions
 

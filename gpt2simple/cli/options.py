@@ -93,6 +93,8 @@ def _click_type(field: dataclasses.Field[Any], kinds: set[type]) -> Any:
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
+    if isinstance(default, tuple):
+        return ", ".join(default)
     return str(default)
 
 
@@ -225,6 +227,8 @@ dataset_argument = click.argument(
 def compared_arguments(command: CommandT) -> CommandT:
     """Add the argument and option of a command that compares models on a text."""
     several = click.option(
-        "--model-name", multiple=True, help="Model to compare; or name the models after the text, at least two."
+        "--model-name",
+        multiple=True,
+        help="Model to compare; or name the models after the text. At least two, or one by two methods.",
     )
     return click.argument("dataset", nargs=-1, required=True, metavar="DATASET... [MODEL]...")(several(command))

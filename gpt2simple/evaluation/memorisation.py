@@ -117,6 +117,11 @@ class MemorisationReport:
         return self.written.share
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of that share; None: no sample has eight words."""
+        return self.written.interval(self.written.grams / len(self.samples)) if self.written.grams else None
+
+    @property
     def judged_share(self) -> float:
         """The same for the last samples, on which the verdict is based: earlier ones are by a weaker model."""
         return self.last.share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gpt2simple.evaluation.html import render
@@ -47,6 +47,7 @@ class EvaluateResult(TextMetrics):
         protocol: how the text was cut into windows, a sentence. precision: dtype name of the matrix products.
         documents: the metrics of each document, in order; empty unless requested.
         seconds: how long it took.
+        windows: nats and number of predicted tokens of each window; not in the JSON form.
     """
 
     model: str
@@ -56,6 +57,7 @@ class EvaluateResult(TextMetrics):
     precision: str
     documents: tuple[TextMetrics, ...]
     seconds: float
+    windows: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
     @classmethod
     def from_measurement(cls, found: Measurement, **about: Any) -> EvaluateResult:
@@ -64,6 +66,7 @@ class EvaluateResult(TextMetrics):
             **TextMetrics.of(found.total).to_json(),
             standard_error=found.standard_error,
             documents=tuple(TextMetrics.of(tally) for tally in found.documents),
+            windows=tuple(found.windows),
             **about,
         )
 
@@ -80,6 +83,7 @@ class EvaluateResult(TextMetrics):
     def to_json(self) -> dict[str, Any]:
         """The metrics as JSON values."""
         values = {name: getattr(self, name) for name in EvaluateResult.__dataclass_fields__}
+        del values["windows"]
         return {**values, "documents": [document.to_json() for document in self.documents]}
 
     def _rows(self) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradie
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.model import not_finite
 from gpt2simple.gpt2.network.attention import Packing
-from gpt2simple.gpt2.network.loss import head_matrix, map_logits
+from gpt2simple.gpt2.network.loss import head_matrix, map_logits, slice_bytes
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 
@@ -73,11 +73,15 @@ def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) ->
         traces[key] += 1
         inputs, targets, *positions = arrays  # (B, T), (B, T), (1, T)
         packing = Packing(positions[0][0], longest) if positions else None
-        states = hidden_states(flat_weights(variables), inputs, config, dtype, packing=packing)  # (N, E)
+        states = hidden_states(
+            flat_weights(variables), inputs, config, dtype, packing=packing,
+            gradient_checkpointing=config.lora is not None,  # as in `evaluation_sums`
+        )  # fmt: skip
         states = tf.cast(states, tf.float32)
         forget_gradients()
-        matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
-        parts = map_logits(_slice_scores, states, matrix, tf.reshape(targets, [-1]))  # (n,), (n,) of each slice
+        embedding, targets = variables["wte.weight"], tf.reshape(targets, [-1])  # (V, E), (N,)
+        matrix, at_a_time = head_matrix(embedding, tf.float32), slice_bytes(embedding.dtype.size)  # (V, E)
+        parts = map_logits(_slice_scores, states, matrix, targets, at_a_time=at_a_time)  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 
     about = "score", config, dtype.name, shapes, longest

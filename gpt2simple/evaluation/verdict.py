@@ -5,7 +5,7 @@ Computed from records and a few settings; reads no files.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -180,8 +180,9 @@ def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneS
             f"Use it: generate() uses step {facts['best_step']}.",
             "To improve further, add text of the same kind, or fine-tune a larger model.",
         )
-    lower = f"{min(settings.learning_rate / 3, FinetuneSettings().learning_rate):.1g}"
-    rate = f"Lower the learning rate: learning_rate={lower} instead of {settings.learning_rate:g}."
+    used, default = settings.rate_for(plan.parameters), replace(settings, learning_rate=None).rate_for(plan.parameters)
+    lower = f"{min(used / 3, default):.1g}"
+    rate = f"Lower the learning rate: learning_rate={lower} instead of {used:g}."
     if kind == "diverged":
         where = f"Continue from step {facts['best_step']}" if facts["best_step"] else "Start again"
         return (rate, f"{where}: {call_after_divergence(facts['best_step'], lower)}.")
@@ -202,7 +203,9 @@ def _advice(kind: str, facts: dict[str, Any], plan: RunPlan, settings: FinetuneS
         remedies.append("Add text of the same kind: that helps most.")
     if settings.dropout == 0.0:
         remedies.append("Try dropout=0.1.")
-    if settings.train_last_n_layers is None and not settings.only_train_transformer_layers:
+    if settings.lora_rank:
+        remedies.append(f"Train fewer parameters, such as lora_rank={max(settings.lora_rank // 4, 1)}.")
+    elif settings.train_last_n_layers is None and not settings.only_train_transformer_layers:
         remedies.append("Train fewer layers, such as train_last_n_layers=2, or only_train_transformer_layers=True.")
     if rate not in remedies:
         remedies.append(rate)

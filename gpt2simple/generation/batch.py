@@ -14,7 +14,8 @@ import numpy as np
 from gpt2simple.backend.tensorflow import Tensor, start_beside, tf
 from gpt2simple.generation.sampling import Logits
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network import cached
+from gpt2simple.gpt2.network import adapted, cached
+from gpt2simple.gpt2.network.adapted import AdaptedWeights
 from gpt2simple.gpt2.network.decode_weights import DRAFT_TOKENS, DecodeWeights
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,10 @@ class CachedBatch:
     """
 
     def __init__(
-        self, weights: DecodeWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft
+        self, weights: DecodeWeights | AdaptedWeights, config: ModelConfig, *, rows: int, longest: int, draft: FindDraft
     ) -> None:
         self._weights, self._config, self._find_draft = weights, config, draft
+        self._network = adapted if isinstance(weights, AdaptedWeights) else cached
         self._has_slid = False
         self.rows, self._sizes = rows, batch_sizes(rows)
         self._slots = cached.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
@@ -62,7 +64,7 @@ class CachedBatch:
         Compiling is left for later: beside the prompt's reader it would take no less time, and 0.15 GB more.
         """
         weights = self._find_draft() or self._weights
-        step = cached.token_step(self._config, weights.dtypes, 1, self._slots)
+        step = self._network.token_step(self._config, weights.dtypes, 1, self._slots)
         if step.is_known and not step.is_compiled:
             step(weights, cached.new_caches(self._config, 1, self._slots), _numbers([0], [0], 0))
 
@@ -74,7 +76,8 @@ class CachedBatch:
     def _bind(self) -> None:
         """Choose the compiled step for the number of rows."""
         weights = self._weights
-        self._step = cached.token_step(self._config, weights.dtypes, self.rows, self._slots).bind(weights, self._caches)
+        step = self._network.token_step(self._config, weights.dtypes, self.rows, self._slots)
+        self._step = step.bind(weights, self._caches)
         self._draft_step: Callable[..., Tensor] | None = None
 
     def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
@@ -86,7 +89,7 @@ class CachedBatch:
         if self._last_prompt is None or self._last_prompt[0] != window:
             padded = np.zeros(length, dtype=np.int32)  # (length,)
             padded[: len(window)] = window
-            reader = cached.prompt_reader(self._config, self._weights.dtypes, length)
+            reader = self._network.prompt_reader(self._config, self._weights.dtypes, length)
             logits, keys_values = reader(self._weights, tf.constant(padded), tf.constant(len(window)))
             # Several samples of one prefix come one after another: they share one prefill.
             self._last_prompt = (window, logits.numpy(), keys_values)

@@ -19,6 +19,7 @@ from gpt2simple.generation.sampling import sampling_chain
 from gpt2simple.generation.scheduler import ActiveSample, Scheduler
 from gpt2simple.generation.text import BadWords, TextStream
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.network.adapted import AdaptedWeights
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, decode_weights, draft_of, draft_pays
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.settings import GenerateSettings
@@ -33,10 +34,13 @@ _ROWS_ON_GPU = 32
 class Generator:
     """Generates texts with a copy of a model's current weights; later training does not affect it.
 
+    Weights with an adapter among them are not copied: it generates with those of the moment.
+
     Args:
         weights: of the model, by canonical name: variables, or what is read from an open checkpoint.
         config, tokenizer: of the model.
-        precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only).
+        precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only); with an adapter,
+            of the products.
 
     Raises:
         SettingsError: there is no such precision.
@@ -45,8 +49,10 @@ class Generator:
     def __init__(
         self, weights: Mapping[str, Any], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32"
     ) -> None:
-        self._weights: DecodeWeights | None = decode_weights(weights, config, precision)
-        self._may_draft = draft_pays(self._weights)
+        adapted = AdaptedWeights.of(weights, precision)
+        copied = decode_weights(weights, config, precision) if adapted is None else None
+        self._weights: DecodeWeights | AdaptedWeights | None = adapted or copied
+        self._may_draft = copied is not None and draft_pays(copied)
         self._draft: DecodeWeights | None = None
         self._draft_lock = threading.Lock()
         self._config = config
@@ -95,8 +101,8 @@ class Generator:
     def _get_draft(self) -> DecodeWeights | None:
         """The draft model, made when it is first used because it takes memory and time."""
         with self._draft_lock:  # another thread may ask too, see `CachedBatch`
-            if self._draft is None and self._may_draft and (weights := self._weights) is not None:
-                self._draft = draft_of(weights)
+            if self._draft is None and self._may_draft and isinstance(self._weights, DecodeWeights):
+                self._draft = draft_of(self._weights)
             return self._draft
 
     def _samples(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[ActiveSample]:

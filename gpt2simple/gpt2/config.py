@@ -47,6 +47,30 @@ BLOCK_WEIGHTS: dict[str, tuple[int, ...]] = {
 PROJECTIONS = {name.removesuffix(".weight"): units[1] for name, units in BLOCK_WEIGHTS.items() if len(units) == 2}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adaptation: the model's own weights stay as they are, and some projections get two small matrices each.
+
+    Attributes:
+        rank: r, rows and columns between the two. alpha: what they compute is multiplied by alpha / rank.
+        targets: the projections that have them, of PROJECTIONS.
+        base: how the model's own weights are kept in memory: float32, bfloat16 or int8; embeddings are bfloat16
+            beside int8, and vectors and positions float32 in any case.
+        rows: how many tokens, the last of the vocabulary, have a row of the embedding that is trained: new ones.
+    """
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    base: str = "float32"
+    rows: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The factor of what the two matrices compute."""
+        return self.alpha / self.rank
+
+
 def _invalid(why: str) -> CheckpointError:
     return CheckpointError(f"This is no valid GPT-2 config: {why}. Check config.json or hparams.json.")
 
@@ -57,6 +81,7 @@ class ModelConfig:
 
     Attributes:
         labels: names of the classes, in the order of the head's outputs; empty: a language model.
+        lora: how an adapter changes it; None: it has none.
     """
 
     n_vocab: int  # V, tokens in the vocabulary
@@ -66,6 +91,7 @@ class ModelConfig:
     n_layer: int  # L
     layer_norm_epsilon: float = 1e-5
     labels: tuple[str, ...] = ()
+    lora: Lora | None = None
 
     def __post_init__(self) -> None:
         for name, most in (("n_vocab", LARGEST_SIZE), ("n_ctx", LARGEST_SIZE), ("n_embd", LARGEST_SIZE),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ def make_container(variables: Mapping[str, Variable], config: ModelConfig) -> TF
     For a classifier it is a `TFGPT2ForSequenceClassification`.
     """
     of_transformers = _transformers_classes()
-    if of_transformers is None:
+    if of_transformers is None or config.lora is not None:  # which transformers' model has no room for
         return GPT2Container(variables, config)
     config_class, language_class, classifier_class = of_transformers
     model_class = classifier_class if config.labels else language_class
@@ -70,6 +71,12 @@ def container_of(loaded: LoadedModel) -> Any:
     if loaded.container is None:
         loaded.container = make_container(loaded.variables, loaded.config)
     return loaded.container
+
+
+def merged_container(loaded: LoadedModel) -> Any:
+    """A new Keras model with the weights of a loaded model, merged with its adapter, in variables of its own."""
+    config = replace(loaded.config, lora=None)
+    return make_container(make_variables(config, loaded.read), config)
 
 
 def why_not_transformers() -> str | None:
@@ -174,5 +181,6 @@ class GPT2Container(keras.Model):
             last = tf.reduce_max(tf.where(is_text, tf.range(time), 0), axis=1)  # (B,)
             pooled = tf.gather(states, tf.range(batch) * time + last)  # (B, E)
             return Output(class_logits(pooled, weights[CLASSIFIER_HEAD]))
-        logits = tf.matmul(states, weights["wte.weight"], transpose_b=True)  # (B * T, V)
+        embedding = tf.cast(weights["wte.weight"], tf.float32)  # (V, E)
+        logits = tf.matmul(states, embedding, transpose_b=True)  # (B * T, V)
         return Output(tf.reshape(logits, [batch, time, self.config.n_vocab]))

@@ -1,8 +1,9 @@
 """A model's weights as TensorFlow's variables, by canonical name: made from their values, read and overwritten.
 
-They are float32, whatever the precision, and each is made from its value, one tensor at a time: TensorFlow's allocator
-never returns memory on a CPU, so that tensors made only to be overwritten leave gaps that the process keeps, 0.2 GB for
-355M during training. Names and shapes are those that a `TFGPT2LMHeadModel` gives its variables (`container`).
+They are float32, whatever the precision, but for the frozen ones beside an adapter (`config.Lora`). Each is made from
+its value, one tensor at a time: TensorFlow's allocator never returns memory on a CPU, so that tensors made only to be
+overwritten leave gaps that the process keeps, 0.2 GB for 355M during training. Names and shapes are those that a
+`TFGPT2LMHeadModel` gives its variables (`container`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
 from gpt2simple.errors import CheckpointError
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes, to_keras
+from gpt2simple.gpt2.lora import ROWS, SCALE, adapter_shapes
+
+_INT8_LARGEST = 127.0
 
 ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
 
@@ -58,7 +62,7 @@ def _normal(shape: Tensor, seed: Tensor, spread: Tensor) -> Tensor:
 
 
 def make_variables(config: ModelConfig, value: ReadValue) -> dict[str, Variable]:
-    """The variables of a model, in canonical order.
+    """The variables of a model, in canonical order; those of its adapter follow.
 
     Args:
         config: of the model.
@@ -66,12 +70,38 @@ def make_variables(config: ModelConfig, value: ReadValue) -> dict[str, Variable]
     """
     with quiet_stderr():  # the first use of a device writes a line
         tf.zeros([])
-    return {name: _variable(name, shape, value) for name, shape in canonical_shapes(config).items()}
+    variables: dict[str, Variable] = {}
+    base = "float32" if config.lora is None else config.lora.base
+    for name, shape in canonical_shapes(config).items():
+        if base == "int8" and is_projection(name):
+            numbers, scale = _whole_numbers(tf.convert_to_tensor(value(name)))
+            variables[name] = tf.Variable(numbers, name=to_keras(name), trainable=False)
+            name = f"{name.removesuffix('weight')}{SCALE}"
+            variables[name] = tf.Variable(scale, name=name, trainable=False)
+        else:
+            is_large = is_projection(name) or name == "wte.weight"
+            variables[name] = _variable(name, shape, value, "bfloat16" if is_large and base != "float32" else "float32")
+    adapter = adapter_shapes(config)
+    return variables | {name: _variable(name, shape, value, "float32") for name, shape in adapter.items()}
 
 
-def _variable(name: str, shape: tuple[int, ...], value: ReadValue) -> Variable:
+def _variable(name: str, shape: tuple[int, ...], value: ReadValue, dtype: str) -> Variable:
     kept = (1, *shape) if is_projection_bias(name) else shape
-    return tf.Variable(lambda: tf.reshape(value(name), kept), name=to_keras(name), dtype=tf.float32, shape=kept)
+    keras_name = to_keras(name) if name.endswith((".weight", ".bias")) else name
+    return tf.Variable(lambda: tf.cast(tf.reshape(value(name), kept), dtype), name=keras_name, dtype=dtype, shape=kept)
+
+
+def _whole_numbers(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix [in, out] as int8 numbers of -127 to 127 times a scale of each column, float32 [out]."""
+    largest = tf.reduce_max(tf.abs(weight), axis=0)  # (out,)
+    scale = tf.where(largest > 0, largest / _INT8_LARGEST, tf.ones_like(largest))  # (out,)
+    return tf.cast(tf.round(weight / scale), tf.int8), scale
+
+
+def is_projection(name: str) -> bool:
+    """Whether a canonical name is that of a projection's matrix."""
+    *path, leaf = name.split(".")
+    return leaf == "weight" and ".".join(path[2:]) in PROJECTIONS
 
 
 def is_projection_bias(name: str) -> bool:
@@ -87,6 +117,13 @@ def read_weight(variables: Mapping[str, Variable], name: str) -> np.ndarray:
     """One weight, by its canonical name, as a float32 array of its canonical shape."""
     value = variables[name].numpy()
     return value.reshape(-1) if name.endswith(".bias") else value
+
+
+def copy_rows(variables: Mapping[str, Variable]) -> None:
+    """Copy the rows of new tokens, which are trained beside a frozen embedding, into its variable, if there are any."""
+    if ROWS in variables:
+        rows, embedding = variables[ROWS], variables["wte.weight"]
+        embedding[-rows.shape[0] :].assign(tf.cast(rows, embedding.dtype))
 
 
 def assign_weights(variables: Mapping[str, Variable], weights: Mapping[str, np.ndarray]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from gpt2simple.errors import CheckpointError, Gpt2SimpleError, RunError
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, SafetensorsFile, Tensor, write_safetensors
 from gpt2simple.runs.description import BestMark, FileRecord, Manifest, plain_number
-from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_FILE, MODEL_SIDE_FILES, OPTIMIZER_FILE, STATE_FILE
+from gpt2simple.runs.layout import MANIFEST_FILE, MODEL_SIDE_FILES, OPTIMIZER_FILE, STATE_FILE, weights_file
 from gpt2simple.storage.contents import content_errors, read_json
 from gpt2simple.storage.files import HashingWriter
 
@@ -62,9 +62,18 @@ class StepCheckpoint:
         """
         return _unless_removed(self.path, lambda: Manifest.read(self.path).best)
 
+    @property
+    def weights_file(self) -> str:
+        """The name of the file with the weights.
+
+        Raises:
+            ValueError: the manifest is torn.
+        """
+        return weights_file(Manifest.read(self.path).files)
+
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:
         """The weights under the names given to ``save``, float32, one at a time."""
-        return _tensors(self.path / MODEL_FILE)
+        return _tensors(self.path / self.weights_file)
 
     def optimizer(self) -> Iterator[tuple[str, np.ndarray]]:
         """The optimizer's tensors under the names given to ``save``, one at a time."""
@@ -87,7 +96,8 @@ class StepCheckpoint:
 
     def _require_whole(self, weights_only: bool) -> None:
         manifest = Manifest.read(self.path)
-        if manifest.step != self.step or not manifest.files.keys() >= {MODEL_FILE, OPTIMIZER_FILE, STATE_FILE}:
+        needed = {weights_file(manifest.files), OPTIMIZER_FILE, STATE_FILE}
+        if manifest.step != self.step or not manifest.files.keys() >= needed:
             raise ValueError(f"{MANIFEST_FILE} is not this checkpoint's")
         names = manifest.files.keys() - ({OPTIMIZER_FILE} if weights_only else set())
         # What nobody recorded cannot be checked, and would change what the model reads and writes.
@@ -169,8 +179,9 @@ def write_checkpoint(
         best: the best step so far, this one included.
         side_files: further small files by name.
     """
+    model_file = weights_file(side_files)
     records = {
-        MODEL_FILE: _write_tensors(folder / MODEL_FILE, weights),
+        model_file: _write_tensors(folder / model_file, weights),
         OPTIMIZER_FILE: _write_tensors(folder / OPTIMIZER_FILE, optimizer),
     }
     text = json.dumps(dict(state), indent=2, default=plain_number) + "\n"

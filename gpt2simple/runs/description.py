@@ -154,6 +154,7 @@ class RunDescription:
     seed: int
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, and the precision, threads ... chosen
     validation_fingerprint: str | None = None  # of validation_file's text; None without one, or from before it was kept
+    parameters: int = 0  # of the model, where a call asks for a run; not on record
 
     @property
     def task(self) -> str:

@@ -84,7 +84,7 @@ class RunFolder:
                 f"Every checkpoint of {self.path} is damaged. Put the files back from a copy, or start over: "
                 'restore_from="fresh" with overwrite=True, or another run_name.'
             )
-            if (self.path / layout.MODEL_FILE).is_file():
+            if layout.has_weights(self.path):
                 root = repr(str(self.path))
                 message += f" If the root's model is whole, restore_from={root} with another run_name uses it."
             raise RunError(message)
@@ -138,7 +138,7 @@ class RunFolder:
         found = self.best(weights_only=True) if which == "best" else self.latest(weights_only=True)
         if found is not None:
             return found.path
-        if (self.path / layout.MODEL_FILE).is_file() or self.legacy_step is not None:
+        if layout.has_weights(self.path) or self.legacy_step is not None:
             return self.path
         function = FUNCTIONS[self.info.description.task] if self.exists else FUNCTIONS[LANGUAGE_MODELING]
         raise RunError(

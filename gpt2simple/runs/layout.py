@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.gpt2.formats import peft
+from gpt2simple.gpt2.formats.adapter import BASE_FILE
 from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
 from gpt2simple.storage.contents import quoted, reason
 
 RUN_FILE = "run.json"
-MODEL_FILE = WEIGHTS_FILE  # the root and every checkpoint are model folders
+# The root and every checkpoint are model folders, or those of an adapter.
+WEIGHT_FILES = MODEL_FILE, ADAPTER_FILE = WEIGHTS_FILE, peft.WEIGHTS_FILE
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
@@ -23,11 +27,24 @@ LOCK_OWNER_FILE = ".lock-owner.json"
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"  # of a model that was trained on pairs, for transformers and llama.cpp
 
+ADAPTER_SIDE_FILES = peft.CONFIG_FILE, BASE_FILE  # of a run that trained an adapter
+
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
 MODEL_SIDE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    CHAT_TEMPLATE_FILE,
+    CHAT_TEMPLATE_FILE, *ADAPTER_SIDE_FILES,
 )  # fmt: skip
+
+
+def weights_file(side_files: Container[str]) -> str:
+    """The name of the file with the weights, from those of the files beside it."""
+    return ADAPTER_FILE if peft.CONFIG_FILE in side_files else MODEL_FILE
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds weights of a model or an adapter."""
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
 
 PREDICTIONS_FILE = "predictions.npz"  # of a control, see ``api.control``
 

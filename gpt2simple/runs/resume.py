@@ -29,8 +29,9 @@ from gpt2simple.gpt2.hub.locate import is_same_model
 from gpt2simple.runs.checkpoint import StepCheckpoint
 from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
-from gpt2simple.runs.layout import MODEL_FILE
+from gpt2simple.runs.layout import has_weights
 from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, to_json
+from gpt2simple.settings.finetune import OF_ADAPTERS
 from gpt2simple.settings.pairs import PROMPT_COMPLETION
 
 SettingsT = TypeVar("SettingsT")
@@ -45,6 +46,7 @@ FREE = frozenset({
 
 CHANGES_TRAINING = frozenset({
     "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "dropout", "gradient_checkpointing",
+    "lora_dropout", "base_precision",
 })  # fmt: skip
 
 _WITHOUT_EFFECT = frozenset[str](
@@ -73,6 +75,8 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
         kept["steps"] = kept["epochs"] = None
     if given.get("only_train_transformer_layers") or given.get("train_last_n_layers") is not None:
         kept["only_train_transformer_layers"], kept["train_last_n_layers"] = False, None
+    if given.get("lora_rank") == 0:
+        kept = {name: value for name, value in kept.items() if name not in OF_ADAPTERS}
     if "column" in given or "template" in given:
         kept["column"] = kept["template"] = None
     if given.get("pair_format") is not None:
@@ -144,7 +148,7 @@ def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescrip
     if difference := _difference(recorded, wanted):
         problem, needed = difference
         raise RunError(f"{path} {problem}. {_advice(needed)}")
-    changes = _changed_settings(recorded, wanted.settings)
+    changes = _changed_settings(recorded, wanted)
     fixed = [name for name in changes if name not in FREE | CHANGES_TRAINING]
     if fixed:
         before, after = (listed({name: pair[i] for name, pair in changes.items()}, fixed) for i in (0, 1))
@@ -158,7 +162,7 @@ def require_continuable(path: Path, recorded: RunDescription, wanted: RunDescrip
 def training_changes(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
     """The settings that differ and change the course of training from here on: name to (before, now)."""
     relevant = CHANGES_TRAINING | (set() if wanted.settings.schedule == "constant" else {"steps", "epochs"})
-    changed = _changed_settings(recorded, wanted.settings)
+    changed = _changed_settings(recorded, wanted)
     return {name: pair for name, pair in changed.items() if name in relevant}
 
 
@@ -231,10 +235,14 @@ def _difference(recorded: RunDescription, wanted: RunDescription) -> tuple[str, 
     return None
 
 
-def _changed_settings(recorded: RunDescription, wanted: TrainingSettings) -> dict[str, tuple[Any, Any]]:
-    before = {**to_json(recorded.settings), "seed": recorded.seed}  # the seed drawn, where the call gave none
-    after = {**to_json(wanted), "seed": recorded.seed if wanted.seed is None else wanted.seed}
-    return {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _NOT_INHERITED}
+def _changed_settings(recorded: RunDescription, wanted: RunDescription) -> dict[str, tuple[Any, Any]]:
+    """The settings that differ: name to (before, now), with the values that defaults stand for."""
+    seed = recorded.seed if wanted.settings.seed is None else wanted.settings.seed
+    both = ((recorded.settings, recorded.seed), (wanted.settings, seed))  # the seed drawn, where the call gave none
+    before, after = (to_json(settings) | {"seed": seed} for settings, seed in both)
+    was, now = (to_json(settings.in_effect(wanted.parameters)) | {"seed": seed} for settings, seed in both)
+    changed = [n for n in after if before[n] != after[n] and n not in _NOT_INHERITED]
+    return {n: (was[n], now[n]) for n in changed if was[n] != now[n]}
 
 
 def _advice(same: str) -> str:
@@ -313,7 +321,7 @@ def begins_with(run: RunFolder, restore_from: str, *, overwrite: bool) -> Origin
         RunError: ``restore_from`` does not fit what is there, or names no folder.
     """
     replaces = overwrite and restore_from not in ("latest", "best")
-    if run.exists and not run.checkpoints() and (run.path / MODEL_FILE).is_file() and not replaces:
+    if run.exists and not run.checkpoints() and has_weights(run.path) and not replaces:
         raise RunError(
             f"{run.path} holds a trained model whose checkpoints were removed, so training cannot continue. Start a "
             f"run from this model under another run_name, with restore_from={str(run.path)!r}, or replace it with "
@@ -367,7 +375,7 @@ def _recorded_beginning(run: RunFolder) -> Origin:
 
 def _messages_at_step_0(run: RunFolder, wanted: RunDescription) -> tuple[str, ...]:
     recorded = run.info.description
-    changes = {n: pair for n, pair in _changed_settings(recorded, wanted.settings).items() if n not in FREE}
+    changes = {n: pair for n, pair in _changed_settings(recorded, wanted).items() if n not in FREE}
     before, after = to_json(recorded.text_settings), to_json(wanted.text_settings)
     changes |= {n: (before[n], after[n]) for n in after if before[n] != after[n] and n not in _FREE_OF_THE_TEXT}
     if not is_same_model(recorded.model_name, wanted.model_name):

@@ -33,12 +33,13 @@ logger = logging.getLogger(__name__)
 
 def has_weights_of(run: Path, checkpoint: StepCheckpoint) -> bool:
     """Whether the root's weights are, byte for byte, those of a checkpoint."""
-    root = run / layout.MODEL_FILE
+    name = checkpoint.weights_file
+    root = run / name
     if not root.is_file():
         return False
-    if root.samefile(checkpoint.path / layout.MODEL_FILE):
+    if root.samefile(checkpoint.path / name):
         return True
-    return Manifest.read(checkpoint.path).files[layout.MODEL_FILE].damage(root) is None
+    return Manifest.read(checkpoint.path).files[name].damage(root) is None
 
 
 def restore_side_files(run: Path, checkpoint: StepCheckpoint, written: Mapping[str, FileRecord]) -> list[str]:
@@ -263,13 +264,14 @@ class RunWriter(RunFolder):
         restored = restore_side_files(self.path, newest, self.info.model_files)
         if best is not None and not has_weights_of(self.path, best):
             self._publish(best)
-            restored.append(layout.MODEL_FILE)
+            restored.append(best.weights_file)
         if restored:
             logger.info(f"Restored from the checkpoints of {self.path}: {', '.join(restored)}.")
 
     def _publish(self, checkpoint: StepCheckpoint) -> None:
         # A second name of the same file where the disk can, else a copy.
-        link_or_copy(checkpoint.path / layout.MODEL_FILE, self.path / layout.MODEL_FILE)
+        name = checkpoint.weights_file
+        link_or_copy(checkpoint.path / name, self.path / name)
 
     def _finish_replacements(self) -> None:
         """Give whole checkpoints that were to replace another one its name."""
@@ -294,7 +296,7 @@ class RunWriter(RunFolder):
                 f'{self.path} holds a run already. Continue it with restore_from="latest", replace it with '
                 'restore_from="fresh" and overwrite=True, or choose another run_name.'
             )
-        names = (layout.MODEL_FILE, *layout.MODEL_SIDE_FILES, *layout.CALLBACKS_FILES, *layout.CALLBACKS_FOLDERS)
+        names = (*layout.WEIGHT_FILES, *layout.MODEL_SIDE_FILES, *layout.CALLBACKS_FILES, *layout.CALLBACKS_FOLDERS)
         there = [] if self.exists else [name for name in names if _is_used(self.path / name)]
         if there:
             raise RunError(
@@ -308,7 +310,7 @@ class RunWriter(RunFolder):
             return
         for path in layout.step_folders(self.path).values():
             remove_folder(path)
-        for name in (layout.MODEL_FILE, *layout.CALLBACKS_FILES):
+        for name in (*layout.WEIGHT_FILES, *layout.ADAPTER_SIDE_FILES, *layout.CALLBACKS_FILES):
             (self.path / name).unlink(missing_ok=True)
         for name in layout.CALLBACKS_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)

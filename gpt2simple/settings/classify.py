@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.settings.fields import check, like, only, setting
-from gpt2simple.settings.finetune import TrainingSettings
+from gpt2simple.settings.finetune import LORA_FACTOR, TrainingSettings
 from gpt2simple.settings.text import ReadingSettings, TextSettings
 
 METRICS = ("loss", "accuracy")
 DEFAULT_EPOCHS = 3.0
 LARGEST_SMALL_MODEL = 10_000_000  # parameters
 RATE_OF_SMALL_MODELS, RATE_OF_LARGE_MODELS = 2e-4, 5e-5
+DEFAULT_RATES = "Peak learning rate; None: 2e-4 for models of up to 10 million parameters, 5e-5 for larger ones"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class ClassifierSettings(TrainingSettings):
         TrainingSettings,
         "learning_rate",
         default=None,
-        help="Peak learning rate; None: 2e-4 for models of up to 10 million parameters, 5e-5 for larger ones.",
+        help=f"{DEFAULT_RATES}; with lora_rank {LORA_FACTOR} times as much.",
     )
     schedule: str = like(TrainingSettings, "schedule", default="linear")
     early_stopping_patience: int | None = like(
@@ -72,14 +73,15 @@ class ClassifierSettings(TrainingSettings):
     )
 
     def __post_init__(self) -> None:
-        check(self, self._contradictions)
+        super().__post_init__()
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "epochs", DEFAULT_EPOCHS)  # frozen: for everybody but itself
 
     def rate_for(self, parameters: int) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
-        return RATE_OF_SMALL_MODELS if parameters <= LARGEST_SMALL_MODEL else RATE_OF_LARGE_MODELS
+        rate = RATE_OF_SMALL_MODELS if parameters <= LARGEST_SMALL_MODEL else RATE_OF_LARGE_MODELS
+        return LORA_FACTOR * rate if self.lora_rank else rate
 
     def patience_until(self, last_step: int | None) -> int | None:
         return self.early_stopping_patience

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
+from gpt2simple.errors import SettingsError
 from gpt2simple.settings.fields import check, is_text, like, setting, texts_to_tuples
 from gpt2simple.storage.contents import quoted
 
+FULL_RATE = 1e-4
+LORA_FACTOR = 10  # of learning rates: an adapter wants a higher one
+OF_ADAPTERS = ("lora_alpha", "lora_dropout", "lora_targets", "base_precision")  # beside lora_rank
+LORA_TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _MOST_SPECIAL_TOKENS = 1000
 _LONGEST_SPECIAL_TOKEN = 100  # characters
 
@@ -27,7 +33,9 @@ class TrainingSettings:
     )
     batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
     accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
-    learning_rate: float | None = setting(1e-4, "Peak learning rate.", above=0.0)
+    learning_rate: float | None = setting(
+        None, f"Peak learning rate; None: {FULL_RATE:g}, with lora_rank {LORA_FACTOR * FULL_RATE:g}.", above=0.0
+    )
     schedule: str = setting(
         "constant",
         "Learning rate after the warm-up; linear and cosine fall to 0 at the last step and need steps or epochs.",
@@ -40,6 +48,26 @@ class TrainingSettings:
     dropout: float = setting(0.0, "Dropout rate during training.", minimum=0.0, maximum=0.9)
     only_train_transformer_layers: bool = setting(False, "Freeze the token and position embeddings.")
     train_last_n_layers: int | None = setting(None, "Train only the last n layers and the final layer norm.", minimum=1)
+    lora_rank: int = setting(
+        0,
+        "Rank of an adapter (LoRA) that is trained in place of the model's own weights, such as 16: less memory, and "
+        "small checkpoints; 0: all weights are trained.",
+        minimum=0,
+        maximum=1024,
+    )
+    lora_alpha: float | None = setting(
+        None, "What the adapter computes is multiplied by lora_alpha / lora_rank; None: twice the rank.", above=0.0
+    )
+    lora_dropout: float = setting(0.0, "Dropout rate of the adapter's input during training.", minimum=0.0, maximum=0.9)
+    lora_targets: tuple[str, ...] = setting(
+        (), f"Projections of each layer that have an adapter: {', '.join(LORA_TARGETS)}; none named: all four."
+    )
+    base_precision: str = setting(
+        "auto",
+        "With lora_rank, how the model's own weights are kept in memory; auto: in the precision of training; int8 "
+        "takes least.",
+        choices=("auto", "float32", "bfloat16", "int8"),
+    )
     gradient_checkpointing: bool | None = setting(
         None,
         "Recompute activations in the backward pass: less memory, about a third more time; None: if memory is short.",
@@ -69,10 +97,11 @@ class TrainingSettings:
     overwrite: bool = setting(False, 'With restore_from="fresh", "random" or a folder: replace an existing run.')
 
     def __post_init__(self) -> None:
+        texts_to_tuples(self, "lora_targets")
         check(self, self._contradictions)
 
     def _contradictions(self) -> list[str]:
-        found = []
+        found = _wrong_adapter(self)
         if self.steps is not None and self.epochs is not None:
             found.append(f"steps is {self.steps} and epochs is {self.epochs}; give one of the two.")
         if isinstance(self.eval_every, str) and self.eval_every != "epoch":
@@ -81,10 +110,42 @@ class TrainingSettings:
             found.append("only_train_transformer_layers and train_last_n_layers were both given; give one of the two.")
         return found
 
+    def require_adapter(self) -> None:
+        """Raise SettingsError if there is a setting of an adapter and no adapter.
+
+        Called where the settings are complete: those of a call that continues a run may leave the run's rank out.
+        """
+        given = [
+            f.name for f in fields(TrainingSettings) if f.name in OF_ADAPTERS and getattr(self, f.name) != f.default
+        ]
+        if given and not self.lora_rank:
+            raise SettingsError(f"{given[0]} was given, and lora_rank is 0, so there is no adapter; give both.")
+
+    @property
+    def fits_adapter(self) -> bool:
+        """Whether an adapter could be trained with the other settings."""
+        return not _not_beside_adapter(self)
+
+    @property
+    def alpha(self) -> float:
+        """``lora_alpha``, or what its default stands for."""
+        return 2.0 * self.lora_rank if self.lora_alpha is None else self.lora_alpha
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The projections that have an adapter, each once, in the model's order."""
+        return tuple(name for name in LORA_TARGETS if name in (self.lora_targets or LORA_TARGETS))
+
+    def in_effect(self, parameters: int) -> Self:
+        """The same with the values that defaults stand for, for a model of so many parameters."""
+        full = replace(self, learning_rate=self.rate_for(parameters))
+        return replace(full, lora_alpha=self.alpha, lora_targets=self.targets) if self.lora_rank else full
+
     def rate_for(self, parameters: int) -> float:
         """The peak learning rate for a model of so many parameters."""
-        assert self.learning_rate is not None
-        return self.learning_rate
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LORA_FACTOR * FULL_RATE if self.lora_rank else FULL_RATE
 
     def patience_until(self, last_step: int | None) -> int | None:
         """Evaluations without improvement before a run with this last step stops; None: it does not."""
@@ -95,7 +156,6 @@ class TrainingSettings:
 class FinetuneSettings(TrainingSettings):
     """How the model is fine-tuned."""
 
-    learning_rate: float = like(TrainingSettings, "learning_rate")
     early_stopping_patience: int = like(TrainingSettings, "early_stopping_patience")
     window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
     special_tokens: tuple[str, ...] = setting(
@@ -118,6 +178,23 @@ class FinetuneSettings(TrainingSettings):
                 f"special_tokens adds rows to the embedding, and {name} leaves it untrained; give one of the two."
             )
         return found
+
+
+def _wrong_adapter(settings: TrainingSettings) -> list[str]:
+    if unknown := [name for name in settings.lora_targets if name not in LORA_TARGETS]:
+        return [f"lora_targets holds {quoted(unknown[0])}; expected some of {', '.join(LORA_TARGETS)}."]
+    return _not_beside_adapter(settings) if settings.lora_rank else []
+
+
+def _not_beside_adapter(settings: TrainingSettings) -> list[str]:
+    for name in ("only_train_transformer_layers", "train_last_n_layers"):
+        if getattr(settings, name):
+            return [f"{name} and lora_rank were both given; an adapter is trained in all layers; give one of the two."]
+    if settings.restore_from == "random":
+        return [
+            'restore_from is "random", and an adapter changes weights that have learned something; leave lora_rank out.'
+        ]
+    return []
 
 
 def _wrong_special_tokens(tokens: tuple[str, ...]) -> list[str]:

@@ -87,7 +87,6 @@ class PairTextSettings(ReadingSettings):
 class PairSettings(TrainingSettings):
     """How a model is trained on pairs."""
 
-    learning_rate: float = like(TrainingSettings, "learning_rate")
     early_stopping_patience: int = like(TrainingSettings, "early_stopping_patience")
     batch_size: int = like(TrainingSettings, "batch_size", default=8, help="Pairs per micro-batch.")
     loss_on: str = setting(

@@ -11,6 +11,7 @@ import numpy as np
 from gpt2simple.backend.keras import keras
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.gpt2.formats.huggingface import weight_tensors
+from gpt2simple.gpt2.formats.peft import adapter_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.checkpoint import StepCheckpoint
@@ -43,7 +44,7 @@ class RunCheckpointer:
         is_best = state.best_step == state.step and state.step > 0
         path = self._run.save(
             state.step,
-            weights=weight_tensors(self._loaded.config, self._loaded.read),
+            weights=self._weights(),
             optimizer=[
                 Tensor(name, tuple(v.shape), "F32", v.numpy) for name, v in self._trainer.optimizer.state().items()
             ],
@@ -53,6 +54,13 @@ class RunCheckpointer:
         self._run.publish()
         self._run.prune(self._keep)
         return path
+
+    def _weights(self) -> list[Tensor]:
+        """The weights that are trained: of an adapter, or of the whole model."""
+        loaded = self._loaded
+        if loaded.config.lora is not None:
+            return adapter_tensors(loaded.config, loaded.read_adapter)
+        return weight_tensors(loaded.config, loaded.read)
 
 
 def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:

@@ -15,6 +15,7 @@ from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.data.batches import PackedShape
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, traces
+from gpt2simple.gpt2.variables import copy_rows
 from gpt2simple.training.optimizer import OptimizerVariables, Update, WarmUpSchedule
 from gpt2simple.training.step import ModelStep, evaluation_sums
 from gpt2simple.training.task import Task
@@ -52,6 +53,7 @@ class WholeStep:
         rate = self._update.rate_of_next_step()  # ()
         nats, tokens, gradients = self._step.gradients(data, self._update.iterations, self._loss_scale)
         norm, finite = self._update.step(gradients, self._loss_scale)  # (), ()
+        copy_rows(self._step.variables)
         if self._scales_loss:
             self.adjust_loss_scale(finite)
         return {
@@ -78,7 +80,7 @@ class Recipe:
 
     Attributes:
         config: of the model. dtype: of the matrix products. trained: names of the weights to train. task: see `Task`.
-        dropout_rate, gradient_checkpointing: as in `ModelStep`. scales_loss: as in `WholeStep`.
+        dropout_rate, adapter_dropout_rate, gradient_checkpointing: as in `ModelStep`. scales_loss: as in `WholeStep`.
         optimizer: its kind. decay_shape: of the learning rate's schedule. clips: whether gradients are clipped.
         by_xla: whether XLA compiles the step as a whole.
         packed: where rows hold several texts; None: they hold one.
@@ -96,13 +98,14 @@ class Recipe:
     clips: bool
     by_xla: bool
     packed: PackedShape | None = None
+    adapter_dropout_rate: float = 0.0
 
     def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor) -> ModelStep:
         """What computes the gradients of these weights; the seed is that of the dropout masks."""
         return ModelStep(
             weights, self.trained, self.config, self.dtype, self.task,
             dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
-            packed=self.packed,
+            packed=self.packed, adapter_dropout_rate=self.adapter_dropout_rate,
         )  # fmt: skip
 
 

@@ -198,6 +198,7 @@ class LoopCallback(keras.callbacks.Callback):
         if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
             self.check_weights()  # ruined ones cannot be sampled from either
             self._callback.on_sample(SampleRecord(step=step, text=self._sample(step)))
+            self._trainer.release()
 
     def _stop(self, reason: str) -> None:
         self._reason = reason

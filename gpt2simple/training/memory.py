@@ -5,15 +5,22 @@ Counts the tensors that `network` and `optimizer` keep; calibrated against measu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.config import BLOCK_WEIGHTS, PROJECTIONS, Lora, ModelConfig
+from gpt2simple.gpt2.lora import adapter_parameters
 from gpt2simple.gpt2.network.attention import FEW_PLACES
-from gpt2simple.gpt2.network.loss import LOSS_ROWS, SLICE_BYTES
+from gpt2simple.gpt2.network.loss import LOSS_ROWS, slice_bytes
 from gpt2simple.settings import TrainingSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
+_ADAPTED_LAYER = 5_000_000  # what a layer adds to it beside an adapter: graphs, and gaps of the C library's allocator
 _PROGRAM_ON_GPU = 100_000_000  # working memory of the products; the rest of the program is not in the GPU's memory
+_SUGGESTED_RANK = 16
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a number of a frozen matrix
 _GAPS = 1.06  # allocator overhead: TensorFlow held 2.34 GB for tensors of 2.20 GB
 _MARGIN = 0.9  # usable share of the free memory
 _PER_ELEMENT, _PER_PARAMETER = 2.2, 3.1  # exponentials that take as long as what a step does to one of them
@@ -51,34 +58,56 @@ def estimate_memory(
         targets: of a packed batch, at most, where the last block computes these alone; None: all tokens are targets.
     """
     rows, width = settings.batch_size * window, config.n_embd
-    parameters, embedding = config.parameters, config.n_vocab * width
-    matrices = parameters - embedding
+    embedding = config.n_vocab * width
+    trained = config.parameters if config.lora is None else adapter_parameters(config)
     # Per row of a block: float32 input and middle; two norms, queries, keys, values, attention, 2 x 4 in the MLP.
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
-    head = 2 * min(SLICE_BYTES, rows * config.n_vocab * dtype_bytes) + 8 * min(rows, LOSS_ROWS) * config.n_vocab
+    slices = min(slice_bytes(_embedding_bytes(config)), rows * config.n_vocab * dtype_bytes)
+    head = 2 * slices + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     if targets is not None and targets <= FEW_PLACES:  # scores, their softmax and its gradient, with all keys
         head += 3 * 4 * config.n_head * targets * rows
-    gradients = matrices * dtype_bytes + 4 * embedding + per_block
+    if config.lora is None:
+        gradients = (trained - embedding) * dtype_bytes + 4 * embedding + per_block
+    else:
+        gradients = 4 * trained + per_block
     if settings.accumulate_gradients > 1:
-        gradients += 4 * parameters
-        head += 4 * parameters
+        gradients += 4 * trained
+        head += 4 * trained
     slots = 0 if settings.optimizer == "sgd" else 2
-    program = _PROGRAM_ON_GPU if on_gpu else _PROGRAM
-    return MemoryEstimate(4 * parameters, 4 * slots * parameters, gradients, kept + head, program)
+    program = _PROGRAM_ON_GPU if on_gpu else _PROGRAM + (_ADAPTED_LAYER * config.n_layer if config.lora else 0)
+    return MemoryEstimate(weight_bytes(config), 4 * slots * trained, gradients, kept + head, program)
+
+
+def weight_bytes(config: ModelConfig) -> int:
+    """The bytes of a model's variables (`variables.make_variables`)."""
+    if config.lora is None:
+        return 4 * config.parameters
+    embedding = config.n_vocab * config.n_embd
+    matrices = config.n_layer * sum(
+        math.prod(config.n_embd * n for n in BLOCK_WEIGHTS[f"{name}.weight"]) for name in PROJECTIONS
+    )
+    each = _BYTES[config.lora.base]
+    others = config.parameters - embedding - matrices + adapter_parameters(config)
+    return each * matrices + _embedding_bytes(config) * embedding + 4 * others
+
+
+def _embedding_bytes(config: ModelConfig) -> int:
+    """Of a number of the embedding, which is not kept as whole numbers."""
+    return 4 if config.lora is None else max(_BYTES[config.lora.base], 2)
 
 
 def choose_gradient_checkpointing(
     config: ModelConfig, settings: TrainingSettings, window: int, dtype_bytes: int, free: int | None, *,
-    on_gpu: bool = False, targets: int | None = None,
+    on_gpu: bool = False, targets: int | None = None, takes_adapter: bool = True,
 ) -> tuple[bool, str | None]:  # fmt: skip
     """Whether to recompute activations, and a message if memory decides this or is insufficient.
 
     Args:
         free: bytes available; None: unknown, without prediction. on_gpu: whether these are a GPU's.
-        targets: as for ``estimate_memory``.
+        targets: as for ``estimate_memory``. takes_adapter: whether the run could train an adapter, if it does not.
     """
     plain, saving = (
         estimate_memory(
@@ -92,6 +121,15 @@ def choose_gradient_checkpointing(
     if free is not None and needed > _MARGIN * free:
         more = "" if gradient_checkpointing else ", gradient_checkpointing=True"
         short = "of the GPU are free; it may fail" if on_gpu else "are free; the system may stop it"
+        unasked = (False, True) if requested is False else (True,)
+        for (named, other), on in itertools.product(_leaner(config, settings, dtype_bytes, takes_adapter), unasked):
+            its = estimate_memory(
+                other, settings, window, dtype_bytes, gradient_checkpointing=on, on_gpu=on_gpu, targets=targets
+            ).total
+            if its <= _MARGIN * free:
+                also = more if on else ""
+                short += f". What fits: {named}{also}, with about {its / 1e9:.1f} GB"
+                break
         return gradient_checkpointing, (
             f"Training will need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB {short}. To reduce memory: "
             f"a smaller batch_size, a shorter window{more}, or a smaller model_name."
@@ -102,6 +140,27 @@ def choose_gradient_checkpointing(
             f"{plain / 1e9:.1f} GB without it."
         )
     return gradient_checkpointing, None
+
+
+def with_adapter(config: ModelConfig, base: str) -> ModelConfig:
+    """A config with an adapter on all projections, its own if it has one; base: see `Lora`."""
+    new = Lora(rank=_SUGGESTED_RANK, alpha=2.0 * _SUGGESTED_RANK, targets=tuple(PROJECTIONS))
+    return replace(config, lora=replace(config.lora or new, base=base))
+
+
+def _leaner(
+    config: ModelConfig, settings: TrainingSettings, dtype_bytes: int, takes_adapter: bool
+) -> Iterator[tuple[str, ModelConfig]]:
+    """Settings that need less memory than those of a config, and the configs that they give; the largest first."""
+    if config.lora is None and not (takes_adapter and settings.fits_adapter):
+        return
+    rank = [f"lora_rank={_SUGGESTED_RANK}"] if config.lora is None else []
+    kept = 4 if config.lora is None else _BYTES[config.lora.base]
+    for base in ("bfloat16", "int8"):
+        if _BYTES[base] < kept:
+            is_automatic = base == "bfloat16" and dtype_bytes == 2 and rank
+            named = [*rank, *([] if is_automatic else [f'base_precision="{base}"'])]
+            yield ", ".join(named), with_adapter(config, base)
 
 
 def estimate_seconds_per_step(
@@ -123,10 +182,12 @@ def estimate_seconds_per_step(
     head = config.n_vocab * config.n_embd
     attention = config.n_layer * window * config.n_embd  # half of the square: causal
     blocks = config.parameters - config.n_ctx * config.n_embd - head + attention
-    passes = 8.0 if gradient_checkpointing else 6.0  # forward twice, backward
-    products = tokens * (passes * blocks + 6.0 * head) / product_rate
+    # Forward, once or twice, and backward; the gradients of frozen weights are not computed.
+    back, trained = (4.0, config.parameters) if config.lora is None else (2.0, adapter_parameters(config))
+    passes = back + (4.0 if gradient_checkpointing else 2.0)
+    products = tokens * (passes * blocks + (back + 2.0) * head) / product_rate
     if element_rate is None:
         return products
     per_token = config.n_layer * (16 * config.n_embd + 2 * config.n_head * window) + 3 * config.n_vocab
-    elements = _PER_ELEMENT * tokens * per_token + _PER_PARAMETER * config.parameters
+    elements = _PER_ELEMENT * tokens * per_token + _PER_PARAMETER * trained
     return products + elements / element_rate + _SECONDS_PER_LAYER * config.n_layer * micro_batches

@@ -26,7 +26,7 @@ class ModelStep:
     Args:
         variables: all variables of the model, by canonical name. trained: names of those to train.
         config: of the model. dtype: of the matrix products. task: computes the loss.
-        dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
+        dropout_rate, adapter_dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
         packed: where rows hold several texts; None: they hold one.
     """
@@ -40,13 +40,14 @@ class ModelStep:
         task: Task,
         *,
         dropout_rate: float,
+        adapter_dropout_rate: float = 0.0,
         seed: Tensor,
         gradient_checkpointing: bool,
         packed: PackedShape | None = None,
     ) -> None:
         self.variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
-        self._dropout_rate, self._seed = dropout_rate, seed
+        self._dropout_rate, self._adapter_dropout_rate, self._seed = dropout_rate, adapter_dropout_rate, seed
         self._gradient_checkpointing, self._packed = gradient_checkpointing, packed
 
     def gradients(
@@ -83,11 +84,14 @@ class ModelStep:
         """Summed nats and gradients of one micro-batch, of arrays [B, T]."""
         weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
-        key = DropoutKey(self._dropout_rate, self._seed, position) if self._dropout_rate > 0.0 else None
+        key, of_adapter = (
+            DropoutKey(rate, self._seed, position) if rate > 0.0 else None
+            for rate in (self._dropout_rate, self._adapter_dropout_rate)
+        )
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
             rows = _rows(
-                weights, batch, self._config, self._dtype, self._packed, dropout=key,
+                weights, batch, self._config, self._dtype, self._packed, dropout=key, adapter_dropout=of_adapter,
                 gradient_checkpointing=self._gradient_checkpointing,
             )  # fmt: skip
         nats, d_states, of_head = self._task.gradients(self.variables, rows, scale, self._trained)  # (), (N, E)
@@ -105,7 +109,8 @@ def evaluation_sums(
     packed: PackedShape | None = None,
 ) -> Tensor:  # fmt: skip
     """The task's sums (K,) over one held-out batch, without dropout; data: its arrays [B, T]."""
-    rows = _rows(flat_weights(variables), data, config, dtype, packed)
+    # Blocks that are recomputed are one function: less memory for the graph, and nothing is differentiated here.
+    rows = _rows(flat_weights(variables), data, config, dtype, packed, gradient_checkpointing=config.lora is not None)
     forget_gradients()
     return task.evaluation_sums(variables, rows)
 

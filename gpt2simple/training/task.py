@@ -15,10 +15,21 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
-from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
+from gpt2simple.gpt2.lora import ROWS, has_whole_numbers
+from gpt2simple.gpt2.network.loss import (
+    head_matrix,
+    loss_gradients,
+    loss_gradients_by_tokens,
+    slice_bytes,
+    summed_loss,
+    summed_loss_by_tokens,
+)
 from gpt2simple.runs.records import Figures, LanguageFigures
 
 Variables = Mapping[str, Variable]
+_LARGE_EMBEDDING = (
+    60_000_000  # numbers: from 774M on a copy takes more than 0.1 GB, and the head little of a step's time
+)
 
 
 class Rows(NamedTuple):
@@ -97,17 +108,30 @@ class LanguageModeling:
     def gradients(self, variables: Variables, rows: Rows, scale: Tensor, trained: frozenset[str]) -> HeadGradients:
         """Cross-entropy of the next token."""
         embedding = variables["wte.weight"]  # (V, E)
+        new_rows = variables[ROWS].shape[0] if ROWS in trained else 0
+        saves = embedding.dtype != tf.float32 and embedding.shape.num_elements() >= _LARGE_EMBEDDING
+        if (saves or has_whole_numbers(variables)) and "wte.weight" not in trained:
+            nats, d_states, d_rows = loss_gradients_by_tokens(
+                rows.states, embedding, rows.targets, rows.loss_mask, scale, last_rows=new_rows
+            )
+            return HeadGradients(nats, d_states, {} if d_rows is None else {ROWS: d_rows})
         matrix = head_matrix(embedding, rows.states.dtype)  # (V, E), in 16 bits padded to whole cache lines
         nats, d_states, d_embedding = loss_gradients(
             rows.states, matrix, rows.targets, rows.loss_mask, scale,
-            vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained,
+            vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained, last_rows=new_rows,
+            at_a_time=slice_bytes(embedding.dtype.size),
         )  # fmt: skip
-        return HeadGradients(nats, d_states, {} if d_embedding is None else {"wte.weight": d_embedding})
+        return HeadGradients(
+            nats, d_states, {} if d_embedding is None else {ROWS if new_rows else "wte.weight": d_embedding}
+        )
 
     def evaluation_sums(self, variables: Variables, rows: Rows) -> Tensor:
         """The cross-entropy in nats, float32 (1,); the head is computed in float32 in every precision."""
-        matrix = head_matrix(variables["wte.weight"], tf.float32)  # (V, E)
-        return summed_loss(tf.cast(rows.states, tf.float32), matrix, rows.targets, rows.loss_mask)[None]
+        embedding, states = variables["wte.weight"], tf.cast(rows.states, tf.float32)  # (V, E), (N, E)
+        if embedding.dtype != tf.float32:
+            return summed_loss_by_tokens(states, embedding, rows.targets, rows.loss_mask)[None]
+        matrix = head_matrix(embedding, tf.float32)  # (V, E)
+        return summed_loss(states, matrix, rows.targets, rows.loss_mask)[None]
 
     def figures(self, sums: Sequence[float], batches: Sequence[Batch]) -> LanguageFigures:
         """Loss, perplexity and bits per byte."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from gpt2simple.backend import memory
 from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.data.batches import Batch, PackedShape
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
+from gpt2simple.gpt2.lora import is_of_adapter
 from gpt2simple.gpt2.network.dropout import dropout_seed
 from gpt2simple.gpt2.network.xla import Compiled, shapes_of
 from gpt2simple.runs.records import Figures
@@ -76,9 +78,17 @@ class Trainer(keras.Model):
             variables = StepVariables(weights, optimizer.update.state, self.loss_scale, self.good_steps)
             compiled = training_step(self._recipe, shapes_of(weights, data[0]))
             self._bound_steps[shape] = compiled.bind(variables, optimizer.numbers, self._seed)
-        logs = self._bound_steps[shape](*data)
+            logs = self._bound_steps[shape](*data)
+            self.release()
+        else:
+            logs = self._bound_steps[shape](*data)
         self._train_counter.assign_add(1)
         return logs
+
+    def release(self) -> None:
+        """Return what compiling, evaluating or sampling took, where little memory is to be used."""
+        if self._recipe.config.lora is not None:
+            memory.release()
 
     def counters(self) -> dict[str, Any]:
         """The numbers that a checkpoint needs in addition to weights and moments."""
@@ -103,6 +113,7 @@ class Trainer(keras.Model):
     def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
         """The task's metrics on held-out batches, with the current weights."""
         sums = [self._sums_of_batch([tf.constant(array) for array in batch.arrays]) for batch in batches]  # (K,) each
+        self.release()
         return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 
     def _sums_of_batch(self, data: Sequence[Tensor]) -> np.ndarray:
@@ -151,6 +162,7 @@ def build_trainer(
         clips=settings.clip_norm > 0.0,
         by_xla=compile_whole_step,
         packed=packed,
+        adapter_dropout_rate=settings.lora_dropout if config.lora else 0.0,
     )
     trainer = Trainer(model, variables, recipe, seed)
     optimizer = FusedOptimizer(
@@ -171,6 +183,8 @@ def trained_names(variables: Mapping[str, Variable], config: ModelConfig, settin
         SettingsError: the model has fewer layers than are to be trained.
     """
     names = frozenset(variables)
+    if config.lora is not None:
+        return frozenset(name for name in names if is_of_adapter(name) or name == CLASSIFIER_HEAD)
     if settings.only_train_transformer_layers:
         return names - {"wte.weight", "wpe.weight"}
     count = settings.train_last_n_layers

@@ -119,7 +119,7 @@ def test_a_damaged_result_is_noticed_and_computed_again(place, result, tmp_path,
     values, done = json.loads(kept.read_text()), []
     values["row"]["loss"] += 0.5
     kept.write_text(json.dumps(values))
-    monkeypatch.setattr(compare, "_measured", lambda model, *_: done.append(model) or result.rows[1])
+    monkeypatch.setattr(compare, "_measured", lambda candidate, *_: done.append(candidate.label) or result.rows[1])
     assert gpt2simple.compare("text.txt", ["one", "two"], **QUICK).rows == result.rows
     assert done == ["two"]
 
@@ -130,9 +130,9 @@ def test_one_that_was_stopped_between_models_goes_on_with_the_next(place, result
     done = []
     measured = compare._measured
 
-    def watched(model, *arguments):
-        done.append(model)
-        return measured(model, *arguments)
+    def watched(candidate, *arguments):
+        done.append(candidate.label)
+        return measured(candidate, *arguments)
 
     monkeypatch.setattr(compare, "_measured", watched)
     again = gpt2simple.compare("text.txt", ["one", "two"], **QUICK)

@@ -128,7 +128,7 @@ def test_a_damaged_result_is_noticed_and_measured_again(
     kept.write_text(text[:300] if damage == "torn" else json.dumps(values), encoding="utf-8")
     opened, done = SplitComparison.session, []
     monkeypatch.setattr(
-        SplitComparison, "session", lambda self, model, seed: done.append(model) or opened(self, model, seed)
+        SplitComparison, "session", lambda self, one, seed: done.append(one.label) or opened(self, one, seed)
     )
     again = compared()
     assert done == ["two"]

@@ -467,10 +467,10 @@ def test_a_checkpoint_that_training_removes_before_it_is_opened_is_chosen_again(
         shutil.copytree(place / "runs" / "done", folder)
         left, load = [1], module.load
 
-        def overtaken(path: Path, folder: Path = folder, left: list[int] = left, load: Any = load) -> Any:
+        def overtaken(path: Path, folder: Path = folder, left: list[int] = left, load: Any = load, **how: Any) -> Any:
             if left.pop() if left else False:
                 go_on(folder)
-            return load(path)
+            return load(path, **how)
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "load", overtaken)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 
 import gpt2simple
 from gpt2simple.api.session import Session
-from gpt2simple.errors import RunError, SettingsError
+from gpt2simple.errors import CheckpointError, RunError, SettingsError
+from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs import metrics
 from tests.helpers.small_runs import QUICK, differing, last_state, weights_of, work_in, write_model_and_text
@@ -166,3 +170,66 @@ def test_models_with_them_are_compared_and_reported(place: Path) -> None:
     assert with_tokens.bits_per_byte < without.bits_per_byte
     assert "<speaker1>" in (place / "checkpoint" / "both" / "train.jsonl").read_text()
     assert "&lt;speaker1&gt;" in gpt2simple.report("chat").path.read_text()
+
+
+@pytest.fixture(scope="module")
+def adapter(place: Path) -> Path:
+    """A run of an adapter that has the tokens."""
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(patch, place)
+        how = SETTINGS | {"special_tokens": TOKENS, "lora_rank": 4, "learning_rate": 3e-2}
+        gpt2simple.finetune("chat.txt", model_name="small", run_name="adapter", steps=60, **how)
+    return place / "checkpoint" / "adapter"
+
+
+def test_beside_an_adapter_only_their_rows_are_learned_and_saved(place: Path, adapter: Path) -> None:
+    losses = [each.loss for each in metrics.read(adapter).evaluations]
+    assert min(losses) < 0.8 * losses[0]
+    with opened(run_name="adapter") as session, opened(model_name="small") as base:
+        learned, before = (each._in_memory().read("wte.weight") for each in (session, base))
+        np.testing.assert_array_equal(learned[:257], before)
+        assert np.abs(learned[257:] - before[list(b"<speaker1>")].mean(axis=0)).max() > 0.1
+        text = session.generate("<speaker1>", length=30, seed=1)
+        saved = session.save(place / "merged")
+        np.testing.assert_array_equal(session.model.transformer.wte.embeddings.numpy(), learned)
+    with opened(model_name=str(saved)) as session:
+        np.testing.assert_array_equal(session._in_memory().read("wte.weight"), learned)
+        assert session.generate("<speaker1>", length=30, seed=1) == text
+    values = json.loads((adapter / "adapter_config.json").read_text())
+    assert values["trainable_token_indices"] == {"wte": [257, 258]}
+    with closing(SafetensorsFile(adapter / "adapter_model.safetensors")) as file:
+        rows = file.read("base_model.model.transformer.wte.token_adapter.trainable_tokens_delta")
+    np.testing.assert_array_equal(rows, learned[257:])
+
+
+@pytest.mark.parametrize("base_precision", ["auto", "float32", "int8"])
+def test_an_adapter_with_tokens_goes_on_bit_for_bit(place: Path, tmp_path: Path, base_precision: str) -> None:
+    given: dict[str, Any] = {"special_tokens": TOKENS, "lora_rank": 4, "base_precision": base_precision}
+    for name, stops in (("whole", [8]), ("parts", [4, 8])):
+        for steps in stops:
+            how = SETTINGS | {"eval_every": 4} | (given if steps == stops[0] else {})
+            gpt2simple.finetune(
+                "chat.txt", model_name="small", run_name=name, steps=steps, checkpoint_dir=tmp_path, **how
+            )
+    assert not differing(*(last_state(tmp_path / name) for name in ("whole", "parts")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wte": [3, 258]}, r"has trainable_token_indices=.*; this package reads rows of new tokens, the last of the"),
+        ({"wte": [258, 259]}, r"has trainable_token_indices="),
+        ({"wte": [258]}, r"has trainable_token_indices="),
+        (None, r"has trainable_token_indices=None"),
+        ("all", r"has trainable_token_indices='all'"),
+        ({"wte": [257, 258, 259]}, r"does not hold 3 rows of 16 numbers as .*tokens_delta, which adapter_config\.json"),
+    ],
+)
+def test_rows_of_an_adapter_that_mean_something_else_are_refused(
+    adapter: Path, tmp_path: Path, change: Any, message: str
+) -> None:
+    folder = shutil.copytree(adapter, tmp_path / "other")
+    values = json.loads((folder / "adapter_config.json").read_text()) | {"trainable_token_indices": change}
+    (folder / "adapter_config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=message):
+        LoadedModel.load(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -334,7 +335,12 @@ def test_info_shows_runs_versions_and_models(real_run: RealRun) -> None:
     assert (run_info["step"], run_info["model_name"]) == (step, "small")
     assert {"gpt2simple", "tensorflow"} <= set(info["versions"])
     assert {model["name"]: model["is_downloaded"] for model in info["models"]}["124M"] is False
-    assert f"real: step {step}" in run("info").stdout
+    text = run("info").stdout
+    assert f"real: step {step}" in text
+    methods = {(entry["name"], entry["method"]): entry["memory_bytes"] for entry in info["training"]}
+    assert methods["1558M", "full"] > 4 * methods["1558M", "bfloat16"] > 4 * methods["1558M", "int8"] > 8e9
+    assert all(entry["seconds_per_step"] > 0.0 for entry in info["training"])
+    assert re.search(r"full +LoRA, bfloat16 +LoRA, int8\n  124M +\d\.\d GB, \d+\.\d s +\d\.\d GB, ", text)
 
 
 def test_check_finds_copies_and_exits_with_1_if_asked(place: Path) -> None:

@@ -110,6 +110,13 @@ def test_a_run_that_never_got_better_is_advised_to_slow_down():
     assert "dropout" not in verdict.summary()
 
 
+def test_advice_for_an_adapter_is_about_its_own_learning_rate_and_rank():
+    verdict = judge(run_of([3.0, 2.0, 3.9, 4.2, 4.4]), FinetuneSettings(lora_rank=8))
+    assert "Train fewer parameters, such as lora_rank=2." in verdict.advice
+    assert "Lower the learning rate: learning_rate=0.0003 instead of 0.001." in verdict.advice
+    assert "layers" not in verdict.summary()
+
+
 def test_advice_fits_the_run():
     plan = replace(PLAN, train_tokens=40_000_000)
     settings = FinetuneSettings(train_last_n_layers=1, learning_rate=3e-4)

@@ -181,6 +181,7 @@ ASKED = {"tokens": 100, "window": 8, "learning_rate": 1e-4, "text": "abc", "vali
 
 def _comparison(folder: Path) -> Any:
     from gpt2simple.api import compare  # here: loads TensorFlow
+    from gpt2simple.api.comparison import Candidate
     from gpt2simple.gpt2.config import ModelConfig
     from gpt2simple.settings import CompareSettings, SessionSettings
 
@@ -190,7 +191,8 @@ def _comparison(folder: Path) -> Any:
         cache_dir=None, asked=ASKED,
     )  # fmt: skip
     comparison.begin()
-    return lambda: compare._row("a", ModelConfig(n_vocab=9, n_ctx=8, n_embd=4, n_head=2, n_layer=1), comparison)
+    shape = ModelConfig(n_vocab=9, n_ctx=8, n_embd=4, n_head=2, n_layer=1)
+    return lambda: compare._row(Candidate("a", "full", {}), shape, comparison)
 
 
 def _compared(folder: Path) -> None:

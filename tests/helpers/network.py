@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from transformers import TFGPT2LMHeadModel
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.tensorflow import Variable, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.container import build_model, named_variables
+from gpt2simple.gpt2.lora import SCALE
 from gpt2simple.gpt2.network.dropout import DropoutKey, dropout_seed
 from gpt2simple.gpt2.network.loss import head_matrix, logits
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
@@ -80,3 +81,11 @@ def largest_relative_difference(ours: Mapping[str, Any], theirs: Mapping[str, An
     """Over arrays by name: the largest error of an array's numbers, relative to the largest number of that array."""
     assert sorted(ours) == sorted(theirs)
     return max(np.abs(np.asarray(ours[name]) - theirs[name]).max() / np.abs(theirs[name]).max() for name in theirs)
+
+
+def as_kept(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:
+    """The values of a model's weights and adapter as its variables keep them, float32 by canonical name."""
+    found = {name: tf.cast(variable, tf.float32).numpy() for name, variable in variables.items()}
+    for name in [name for name in found if name.endswith(f".{SCALE}")]:
+        found[f"{name.removesuffix(SCALE)}weight"] *= found.pop(name)
+    return {name: value.reshape(-1) if name.endswith(".bias") else value for name, value in found.items()}

@@ -11,9 +11,16 @@ import pytest
 
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub.locate import is_same_model, recorded_name
+from gpt2simple.runs.description import RunDescription
 from gpt2simple.runs.resume import CHANGES_TRAINING, FREE, Start, continues, decide_start, with_recorded
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import ClassifierSettings, FinetuneSettings, PairTextSettings, TextSettings
+from gpt2simple.settings import (
+    ClassifierSettings,
+    FinetuneSettings,
+    LabelledTextSettings,
+    PairTextSettings,
+    TextSettings,
+)
 from tests.helpers.run_folders import MODEL_FILES, begin, description, save
 from tests.runs.test_layout import legacy_run
 
@@ -237,6 +244,33 @@ def test_settings_that_change_training_change_with_a_notice(tmp_path: Path) -> N
     )
 
 
+def test_naming_what_the_run_has_by_default_changes_nothing(tmp_path: Path) -> None:
+    run = RunWriter(tmp_path / "run1")
+    with run.lock():
+        run.create(description(lora_rank=4), MODEL_FILES)
+        save(run, 3)
+    every = ("mlp.c_proj", "attn.c_attn", "attn.c_proj", "mlp.c_fc")
+    same = decide(run.path, lora_rank=4, lora_alpha=8.0, lora_targets=every, learning_rate=1e-3)
+    assert (same.kind, same.changes, len(same.messages)) == ("continue", {}, 1)
+    with pytest.raises(RunError, match=r"was started with lora_alpha=8\.0, and this call gives lora_alpha=4\.0"):
+        decide(run.path, lora_rank=4, lora_alpha=4.0)
+
+
+@pytest.mark.parametrize(("parameters", "rate"), [(10_000, 2e-4), (200_000_000, 5e-5)])
+def test_the_default_rate_of_a_classifier_is_that_of_its_size(tmp_path: Path, parameters: int, rate: float) -> None:
+    def asked(**settings: Any) -> RunDescription:
+        texts = LabelledTextSettings()
+        return description(settings=ClassifierSettings(**settings), text_settings=texts, parameters=parameters)
+
+    assert ClassifierSettings().rate_for(parameters) == rate
+    run = RunWriter(tmp_path / "run1")
+    with run.lock():
+        run.create(asked(), MODEL_FILES)
+        save(run, 3)
+    assert not decide_start(run, asked(learning_rate=rate), total_steps=100).changes
+    assert decide_start(run, asked(learning_rate=0.5), total_steps=100).changes == {"learning_rate": (rate, 0.5)}
+
+
 def test_more_steps_change_training_with_a_falling_rate_only(tmp_path: Path) -> None:
     for schedule in ("constant", "linear"):
         run = RunWriter(tmp_path / schedule)
@@ -286,7 +320,7 @@ def test_every_setting_has_one_rule() -> None:
     """A new setting is refused by default when it changes; whoever adds one decides here."""
     fixed = {"batch_size", "accumulate_gradients", "window", "optimizer", "only_train_transformer_layers",
              "train_last_n_layers", "seed", "special_tokens"}  # fmt: skip
-    fixed |= {"max_length", "class_weights"}
+    fixed |= {"max_length", "class_weights", "lora_rank", "lora_alpha", "lora_targets"}
     classes = (FinetuneSettings, ClassifierSettings)
     names = {field.name for cls in classes for field in dataclasses.fields(cls)}
     assert names == fixed | FREE | CHANGES_TRAINING

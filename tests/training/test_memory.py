@@ -4,8 +4,14 @@ import pytest
 
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.lora import adapter_parameters
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_memory, estimate_seconds_per_step
+from gpt2simple.training.memory import (
+    choose_gradient_checkpointing,
+    estimate_memory,
+    estimate_seconds_per_step,
+    with_adapter,
+)
 from tests.helpers.weight_layouts import CONFIG_124M
 
 PARAMETERS = 124_439_808
@@ -90,15 +96,112 @@ def test_a_warning_names_the_settings_that_help():
     assert "a shorter window, gradient_checkpointing=True, or a smaller model_name." in remark
 
 
+LARGE = ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=1280, n_head=20, n_layer=36)
+
+
+def test_frozen_weights_have_no_moments_and_take_what_their_precision_takes():
+    full, *bases = (
+        estimate_memory(config, FinetuneSettings(), 1024, 2, gradient_checkpointing=True)
+        for config in (LARGE, *(with_adapter(LARGE, base) for base in ("float32", "bfloat16", "int8")))
+    )
+    adapter = adapter_parameters(with_adapter(LARGE, "int8"))
+    matrices, embedding = 36 * 12 * 1280**2, 50257 * 1280
+    others = LARGE.parameters - matrices - embedding
+    assert [each.weights - 4 * (adapter + others) for each in bases] == [
+        4 * (matrices + embedding), 2 * (matrices + embedding), matrices + 2 * embedding
+    ]  # fmt: skip
+    assert {each.optimizer for each in bases} == {8 * adapter}
+    assert full.total > bases[0].total > bases[1].total > bases[2].total
+
+
+@pytest.mark.parametrize(
+    ("sizes", "base", "measured"),
+    [
+        ((50257, 1024, 1024, 16, 24), "bfloat16", 2.51),
+        ((50257, 1024, 1280, 20, 36), "int8", 2.78),
+        ((50257, 1024, 1600, 25, 48), "int8", 4.05),
+    ],
+)
+def test_a_run_with_an_adapter_is_of_the_measured_size(sizes, base, measured):
+    """Peaks of the whole process in 1 x 1,024 tokens (benchmarks/lora_memory.py), within 15 %."""
+    config = ModelConfig(**dict(zip(("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"), sizes, strict=True)))
+    found = estimate_memory(with_adapter(config, base), FinetuneSettings(), 1024, 2, gradient_checkpointing=True)
+    assert found.total / GB == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("free", "dtype_bytes", "named"),
+    [
+        (6.0, 2, "What fits: lora_rank=16, with about "),
+        (6.0, 4, 'What fits: lora_rank=16, base_precision="bfloat16", with about '),
+        (3.1, 2, 'What fits: lora_rank=16, base_precision="int8", with about '),
+    ],
+)
+def test_a_warning_names_the_adapter_that_fits(free, dtype_bytes, named):
+    _, remark = choose_gradient_checkpointing(LARGE, FinetuneSettings(), 1024, dtype_bytes, free * GB)
+    assert remark is not None
+    assert named in remark
+    assert f"{free} GB are free; the system may stop it. What fits" in remark
+    assert float(remark.split("with about ")[1].split(" GB")[0]) < 0.9 * free
+    assert "GB. To reduce memory: a smaller batch_size, " in remark
+
+
+def test_a_warning_of_a_run_with_an_adapter_names_a_smaller_base_if_there_is_one():
+    asked = FinetuneSettings(), 1024, 2, 3.0 * GB
+    _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "bfloat16"), *asked)
+    assert remark is not None
+    assert 'What fits: base_precision="int8", with about 2.' in remark
+    _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "int8"), *asked[:3], 2.0 * GB)
+    assert remark is not None
+    assert "What fits" not in remark
+
+
+@pytest.mark.parametrize(
+    ("how", "settings"),
+    [
+        ({"takes_adapter": False}, {}),
+        ({}, {"restore_from": "random"}),
+        ({}, {"train_last_n_layers": 2}),
+        ({}, {"only_train_transformer_layers": True}),
+    ],
+)
+def test_no_adapter_is_named_to_a_run_that_cannot_take_one(how, settings):
+    asked = LARGE, FinetuneSettings(**settings), 1024, 2, 6.0 * GB
+    _, remark = choose_gradient_checkpointing(*asked, **how)
+    assert remark is not None
+    assert "What fits" not in remark
+    _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "bfloat16"), *asked[1:4], 3.0 * GB, **how)
+    assert remark is not None
+    assert 'What fits: base_precision="int8", with about 2.' in remark
+
+
+def test_gradient_checkpointing_is_named_where_it_was_refused_and_is_needed():
+    refused = FinetuneSettings(gradient_checkpointing=False)
+    _, remark = choose_gradient_checkpointing(LARGE, refused, 1024, 2, 5.0 * GB)
+    assert remark is not None
+    assert "What fits: lora_rank=16, gradient_checkpointing=True, with about " in remark
+    _, remark = choose_gradient_checkpointing(LARGE, refused, 1024, 2, 6.0 * GB)
+    assert remark is not None
+    assert "What fits: lora_rank=16, with about " in remark
+
+
+def test_a_step_of_an_adapter_computes_no_gradients_of_frozen_weights():
+    full, lora = (
+        estimate_seconds_per_step(config, FinetuneSettings(), 1024, 1e12, None, gradient_checkpointing=False)
+        for config in (CONFIG_124M, with_adapter(CONFIG_124M, "bfloat16"))
+    )
+    assert lora == pytest.approx(full * 4 / 6)
+
+
 def test_on_a_gpu_the_program_takes_none_of_its_memory_and_a_warning_names_the_gpu():
     on_cpu = estimate()
     on_gpu = estimate_memory(CONFIG_124M, FinetuneSettings(), 1024, 4, gradient_checkpointing=False, on_gpu=True)
     assert on_cpu.total - on_gpu.total == 850_000_000
     asked = CONFIG_124M, FinetuneSettings(), 1024, 4
     assert choose_gradient_checkpointing(*asked, on_cpu.total, on_gpu=True) == (False, None)
-    _, remark = choose_gradient_checkpointing(*asked, 1 * GB, on_gpu=True)
+    _, remark = choose_gradient_checkpointing(*asked, 0.3 * GB, on_gpu=True)
     assert remark is not None
-    assert "but only 1.0 GB of the GPU are free; it may fail. To reduce memory: " in remark
+    assert "but only 0.3 GB of the GPU are free; it may fail. To reduce memory: " in remark
 
 
 def test_what_was_asked_for_is_done():

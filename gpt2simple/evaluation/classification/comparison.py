@@ -102,7 +102,7 @@ class ClassifierRow(ModelRow):
     def training_cells(self) -> list[str]:
         """How it was trained, as text under ``TRAINING_HEADS``."""
         return [
-            self.model_name,
+            self.label,
             f"{self.parameters:,}",
             f"{self.learning_rate:g}{' (default)' if self.default_rate else ''}",
             self.step_cell(),
@@ -148,7 +148,7 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
     def beside_other(self, row: ClassifierRow, other: ClassifierRow) -> Comparison:
         """A model beside another one."""
         mine, its = set(row.wrong), set(other.wrong)
-        return Comparison.of(other.model_name, len(its - mine), len(mine - its), tests=self._pairs)
+        return Comparison.of(other.label, len(its - mine), len(mine - its), tests=self._pairs)
 
     @property
     def _pairs(self) -> int:
@@ -163,15 +163,15 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
         best, other = self.best, self.best_other(self.best)
         right = f"{best.accuracy:.1%} (95% interval: {best.interval.text()})"
         if other.accuracy == best.accuracy:
-            return f"{best.model_name} and {other.model_name} have the same accuracy on {best.part}, {right}."
-        return f"{best.model_name} has the highest accuracy on {best.part}: {right}."
+            return f"{best.label} and {other.label} have the same accuracy on {best.part}, {right}."
+        return f"{best.label} has the highest accuracy on {best.part}: {right}."
 
     def notes(self) -> tuple[str, ...]:
         best, other = self.best, self.best_other(self.best)
-        said = [self.beside_other(best, other).sentence(best.model_name, other.model_name)]
+        said = [self.beside_other(best, other).sentence(best.label, other.label)]
         factors = [f"by {self._pairs} between two models"] if self._pairs > 1 else []
         if words := self.beside_words(best):
-            said.append(words.sentence(best.model_name))
+            said.append(words.sentence(best.label))
             factors.append(f"by {len(self.rows)} beside the bag of words")
         if factors:
             said.append(f"As there are several tests, p is multiplied (Bonferroni): {' and '.join(factors)}.")
@@ -182,7 +182,7 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
             )
         for row in self.rows:
             if row.truncated:
-                said.append(f"{row.model_name} read only the beginning of {counted(row.truncated, 'text')}.")
+                said.append(f"{row.label} read only the beginning of {counted(row.truncated, 'text')}.")
         return (*said, *(one.note for one in self.rows[0].baselines if one.note))
 
     def tables(self) -> list[Table]:
@@ -201,12 +201,12 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
 
     def _cells(self, row: ClassifierRow) -> list[str]:
         words, other = self.beside_words(row), self.best_other(row)
-        beside = f"{other.model_name}: {self.beside_other(row, other).cell()}"
-        return [*_figures(row.model_name, row), "" if words is None else words.cell(), beside]
+        beside = f"{other.label}: {self.beside_other(row, other).cell()}"
+        return [*_figures(row.label, row), "" if words is None else words.cell(), beside]
 
     def classes_table(self) -> Table:
         """The F1 of each class under each model."""
-        heads = ("class", "texts", *(row.model_name for row in self.rows))
+        heads = ("class", "texts", *(row.label for row in self.rows))
         rows = [
             (names[0].name, f"{names[0].texts:,}", *(f"{one.f1:.3f}" for one in names))
             for names in zip(*(row.classes for row in self.rows), strict=True)
@@ -228,10 +228,10 @@ class CompareClassifiersResult(ModelsCompared[ClassifierRow]):
 
     def figure(self) -> Figure:
         """Accuracy with its interval, and validation loss by step."""
-        shown = [(row.model_name, row.accuracy, row.interval) for row in self.rows]
+        shown = [(row.label, row.accuracy, row.interval) for row in self.rows]
         simple = [(one.name, one.accuracy, one.interval) for one in self.rows[0].baselines]
         lines = {
-            row.model_name: ([step for step, _, _ in row.evaluations], [loss for _, loss, _ in row.evaluations])
+            row.label: ([step for step, _, _ in row.evaluations], [loss for _, loss, _ in row.evaluations])
             for row in self.rows
         }
         return models_figure(

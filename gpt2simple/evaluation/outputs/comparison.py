@@ -18,8 +18,8 @@ import numpy as np
 from gpt2simple.evaluation.intervals import FEWEST_TEXTS, Interval, bootstrap
 from gpt2simple.evaluation.outputs.metrics import NAMES, Figure, figure_rows
 from gpt2simple.evaluation.outputs.page import cut
-from gpt2simple.evaluation.outputs.paired import PairedDifference
 from gpt2simple.evaluation.outputs.result import CompletionLoss, PairResult
+from gpt2simple.evaluation.paired import PairedDifference
 from gpt2simple.evaluation.report.comparison import ModelRow, ModelsCompared, Table
 from gpt2simple.evaluation.report.figure import models_figure
 from gpt2simple.runs.figure import Figure as Drawing
@@ -161,7 +161,7 @@ class PairsRow(ModelRow):
     def training_cells(self) -> list[str]:
         """How it was trained, as text under ``TRAINING_HEADS``."""
         return [
-            self.model_name,
+            self.label,
             f"{self.parameters:,}",
             self.step_cell(),
             "" if self.validation_loss is None else f"{self.validation_loss:.3f}",
@@ -207,7 +207,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
 
     def beside(self, row: PairsRow, other: PairsRow) -> Beside:
         """A model beside another one, on the pairs that fit both."""
-        names = row.model_name, other.model_name
+        names = row.label, other.label
         if names not in self._known:
             self._known[names] = self._compared(row, other)
         return self._known[names]
@@ -223,7 +223,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         sizes = np.array([mine.text_bytes for mine, _ in both], np.float64)  # [N]
         wrote = {one.number: one.f1 for one in other.outputs}
         f1 = np.array([one.f1 - wrote[one.number] for one in row.outputs if one.number in wrote])  # [prompts]
-        name, tests = other.model_name, self._tests
+        name, tests = other.label, self._tests
         return Beside(
             PairedDifference.of(name, bits, sizes, tests=tests, lower_is_better=True),
             PairedDifference.of(name, f1, np.ones(len(f1)), tests=tests),
@@ -246,15 +246,14 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         best = self.best
         bits = best.bits_per_byte
         interval = f" (95% interval: {bits.interval.text('.3f')})" if bits.interval else ""
-        return f"{best.model_name} has the lowest loss on {best.part}: {bits.value:.3f} bits/byte{interval}."
+        return f"{best.label} has the lowest loss on {best.part}: {bits.value:.3f} bits/byte{interval}."
 
     def notes(self) -> tuple[str, ...]:
         best, other = self.best, self.best_other
         found = self.beside(best, other)
-        names = (best.model_name, other.model_name)
         said = [
-            _sentence(found.completions, *names, "predicts completions better than", "bits/byte"),
-            _sentence(found.outputs, *names, "writes better outputs than", "token F1"),
+            found.completions.sentence(best.label, "predicts completions better than", "bits/byte"),
+            found.outputs.sentence(best.label, "writes better outputs than", "token F1"),
             f"As there are {self._tests} tests, p is multiplied by {self._tests} (Bonferroni).",
         ]
         if self.chosen_by:
@@ -264,12 +263,12 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
             )
         for row in self.rows:
             if row.memorised:
-                said.append(f"{row.model_name}: {row.memorised}")
+                said.append(f"{row.label}: {row.memorised}")
             if row.truncated:
-                said.append(f"{row.model_name} read only the end of {counted(row.truncated, 'prompt')}.")
+                said.append(f"{row.label} read only the end of {counted(row.truncated, 'prompt')}.")
             if row.left_out:
                 said.append(
-                    f"{row.model_name}: {counted(row.left_out, 'pair')} did not fit and had to be left out. Its "
+                    f"{row.label}: {counted(row.left_out, 'pair')} did not fit and had to be left out. Its "
                     "figures are of the others; tests are over the pairs that fit both models."
                 )
         return (*said, *dict.fromkeys(note for row in self.rows for note in row.notes))
@@ -283,7 +282,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
             "difference."
         )
         beside = [
-            [row.model_name, other.model_name, *(one.cell() for one in self.beside(row, other))]
+            [row.label, other.label, *(one.cell() for one in self.beside(row, other))]
             for row, other in itertools.combinations(self.rows, 2)
         ]
         tests = "In brackets: the difference, and p of the approximate randomisation test over the same pairs."
@@ -292,7 +291,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
             "curves show. Memory: of the process, or of the GPU, at its peak."
         )
         return [
-            Table(f"On {self.rows[0].part}", ("", *(row.model_name for row in self.rows)), figures, caption),
+            Table(f"On {self.rows[0].part}", ("", *(row.label for row in self.rows)), figures, caption),
             Table("Beside each other", BESIDE_HEADS, beside, tests),
             Table("Training", TRAINING_HEADS, [row.training_cells() for row in self.rows], training),
         ]
@@ -300,8 +299,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
     def shown(self) -> list[tuple[Prompt, list[tuple[str, OutputScore | None]]]]:
         """The prompts of the page, each with every model's output; None: the pair did not fit."""
         by_number = {
-            row.model_name: {one.number: replace(one, output=cut(one.output)) for one in row.outputs}
-            for row in self.rows
+            row.label: {one.number: replace(one, output=cut(one.output)) for one in row.outputs} for row in self.rows
         }
         return [
             (
@@ -317,7 +315,7 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
         for row, shown in zip(self.rows, values["rows"], strict=True):
             shown["bits_per_byte"] = asdict(row.bits_per_byte)
         beside = [
-            {"model": row.model_name, **{name: asdict(one) for name, one in self.beside(row, other)._asdict().items()}}
+            {"model": row.label, **{name: asdict(one) for name, one in self.beside(row, other)._asdict().items()}}
             for row, other in itertools.combinations(self.rows, 2)
         ]
         found: dict[str, Any] = parse_json(json_text({**values, "beside": beside}))
@@ -326,10 +324,10 @@ class ComparePairsResult(ModelsCompared[PairsRow]):
     def figure(self) -> Drawing:
         """Token F1 with its interval, and validation loss by step."""
         lines = {
-            row.model_name: ([step for step, _, _ in row.evaluations], [bits for _, _, bits in row.evaluations])
+            row.label: ([step for step, _, _ in row.evaluations], [bits for _, _, bits in row.evaluations])
             for row in self.rows
         }
-        shown = [(row.model_name, row.f1.value, row.f1.interval) for row in self.rows]
+        shown = [(row.label, row.f1.value, row.f1.interval) for row in self.rows]
         return models_figure(
             shown, (), lines, part=self.rows[0].part, measured="token F1", loss_unit=f"bits per byte of {self._learned}"
         )
@@ -343,15 +341,3 @@ def shown_prompts(every: Sequence[Prompt]) -> tuple[Prompt, ...]:
 
 def _rank(row: PairsRow) -> tuple[float, float]:
     return row.bits_per_byte.value, -row.f1.value
-
-
-def _sentence(found: PairedDifference, model: str, other: str, verb: str, unit: str) -> str:
-    """Which of two models is better at something, with the numbers that say so."""
-    evidence = found.evidence(unit)
-    if found.outcome == "cannot say":
-        return f"Whether {model} {verb} {other} cannot be told: {evidence}."
-    if found.outcome == "no difference":
-        return f"That {model} {verb} {other}, or the reverse, is not shown: {evidence}."
-    if found.outcome == "worse":
-        return f"{other} {verb} {model}: {model} has {evidence}."
-    return f"{model} {verb} {other}: {evidence}."

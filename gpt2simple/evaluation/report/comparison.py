@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 from gpt2simple.evaluation.html import render
 from gpt2simple.runs.figure import Figure
 from gpt2simple.settings import misfit
+from gpt2simple.settings.compare import FULL, LORA
+
+_SHOWN = {FULL: "", LORA: ", LoRA"}
 
 
 class Table(NamedTuple):
@@ -30,7 +33,7 @@ class ModelRow:
     """One model, trained on the texts and measured at its best step, or at its last if step 0 was the best.
 
     Attributes:
-        parameters: of the model. steps: taken.
+        method: by which it was trained, "full" or "lora". parameters: of the model. steps: taken.
         best_step: with the best evaluation; 0: before training; None: nothing was held out to evaluate on.
         verdict: on the run, in a few words.
         seconds: of training. memory_bytes: peak during training, of the process or, on a GPU, of the
@@ -45,6 +48,12 @@ class ModelRow:
     verdict: str
     seconds: float
     memory_bytes: int | None
+    method: str = FULL
+
+    @property
+    def label(self) -> str:
+        """The model and its method, in a word or a few."""
+        return labelled(self.model_name, self.method)
 
     @property
     def measured_step(self) -> int:
@@ -71,6 +80,11 @@ class ModelRow:
         return cls(**row)
 
 
+def labelled(model_name: str, method: str) -> str:
+    """A model and the method by which it is trained, for people."""
+    return model_name + _SHOWN[method]
+
+
 def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
@@ -83,7 +97,8 @@ class ModelsCompared(ABC, Generic[RowT]):
     """Several models on the same texts.
 
     Attributes:
-        rows: in the order the models were named. path: the page. json_path: every number. picture: the figure as PNG.
+        rows: in the order the models were named, and of each model in that of the methods.
+        path: the page. json_path: every number. picture: the figure as PNG.
         text: description of the training texts. budget: how much each model learned from, a sentence.
         asked: the settings that all models share, as JSON values.
     """
@@ -137,7 +152,7 @@ class ModelsCompared(ABC, Generic[RowT]):
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
-        about = {"text": self.text, "budget": self.budget, "asked": dict(self.asked), "best": self.best.model_name}
+        about = {"text": self.text, "budget": self.budget, "asked": dict(self.asked), "best": self.best.label}
         return {**about, "rows": [asdict(row) for row in self.rows]}
 
     def _repr_html_(self) -> str:

@@ -63,7 +63,7 @@ class RunReport:
             "memorisation": self.memorisation.to_json() if self.memorisation else None,
             "memorisation_missing": self.missing or None,
             "data": dict(described.data_summary),
-            "settings": to_json(described.settings),
+            "settings": to_json(described.settings.in_effect(described.parameters)),
             "text_settings": to_json(described.text_settings),
             "environment": dict(described.environment),
             "seed": described.seed,

@@ -1,12 +1,21 @@
-"""Several language models on the same text: how well each predicts the held-out part, and what it copied."""
+"""Several language models on the same text: how well each predicts the held-out part, and what it copied.
+
+Of a model that was trained in full and with an adapter it is said which predicts better, and which copies less, where
+that is shown: by the approximate randomisation test over the windows of the held-out text, and by intervals apart.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
+import numpy as np
+
+from gpt2simple.evaluation.paired import PairedDifference
 from gpt2simple.evaluation.report.comparison import ModelRow, ModelsCompared, Table
 from gpt2simple.runs.figure import Figure, line_figure
+from gpt2simple.settings.compare import FULL, LORA
 
 HEADS = (
     "model", "parameters", "tokens/parameter", "best step", "held-out bits/byte", "final gap", "copied", "time",
@@ -25,8 +34,10 @@ class CompareRow(ModelRow):
         gap: held-out minus training loss at the end, nats per token.
         copied_share, natural_share: share of the samples' and of the held-out text's sequences of eight words that
             occur in the training text, 0 to 1; None: nothing was held out.
+        copied_interval: where the samples' share lies with 95 % confidence; None: they have fewer than eight words.
         longest_copy: words of the longest copied passage.
         samples: written at the step that was measured. copied_spans: characters of each that are copied.
+        windows: of the held-out text, nats and number of tokens of each.
         evaluations: tokens seen and held-out bits per byte at each evaluation.
     """
 
@@ -42,17 +53,24 @@ class CompareRow(ModelRow):
     samples: tuple[str, ...]
     copied_spans: tuple[tuple[tuple[int, int], ...], ...]
     evaluations: tuple[tuple[float, float], ...]
+    windows: tuple[tuple[float, int], ...] = ()
+    copied_interval: tuple[float, float] | None = None
+
+    def copied(self) -> str:
+        """The copied share with its interval, as text."""
+        interval = self.copied_interval
+        return f"{self.copied_share:.1%}" + (f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else "")
 
     def cells(self) -> list[str]:
         """The row as text, under ``HEADS``."""
         return [
-            self.model_name,
+            self.label,
             f"{self.parameters:,}",
             f"{self.tokens_per_parameter:.2g}",
             self.step_cell(),
             f"{self.bits_per_byte:.3f}",
             "" if self.gap is None else f"{self.gap:+.2f}",
-            f"{self.copied_share:.1%}",
+            self.copied(),
             *self.cost_cells(),
             self.verdict,
         ]
@@ -75,14 +93,50 @@ class CompareResult(ModelsCompared[CompareRow]):
     def conclusion(self) -> str:
         best = self.best
         return (
-            f"{best.model_name} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
+            f"{best.label} predicts the held-out text best: {best.bits_per_byte:.3f} bits/byte at step "
             f"{best.measured_step:,}{'' if best.best_step else '; before training it was better still'}."
         )
+
+    @cached_property
+    def _by_both(self) -> list[tuple[CompareRow, CompareRow]]:
+        """The rows of each model that was trained by both methods: with an adapter, and in full."""
+        full = {row.model_name: row for row in self.rows if row.method == FULL}
+        return [(row, full[row.model_name]) for row in self.rows if row.method == LORA and row.model_name in full]
+
+    @cached_property
+    def lora_beside_full(self) -> list[PairedDifference]:
+        """The held-out loss of each such model with an adapter beside that in full, nats per token."""
+        found = []
+        for lora, full in self._by_both:
+            nats = np.array([mine - its for (mine, _), (its, _) in zip(lora.windows, full.windows, strict=True)])  # [W]
+            tokens = np.array([count for _, count in lora.windows], np.float64)  # [W]
+            tests = len(self._by_both)
+            found.append(PairedDifference.of(full.label, nats, tokens, tests=tests, lower_is_better=True))
+        return found
+
+    def notes(self) -> tuple[str, ...]:
+        said = []
+        for (lora, full), difference in zip(self._by_both, self.lora_beside_full, strict=True):
+            verb = "predicts the held-out text better than"
+            said += [difference.sentence(lora.label, verb, "nats/token", "windows"), _copies(lora, full)]
+        if (tests := len(self._by_both)) > 1:
+            said.append(f"As there are {tests} tests, p is multiplied by {tests} (Bonferroni).")
+        return tuple(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        beside = [
+            {"model": lora.label, **asdict(difference)}
+            for (lora, _), difference in zip(self._by_both, self.lora_beside_full, strict=True)
+        ]
+        return {**super().to_json(), "notes": list(self.notes()), "lora_beside_full": beside}
 
     def tables(self) -> list[Table]:
         caption = (
             "Bits per byte can be compared between vocabularies. Gap: held-out minus training loss at the end, in nats "
-            "per token. Copied: share of the samples' sequences of eight words that occur in the training text."
+            "per token. Copied: share of the samples' sequences of eight words that occur in the training text; in "
+            "brackets: its 95% interval. Memory: of the process at its peak, with what earlier models left in it, or "
+            "of the GPU."
         )
         return [Table("Results", HEADS, [row.cells() for row in self.rows], caption)]
 
@@ -91,5 +145,23 @@ class CompareResult(ModelsCompared[CompareRow]):
         lines = {}
         for row in self.rows:
             points = [tokens / 1000 for tokens, _ in row.evaluations], [bits for _, bits in row.evaluations]
-            lines[f"{row.model_name}: {row.parameters:,} parameters"] = points
+            lines[f"{row.label}: {row.parameters:,} parameters"] = points
         return line_figure(lines, x_label="tokens seen (thousands)", y_label="held-out bits per byte")
+
+
+def _copies(one: CompareRow, other: CompareRow) -> str:
+    """Which of two models copies less of the training text, where their intervals are apart."""
+    less, more = sorted((one, other), key=lambda row: row.copied_share)
+    if less.copied_interval is None or more.copied_interval is None:
+        why = "samples have fewer than eight words"
+    elif less.copied_interval[1] < more.copied_interval[0]:
+        return (
+            f"{less.label} copies less of the training text than {more.label}: {less.copied()} of its samples, and "
+            f"{more.copied()} of the other's."
+        )
+    else:
+        why = f"{one.copied()} and {other.copied()} of the samples are copied, and these intervals overlap"
+    return (
+        f"Whether {one.label} copies less of the training text than {other.label} cannot be told: {why}. Write more or "
+        "longer samples (nsamples, length)."
+    )

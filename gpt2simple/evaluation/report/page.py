@@ -32,7 +32,8 @@ def _section(run: RunReport, chart: str) -> dict[str, Any]:
     """What the template shows of a run in addition to its report."""
     described = run.info.description
     data = {**described.data_summary, "tokens seen": run.tokens, "training seconds": round(run.seconds, 1)}
-    settings = {**to_json(described.settings), **to_json(described.text_settings), "seed": described.seed}
+    in_effect = to_json(described.settings.in_effect(described.parameters))
+    settings = {**in_effect, **to_json(described.text_settings), "seed": described.seed}
     facts = {"Data": data, "Settings": settings, "Environment": described.environment}
     return {
         "run": run,

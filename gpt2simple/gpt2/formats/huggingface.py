@@ -46,7 +46,7 @@ class SafetensorsSource(WeightSource):
         self._files: list[SafetensorsFile] = []
         self._places: dict[str, tuple[SafetensorsFile, str]] = {}
         try:
-            for path in _data_files(folder):
+            for path in weight_files(folder):
                 self._files.append(SafetensorsFile(path))
             super().__init__(folder, self._find_places(folder), config)
             self._check()
@@ -105,7 +105,12 @@ class SafetensorsSource(WeightSource):
         return self._stored(name).astype(np.float32, copy=False)
 
 
-def _data_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights: one, or those that its index names.
+
+    Raises:
+        CheckpointError: the index is damaged.
+    """
     if (folder / WEIGHTS_FILE).exists():
         return [folder / WEIGHTS_FILE]
     shards = read_json_object(folder / INDEX_FILE).get("weight_map")

@@ -6,9 +6,12 @@ Knows names and folders; loads no weights.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.formats.adapter import BaseRecord, recorded_folder
 from gpt2simple.gpt2.formats.detect import open_checkpoint
 from gpt2simple.gpt2.hub.download import download_gpt2, is_gpt2_downloaded
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find, unknown_model
@@ -32,6 +35,20 @@ def model_folder(model_name: str, model_dir: Path) -> Path:
     raise unknown_model(model_name)
 
 
+def find_base(record: BaseRecord, *, model_dir: Path) -> Path:
+    """Where the model of an adapter lies: a known one by its name, downloaded if need be, another where it lay, or in
+    ``model_dir`` under the end of its name.
+
+    Raises:
+        CheckpointError: it lies there no more. DownloadError: it could not be fetched.
+    """
+    if find(record.name):
+        return model_folder(record.name, model_dir)
+    named = model_dir / Path(record.name).name
+    moved = bool(record.digests) and not os.path.isdir(record.folder) and os.path.isdir(named)
+    return named if moved else recorded_folder(record)
+
+
 def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
     """The config of a model, found without loading or downloading it. Arguments as ``model_folder``.
 
@@ -40,18 +57,21 @@ def model_config_of(model_name: str, model_dir: Path) -> ModelConfig:
     """
     known = find(model_name)
     if known is None or known.config is None or is_gpt2_downloaded(model_name, model_dir):
-        return folder_config(model_folder(model_name, model_dir))  # nothing is fetched
+        return folder_config(model_folder(model_name, model_dir), model_dir)  # nothing is fetched
     return known.config
 
 
-def folder_config(folder: Path) -> ModelConfig:
-    """The config of the model in a folder, of any layout; its weights are not read.
+def folder_config(folder: Path, model_dir: Path) -> ModelConfig:
+    """The config of the model in a folder, of any layout; of an adapter, that of the two merged.
+
+    Args:
+        model_dir: where the model of an adapter lies, if it is a known size.
 
     Raises:
         CheckpointError: the folder holds no usable model.
     """
-    with open_checkpoint(folder) as source:
-        return source.config
+    with open_checkpoint(folder, partial(find_base, model_dir=model_dir)) as source:
+        return replace(source.config, lora=None)
 
 
 def name_of_config(config: ModelConfig) -> str | None:

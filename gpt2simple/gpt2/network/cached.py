@@ -28,7 +28,8 @@ from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled, traces
 
 KeysValues = tuple[Tensor, Tensor]
-Caches = Sequence[tuple[Variable, Variable]]  # keys and values of each layer
+Cache = tuple[Variable, Variable]  # keys and values of a layer
+Caches = Sequence[Cache]  # of each layer
 # (what `_blocks` was given for the layer; q, k, v, each [N, E]) to [N, E] and what is to be kept of the layer
 Attend = Callable[[Any, Tensor, Tensor, Tensor], tuple[Tensor, Any]]
 _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
@@ -120,20 +121,33 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
     def step(weights: DecodeWeights, caches: Caches, numbers: Tensor) -> Tensor:
         traces["step", config, dtypes, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]  # (B,), (B,), ()
-        age = tf.math.floormod(slot - tf.range(slots), slots)  # (slots,), of each slot's content, in steps
-        visible = tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)[:, None, :]  # (B*H, 1, slots)
+        visible = visible_slots(counts, slot, slots, config)  # (B*H, 1, slots)
 
-        def attend(layer: Caches, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
-            q, k, v = (tf.reshape(x, [rows * config.n_head, 1, config.head_width]) for x in (q, k, v))  # (B*H, 1, D)
-            keys, values = (_set_slots(cache, new, slot) for cache, new in zip(layer, (k, v), strict=True))
-            mixed, total = _attention(q, keys, values, visible)  # (B*H, 1, D), (B*H, 1, 1)
-            totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), config.head_width, axis=1)  # (B, E)
-            return tf.reshape(mixed, [rows, config.n_embd]) / totals, None
+        def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
+            return attend_to_caches(layer, q, k, v, visible, slot, config), None
 
         x, _ = _blocks(_embed(weights, tokens, counts), weights, config, attend, caches)  # (B, E)
         return _logits(x, weights, config)
 
     return Compiled(step, ("step", config, dtypes, rows, slots))
+
+
+def visible_slots(counts: Tensor, slot: Tensor, slots: int, config: ModelConfig) -> Tensor:
+    """Which slots each row sees that has ``counts`` [B] tokens before the one in a slot: bool [B*H, 1, slots]."""
+    age = tf.math.floormod(slot - tf.range(slots), slots)  # (slots,), of each slot's content, in steps
+    return tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)[:, None, :]  # (B*H, 1, slots)
+
+
+def attend_to_caches(
+    layer: Cache, q: Tensor, k: Tensor, v: Tensor, visible: Tensor, slot: Tensor, config: ModelConfig
+) -> Tensor:
+    """The attention [B, E] of queries [B, E] to the caches after these have taken keys and values [B, E] in a slot."""
+    rows = q.shape[0]
+    q, k, v = (tf.reshape(x, [rows * config.n_head, 1, config.head_width]) for x in (q, k, v))  # (B*H, 1, D)
+    keys, values = (_set_slots(cache, new, slot) for cache, new in zip(layer, (k, v), strict=True))
+    mixed, total = _attention(q, keys, values, visible)  # (B*H, 1, D), (B*H, 1, 1)
+    totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), config.head_width, axis=1)  # (B, E)
+    return tf.reshape(mixed, [rows, config.n_embd]) / totals
 
 
 @functools.cache
@@ -199,18 +213,18 @@ def _blocks(
 def _block(
     x: Tensor, matrices: Sequence[Matrix], biases: Sequence[Tensor], config: ModelConfig, attend: Callable[..., Any]
 ) -> tuple[Tensor, Any]:
-    """One pre-norm transformer block on x [N, E], whose rows have zero mean. Twin: `transformer._block`.
+    """One pre-norm transformer block on x [N, E], whose rows have zero mean. Twin: `transformer.Block`.
 
     Gains, biases and means of the layer norms are folded into the weights (`decode_weights._fold`).
     """
     (c_attn, attn_proj, c_fc, mlp_proj), (b_attn, b_attn_proj, b_fc, b_mlp_proj) = matrices, biases
-    qkv = _matmul(x / _deviation(x, config), c_attn) + b_attn  # (N, 3E)
+    qkv = product(x / _deviation(x, config), c_attn) + b_attn  # (N, 3E)
     q, k, v = tf.split(qkv, 3, axis=-1)  # (N, E)
     attended, kept = attend(q, k, v)  # (N, E)
-    x += _matmul(attended, attn_proj) + b_attn_proj  # (N, E)
-    inner = _matmul(x / _deviation(x, config), c_fc) + b_fc  # (N, 4E)
+    x += product(attended, attn_proj) + b_attn_proj  # (N, E)
+    inner = product(x / _deviation(x, config), c_fc) + b_fc  # (N, 4E)
     inner /= 1.0 + tf.exp(gelu_exponent(inner))  # twin: `layers.bias_gelu`, which bounds the power for its gradient
-    return x + (_matmul(inner, mlp_proj) + b_mlp_proj), kept
+    return x + (product(inner, mlp_proj) + b_mlp_proj), kept
 
 
 def _deviation(x: Tensor, config: ModelConfig) -> Tensor:
@@ -234,10 +248,10 @@ def _logits(x: Tensor, weights: DecodeWeights, config: ModelConfig) -> Tensor:
     """
     deviation = _deviation(x, config)  # (N, 1)
     normed = (x * weights.final_norm[0] + deviation * weights.final_norm[1]) / deviation  # (N, E)
-    return _matmul(normed, weights.head)
+    return product(normed, weights.head)
 
 
-def _matmul(x: Tensor, matrix: Matrix) -> Tensor:
+def product(x: Tensor, matrix: Matrix) -> Tensor:
     """x [N, in] times a matrix [out, in]: float32 [N, out]. Twin: `layers.matmul`."""
     w = matrix.values
     # Up to how many rows are multiplied one by one; measured for GPT-2 124M on two cores.

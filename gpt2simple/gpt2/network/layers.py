@@ -14,9 +14,12 @@ from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715
 _FEW_ROWS = 512
+_FLOAT16_UNIT = 128.0
 
 
-def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: DType) -> Tensor:
+def layer_norm(
+    x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: DType, *, frozen: bool = False
+) -> Tensor:
     """Rows of zero mean and unit variance, scaled and shifted.
 
     Args:
@@ -24,6 +27,7 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
         scale, offset: float32 [E].
         epsilon: added to the variance.
         dtype: of the result, which feeds a matrix product.
+        frozen: whether scale and offset get no gradients.
 
     Returns:
         [N, E].
@@ -37,7 +41,12 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float, dtype: 
         y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
         return y, lambda upstream: _layer_norm_backward(x, scale, means, deviations, upstream)
 
-    return norm(x, scale, offset)
+    @tf.custom_gradient
+    def frozen_norm(x: Tensor) -> WithGradient:
+        y, means, deviations = _layer_norm_forward(x, scale, offset, tf.constant(epsilon), tf.zeros([], dtype))
+        return y, lambda upstream: _frozen_layer_norm_backward(x, scale, means, deviations, upstream)
+
+    return frozen_norm(x) if frozen else norm(x, scale, offset)
 
 
 @xla_compiled
@@ -58,14 +67,30 @@ def _layer_norm_backward(
     x: Tensor, scale: Tensor, means: Tensor, deviations: Tensor, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of x [N, E], scale [E] and offset [E]."""
+    d_x, up_normed, up_scaled = _norm_gradient(x, scale, means, deviations, upstream)  # (N, E) each
+    d_offset = tf.linalg.matvec(up_scaled, deviations[:, 0], transpose_a=True)  # (E,)
+    return d_x, _column_sums(up_normed), d_offset
+
+
+@xla_compiled
+def _frozen_layer_norm_backward(
+    x: Tensor, scale: Tensor, means: Tensor, deviations: Tensor, upstream: Tensor
+) -> Tensor:
+    """The gradient of x [N, E] alone."""
+    return _norm_gradient(x, scale, means, deviations, upstream)[0]
+
+
+def _norm_gradient(
+    x: Tensor, scale: Tensor, means: Tensor, deviations: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of x, and what arrives times the normalised rows and divided by the deviations: [N, E] each."""
     up, centred = tf.cast(upstream, tf.float32), x - means  # (N, E)
     up_normed = up * centred / deviations  # (N, E)
     up_scaled = up / deviations  # (N, E)
     share = scale / x.shape[-1]  # (E,)
     row_dot = tf.linalg.matvec(up_normed, share)[:, None] / tf.square(deviations)  # (N, 1)
     row_mean = tf.linalg.matvec(up_scaled, share)[:, None]  # (N, 1)
-    d_offset = tf.linalg.matvec(up_scaled, deviations[:, 0], transpose_a=True)  # (E,)
-    return up_scaled * scale - row_mean - centred * row_dot, _column_sums(up_normed), d_offset
+    return up_scaled * scale - row_mean - centred * row_dot, up_normed, up_scaled
 
 
 def _column_sums(x: Tensor) -> Tensor:
@@ -89,7 +114,7 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
 
     In 16 bits the weight is rounded for the forward pass and once more for the backward pass: a copy of the smaller
     dtype that was kept between the two would be the largest activation of the network. With few rows it is kept: memory
-    is at its highest elsewhere then, and rounding takes a considerable part of the time. Twin: `cached._matmul`; there
+    is at its highest elsewhere then, and rounding takes a considerable part of the time. Twin: `cached.product`; there
     the matrix is [out, in] and comes first, which reads memory in order when there are few rows.
     """
     if x.dtype == weight.dtype:
@@ -110,16 +135,58 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
     return multiply(x, weight)
 
 
+def frozen_matmul(x: Tensor, weight: Tensor, scale: Tensor | None) -> Tensor:
+    """x @ weight in the dtype of x; the weight gets no gradient.
+
+    Args:
+        x: [N, in].
+        weight: [in, out] in any dtype. scale: of each output, float32 [out], where the weight is int8; else None.
+
+    Returns:
+        [N, out].
+
+    A weight of another dtype is converted when it is needed, twice: a copy would take the memory that its own dtype
+    saves. Sums of whole numbers exceed float16: there they are divided by a power of two, and their scale multiplied.
+    """
+    unit = _FLOAT16_UNIT if scale is not None and x.dtype == tf.float16 else None
+    factor = None if scale is None else tf.cast(scale if unit is None else scale * unit, x.dtype)  # (out,)
+
+    def in_units(whole: Tensor) -> Tensor:
+        return whole if unit is None else whole / tf.cast(unit, whole.dtype)  # (in, out)
+
+    @tf.custom_gradient
+    def multiply(x: Tensor) -> WithGradient:
+        def backward(upstream: Tensor) -> Tensor:
+            again = weight
+            if x.dtype != weight.dtype:
+                again = in_units(_round(*run_after(upstream, [weight]), tf.zeros([], x.dtype)))  # (in, out)
+            scaled = upstream if factor is None else upstream * factor  # (N, out)
+            return tf.matmul(scaled, again, transpose_b=True)
+
+        y = tf.matmul(x, in_units(tf.cast(weight, x.dtype)))  # (N, out)
+        return y if factor is None else y * factor, backward
+
+    return multiply(x)
+
+
 @xla_compiled
 def _round(weight: Tensor, like: Tensor) -> Tensor:
     # Compiled: TensorFlow's optimizer would take a plain cast for the one of the forward pass, and keep its result.
     return tf.cast(weight, like.dtype)
 
 
-@tf.custom_gradient
-def add_bias(x: Tensor, bias: Tensor) -> WithGradient:
-    """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F]."""
-    return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
+def add_bias(x: Tensor, bias: Tensor, *, frozen: bool = False) -> Tensor:
+    """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F], frozen: without a gradient."""
+
+    @tf.custom_gradient
+    def add(x: Tensor, bias: Tensor) -> WithGradient:
+        return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
+
+    @tf.custom_gradient
+    def add_frozen(x: Tensor) -> WithGradient:
+        return _add_bias_forward(x, bias), lambda upstream: tf.cast(upstream, x.dtype)
+
+    return add_frozen(x) if frozen else add(x, bias)
 
 
 @xla_compiled
@@ -132,17 +199,26 @@ def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return tf.cast(upstream, like.dtype), _column_sums(upstream)  # (N, F), (F,)
 
 
-@tf.custom_gradient
-def bias_gelu(x: Tensor, bias: Tensor) -> WithGradient:
+def bias_gelu(x: Tensor, bias: Tensor, *, frozen: bool = False) -> Tensor:
     """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of x + bias.
 
     Args:
         x: [N, F], the result of a matrix product.
         bias: float32 [F].
+        frozen: whether it gets no gradient.
 
     The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
     """
-    return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
+
+    @tf.custom_gradient
+    def activate(x: Tensor, bias: Tensor) -> WithGradient:
+        return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
+
+    @tf.custom_gradient
+    def activate_frozen(x: Tensor) -> WithGradient:
+        return _bias_gelu_forward(x, bias), lambda upstream: _frozen_bias_gelu_backward(x, bias, upstream)
+
+    return activate_frozen(x) if frozen else activate(x, bias)
 
 
 @xla_compiled
@@ -153,12 +229,22 @@ def _bias_gelu_forward(x: Tensor, bias: Tensor) -> Tensor:
 
 @xla_compiled
 def _bias_gelu_backward(x: Tensor, bias: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    d_u = _gelu_gradient(x, bias, upstream)  # (N, F)
+    return tf.cast(d_u, x.dtype), _column_sums(d_u)
+
+
+@xla_compiled
+def _frozen_bias_gelu_backward(x: Tensor, bias: Tensor, upstream: Tensor) -> Tensor:
+    return tf.cast(_gelu_gradient(x, bias, upstream), x.dtype)
+
+
+def _gelu_gradient(x: Tensor, bias: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of x + bias, float32 [N, F]."""
     u = tf.cast(x, tf.float32) + bias  # (N, F)
     power = _bounded_power(u)  # (N, F)
     slope = 2.0 * _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * u * u)  # of the negative exponent, (N, F)
     denominator = 1.0 + power  # (N, F)
-    d_u = tf.cast(upstream, tf.float32) * (denominator + u * power * slope) / (denominator * denominator)  # (N, F)
-    return tf.cast(d_u, x.dtype), _column_sums(d_u)
+    return tf.cast(upstream, tf.float32) * (denominator + u * power * slope) / (denominator * denominator)
 
 
 def gelu_exponent(u: Tensor) -> Tensor:

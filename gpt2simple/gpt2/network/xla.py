@@ -12,6 +12,7 @@ that is recomputed to save memory would be kept in memory instead. An optimizati
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import threading
 from collections import Counter, OrderedDict
@@ -23,6 +24,7 @@ from gpt2simple.backend.tensorflow import (
     Tensor,
     Variable,
     call_concrete,
+    forget_gradients,
     functions_named,
     in_xla,
     quiet_stderr,
@@ -80,6 +82,69 @@ def recompute(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         return function(*inputs), backward
 
     return run(*arguments)
+
+
+class RepeatedBlock:
+    """``recompute`` for the blocks of a model beside whose frozen weights little is trained.
+
+    Forward and backward pass are one function each for all blocks, so that the graph does not grow with them: it takes
+    8 MB a block otherwise. They are called, not inlined: nothing of a block, such as frozen weights in another dtype,
+    is computed before its input is there.
+
+    Args:
+        block: a function (x, weights by name, place) -> y; pure, see ``recompute``.
+    """
+
+    def __init__(self, block: Callable[[Tensor, Mapping[str, Tensor], Tensor | None], Tensor]) -> None:
+        def forward(x: Tensor, weights: Mapping[str, Tensor], place: Tensor | None) -> Tensor:
+            y = block(x, weights, place)
+            forget_gradients()
+            return y
+
+        def backward(
+            x: Tensor, weights: Mapping[str, Tensor], place: Tensor | None, names: Sequence[str], upstream: Tensor,
+            of_x: bool,
+        ) -> list[Tensor]:  # fmt: skip
+            sources = [*([x] if of_x else []), *(weights[name] for name in names)]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(sources)
+                y = block(x, weights, place)
+            found: list[Tensor] = tape.gradient(y, sources, output_gradients=upstream)
+            forget_gradients()
+            return found
+
+        self._forward, self._backward = called_function(forward), called_function(backward)
+
+    def __call__(
+        self, x: Tensor, trained: Mapping[str, Tensor], weights: Mapping[str, Tensor], place: Tensor | None, *,
+        of_x: bool,
+    ) -> Tensor:  # fmt: skip
+        """A block.
+
+        Args:
+            trained: the weights that get gradients. weights: all of the block.
+            place: what tells it from the others; no constant, of which TensorFlow makes a function for each.
+            of_x: whether x gets a gradient: not in the first block, where nothing before it is trained.
+        """
+        # A tape would take the function's own gradient, and keep for it all that it computes.
+        constants = tf.nest.map_structure(tf.stop_gradient, (x, dict(weights)))
+        y_of = functools.partial(self._forward, *constants, place)
+        gradients = functools.partial(self._backward, *constants, place, tuple(trained))
+
+        @tf.custom_gradient
+        def run(x: Tensor, *values: Tensor) -> WithGradient:
+            return y_of(), lambda upstream: gradients(upstream, True)
+
+        @tf.custom_gradient
+        def run_first(*values: Tensor) -> WithGradient:
+            return y_of(), lambda upstream: gradients(upstream, False)
+
+        return run(x, *trained.values()) if of_x else run_first(*trained.values())
+
+
+def called_function(function: Callable[..., Any]) -> Any:
+    """The function, traced once for arguments of the same shapes, and called in a graph, not inlined."""
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 class Compiled:

@@ -5,6 +5,7 @@ Knows the files of Hugging Face's fast and slow tokenizers and of OpenAI's relea
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -20,6 +21,11 @@ from gpt2simple.storage.contents import quoted, reason
 from gpt2simple.storage.files import atomic_write
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether a folder holds files of a vocabulary, of any layout."""
+    return any((folder / name).is_file() for name in ("tokenizer.json", *itertools.chain(*_PAIRS)))
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:

@@ -80,13 +80,13 @@ def test_gradient_checkpointing_runs_each_block_a_second_time(monkeypatch):
     from gpt2simple.gpt2.network import transformer
 
     calls = []
-    real = transformer._block
+    real = transformer.Block.__call__
 
     def counted(*arguments):
         calls.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(transformer, "_block", counted)
+    monkeypatch.setattr(transformer.Block, "__call__", counted)
     our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31))
     assert len(calls) == SMALL_CONFIG.n_layer
     our_loss_and_gradients(model_of(), SMALL_CONFIG, batch_of(3, 31), gradient_checkpointing=True)

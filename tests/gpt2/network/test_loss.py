@@ -5,7 +5,7 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.network import loss
-from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, summed_loss
+from gpt2simple.gpt2.network.loss import head_matrix, loss_gradients, loss_gradients_by_tokens, summed_loss
 
 ROWS, WIDTH, VOCABULARY = 23, 16, 257
 
@@ -54,6 +54,17 @@ def test_the_embedding_may_be_left_out(case):
     result = loss_gradients(*case, tf.constant(0.25), with_embedding=False)
     assert result.embedding is None
     assert_close(result[:2], plain(*case, 0.25)[:2])
+
+
+@pytest.mark.parametrize("rows_per_slice", [7, 1000])
+def test_of_a_frozen_embedding_the_last_rows_may_be_trained(case, monkeypatch, rows_per_slice):
+    monkeypatch.setattr(loss, "SLICE_BYTES", rows_per_slice * VOCABULARY * 4)
+    *expected, d_embedding = plain(*case, 0.25)
+    for result in (
+        loss_gradients(*case, tf.constant(0.25), with_embedding=False, last_rows=150),
+        loss_gradients_by_tokens(*case, tf.constant(0.25), last_rows=150),
+    ):
+        assert_close(result, [*expected, d_embedding[-150:]])
 
 
 def test_rows_below_the_vocabulary_are_no_tokens(case):
@@ -121,3 +132,20 @@ def test_huge_scores_do_not_overflow():
     nats, d_states, _ = loss_gradients(states, embedding, tf.constant([0]), tf.ones([1]), tf.constant(1.0))
     assert float(nats) == pytest.approx(1000.0)
     assert float(d_states[0, 0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, VOCABULARY])
+def test_some_tokens_at_a_time_equal_the_plain_loss(case, monkeypatch, at_once):
+    """With an embedding in 16 bits, converted in parts."""
+    monkeypatch.setattr(loss, "FEWER_BYTES", 4 * ROWS * at_once)
+    monkeypatch.setattr(loss, "_FEWEST_TOKENS", 1)
+    states, embedding, *others = case
+    half = tf.cast(embedding, tf.bfloat16)
+    expected = plain(states, tf.cast(half, tf.float32), *others, 0.25)
+    assert_close([loss.summed_loss_by_tokens(states, half, *others)], expected[:1])
+    nats, d_states, of_embedding = loss.loss_gradients_by_tokens(states, half, *others, tf.constant(0.25))
+    assert of_embedding is None
+    assert_close([nats, d_states], expected[:2])
+    near = loss.loss_gradients_by_tokens(tf.cast(states, tf.bfloat16), half, *others, tf.constant(0.25))
+    assert float(near.nats) == pytest.approx(float(nats), rel=1e-2)
+    assert near.states.dtype == tf.bfloat16

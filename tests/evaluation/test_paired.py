@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gpt2simple.evaluation.outputs.paired import PairedDifference, randomisation_p
+from gpt2simple.evaluation.paired import PairedDifference, randomisation_p
 
 
 @pytest.mark.parametrize("differences", [[1.0, 2, 3, 4, 5, -1], [0.5, -0.25, 0, 0.125, 1, -1, 0.75], [1.0, 1, 1, -1]])

@@ -1,4 +1,6 @@
-"""Whether two models differ on the same pairs: the approximate randomisation test (Noreen 1989) of a mean difference.
+"""Whether two models differ on the same pairs, or on the same windows of a text.
+
+The test is the approximate randomisation test (Noreen 1989) of a mean difference.
 
 Where both models were equally good, each pair's two values could as well be exchanged. So the signs of the differences
 are drawn at random, many times, and p is how often their sum is as far from 0 as that which was found.
@@ -19,10 +21,11 @@ _AT_ONCE = 1_000_000  # signs in memory
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """How far a model's figure lies from another model's on the same pairs.
+    """How far a model's figure lies from another model's on the same pairs, or windows.
 
     Attributes:
-        other: the other model. pairs: that both were evaluated on. differing: those of them with different values.
+        other: the other model. pairs: or windows, that both were evaluated on.
+        differing: those of them with different values.
         difference: of the model's figure from the other's. interval: its bootstrap interval; None: too few pairs.
         p_value: how often chance alone makes a difference as large, where both are equally good, in any of the tests.
         outcome: "better" or "worse", of the model; "no difference" was shown; "cannot say": too few pairs differ.
@@ -66,15 +69,34 @@ class PairedDifference:
             outcome=outcome,
         )
 
-    def evidence(self, unit: str) -> str:
-        """The difference in this unit, with its interval and p."""
+    def sentence(self, model: str, verb: str, unit: str, of: str = "pairs") -> str:
+        """Which of the two models is better, with the numbers that say so.
+
+        Args:
+            model: the model. verb: what the better one does, up to "than". unit, of: as of ``evidence``.
+        """
+        other, evidence = self.other, self.evidence(unit, of)
+        if self.outcome == "cannot say":
+            return f"Whether {model} {verb} {other} cannot be told: {evidence}."
+        if self.outcome == "no difference":
+            return f"That {model} {verb} {other}, or the reverse, is not shown: {evidence}."
+        if self.outcome == "worse":
+            return f"{other} {verb} {model}: {model} has {evidence}."
+        return f"{model} {verb} {other}: {evidence}."
+
+    def evidence(self, unit: str, of: str = "pairs") -> str:
+        """The difference in this unit, with its interval and p.
+
+        Args:
+            of: what both were evaluated on, in the plural.
+        """
         if self.outcome == "cannot say":
             return (
-                f"their values differ on {self.differing} of {self.pairs:,} pairs, and a judgement needs "
+                f"their values differ on {self.differing} of {self.pairs:,} {of}, and a judgement needs "
                 f"{FEWEST_DISCORDANT}"
             )
         interval = f" (95% interval: {self.interval.text('+.3f')})" if self.interval else ""
-        test = f"approximate randomisation test over {self.pairs:,} pairs, p {p_text(self.p_value)}"
+        test = f"approximate randomisation test over {self.pairs:,} {of}, p {p_text(self.p_value)}"
         return f"{self.difference:+.3f} {unit}{interval}; {test}"
 
     def cell(self) -> str:
