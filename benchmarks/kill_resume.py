@@ -7,7 +7,8 @@ instants, each going on where the one before was killed, until the run is done; 
 progress of the last checkpoints, the run's model, and the recorded losses of all steps and evaluations. Dropout is 0.1.
 A fifth of the kills come at any instant from the start of the work on (reading, repairing, compiling), the others while
 it trains and saves. The processes are copies of this one, which has imported TensorFlow. With --task classification it
-trains a classifier, for which the text is a table with labels; with --task pairs the text is a file of pairs.
+trains a classifier, for which the text is a table with labels; with --task pairs the text is a file of pairs. With
+--lora-rank it trains an adapter.
 
 Without --model-name a small random model is made for the purpose, so nothing needs to be downloaded. Prints a line for
 each kill and ends with one JSON line; exits 1 where the two runs differ. Linux and macOS.
@@ -59,6 +60,7 @@ class Job:
     seed: int
     checkpoint_dir: Path
     task: str = LANGUAGE_MODELING
+    lora_rank: int = 0
 
     def start(self, run_name: str, said: Path) -> Copy:
         """Begin or continue a run in a process of its own; what it says goes into a file."""
@@ -71,7 +73,7 @@ class Job:
         getattr(gpt2simple, name)(
             str(self.text), model_name=self.model_name, run_name=run_name, checkpoint_dir=str(self.checkpoint_dir),
             steps=self.steps, save_every=self.save_every, eval_every=2 * self.save_every, batch_size=2, dropout=0.1,
-            seed=self.seed, **options,
+            seed=self.seed, lora_rank=self.lora_rank, **options,
         )  # fmt: skip
 
     def finish(self, run_name: str, said: Path) -> None:
@@ -190,7 +192,7 @@ def last_checkpoint(folder: Path) -> dict[str, Any]:
     found = read_metrics(folder)
     recorded = [(r.step, r.loss, r.smoothed_loss, r.learning_rate, r.gradient_norm) for r in found.steps]
     evaluated = [(r.step, r.figures, r.is_best) for r in found.evaluations]
-    model = (folder / "model.safetensors").read_bytes()
+    model = (folder / latest.weights_file).read_bytes()
     state = _without_times(latest.state)
     return {"step": latest.step, **tensors, "state": state, "model": model, "steps": recorded, "evaluated": evaluated}
 
@@ -225,6 +227,7 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
     return {
         "benchmark": "kill_resume",
         "task": job.task,
+        "lora_rank": job.lora_rank,
         "kills": kills,
         "kills_before_the_end": sum(step < job.steps for step in reached),
         "steps": job.steps,
@@ -239,6 +242,7 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=CALLS, default=LANGUAGE_MODELING)
+    parser.add_argument("--lora-rank", type=int, default=0, help="of an adapter; 0: all weights are trained")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--save-every", type=int, default=20)
@@ -254,7 +258,10 @@ def main() -> None:
         made = functools.partial(make_model, folder / "model")
         if options.model_name is None and Copy(made, folder / "errors").wait():
             sys.exit(f"No model could be made:\n{(folder / 'errors').read_text()}")
-        job = Job(model, text, options.steps, options.save_every, options.seed, folder / "checkpoint", options.task)
+        job = Job(
+            model, text, options.steps, options.save_every, options.seed, folder / "checkpoint", options.task,
+            options.lora_rank,
+        )  # fmt: skip
         figures = compare(job, options.kills, folder)
     same = not (figures["differing"] or figures["lost"] or figures["left"])
     print(f"{figures['compared']} values compared: {'all equal' if same else 'DIFFERENT'} {figures['differing'] or ''}")

@@ -3,7 +3,7 @@
     python benchmarks/pairs.py [--rounds 5] [--seconds 12] [--precision bfloat16] [--label WORDS]
 
 GPT-2 124M with random weights, on this package's own engine in all cases; pairs as long as 1,100 instructions with
-answers (`training_peers/texts.py`), the loss on the answers. "packed": as `finetune` packs 8 or 16 pairs into a row.
+answers (`training_peers/texts.py`), the loss on the answers. "packed": 8, 16 or 32 pairs in a row, as `finetune` does.
 "padded" and "bucketed": 8 pairs a batch, in random order or with pairs of similar length together, each batch padded to
 its longest; the head is computed for every token there, as it is where the loss is only masked.
 
@@ -25,9 +25,11 @@ WORKER = Path(__file__).parent / "training_peers" / "pairs_worker.py"
 CASES = {
     "packed, 8 pairs": ("packed", 8),
     "packed, 16 pairs": ("packed", 16),
+    "packed, 32 pairs": ("packed", 32),
     "padded": ("padded", 8),
     "bucketed": ("bucketed", 8),
 }
+PACKED = [name for name in CASES if name.startswith("packed")]
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def main() -> None:
     }
     ratios = {
         f"{mine} / {other}": median_and_spread([turn[mine] / turn[other] for turn in turns])
-        for mine in ("packed, 8 pairs", "packed, 16 pairs")
+        for mine in PACKED
         for other in ("padded", "bucketed")
     }
     for name, case in cases.items():

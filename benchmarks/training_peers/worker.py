@@ -21,6 +21,7 @@ import numpy as np
 SIZES = {"124M": (12, 768, 12), "355M": (24, 1024, 16), "774M": (36, 1280, 20)}
 N_VOCAB, N_CTX = 50257, 1024
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0
+LORA_RANK, LORA_ALPHA = 16, 32.0
 TEXTS, BATCH_SIZE = 8_530, 16  # of a classifier
 
 Job = Callable[..., dict[str, Any] | None]
