@@ -13,13 +13,14 @@ import pytest
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import PROJECTIONS, Lora
 from gpt2simple.gpt2.formats import peft
-from gpt2simple.gpt2.formats.adapter import BASE_FILE, BaseRecord
-from gpt2simple.gpt2.formats.huggingface import model_files, write_model_folder
+from gpt2simple.gpt2.formats.adapter import BASE_FILE
+from gpt2simple.gpt2.formats.huggingface import write_model_folder
 from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, write_safetensors
 from gpt2simple.gpt2.lora import adapter_shapes
 from gpt2simple.gpt2.model import LoadedModel, NewAdapter
 from gpt2simple.gpt2.variables import random_weights
 from gpt2simple.testing import SMALL_CONFIG, byte_tokenizer
+from tests.helpers.adapters import changed, write_adapter
 
 LORA = Lora(rank=4, alpha=8.0, targets=tuple(PROJECTIONS))
 
@@ -28,27 +29,6 @@ LORA = Lora(rank=4, alpha=8.0, targets=tuple(PROJECTIONS))
 def base(tmp_path: Path) -> Path:
     write_model_folder(tmp_path / "base", SMALL_CONFIG, random_weights(SMALL_CONFIG, seed=1), byte_tokenizer())
     return tmp_path / "base"
-
-
-def changed(loaded: LoadedModel) -> LoadedModel:
-    """The same with an adapter that changes much."""
-    draw = np.random.default_rng(0)
-    for name, shape in adapter_shapes(loaded.config).items():
-        loaded.variables[name].assign(draw.normal(0.0, 0.15, shape))
-    return loaded
-
-
-def write_adapter(folder: Path, loaded: LoadedModel, base: Path) -> Path:
-    folder.mkdir()
-    with (folder / peft.WEIGHTS_FILE).open("wb") as file:
-        write_safetensors(file, peft.adapter_tensors(loaded.config, loaded.read_adapter), PYTORCH_METADATA)
-    assert loaded.config.lora is not None
-    files = model_files(replace(loaded.config, lora=None), loaded.tokenizer)
-    files[peft.CONFIG_FILE] = peft.adapter_config(loaded.config, str(base))
-    files[BASE_FILE] = BaseRecord.of(base, "base").to_bytes()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return folder
 
 
 @pytest.mark.parametrize("kept", ["float32", "bfloat16", "int8"])
