@@ -161,9 +161,12 @@ def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     }
     (blocks,) = batches["tokens_per_second"].values()
     eight = {tool: f"{row['median']:.0f}" for tool, row in blocks["batch 8"].items()}
-    (defaults,) = results("defaults")
-    runs = [run for run in defaults["runs"] if run["about"] == "defaults"]
-    steps, seconds = (" and ".join(f"{run[key]:.0f}" for run in runs) for key in ("steps", "seconds"))
+    adapters = {
+        name: f"{result['first']['peak_bytes']['trained'] / 1e9:.1f}"
+        for name in ("355M-bfloat16", "355M-int8", "774M-bfloat16", "774M-int8", "1558M-int8")
+        for (found,) in [results(f"lora-memory-{name}")]
+        for result in found["results"].values()
+    }
     figures = [
         f"{ratios['pytorch compiled bfloat16']} times the speed of PyTorch with `torch.compile`",
         f"{ratios['pytorch bfloat16']} times that of transformers' Trainer",
@@ -175,7 +178,9 @@ def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
         f"{times['float32 gpt-2-simple float32']} times that of gpt-2-simple",
         f"int8 had {times['int8 ctranslate2 int8']} times the speed of ctranslate2's",
         f"{eight['ctranslate2 int8']} tokens/s, our float32 {eight['gpt2simple float32']}",
-        f"{steps} steps in {seconds} s",
+        f"| {adapters['355M-bfloat16']} GB; {adapters['355M-int8']} GB, with gradient checkpointing |",
+        f"774M takes {adapters['774M-bfloat16']} or {adapters['774M-int8']} GB",
+        f"an int8 base {adapters['1558M-int8']} GB",
         f"| {1024 / original['tokens_per_second']['median']:.0f} s | {large['355M']['seconds_per_step']:.0f} s,",
         f"| {original['peak_bytes'] / 1e9:.1f} GB | {large['355M']['peak_bytes'] / 1e9:.1f} GB |",
     ]
