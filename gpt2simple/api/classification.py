@@ -11,7 +11,7 @@ import numpy as np
 from gpt2simple.api.request import TaskKind
 from gpt2simple.api.tasks import Prepared
 from gpt2simple.data.batches import PackedShape, checked_window
-from gpt2simple.data.folder_parts import folder_parts
+from gpt2simple.data.folder_parts import dataset_parts
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labelled
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
@@ -126,20 +126,15 @@ def open_labelled(dataset: Any, settings: LabelledTextSettings) -> LabelledData:
     """
     if isinstance(dataset, LabelledData):
         return dataset
-    folder = folder_parts(dataset)
-    files = folder.files if folder else {}
-    texts = read_labelled(files.get("train", dataset), settings)
-    named = {"validation": settings.validation_file, "test": settings.test_file}
+    parts = dataset_parts(dataset, validation=settings.validation_file, test=settings.test_file)
+    texts = read_labelled(parts.train, settings)
 
-    def own(part: str) -> LabelledTexts | None:
-        name = files.get(part) if named[part] is None else named[part]
+    def own(name: Any) -> LabelledTexts | None:
         return None if name is None else read_labelled(name, settings, names=texts.names)
 
-    replaced = {part for part, name in named.items() if name is not None}
     return LabelledData(
-        texts=texts, validation=own("validation"), test=own("test"), settings=settings,
-        messages=() if folder is None else (folder.in_words(replaced),),
-    )  # fmt: skip
+        texts=texts, validation=own(parts.validation), test=own(parts.test), settings=settings, messages=parts.messages
+    )
 
 
 def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Prepared:

@@ -115,7 +115,7 @@ def lora_of(settings: TrainingSettings, precision: str) -> Lora | None:
     if not settings.lora_rank:
         return None
     # Rounding the weights once gives the products what rounding them at each step gives.
-    kept = {"bfloat16": "bfloat16"}.get(precision, "float32")
+    kept = "bfloat16" if precision == "bfloat16" else "float32"
     return Lora(
         rank=settings.lora_rank,
         alpha=settings.alpha,
@@ -149,7 +149,7 @@ def complete_request(
 
     Raises:
         RunError: ``restore_from`` does not fit the run's folder. SettingsError: its model is not the named one.
-            CheckpointError: it holds none.
+        CheckpointError: it holds none.
     """
     if continues(run, finetune.get("restore_from", "latest")):
         recorded = run.info.description

@@ -82,6 +82,40 @@ def folder_parts(dataset: Any) -> FolderParts | None:
     return parts
 
 
+class DatasetParts(NamedTuple):
+    """What to read for each part of a dataset.
+
+    Attributes:
+        train: the dataset, or its files to train on. validation, test: None: there is none of its own.
+        folder: that the parts are from; None: the dataset is in one piece.
+        messages: for the user, on where the parts are from.
+    """
+
+    train: Any
+    validation: Any
+    test: Any
+    folder: Path | None
+    messages: tuple[str, ...]
+
+
+def dataset_parts(dataset: Any, *, validation: Any, test: Any) -> DatasetParts:
+    """The parts of a dataset; a file that is named for one takes the place of what a folder has for it.
+
+    Args:
+        validation, test: the user's own files (``validation_file``, ``test_file``); None: not named.
+
+    Raises:
+        DataError: as of ``folder_parts``.
+    """
+    own = {"validation": validation, "test": test}
+    found = folder_parts(dataset)
+    if found is None:
+        return DatasetParts(dataset, validation, test, None, ())
+    chosen = {part: found.files.get(part) if name is None else name for part, name in own.items()}
+    said = found.in_words({part for part, name in own.items() if name is not None})
+    return DatasetParts(found.files["train"], **chosen, folder=found.folder, messages=(said,))
+
+
 def file_to_look_at(dataset: Any) -> Path | None:
     """The first file of a folder's training part, which shows its format; None: no folder, or one without that part."""
     folder = _folder(dataset)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt2simple.data.folder_parts import folder_parts
+from gpt2simple.data.folder_parts import dataset_parts
 from gpt2simple.data.label_split import TEST, TRAIN, VALIDATION, parts_of_groups
 from gpt2simple.data.pairs import Pairs, read_pairs
 from gpt2simple.data.prompt_template import ASSISTANT, USER, Message
@@ -117,14 +117,10 @@ def open_pairs(dataset: Any, settings: PairTextSettings) -> PairData:
     """
     if isinstance(dataset, PairData):
         return dataset
-    folder = folder_parts(dataset)
-    files = folder.files if folder else {}
-    pairs = read_pairs(files.get("train", dataset), settings)
-    named = {"validation": settings.validation_file, "test": settings.test_file}
-    messages = [] if folder is None else [folder.in_words({part for part, name in named.items() if name is not None})]
+    parts = dataset_parts(dataset, validation=settings.validation_file, test=settings.test_file)
+    pairs, messages = read_pairs(parts.train, settings), list(parts.messages)
 
-    def own(part: str) -> Pairs | None:
-        name = files.get(part) if named[part] is None else named[part]
+    def own(part: str, name: Any) -> Pairs | None:
         if name is None:
             return None
         found = read_pairs(name, settings, template=pairs.template)
@@ -135,13 +131,13 @@ def open_pairs(dataset: Any, settings: PairTextSettings) -> PairData:
             )
         return found
 
-    validation, test = own("validation"), own("test")
+    validation, test = own("validation", parts.validation), own("test", parts.test)
     return PairData(
         pairs=pairs,
         validation=validation,
         test=test,
         settings=settings,
-        sources=pairs.sources if folder is None else (str(folder.folder),),
+        sources=pairs.sources if parts.folder is None else (str(parts.folder),),
         messages=tuple(messages),
     )
 

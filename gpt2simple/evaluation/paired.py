@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt2simple.evaluation.intervals import FEWEST_TEXTS, SEED, Interval, bootstrap
-from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, LEVEL, p_text
+from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, outcome_of, p_text
 
 DRAWS = 10_000  # of signs; p is 1 / 10,001 at least
 _AT_ONCE = 1_000_000  # signs in memory
@@ -52,12 +52,7 @@ class PairedDifference:
         """
         differing, total = int(np.count_nonzero(differences)), float(differences.sum())
         p_value = min(1.0, tests * randomisation_p(differences))
-        if differing < FEWEST_DISCORDANT:
-            outcome = "cannot say"
-        elif p_value >= LEVEL:
-            outcome = "no difference"
-        else:
-            outcome = "better" if (total < 0) == lower_is_better else "worse"
+        outcome = outcome_of(differing, p_value, is_better=(total < 0) == lower_is_better)
         statistics = np.stack([differences, weights], axis=1)  # [N, 2]
         return cls(
             other=other,

@@ -24,6 +24,19 @@ def _chance(k: int, trials: int, probability: float) -> float:
     return math.exp(ways + k * math.log(probability) + (trials - k) * math.log1p(-probability))
 
 
+def outcome_of(differing: int, p_value: float, *, is_better: bool) -> str:
+    """What a test shows: "better" or "worse", "no difference", or "cannot say": fewer differ than a judgement needs.
+
+    Args:
+        differing: texts, pairs or windows on which the two differ. is_better: what it is, if a difference is shown.
+    """
+    if differing < FEWEST_DISCORDANT:
+        return "cannot say"
+    if p_value >= LEVEL:
+        return "no difference"
+    return "better" if is_better else "worse"
+
+
 def p_text(value: float) -> str:
     """A p-value for a sentence, after the letter p."""
     return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"

@@ -27,9 +27,8 @@ from gpt2simple.gpt2.network.loss import (
 from gpt2simple.runs.records import Figures, LanguageFigures
 
 Variables = Mapping[str, Variable]
-_LARGE_EMBEDDING = (
-    60_000_000  # numbers: from 774M on a copy takes more than 0.1 GB, and the head little of a step's time
-)
+# In numbers: from 774M on a copy takes more than 0.1 GB, and the head little of a step's time.
+_LARGE_EMBEDDING = 60_000_000
 
 
 class Rows(NamedTuple):

@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import PROJECTIONS, Lora, ModelConfig
 from gpt2simple.gpt2.container import container_of
 from gpt2simple.gpt2.model import LoadedModel, NewAdapter
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.task import LanguageModeling
-from gpt2simple.training.trainer import build_trainer
 from tests.helpers.adapters import changed, write_adapter
 from tests.helpers.paths import SCRIPT
 from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import write_small_model
+from tests.helpers.training import losses_of_steps
 
 pytestmark = pytest.mark.reference
 
@@ -70,13 +68,6 @@ def test_the_loss_of_each_of_100_steps_is_that_of_peft(base: Path, tmp_path: Pat
     theirs = np.load(tmp_path / "losses.npy")
 
     settings = FinetuneSettings(lora_rank=4, learning_rate=RATE, weight_decay=DECAY, warmup_steps=0)
-    trainer = build_trainer(
-        container_of(loaded), loaded.variables, loaded.config, settings,
-        LanguageModeling(loaded.tokenizer.byte_lengths),
-        dtype=tf.float32, seed=0, last_step=STEPS, gradient_checkpointing=False,
-    )  # fmt: skip
-    step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])
-    ours = np.array([float(step((x[None], y[None], weights))["loss"]) for x, y in zip(inputs, targets, strict=True)])
-    difference = np.abs(ours - theirs).max()
+    difference = np.abs(losses_of_steps(loaded, settings, inputs, targets) - theirs).max()
     print(f"loss {theirs[0]:.4f} to {theirs[-1]:.4f}; largest difference {difference:.1e}")
     assert difference < 1e-3

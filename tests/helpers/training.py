@@ -17,7 +17,8 @@ from gpt2simple.backend.keras import keras
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.batches import Batch, PackedShape
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.container import build_model, named_variables
+from gpt2simple.gpt2.container import build_model, container_of, named_variables
+from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.testing import SMALL_CONFIG
@@ -179,3 +180,16 @@ class InterruptIn(keras.callbacks.Callback):
         self.left -= 1
         if self.left == -1:
             os.kill(os.getpid(), self.signal_number)
+
+
+def losses_of_steps(
+    loaded: LoadedModel, settings: FinetuneSettings, inputs: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """The loss of each step before its update, in float32: float64 [steps]; inputs, targets: int [steps, B, T]."""
+    trainer = build_trainer(
+        container_of(loaded), loaded.variables, loaded.config, settings,
+        LanguageModeling(loaded.tokenizer.byte_lengths),
+        dtype=tf.float32, seed=0, last_step=len(inputs), gradient_checkpointing=False,
+    )  # fmt: skip
+    step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])
+    return np.array([float(step((x[None], y[None], weights))["loss"]) for x, y in zip(inputs, targets, strict=True)])

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 
 import gpt2simple
-from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.container import container_of
 from gpt2simple.gpt2.model import LoadedModel
 from gpt2simple.settings import FinetuneSettings
-from gpt2simple.training.task import LanguageModeling
-from gpt2simple.training.trainer import build_trainer
 from tests.helpers.paths import SCRIPT, TINY
 from tests.helpers.reference import printed_by
 from tests.helpers.small_runs import write_small_model
+from tests.helpers.training import losses_of_steps
 
 BYTE_CONFIG = ModelConfig(n_vocab=257, n_ctx=64, n_embd=64, n_head=4, n_layer=4)  # spells within a minute
 STEPS, BATCH_SIZE, RATE, DECAY = 200, 4, 1e-4, 0.01
@@ -50,15 +47,8 @@ def test_the_loss_of_each_of_200_steps_is_that_of_pytorch(make, tmp_path):
     printed_by("reference/pytorch_curve.py", *files, RATE, DECAY)
 
     settings = FinetuneSettings(learning_rate=RATE, weight_decay=DECAY, warmup_steps=0, clip_norm=1.0, dropout=0.0)
-    trainer = build_trainer(
-        container_of(loaded), loaded.variables, loaded.config, settings,
-        LanguageModeling(loaded.tokenizer.byte_lengths),
-        dtype=tf.float32, seed=0, last_step=STEPS, gradient_checkpointing=False,
-    )  # fmt: skip
-    step, weights = tf.function(trainer.train_step), tf.ones([1, *inputs.shape[1:]])
-    ours = np.array([float(step((x[None], y[None], weights))["loss"]) for x, y in zip(inputs, targets, strict=True)])
     theirs = np.load(tmp_path / "losses.npy")
-    difference = np.abs(ours - theirs).max()
+    difference = np.abs(losses_of_steps(loaded, settings, inputs, targets) - theirs).max()
     print(f"{folder.name}: loss {theirs[0]:.4f} to {theirs[-1]:.4f}; largest difference {difference:.1e}")
     assert theirs[-1] < theirs[0] - 0.05, "a curve that does not fall proves little"
     assert difference < 1e-3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, LEVEL, binomial_p, p_text
+from gpt2simple.evaluation.significance import FEWEST_DISCORDANT, binomial_p, outcome_of, p_text
 from gpt2simple.storage.contents import counted
 
 _SUBJECTS = {
@@ -36,12 +36,7 @@ class Comparison:
         """The comparison that these counts of discordant pairs make, one of so many ``tests`` (Bonferroni)."""
         discordant = model_only + baseline_only
         p_value = min(1.0, tests * binomial_p(model_only, discordant))
-        if discordant < FEWEST_DISCORDANT:
-            outcome = "cannot say"
-        elif p_value >= LEVEL:
-            outcome = "no difference"
-        else:
-            outcome = "better" if model_only > baseline_only else "worse"
+        outcome = outcome_of(discordant, p_value, is_better=model_only > baseline_only)
         return cls(
             baseline=baseline, model_only=model_only, baseline_only=baseline_only, p_value=p_value, outcome=outcome
         )

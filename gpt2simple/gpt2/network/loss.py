@@ -219,9 +219,8 @@ def loss_gradients(
         with_embedding: whether the embedding is trained. last_rows: of a frozen one, how many rows at its end are.
     """
     nats, d_states, d_embedding = tf.zeros([]), [], None
-    for rows in _slices(
-        states, matrix, at_a_time
-    ):  # like `map_logits`, but logits in 16 bits, and a sum of matrices on the way
+    # Like `map_logits`, but logits in 16 bits, and a sum of matrices on the way.
+    for rows in _slices(states, matrix, at_a_time):
         with tf.control_dependencies([nats] if d_embedding is None else [nats, d_embedding]):
             part = tf.identity(states[rows])  # (S, E)
         scores = tf.matmul(part, matrix, transpose_b=True)  # (S, V)
@@ -283,8 +282,7 @@ def _rows_loss_and_gradient(
     wide = _only_tokens(scores, vocabulary)  # (S, V)
     nats, powers, sums = _nats_and_softmax(wide, targets, loss_mask)
     factor = (loss_mask * scale)[:, None]  # (S, 1)
-    is_target = tf.range(scores.shape[-1])[None, :] == targets[:, None]  # (S, V)
-    d_scores = factor * (powers / sums - tf.cast(is_target, tf.float32))  # (S, V)
+    d_scores = factor * (powers / sums - tf.cast(_is_target(scores, targets), tf.float32))  # (S, V)
     return nats, tf.cast(d_scores, scores.dtype)
 
 
