@@ -16,7 +16,7 @@ from gpt2simple.api.request import Request
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.tasks import Prepared, Summary
 from gpt2simple.backend import devices, speed
-from gpt2simple.backend.memory import free_memory, return_unused
+from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.prepare import ProgressBar
@@ -179,8 +179,6 @@ def finetune_run(
             then.
     """
     _log(request.messages)
-    if request.lora is not None:
-        return_unused()
     run, memory_message = _prepare(request, loaded, folder, progress)
     description = run.description()
     if request.control is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import os
 import threading
 
 import psutil
@@ -63,33 +62,6 @@ def free_memory(counted: int) -> int | None:
         return None if limit is None or held is None else max(limit - held + counted, 0)
     # Of what the process holds, TensorFlow's allocator reuses what is not the model.
     return int(psutil.virtual_memory().available) + int(psutil.Process().memory_info().rss)
-
-
-_NO_POOL = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"  # what TensorFlow looks up when it makes its first tensor
-
-
-def return_unused() -> None:
-    """Have TensorFlow give memory back that it does not use, which its own pool on a CPU never does.
-
-    Its pool is faster for small models: use this where memory is what counts. Where TensorFlow has computed before, the
-    pool stays.
-    """
-    if _NO_POOL in os.environ:
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        for what, size in _GLIBC_THRESHOLDS.items():
-            ctypes.CDLL("libc.so.6").mallopt(what, size)
-    os.environ[_NO_POOL] = "1"
-    try:
-        tf.zeros([_FIRST_TENSOR]) + 1.0
-    finally:
-        del os.environ[_NO_POOL]
-
-
-# In bytes. M_MMAP_THRESHOLD: what is larger goes back when it is freed; for smaller tensors that would take a tenth of
-# a step's time. M_TRIM_THRESHOLD: what may stay free at the end of the heap.
-_GLIBC_THRESHOLDS = {-3: 16 << 20, -1: 32 << 20}
-_FIRST_TENSOR = 1 << 14  # numbers; smaller ones are not in the pool
 
 
 def release() -> None:

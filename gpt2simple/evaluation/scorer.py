@@ -80,7 +80,8 @@ def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) ->
         states = tf.cast(states, tf.float32)
         forget_gradients()
         embedding, targets = variables["wte.weight"], tf.reshape(targets, [-1])  # (V, E), (N,)
-        matrix, at_a_time = head_matrix(embedding, tf.float32), slice_bytes(embedding.dtype.size)  # (V, E)
+        at_a_time = slice_bytes(embedding.shape.num_elements(), embedding.dtype.size)
+        matrix = head_matrix(embedding, tf.float32)  # (V, E)
         parts = map_logits(_slice_scores, states, matrix, targets, at_a_time=at_a_time)  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)
 

@@ -108,7 +108,8 @@ class LanguageModeling:
         """Cross-entropy of the next token."""
         embedding = variables["wte.weight"]  # (V, E)
         new_rows = variables[ROWS].shape[0] if ROWS in trained else 0
-        saves = embedding.dtype != tf.float32 and embedding.shape.num_elements() >= _LARGE_EMBEDDING
+        numbers = embedding.shape.num_elements()
+        saves = embedding.dtype != tf.float32 and numbers >= _LARGE_EMBEDDING
         if (saves or has_whole_numbers(variables)) and "wte.weight" not in trained:
             nats, d_states, d_rows = loss_gradients_by_tokens(
                 rows.states, embedding, rows.targets, rows.loss_mask, scale, last_rows=new_rows
@@ -118,7 +119,7 @@ class LanguageModeling:
         nats, d_states, d_embedding = loss_gradients(
             rows.states, matrix, rows.targets, rows.loss_mask, scale,
             vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained, last_rows=new_rows,
-            at_a_time=slice_bytes(embedding.dtype.size),
+            at_a_time=slice_bytes(numbers, embedding.dtype.size),
         )  # fmt: skip
         return HeadGradients(
             nats, d_states, {} if d_embedding is None else {ROWS if new_rows else "wte.weight": d_embedding}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -83,23 +81,3 @@ def test_a_fast_device_is_measured_by_several_products_in_a_call(monkeypatch: py
     clock = iter([number * speed._SECONDS_OF_PRODUCTS / 4 for number in range(1000)])
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
     assert speed.timed_product("float32")() == pytest.approx(speed._SECONDS_OF_PRODUCTS / 4 / speed._MOST_PRODUCTS)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only the C library of Linux returns what it holds in reserve")
-def test_unused_memory_is_returned_where_that_was_asked_for() -> None:
-    code = """
-import os
-import psutil
-from gpt2simple.backend import memory
-from gpt2simple.backend.tensorflow import tf
-before = dict(os.environ)
-memory.return_unused()
-assert dict(os.environ) == before
-tensors = [tf.random.uniform([size << 18]) for size in range(1, 25)]  # of 1 to 24 MB
-held = psutil.Process().memory_info().rss
-del tensors
-memory.release()
-print(held - psutil.Process().memory_info().rss)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 0.8 * sum(size << 20 for size in range(1, 25))

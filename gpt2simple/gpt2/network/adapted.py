@@ -8,7 +8,7 @@ called, not inlined: each frozen matrix is converted when its layer's turn has c
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gpt2simple.backend.tensorflow import Tensor, Variable, forget_gradients, tf
@@ -17,7 +17,7 @@ from gpt2simple.gpt2.lora import is_of_adapter
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.decode_weights import Matrix
-from gpt2simple.gpt2.network.layers import layer_norm
+from gpt2simple.gpt2.network.layers import layer_norm, wide_sum
 from gpt2simple.gpt2.network.transformer import Block, block_weights, flat_weights
 from gpt2simple.gpt2.network.xla import Compiled, called_function, traces, xla_compiled
 
@@ -52,7 +52,7 @@ def prompt_reader(config: ModelConfig, dtypes: str, length: int) -> Compiled:
         def block(x: Tensor, w: Mapping[str, Tensor]) -> tuple[Tensor, cached.KeysValues]:
             kept: list[Tensor] = []
 
-            def attend(qkv: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
                 q, k, v = split_heads(qkv, bias, 1, config.n_head)  # (1, H, length, D)
                 kept.extend(tf.cast(each[0], tf.float32) for each in (k, v))
                 return causal_attention(q, k, v, None, 0), x
@@ -81,7 +81,7 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
 
         @called_function
         def block(x: Tensor, w: Mapping[str, Tensor], layer: cached.Cache, counts: Tensor, slot: Tensor) -> Tensor:
-            def attend(qkv: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
                 return _attend(*layer, qkv, bias, counts, slot, config), x
 
             x = Block(config, weights.like.dtype, attend)(x, w)  # (B, E)
@@ -99,17 +99,18 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
 
 @xla_compiled
 def _attend(
-    keys: Variable, values: Variable, qkv: Tensor, bias: Tensor, counts: Tensor, slot: Tensor, config: ModelConfig
-) -> Tensor:
+    keys: Variable, values: Variable, qkv: Sequence[Tensor], bias: Tensor, counts: Tensor, slot: Tensor,
+    config: ModelConfig,
+) -> Tensor:  # fmt: skip
     """The attention [B, E] of each row to its cache, which takes the new keys and values, in the dtype of the products.
 
     Args:
-        keys, values: [B*H, slots, D]. qkv: [B, 3E], of the new tokens, without their bias [3E].
+        keys, values: [B*H, slots, D]. qkv: products [B, 3E] of the new tokens, to be summed. bias: [3E], of all three.
         counts: int32 [B], tokens before the new one. slot: int32, of the new one.
     """
-    q, k, v = tf.split(tf.cast(qkv, tf.float32) + bias, 3, axis=-1)  # (B, E)
+    q, k, v = tf.split(wide_sum(qkv) + bias, 3, axis=-1)  # (B, E)
     visible = cached.visible_slots(counts, slot, keys.shape[1], config)  # (B*H, 1, slots)
-    return tf.cast(cached.attend_to_caches((keys, values), q, k, v, visible, slot, config), qkv.dtype)
+    return tf.cast(cached.attend_to_caches((keys, values), q, k, v, visible, slot, config), qkv[0].dtype)
 
 
 def _embed(weights: Mapping[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
+from gpt2simple.gpt2.network.layers import wide_sum
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 # Queries per block, by bytes per element. Of the 1,024 x 1,024 scores, blocks of 256 compute 63 %, and blocks of 128
@@ -40,19 +41,32 @@ class Packing(NamedTuple):
     longest: int
 
 
-def split_heads(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def split_heads(
+    products: Sequence[Tensor], bias: Tensor, batch: int, heads: int, *, frozen: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, each [B, H, T, D], from the projection to all three.
 
     Args:
-        qkv: [N, 3E], the result of a matrix product.
-        bias: float32 [3E], added here.
+        products: [N, 3E] each: their sum is the projection's result, see `layers.add_bias`.
+        bias: float32 [3E], added here. frozen: whether it gets no gradient.
     """
 
     @tf.custom_gradient
-    def split(qkv: Tensor, bias: Tensor) -> WithGradient:
-        return _split_heads_forward(qkv, bias, batch, heads), lambda *upstream: _split_heads_backward(*upstream)
+    def split(bias: Tensor, *products: Tensor) -> WithGradient:
+        def backward(*upstream: Tensor) -> list[Tensor]:
+            d_product, d_bias = _split_heads_backward(*upstream)  # (N, 3E), (3E,)
+            return [d_bias, *[d_product] * len(products)]
 
-    return split(qkv, bias)
+        return _split_heads_forward(products, bias, batch, heads), backward
+
+    @tf.custom_gradient
+    def split_frozen(*products: Tensor) -> WithGradient:
+        def backward(*upstream: Tensor) -> list[Tensor]:
+            return [_frozen_split_heads_backward(*upstream)] * len(products)
+
+        return _split_heads_forward(products, bias, batch, heads), backward
+
+    return split_frozen(*products) if frozen else split(bias, *products)
 
 
 def causal_attention(
@@ -206,21 +220,34 @@ def _mask(rows: int, columns: int, seen: Tensor | None, dtype: DType) -> Tensor:
 
 
 @xla_compiled
-def _split_heads_forward(qkv: Tensor, bias: Tensor, batch: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    rows, width = qkv.shape
+def _split_heads_forward(
+    products: Sequence[Tensor], bias: Tensor, batch: int, heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, width = products[0].shape
     depth = width // (3 * heads)
-    wide = tf.reshape(tf.cast(qkv, tf.float32) + bias, [batch, rows // batch, 3, heads, depth])  # (B, T, 3, H, D)
-    return tuple(tf.cast(part, qkv.dtype) for part in tf.unstack(tf.transpose(wide, [2, 0, 3, 1, 4])))
+    wide = tf.reshape(wide_sum(products) + bias, [batch, rows // batch, 3, heads, depth])  # (B, T, 3, H, D)
+    by_part = tf.unstack(tf.transpose(wide, [2, 0, 3, 1, 4]))  # 3 of (B, H, T, D)
+    return tuple(tf.cast(part, products[0].dtype) for part in by_part)
 
 
 @xla_compiled
 def _split_heads_backward(d_queries: Tensor, d_keys: Tensor, d_values: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of the projection [N, 3E] and its bias [3E]."""
-    batch, heads, time, depth = d_queries.shape
     parts = (d_queries, d_keys, d_values)  # (B, H, T, D)
     sums = [tf.reshape(tf.reduce_sum(tf.cast(part, tf.float32), axis=[0, 2]), [-1]) for part in parts]  # (E,)
+    return _by_row(parts), tf.concat(sums, axis=0)
+
+
+@xla_compiled
+def _frozen_split_heads_backward(d_queries: Tensor, d_keys: Tensor, d_values: Tensor) -> Tensor:
+    return _by_row((d_queries, d_keys, d_values))
+
+
+def _by_row(parts: Sequence[Tensor]) -> Tensor:
+    """Three arrays [B, H, T, D], side by side: [N, 3E]."""
+    batch, heads, time, depth = parts[0].shape
     by_row = [tf.transpose(part, [0, 2, 1, 3])[:, :, None] for part in parts]  # (B, T, 1, H, D)
-    return tf.reshape(tf.concat(by_row, axis=2), [batch * time, 3 * heads * depth]), tf.concat(sums, axis=0)
+    return tf.reshape(tf.concat(by_row, axis=2), [batch * time, 3 * heads * depth])
 
 
 def _join_heads(mixed: Tensor, batch: int, heads: int) -> Tensor:

@@ -7,6 +7,7 @@ decoding; both share `gelu_exponent`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from gpt2simple.backend.tensorflow import DType, Tensor, tf
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
@@ -175,23 +176,38 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
     return tf.cast(weight, like.dtype)
 
 
-def add_bias(x: Tensor, bias: Tensor, *, frozen: bool = False) -> Tensor:
-    """x + bias in float32: x [N, F], the result of a matrix product; bias float32 [F], frozen: without a gradient."""
+def add_bias(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) -> Tensor:
+    """The sum of matrix products [N, F] and a bias, float32 [N, F].
+
+    Args:
+        products: what a projection and its adapter give; summed here, where it costs no pass over memory.
+        bias: float32 [F]. frozen: whether it gets no gradient.
+    """
+    like = tf.zeros([], products[0].dtype)
 
     @tf.custom_gradient
-    def add(x: Tensor, bias: Tensor) -> WithGradient:
-        return _add_bias_forward(x, bias), lambda upstream: _add_bias_backward(upstream, tf.zeros([], x.dtype))
+    def add(bias: Tensor, *products: Tensor) -> WithGradient:
+        def backward(upstream: Tensor) -> list[Tensor]:
+            d_product, d_bias = _add_bias_backward(upstream, like)  # (N, F), (F,)
+            return [d_bias, *[d_product] * len(products)]
+
+        return _add_bias_forward(products, bias), backward
 
     @tf.custom_gradient
-    def add_frozen(x: Tensor) -> WithGradient:
-        return _add_bias_forward(x, bias), lambda upstream: tf.cast(upstream, x.dtype)
+    def add_frozen(*products: Tensor) -> WithGradient:
+        return _add_bias_forward(products, bias), lambda upstream: [tf.cast(upstream, like.dtype)] * len(products)
 
-    return add_frozen(x) if frozen else add(x, bias)
+    return add_frozen(*products) if frozen else add(bias, *products)
 
 
 @xla_compiled
-def _add_bias_forward(x: Tensor, bias: Tensor) -> Tensor:
-    return tf.cast(x, tf.float32) + bias  # (N, F)
+def _add_bias_forward(products: Sequence[Tensor], bias: Tensor) -> Tensor:
+    return wide_sum(products) + bias  # (N, F)
+
+
+def wide_sum(products: Sequence[Tensor]) -> Tensor:
+    """The sum of matrix products in float32."""
+    return tf.add_n([tf.cast(product, tf.float32) for product in products])
 
 
 @xla_compiled
@@ -199,32 +215,45 @@ def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return tf.cast(upstream, like.dtype), _column_sums(upstream)  # (N, F), (F,)
 
 
-def bias_gelu(x: Tensor, bias: Tensor, *, frozen: bool = False) -> Tensor:
-    """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of x + bias.
+def bias_gelu(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) -> Tensor:
+    """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of ``add_bias``, in the products' dtype.
 
-    Args:
-        x: [N, F], the result of a matrix product.
-        bias: float32 [F].
-        frozen: whether it gets no gradient.
-
-    The backward pass starts from x, so that one array per layer is kept instead of the eight of the plain form.
+    The backward pass starts from the sum of the products, so that one array per layer is kept instead of the eight of
+    the plain form.
     """
 
     @tf.custom_gradient
-    def activate(x: Tensor, bias: Tensor) -> WithGradient:
-        return _bias_gelu_forward(x, bias), lambda upstream: _bias_gelu_backward(x, bias, upstream)
+    def activate(bias: Tensor, *products: Tensor) -> WithGradient:
+        y, x = _sum_and_gelu(products, bias)  # (N, F)
+
+        def backward(upstream: Tensor) -> list[Tensor]:
+            d_product, d_bias = _bias_gelu_backward(x, bias, upstream)  # (N, F), (F,)
+            return [d_bias, *[d_product] * len(products)]
+
+        return y, backward
 
     @tf.custom_gradient
-    def activate_frozen(x: Tensor) -> WithGradient:
-        return _bias_gelu_forward(x, bias), lambda upstream: _frozen_bias_gelu_backward(x, bias, upstream)
+    def activate_frozen(*products: Tensor) -> WithGradient:
+        y, x = _sum_and_gelu(products, bias)  # (N, F)
+        return y, lambda upstream: [_frozen_bias_gelu_backward(x, bias, upstream)] * len(products)
 
-    return activate_frozen(x) if frozen else activate(x, bias)
+    return activate_frozen(*products) if frozen else activate(bias, *products)
+
+
+def _sum_and_gelu(products: Sequence[Tensor], bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The activations, and the sum of the products in their dtype, which is no new array where there is but one."""
+    if len(products) == 1:
+        return _bias_gelu_forward(products, bias)[0], products[0]
+    return _bias_gelu_forward(products, bias)
 
 
 @xla_compiled
-def _bias_gelu_forward(x: Tensor, bias: Tensor) -> Tensor:
-    u = tf.cast(x, tf.float32) + bias  # (N, F)
-    return tf.cast(u / (1.0 + _bounded_power(u)), x.dtype)
+def _bias_gelu_forward(products: Sequence[Tensor], bias: Tensor) -> list[Tensor]:
+    dtype = products[0].dtype
+    x = wide_sum(products)  # (N, F)
+    u = x + bias  # (N, F)
+    y = tf.cast(u / (1.0 + _bounded_power(u)), dtype)  # (N, F)
+    return [y] if len(products) == 1 else [y, tf.cast(x, dtype)]
 
 
 @xla_compiled

@@ -6,7 +6,7 @@ Twin: `cached._blocks`, which decodes with key/value caches. Both take the weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,8 +83,8 @@ def hidden_states(
     ) -> Tensor:
         number = 0 if number is None else number  # only dropout asks for it
 
-        def attend(qkv: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-            q, k, v = split_heads(qkv, bias, batch, config.n_head)  # (B, H, T, D)
+        def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            q, k, v = split_heads(qkv, bias, batch, config.n_head, frozen=config.lora is not None)  # (B, H, T, D)
             site = Block.first_site(number)
             if places is None or not is_last:
                 return causal_attention(q, k, v, dropout, site, packing), x  # (N, E)
@@ -125,8 +125,9 @@ def _embedded(weights: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
     return tf.where(number[..., None] >= 0, tf.gather(weights[lora.ROWS], tf.maximum(number, 0)), x)
 
 
-# (queries, keys, values [N, 3E], their bias, x) to what attention gives, and the rows of x that it is added to
-Attend = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+# (products [N, 3E] whose sum is queries, keys and values, their bias, x) to what attention gives, and the rows of x to
+# which it is added
+Attend = Callable[[Sequence[Tensor], Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Block(NamedTuple):
@@ -160,14 +161,14 @@ class Block(NamedTuple):
         outer = add_bias(self._project(inner, w, "mlp.c_proj"), w["mlp.c_proj.bias"], frozen=frozen)  # (N, E)
         return x + apply_dropout(outer, dropout, site + 2)
 
-    def _project(self, x: Tensor, w: Mapping[str, Tensor], name: str) -> Tensor:
-        """The product [N, out] of x [N, in] with the weight of a projection, and what its adapter adds."""
+    def _project(self, x: Tensor, w: Mapping[str, Tensor], name: str) -> list[Tensor]:
+        """The product [N, out] of x [N, in] with the weight of a projection, and what its adapter adds to it."""
         weight, config = w[f"{name}.weight"], self.config
         if config.lora is None:
-            return matmul(x, weight)
+            return [matmul(x, weight)]
         y = frozen_matmul(x, weight, w.get(f"{name}.{lora.SCALE}"))  # (N, out)
         if name not in config.lora.targets:
-            return y
+            return [y]
         place = (config.n_layer + self.number) * _SITES_PER_LAYER + 1 + list(PROJECTIONS).index(name)
         low = matmul(apply_dropout(x, self.adapter_dropout, place), w[f"{name}.{lora.A}"])  # (N, r)
-        return y + matmul(tf.cast(config.lora.scale, x.dtype) * low, w[f"{name}.{lora.B}"])  # (N, out)
+        return [y, matmul(tf.cast(config.lora.scale, x.dtype) * low, w[f"{name}.{lora.B}"])]

@@ -1,5 +1,7 @@
 """The parts of a block beside their formulas, over values larger than a small model's."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -27,16 +29,34 @@ def assert_all_close(ours, theirs, tolerance):
         np.testing.assert_allclose(our, their, rtol=tolerance, atol=tolerance)
 
 
-def test_gelu_is_the_tanh_form_and_its_gradients_are_those_of_tensorflow():
+def of_products(function, count, frozen, *, inputs=(X, BIAS)):
+    """Results and gradients of a function of products and a bias: of one product, or of two whose sum it is."""
+    x, bias = inputs
+    products = [x] if count == 1 else [0.25 * x, 0.75 * x]
+    if frozen:
+        return results_and_gradients(lambda *xs: function(list(xs), tf.constant(bias), frozen=True), *products)
+    return results_and_gradients(lambda bias, *xs: function(list(xs), bias), bias, *products)
+
+
+def assert_as_plain(function, plain, count, frozen, tolerance, *, inputs=(X, BIAS)):
+    """Every product gets the gradient that ``plain`` has for their sum."""
+    *results, d_x, d_bias = results_and_gradients(plain, *inputs)
+    expected = [*results, *([] if frozen else [d_bias]), *[d_x] * count]
+    assert_all_close(of_products(function, count, frozen, inputs=inputs), expected, tolerance)
+
+
+SUMS = pytest.mark.parametrize(("count", "frozen"), [(1, False), (2, False), (1, True), (2, True)])
+
+
+@SUMS
+def test_gelu_is_the_tanh_form_and_its_gradients_are_those_of_tensorflow(count, frozen):
     """2e-6: the exact form with erf differs by 5e-4, the constant 0.0448 by 3e-5."""
-    ours = results_and_gradients(bias_gelu, X, BIAS)
-    theirs = results_and_gradients(lambda x, bias: tf.nn.gelu(x + bias, approximate=True), X, BIAS)
-    assert_all_close(ours, theirs, 2e-6)
+    assert_as_plain(bias_gelu, lambda x, bias: tf.nn.gelu(x + bias, approximate=True), count, frozen, 2e-6)
 
 
 @pytest.mark.parametrize("far", [-1e4, -100.0, -12.0, -8.0, 8.0, 100.0, 1e4])
 def test_gelu_and_its_slope_are_finite_however_far(far):
-    value, slope, _ = results_and_gradients(bias_gelu, np.full((1, 1), far, np.float32), np.zeros(1, np.float32))
+    value, slope = of_products(bias_gelu, 1, True, inputs=(np.full((1, 1), far, np.float32), np.zeros(1, np.float32)))
     assert float(value[0, 0]) == pytest.approx(max(far, 0.0), abs=1e-6)
     assert float(slope[0, 0]) == pytest.approx(1.0 if far > 0 else 0.0, abs=1e-6)
 
@@ -61,11 +81,13 @@ def test_the_gradients_of_layer_norm_are_those_of_its_formula(epsilon):
     assert_all_close(ours, results_and_gradients(plain, *arguments), 1e-5)
 
 
-def test_the_gradients_of_a_bias_are_sums_over_rows():
-    assert_all_close(results_and_gradients(add_bias, X, BIAS), results_and_gradients(tf.add, X, BIAS), 1e-6)
+@SUMS
+def test_the_gradients_of_a_bias_are_sums_over_rows(count, frozen):
+    assert_as_plain(add_bias, tf.add, count, frozen, 1e-6)
 
 
-def test_heads_are_split_and_their_gradients_joined():
+@SUMS
+def test_heads_are_split_and_their_gradients_joined(count, frozen):
     """Beside reshape and transpose, for two texts of three tokens, two heads of width 4."""
 
     def plain(x, bias):
@@ -74,8 +96,8 @@ def test_heads_are_split_and_their_gradients_joined():
         return queries, keys, values
 
     x, bias = np.sin(np.arange(144, dtype=np.float32)).reshape(6, 24), np.cos(np.arange(24, dtype=np.float32))
-    ours = results_and_gradients(lambda x, bias: split_heads(x, bias, 2, 2), x, bias)
-    assert_all_close(ours, results_and_gradients(plain, x, bias), 1e-6)
+    split = functools.partial(split_heads, batch=2, heads=2)
+    assert_as_plain(split, plain, count, frozen, 1e-6, inputs=(x, bias))
 
 
 def test_a_product_in_16_bits_rounds_the_weight_and_keeps_its_gradient_small():
@@ -102,6 +124,6 @@ def test_a_product_in_16_bits_rounds_the_weight_and_keeps_its_gradient_small():
 def test_parts_return_the_requested_dtype(dtype):
     normed = layer_norm(tf.constant(X), tf.ones([8]), tf.constant(BIAS), 1e-5, dtype)
     mapped = matmul(normed, tf.eye(8))
-    assert normed.dtype == mapped.dtype == bias_gelu(mapped, tf.constant(BIAS)).dtype == dtype
-    assert add_bias(mapped, tf.constant(BIAS)).dtype == tf.float32
+    assert normed.dtype == mapped.dtype == bias_gelu([mapped], tf.constant(BIAS)).dtype == dtype
+    assert add_bias([mapped], tf.constant(BIAS)).dtype == tf.float32
     np.testing.assert_allclose(tf.cast(mapped, tf.float32), tf.cast(normed, tf.float32), rtol=0.01, atol=0.01)
