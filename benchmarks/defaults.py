@@ -177,8 +177,8 @@ def by_then(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> float | None
 def markdown(runs: Sequence[dict[str, Any]]) -> str:
     """The runs as a table, those of one case in one row, one figure for each seed."""
     lines = [
-        "| changed | held out, bits/byte | the defaults by then | end, bits/byte | best step | steps | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| changed | held out, bits/byte | the defaults by then | end, bits/byte | best step | steps |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in dict.fromkeys(run["case"] for run in runs):
         same = [run for run in runs if run["case"] == name]
@@ -188,7 +188,6 @@ def markdown(runs: Sequence[dict[str, Any]]) -> str:
             [f"{run['end_bits_per_byte']:.3f}" for run in same],
             [f"{run['best_step']}" for run in same],
             [f"{run['steps']}" for run in same],
-            [f"{run['seconds']:.0f}" for run in same],
         ]
         lines.append(f"| {name} | {' | '.join(', '.join(column) for column in columns)} |")
     return "\n".join(lines)
