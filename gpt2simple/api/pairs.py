@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,15 @@ from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
 from gpt2simple.data.pair_split import PairData, PairSplit, open_pairs
 from gpt2simple.data.pairs import recognise
-from gpt2simple.data.prompt_template import ONE_MESSAGE, USER, Message, PromptTemplate, last_message, template_from_json
+from gpt2simple.data.prompt_template import (
+    ONE_MESSAGE,
+    USER,
+    Message,
+    PromptTemplate,
+    alpaca_message,
+    last_message,
+    template_from_json,
+)
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.runs.folder import RunFolder
@@ -273,11 +281,25 @@ def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
     if not request.of_prompts:
         return request
     template = template_of(run)
-    conversations = [[Message(USER, prompt)] if isinstance(prompt, str) else prompt for prompt in request.prefixes]
+    conversations = [conversation_of(prompt, template) for prompt in request.prefixes]
     if odd := next((messages for messages in conversations if not template.takes(messages)), None):
         raise SettingsError(f"A prompt is {quoted(odd)}: {ONE_MESSAGE} Give a text, or use a run on conversations.")
     settings = replace(request.settings, stop=(*request.settings.stop, *template.stop))
     return replace(request, prefixes=tuple(map(template.prompt_of, conversations)), settings=settings, of_prompts=False)
+
+
+def conversation_of(prompt: Any, template: PromptTemplate) -> Sequence[Message | Mapping[str, str]]:
+    """The messages of a checked prompt: a text, an instruction with its input, or messages already."""
+    if isinstance(prompt, str):
+        return [Message(USER, prompt)]
+    if not isinstance(prompt, Mapping):
+        return prompt
+    if prompt["input"].strip() and not template.input:
+        raise SettingsError(
+            f"A prompt is {quoted(prompt)}: this run was not trained on instructions with an input. Give one text that "
+            "holds both, as in its training."
+        )
+    return [alpaca_message(prompt["instruction"], prompt["input"])]
 
 
 def write_chat_template(folder: Path, run: RunFolder | None) -> None:

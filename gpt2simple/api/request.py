@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2simple.data.documents import plain_line_ends
-from gpt2simple.data.prompt_template import ROLES, USER, alpaca_message
+from gpt2simple.data.prompt_template import ROLES, USER
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import Lora, ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
@@ -345,7 +345,7 @@ def _checked_prompt(prompt: Any) -> Any:
     if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
         return [{**message, "content": plain_line_ends(message["content"])} for message in prompt]
     if isinstance(prompt, Mapping) and _is_instruction(prompt):
-        return [alpaca_message(*(plain_line_ends(prompt.get(key) or "") for key in _INSTRUCTION))._asdict()]
+        return {key: plain_line_ends(prompt.get(key) or "") for key in INSTRUCTION}
     raise SettingsError(
         f"A prompt is {quoted(prompt)}; expected a text that is not blank, a list of messages such as "
         f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}, or "
@@ -353,11 +353,11 @@ def _checked_prompt(prompt: Any) -> Any:
     )
 
 
-_INSTRUCTION = ("instruction", "input")
+INSTRUCTION = ("instruction", "input")
 
 
 def _is_instruction(prompt: Mapping[str, Any]) -> bool:
-    fits = prompt.keys() <= {*_INSTRUCTION} and all(isinstance(text, str | None) for text in prompt.values())
+    fits = prompt.keys() <= {*INSTRUCTION} and all(isinstance(text, str | None) for text in prompt.values())
     return fits and bool((prompt.get("instruction") or "").strip())
 
 

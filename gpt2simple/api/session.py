@@ -16,7 +16,7 @@ import numpy as np
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import EvaluationResult, evaluation_of, score_with
 from gpt2simple.api.loading import fits, is_of_run, merged_model, read_folder, read_for_training
-from gpt2simple.api.pairs import kind_of, write_chat_template, written
+from gpt2simple.api.pairs import kind_of, template_of, write_chat_template, written
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
@@ -268,6 +268,10 @@ class Session:
     def answer(self, prompts: Any, **settings: Any) -> list[str]:
         """``gpt2simple.answer`` by the session's run."""
         return [sample.text for sample in self.samples_of(GenerateRequest.of_answers(prompts, settings))]
+
+    def require_template(self) -> None:
+        """Raise SettingsError unless the session's run was trained on pairs, so that it can answer prompts."""
+        template_of(self._source_run())
 
     @accepts(GenerateSettings)
     def stream(self, prefix: str | Iterable[str] | None = "", **settings: Any) -> Iterator[str]:

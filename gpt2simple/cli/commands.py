@@ -224,8 +224,8 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
     "--file",
     "files",
     multiple=True,
-    help="File with a prompt on each line; - reads stdin. A line may be JSON: an object with prompt or messages, and "
-    "in files named .jsonl a string too.",
+    help="File with a prompt on each line; - reads stdin. A line may be JSON: an object with prompt, messages, or "
+    "instruction and input, and in files named .jsonl a string too.",
 )
 @settings_options(SessionSettings)
 @checkpoint_option

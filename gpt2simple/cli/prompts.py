@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import click
 
-from gpt2simple.api.request import checked_prompts
+from gpt2simple.api.request import INSTRUCTION, checked_prompts
 from gpt2simple.cli.classes import lines_of
 from gpt2simple.cli.options import read_words, without_last_line_end
 from gpt2simple.data.readers.plain import decoded
@@ -21,7 +21,7 @@ from gpt2simple.storage.contents import parse_json, quoted
 logger = logging.getLogger(__name__)
 _STDIN = "standard input"
 _JSON_LINES = {".jsonl", ".ndjson"}
-_EXPECTED = 'a string, {"prompt": ...} or {"messages": [...]}'
+_EXPECTED = 'a string, {"prompt": ...}, {"messages": [...]} or {"instruction": ..., "input": ...}'
 
 
 def read_prompts(name: str, words: tuple[str, ...], files: tuple[str, ...], encoding: str) -> list[Any]:
@@ -83,7 +83,7 @@ def _prompt(line: str, where: str, *, is_json: bool = False) -> Any:
     """The prompt of a line: the line itself, or what JSON says.
 
     Args:
-        is_json: whether every line is JSON; otherwise only an object with a prompt or messages is.
+        is_json: whether every line is JSON; otherwise only an object with one of the keys expected is.
 
     Raises:
         DataError: it is no prompt.
@@ -98,6 +98,8 @@ def _prompt(line: str, where: str, *, is_json: bool = False) -> Any:
         raise DataError(f"{where}: this is not JSON ({error}); expected {_EXPECTED}. Correct it.") from error
     if isinstance(value, Mapping):
         prompt = value.get("prompt", value.get("messages"))
+        if prompt is None and "instruction" in value:  # without the output, in a file to train on
+            prompt = {key: value[key] for key in INSTRUCTION if key in value}
         if prompt is None and not is_json:
             return line
         value = value if prompt is None else prompt

@@ -67,8 +67,8 @@ def test_a_prompt_is_a_text_a_conversation_or_an_instruction() -> None:
     assert request.prefixes == (
         "a\n",
         [{"role": "user", "content": "a\nb"}],
-        [{"role": "user", "content": "Translate it.\n\n### Input:\nOui\n"}],
-        [{"role": "user", "content": "Go."}],
+        {"instruction": "Translate it.", "input": "Oui\n"},
+        {"instruction": "Go.", "input": ""},
     )
     assert GenerateRequest.of("", {}, prompt=prompts[2]).prefixes == request.prefixes[2:3]
     assert GenerateRequest.of("", {}, prompt=turns[0]).prefixes == request.prefixes[1:2]  # a message alone

@@ -15,12 +15,14 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
 import gpt2simple
+from gpt2simple.api.pairs import conversation_of
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.cli.group import cli
 from gpt2simple.data.batches import PackedShape
 from gpt2simple.data.packing import PackedBatches
 from gpt2simple.data.pair_encoding import encode_pairs, pair_reader
 from gpt2simple.data.pairs import read_pairs
+from gpt2simple.data.prompt_template import alpaca_template
 from gpt2simple.errors import DataError, RunError, SettingsError
 from gpt2simple.gpt2.container import named_variables
 from gpt2simple.gpt2.network import attention
@@ -63,6 +65,16 @@ def test_a_model_learns_to_answer_prompts_that_it_never_saw() -> None:
 def test_a_conversation_is_a_prompt_too() -> None:
     conversation = [{"role": "user", "content": "c7"}]
     assert gpt2simple.answer([conversation], run_name=RUN, length=4) == ["d"]
+
+
+def test_an_instruction_is_a_prompt_with_its_input_only_where_the_template_has_a_place_for_that() -> None:
+    instruction = {"instruction": "c7", "input": "Oui"}
+    assert gpt2simple.answer({"instruction": "c7"}, run_name=RUN, length=4) == ["d"]
+    with pytest.raises(SettingsError, match=r"this run was not trained on instructions with an input\. Give one text"):
+        gpt2simple.answer(instruction, run_name=RUN)
+    template = alpaca_template()
+    written = template.prompt_of(conversation_of(instruction, template))
+    assert written.endswith("### Instruction:\nc7\n\n### Input:\nOui\n\n### Response:\n")
 
 
 def test_generate_gives_the_completion_alone(capfd: pytest.CaptureFixture[str]) -> None:

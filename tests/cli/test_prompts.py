@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from gpt2simple.api.request import GenerateRequest
 from gpt2simple.api.session import Session
+from gpt2simple.cli import prompts
 from gpt2simple.cli.group import cli
 from gpt2simple.cli.prompts import read_prompts, typed_prompts
 from gpt2simple.errors import DataError
@@ -24,7 +25,7 @@ from tests.cli.test_commands import environment
 from tests.cli.test_generate import stop_after
 from tests.helpers.hostile import JSON, changed, require_clear
 from tests.helpers.pair_runs import RUN, write_pair_run
-from tests.helpers.small_runs import work_in
+from tests.helpers.small_runs import work_in, write_small_model
 
 OPTIONS = ("--run-name", RUN, "--length", "4")
 CHAT = [{"role": "user", "content": "c7"}]
@@ -66,8 +67,9 @@ def test_lines_are_texts_or_json(tmp_path: Path) -> None:
     answered = [*CHAT, {"role": "assistant", "content": "d"}]
     lines = [
         '{"prompt": "a\\nb", "completion": "c"}', json.dumps({"messages": answered}), json.dumps({"prompt": CHAT}),
+        '{"instruction": "Go.", "input": "left", "output": "right"}', '{"instruction": "Go."}',
     ]  # fmt: skip
-    read = ["a\nb", CHAT, CHAT]
+    read = ["a\nb", CHAT, CHAT, {"instruction": "Go.", "input": "left"}, {"instruction": "Go.", "input": ""}]
     texts = ['"quoted"', "{not JSON", '{"text": "x"}', "[1]"]
     assert from_file(written(tmp_path, "\r\n".join(["one\u2028", " ", *lines, *texts]))) == ["one\u2028", *read, *texts]
     assert from_file(written(tmp_path, "\n".join(['"a b"', "", *lines]), "a.jsonl")) == ["a b", *read]
@@ -76,7 +78,8 @@ def test_lines_are_texts_or_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("one", r'line 2: this is not JSON \(.*\); expected a string, {"prompt": ...} or {"messages": \[...\]}\. Cor'),
+        ("one", r'line 2: this is not JSON \(.*\); expected a string, {"prompt": ...}, {"mess'),
+        ('{"instruction": 5}', r'5\}; .*\.\.\.\]} or {"instruction": \.\.\., "input": \.\.\.}\. Cor'),
         ("3", r"line 2: found 3; expected a string"),
         ('{"text": "a"}', r"line 2: found \{'text': 'a'\}; expected a string"),
         ('{"prompt": " "}', r"line 2: found ' '; expected a string"),
@@ -97,7 +100,13 @@ def test_hostile_lines(tmp_path: Path) -> None:
     for number, content in enumerate(JSON.values()):
         (tmp_path / f"{number}.jsonl").write_bytes(content)
         require_clear(lambda number=number: from_file(str(tmp_path / f"{number}.jsonl")), tmp_path)
-    for record in ({"prompt": "a"}, {"messages": CHAT}, {"prompt": CHAT[0]}, CHAT[0]):
+    for record in (
+        {"prompt": "a"},
+        {"instruction": "a", "input": "b"},
+        {"messages": CHAT},
+        {"prompt": CHAT[0]},
+        CHAT[0],
+    ):
         for copy in changed(record):
             for value in (copy, {"messages": [copy]}):
                 path = written(tmp_path, json.dumps(value), "b.jsonl")
@@ -210,6 +219,18 @@ def test_what_does_not_fit_is_refused(words: tuple[str, ...], message: str) -> N
     done = run(*words)
     assert done.exit_code in (1, 2)
     assert message in " ".join(done.stderr.split())
+
+
+def test_that_a_run_answers_no_prompts_is_told_before_one_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_in(monkeypatch, tmp_path)
+    write_small_model(tmp_path / "small")
+    never = (pytest.fail("a prompt was asked for") for _ in range(1))
+    monkeypatch.setattr(prompts, "typed_prompts", lambda encoding: never)
+    done = CliRunner().invoke(cli, ["answer", "--model-name", "small"])
+    assert done.exit_code == 2
+    assert "the model is not that of a run on pairs" in " ".join(done.stderr.split())
 
 
 @pytest.mark.usefixtures("_inside")
