@@ -73,7 +73,8 @@ as are numbered files (`train-00000-of-00002.parquet`) and folders of these name
 do, also as `.gz` or `.xz`. What else it holds is not read, which a message says.
 
 A prompt for `answer` or `generate(prompt=...)` is a text, a list of messages, or an instruction as Alpaca has it,
-`{"instruction": "Translate it.", "input": "Bonjour"}`, which is written as in training.
+`{"instruction": "Translate it.", "input": "Bonjour"}`, which is written as in training: an `input` only for a run on
+pairs in Alpaca's format.
 
 Prompt and completion are encoded each by itself. The default separator ends in a single line end, after which GPT-2's
 tokenizer begins a new token in any case, so that programs that encode the joined text get the same ids.
@@ -90,8 +91,9 @@ many prefixes, one on each line; in Python: `prefix=Path("prompts.txt").read_tex
 gets `nsamples` samples.
 
 For a run on pairs, `--prompt` and `--prompt-lines FILE` take prompts in place of prefixes, as `answer` and its `--file`
-do. On each line of a file stands a prompt, or a JSON object with `prompt` or `messages`; in a file named `.jsonl` or
-`.ndjson` every line is such an object or a JSON string. A conversation that ends in an answer is asked without it.
+do. On each line of a file stands a prompt, or a JSON object with `prompt`, with `messages`, or with `instruction` and
+`input`; in a file named `.jsonl` or `.ndjson` every line is such an object or a JSON string. A conversation that ends
+in an answer is asked without it.
 
 `session.samples(...)` and `--json` give for each text its prefix, its new tokens, the number of tokens in its prompt,
 why it ended (`"length"`, `"end_of_text"`, or `"stop"`, also at `truncate`) and its seconds from reading the prompt to

@@ -199,7 +199,8 @@ def answer(
     The other arguments are those of ``generate``.
 
     Raises:
-        SettingsError: a prompt is blank, or the model was not trained on pairs.
+        SettingsError: a prompt is blank or has an input that the run has no place for, or the model was not trained on
+            pairs.
     """
     request = GenerateRequest.of_answers(prompts, settings)  # raises before a model is loaded
     with with_weights(session, settings, checkpoint) as used:

@@ -270,8 +270,8 @@ def template_of(run: RunFolder | None) -> PromptTemplate:
         existing_run_path(run.path.parent, run.path.name)  # raises, naming the runs that exist
     if run is None or run.info.description.task != PAIRS.name:
         raise SettingsError(
-            "prompt was given, and the model is not that of a run on pairs, so that it has no template for prompts. "
-            "Name such a run (run_name), or use prefix."
+            "The model is not that of a run on pairs, so that it has no template for prompts. Name such a run "
+            "(run_name), or generate from a prefix."
         )
     return template_from_json(run.info.description.data_summary["template"])
 
@@ -289,7 +289,11 @@ def written(request: GenerateRequest, run: RunFolder | None) -> GenerateRequest:
 
 
 def conversation_of(prompt: Any, template: PromptTemplate) -> Sequence[Message | Mapping[str, str]]:
-    """The messages of a checked prompt: a text, an instruction with its input, or messages already."""
+    """The messages of a checked prompt: a text, an instruction with its input, or messages already.
+
+    Raises:
+        SettingsError: it has an input, and the template has no place for one.
+    """
     if isinstance(prompt, str):
         return [Message(USER, prompt)]
     if not isinstance(prompt, Mapping):
@@ -297,7 +301,7 @@ def conversation_of(prompt: Any, template: PromptTemplate) -> Sequence[Message |
     if prompt["input"].strip() and not template.input:
         raise SettingsError(
             f"A prompt is {quoted(prompt)}: this run was not trained on instructions with an input. Give one text that "
-            "holds both, as in its training."
+            "holds both."
         )
     return [alpaca_message(prompt["instruction"], prompt["input"])]
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # it loads TensorFlow, which checking a request does not need
     from gpt2simple.gpt2.model import LoadedModel
 
 
+INSTRUCTION_KEYS = ("instruction", "input")  # of a prompt that is an instruction
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskKind:
     """One of the tasks; nothing else in a fine-tuning call depends on which.
@@ -325,7 +328,7 @@ def checked_prompts(given: Any) -> tuple[Any, ...]:
     """Prompts with the line ends of training texts.
 
     Args:
-        given: a text, a conversation, or several of them.
+        given: a text, a conversation, an instruction, or several of them.
 
     Raises:
         SettingsError: there is none, or one is blank, or no text, conversation of known roles or instruction.
@@ -335,7 +338,7 @@ def checked_prompts(given: Any) -> tuple[Any, ...]:
     if prompts and all(isinstance(message, Mapping) and "role" in message for message in prompts):
         prompts = [prompts]  # one conversation
     if not prompts:
-        raise SettingsError("prompt is empty; give a text, a conversation, or a list of them.")
+        raise SettingsError("prompt is empty; give a text, a conversation, an instruction, or a list of them.")
     return tuple(map(_checked_prompt, prompts))
 
 
@@ -345,7 +348,7 @@ def _checked_prompt(prompt: Any) -> Any:
     if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)):
         return [{**message, "content": plain_line_ends(message["content"])} for message in prompt]
     if isinstance(prompt, Mapping) and _is_instruction(prompt):
-        return {key: plain_line_ends(prompt.get(key) or "") for key in INSTRUCTION}
+        return {key: plain_line_ends(prompt.get(key) or "") for key in INSTRUCTION_KEYS}
     raise SettingsError(
         f"A prompt is {quoted(prompt)}; expected a text that is not blank, a list of messages such as "
         f"{{'role': 'user', 'content': 'What is the capital of France?'}}, with the roles {', '.join(ROLES)}, or "
@@ -353,11 +356,8 @@ def _checked_prompt(prompt: Any) -> Any:
     )
 
 
-INSTRUCTION = ("instruction", "input")
-
-
 def _is_instruction(prompt: Mapping[str, Any]) -> bool:
-    fits = prompt.keys() <= {*INSTRUCTION} and all(isinstance(text, str | None) for text in prompt.values())
+    fits = prompt.keys() <= {*INSTRUCTION_KEYS} and all(text is None or is_text(text) for text in prompt.values())
     return fits and bool((prompt.get("instruction") or "").strip())
 
 

@@ -270,7 +270,7 @@ class Session:
         return [sample.text for sample in self.samples_of(GenerateRequest.of_answers(prompts, settings))]
 
     def require_template(self) -> None:
-        """Raise SettingsError unless the session's run was trained on pairs, so that it can answer prompts."""
+        """Raise SettingsError unless the session's run was trained on pairs, RunError if there is no such run."""
         template_of(self._source_run())
 
     @accepts(GenerateSettings)

@@ -1,4 +1,4 @@
-"""Prompts from the command line, from files and from standard input, each a text or a conversation."""
+"""Prompts from the command line, from files and from standard input, each a text, a conversation or an instruction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import click
 
-from gpt2simple.api.request import INSTRUCTION, checked_prompts
+from gpt2simple.api.request import INSTRUCTION_KEYS, checked_prompts
 from gpt2simple.cli.classes import lines_of
 from gpt2simple.cli.options import read_words, without_last_line_end
 from gpt2simple.data.readers.plain import decoded
@@ -83,7 +83,7 @@ def _prompt(line: str, where: str, *, is_json: bool = False) -> Any:
     """The prompt of a line: the line itself, or what JSON says.
 
     Args:
-        is_json: whether every line is JSON; otherwise only an object with one of the keys expected is.
+        is_json: whether every line is JSON; otherwise only an object with prompt, messages or instruction is.
 
     Raises:
         DataError: it is no prompt.
@@ -98,8 +98,10 @@ def _prompt(line: str, where: str, *, is_json: bool = False) -> Any:
         raise DataError(f"{where}: this is not JSON ({error}); expected {_EXPECTED}. Correct it.") from error
     if isinstance(value, Mapping):
         prompt = value.get("prompt", value.get("messages"))
-        if prompt is None and "instruction" in value:  # without the output, in a file to train on
-            prompt = {key: value[key] for key in INSTRUCTION if key in value}
+        lower = {name.lower(): each for name, each in value.items()}  # as in the files to train on
+        if prompt is None and lower.get("instruction") is not None:
+            # Not all of it: a record to train on has an output too.
+            prompt = {key: lower[key] for key in INSTRUCTION_KEYS if key in lower}
         if prompt is None and not is_json:
             return line
         value = value if prompt is None else prompt

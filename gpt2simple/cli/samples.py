@@ -81,7 +81,8 @@ def show_answers(
         settings: those of the session that the user typed. The others are options of the command.
     """
     with with_weights(None, settings, checkpoint) as session, JsonList() if as_json else nullcontext() as as_list:
-        session.require_template()  # these two before anybody types a prompt
+        # Before anybody types a prompt:
+        session.require_template()
         session.tokenizer  # noqa: B018 - loads the model
         for request in requests:
             answered = 0

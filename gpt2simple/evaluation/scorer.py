@@ -12,6 +12,7 @@ import numpy as np
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.lora import has_whole_numbers
 from gpt2simple.gpt2.model import not_finite
 from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits, slice_bytes
@@ -80,7 +81,9 @@ def _scoring(config: ModelConfig, dtype: DType, shapes: Shapes, longest: int) ->
         states = tf.cast(states, tf.float32)
         forget_gradients()
         embedding, targets = variables["wte.weight"], tf.reshape(targets, [-1])  # (V, E), (N,)
-        at_a_time = slice_bytes(embedding.shape.num_elements(), embedding.dtype.size)
+        at_a_time = slice_bytes(
+            embedding.shape.num_elements(), embedding.dtype.size, least=has_whole_numbers(variables)
+        )
         matrix = head_matrix(embedding, tf.float32)  # (V, E)
         parts = map_logits(_slice_scores, states, matrix, targets, at_a_time=at_a_time)  # (n,), (n,) of each slice
         return tf.concat([nats for nats, _ in parts], 0), tf.concat([ranks for _, ranks in parts], 0)

@@ -17,7 +17,7 @@ from gpt2simple.gpt2.network.loss import LOSS_ROWS, slice_bytes
 from gpt2simple.settings import TrainingSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
-_ADAPTED_LAYER = 5_000_000  # what a layer adds to it beside an adapter: graphs, and gaps of the C library's allocator
+_ADAPTED_LAYER = 5_000_000  # what a layer adds to it beside an adapter: graphs, and gaps between tensors
 _PROGRAM_ON_GPU = 100_000_000  # working memory of the products; the rest of the program is not in the GPU's memory
 _SUGGESTED_RANK = 16
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a number of a frozen matrix
@@ -64,7 +64,8 @@ def estimate_memory(
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
-    slices = min(slice_bytes(embedding, _embedding_bytes(config)), rows * config.n_vocab * dtype_bytes)
+    saves = config.lora is not None and config.lora.base == "int8"
+    slices = min(slice_bytes(embedding, _embedding_bytes(config), least=saves), rows * config.n_vocab * dtype_bytes)
     head = 2 * slices + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 else 0
     if targets is not None and targets <= FEW_PLACES:  # scores, their softmax and its gradient, with all keys

@@ -27,8 +27,9 @@ from gpt2simple.gpt2.network.loss import (
 from gpt2simple.runs.records import Figures, LanguageFigures
 
 Variables = Mapping[str, Variable]
-# In numbers: from 774M on a copy takes more than 0.1 GB, and the head little of a step's time.
-_LARGE_EMBEDDING = 60_000_000
+# In numbers of a frozen embedding in 16 bits: from 774M on a copy takes more than 0.1 GB, and the head little of a
+# step's time, so that no copy is made and scores are computed twice.
+_BY_TOKENS_FROM = 60_000_000
 
 
 class Rows(NamedTuple):
@@ -109,7 +110,7 @@ class LanguageModeling:
         embedding = variables["wte.weight"]  # (V, E)
         new_rows = variables[ROWS].shape[0] if ROWS in trained else 0
         numbers = embedding.shape.num_elements()
-        saves = embedding.dtype != tf.float32 and numbers >= _LARGE_EMBEDDING
+        saves = embedding.dtype != tf.float32 and numbers >= _BY_TOKENS_FROM
         if (saves or has_whole_numbers(variables)) and "wte.weight" not in trained:
             nats, d_states, d_rows = loss_gradients_by_tokens(
                 rows.states, embedding, rows.targets, rows.loss_mask, scale, last_rows=new_rows

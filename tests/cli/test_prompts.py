@@ -67,7 +67,7 @@ def test_lines_are_texts_or_json(tmp_path: Path) -> None:
     answered = [*CHAT, {"role": "assistant", "content": "d"}]
     lines = [
         '{"prompt": "a\\nb", "completion": "c"}', json.dumps({"messages": answered}), json.dumps({"prompt": CHAT}),
-        '{"instruction": "Go.", "input": "left", "output": "right"}', '{"instruction": "Go."}',
+        '{"Instruction": "Go.", "input": "left", "output": "right"}', '{"instruction": "Go."}',
     ]  # fmt: skip
     read = ["a\nb", CHAT, CHAT, {"instruction": "Go.", "input": "left"}, {"instruction": "Go.", "input": ""}]
     texts = ['"quoted"', "{not JSON", '{"text": "x"}', "[1]"]
@@ -80,6 +80,7 @@ def test_lines_are_texts_or_json(tmp_path: Path) -> None:
     [
         ("one", r'line 2: this is not JSON \(.*\); expected a string, {"prompt": ...}, {"mess'),
         ('{"instruction": 5}', r'5\}; .*\.\.\.\]} or {"instruction": \.\.\., "input": \.\.\.}\. Cor'),
+        ('{"instruction": "half \\ud83d"}', r"line 2: found \{'instruction': 'half"),
         ("3", r"line 2: found 3; expected a string"),
         ('{"text": "a"}', r"line 2: found \{'text': 'a'\}; expected a string"),
         ('{"prompt": " "}', r"line 2: found ' '; expected a string"),
@@ -230,7 +231,7 @@ def test_that_a_run_answers_no_prompts_is_told_before_one_is_typed(
     monkeypatch.setattr(prompts, "typed_prompts", lambda encoding: never)
     done = CliRunner().invoke(cli, ["answer", "--model-name", "small"])
     assert done.exit_code == 2
-    assert "the model is not that of a run on pairs" in " ".join(done.stderr.split())
+    assert "The model is not that of a run on pairs" in " ".join(done.stderr.split())
 
 
 @pytest.mark.usefixtures("_inside")

@@ -53,7 +53,7 @@ def prompt_reader(config: ModelConfig, dtypes: str, length: int) -> Compiled:
             kept: list[Tensor] = []
 
             def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-                q, k, v = split_heads(qkv, bias, 1, config.n_head)  # (1, H, length, D)
+                q, k, v = split_heads(qkv, bias, 1, config.n_head, frozen=True)  # (1, H, length, D)
                 kept.extend(tf.cast(each[0], tf.float32) for each in (k, v))
                 return causal_attention(q, k, v, None, 0), x
 
@@ -105,7 +105,8 @@ def _attend(
     """The attention [B, E] of each row to its cache, which takes the new keys and values, in the dtype of the products.
 
     Args:
-        keys, values: [B*H, slots, D]. qkv: products [B, 3E] of the new tokens, to be summed. bias: [3E], of all three.
+        keys, values: [B*H, slots, D].
+        qkv: products [B, 3E] of the new tokens, to be summed. bias: [3E], of queries, keys and values.
         counts: int32 [B], tokens before the new one. slot: int32, of the new one.
     """
     q, k, v = tf.split(wide_sum(qkv) + bias, 3, axis=-1)  # (B, E)

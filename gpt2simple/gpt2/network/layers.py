@@ -183,19 +183,19 @@ def add_bias(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) 
         products: what a projection and its adapter give; summed here, where it costs no pass over memory.
         bias: float32 [F]. frozen: whether it gets no gradient.
     """
-    like = tf.zeros([], products[0].dtype)
+    dtype = products[0].dtype
 
     @tf.custom_gradient
     def add(bias: Tensor, *products: Tensor) -> WithGradient:
         def backward(upstream: Tensor) -> list[Tensor]:
-            d_product, d_bias = _add_bias_backward(upstream, like)  # (N, F), (F,)
+            d_product, d_bias = _add_bias_backward(upstream, tf.zeros([], dtype))  # (N, F), (F,)
             return [d_bias, *[d_product] * len(products)]
 
         return _add_bias_forward(products, bias), backward
 
     @tf.custom_gradient
     def add_frozen(*products: Tensor) -> WithGradient:
-        return _add_bias_forward(products, bias), lambda upstream: [tf.cast(upstream, like.dtype)] * len(products)
+        return _add_bias_forward(products, bias), lambda upstream: [tf.cast(upstream, dtype)] * len(products)
 
     return add_frozen(*products) if frozen else add(bias, *products)
 
@@ -216,15 +216,15 @@ def _add_bias_backward(upstream: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bias_gelu(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) -> Tensor:
-    """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of ``add_bias``, in the products' dtype.
+    """GELU (the tanh form of Hendrycks and Gimpel, 2016, that GPT-2 uses) of the sum that ``add_bias`` gives.
 
-    The backward pass starts from the sum of the products, so that one array per layer is kept instead of the eight of
-    the plain form.
+    Arguments as there; [N, F] in the products' dtype. The backward pass starts from the sum of the products, so that
+    one array per layer is kept instead of the eight of the plain form.
     """
 
     @tf.custom_gradient
     def activate(bias: Tensor, *products: Tensor) -> WithGradient:
-        y, x = _sum_and_gelu(products, bias)  # (N, F)
+        y, x = _gelu_and_sum(products, bias)  # (N, F)
 
         def backward(upstream: Tensor) -> list[Tensor]:
             d_product, d_bias = _bias_gelu_backward(x, bias, upstream)  # (N, F), (F,)
@@ -234,17 +234,16 @@ def bias_gelu(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False)
 
     @tf.custom_gradient
     def activate_frozen(*products: Tensor) -> WithGradient:
-        y, x = _sum_and_gelu(products, bias)  # (N, F)
+        y, x = _gelu_and_sum(products, bias)  # (N, F)
         return y, lambda upstream: [_frozen_bias_gelu_backward(x, bias, upstream)] * len(products)
 
     return activate_frozen(*products) if frozen else activate(bias, *products)
 
 
-def _sum_and_gelu(products: Sequence[Tensor], bias: Tensor) -> tuple[Tensor, Tensor]:
+def _gelu_and_sum(products: Sequence[Tensor], bias: Tensor) -> tuple[Tensor, Tensor]:
     """The activations, and the sum of the products in their dtype, which is no new array where there is but one."""
-    if len(products) == 1:
-        return _bias_gelu_forward(products, bias)[0], products[0]
-    return _bias_gelu_forward(products, bias)
+    y, *x = _bias_gelu_forward(products, bias)  # (N, F) each
+    return y, x[0] if x else products[0]
 
 
 @xla_compiled

@@ -16,7 +16,7 @@ from gpt2simple.gpt2.network.xla import xla_compiled
 
 SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
 FEWER_BYTES = SLICE_BYTES // 4  # where memory matters more
-_LARGE_EMBEDDING = 50_000_000  # numbers: GPT-2 355M's has 51 million
+_FEWER_BYTES_FROM = 50_000_000  # numbers of an embedding in 16 bits: GPT-2 355M's has 51 million
 _FEWEST_TOKENS = 1024
 LOSS_ROWS = 128  # of a slice that the gradient is computed for at a time; 32 to 256 measured equal
 _COMMON_TOKENS = 1024
@@ -60,12 +60,12 @@ def _shared(embedding: Tensor | Variable) -> Tensor:
     return tf.reduce_mean(common, axis=0)  # (E,)
 
 
-def slice_bytes(numbers: int, each: int) -> int:
+def slice_bytes(numbers: int, each: int, *, least: bool = False) -> int:
     """How many bytes of logits to compute at a time, with an embedding of so many numbers of so many bytes each.
 
-    Fewer for one that is large and kept in 16 bits, which saves memory.
+    Fewer for one that is large and kept in 16 bits, or where the ``least`` memory is wanted.
     """
-    return FEWER_BYTES if each < 4 and numbers >= _LARGE_EMBEDDING else SLICE_BYTES
+    return FEWER_BYTES if least or (each < 4 and numbers >= _FEWER_BYTES_FROM) else SLICE_BYTES
 
 
 def logits(states: Tensor, matrix: Tensor) -> Tensor:

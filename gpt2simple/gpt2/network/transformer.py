@@ -151,7 +151,7 @@ class Block(NamedTuple):
         epsilon, frozen, site = config.layer_norm_epsilon, config.lora is not None, self.first_site(self.number)
 
         normed = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"], epsilon, dtype, frozen=frozen)  # (N, E)
-        qkv = self._project(normed, w, "attn.c_attn")  # (N, 3E)
+        qkv = self._project(normed, w, "attn.c_attn")  # each (N, 3E)
         mixed, x = self.attend(qkv, w["attn.c_attn.bias"], x)  # (N, E), or of the rows wanted, as all below
         attended = add_bias(self._project(mixed, w, "attn.c_proj"), w["attn.c_proj.bias"], frozen=frozen)  # (N, E)
         x = x + apply_dropout(attended, dropout, site + 1)  # (N, E)

@@ -54,6 +54,17 @@ def test_gelu_is_the_tanh_form_and_its_gradients_are_those_of_tensorflow(count, 
     assert_as_plain(bias_gelu, lambda x, bias: tf.nn.gelu(x + bias, approximate=True), count, frozen, 2e-6)
 
 
+@SUMS
+def test_in_16_bits_sums_of_products_are_those_of_float32_rounded(count, frozen):
+    def narrow(function, dtype):
+        return lambda products, bias, **how: function([tf.cast(each, dtype) for each in products], bias, **how)
+
+    for function in (bias_gelu, add_bias):
+        exact = of_products(function, count, frozen)
+        for ours, theirs in zip(of_products(narrow(function, tf.bfloat16), count, frozen), exact, strict=True):
+            np.testing.assert_allclose(tf.cast(ours, tf.float32), theirs, rtol=2**-6, atol=2**-5)
+
+
 @pytest.mark.parametrize("far", [-1e4, -100.0, -12.0, -8.0, 8.0, 100.0, 1e4])
 def test_gelu_and_its_slope_are_finite_however_far(far):
     value, slope = of_products(bias_gelu, 1, True, inputs=(np.full((1, 1), far, np.float32), np.zeros(1, np.float32)))
