@@ -17,7 +17,7 @@ from gpt2simple.gpt2.network.loss import LOSS_ROWS, slice_bytes
 from gpt2simple.settings import TrainingSettings
 
 _PROGRAM = 950_000_000  # bytes: Python, TensorFlow (437 MB of which are mapped files), graphs and compiled XLA code
-_ADAPTED_LAYER = 5_000_000  # what a layer adds to it beside an adapter: graphs, and gaps between tensors
+_ADAPTED_LAYER = 8_000_000  # what a layer adds to it beside an adapter: graphs, and gaps between tensors
 _PROGRAM_ON_GPU = 100_000_000  # working memory of the products; the rest of the program is not in the GPU's memory
 _SUGGESTED_RANK = 16
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a number of a frozen matrix
