@@ -134,7 +134,7 @@ def test_a_run_with_an_adapter_is_of_the_measured_size(sizes, base, measured):
     [
         (6.0, 2, "What fits: lora_rank=16, with about "),
         (6.0, 4, 'What fits: lora_rank=16, base_precision="bfloat16", with about '),
-        (3.1, 2, 'What fits: lora_rank=16, base_precision="int8", with about '),
+        (3.2, 2, 'What fits: lora_rank=16, base_precision="int8", with about '),
     ],
 )
 def test_a_warning_names_the_adapter_that_fits(free, dtype_bytes, named):
@@ -147,7 +147,7 @@ def test_a_warning_names_the_adapter_that_fits(free, dtype_bytes, named):
 
 
 def test_a_warning_of_a_run_with_an_adapter_names_a_smaller_base_if_there_is_one():
-    asked = FinetuneSettings(), 1024, 2, 3.0 * GB
+    asked = FinetuneSettings(), 1024, 2, 3.2 * GB
     _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "bfloat16"), *asked)
     assert remark is not None
     assert 'What fits: base_precision="int8", with about 2.' in remark
@@ -170,7 +170,7 @@ def test_no_adapter_is_named_to_a_run_that_cannot_take_one(how, settings):
     _, remark = choose_gradient_checkpointing(*asked, **how)
     assert remark is not None
     assert "What fits" not in remark
-    _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "bfloat16"), *asked[1:4], 3.0 * GB, **how)
+    _, remark = choose_gradient_checkpointing(with_adapter(LARGE, "bfloat16"), *asked[1:4], 3.2 * GB, **how)
     assert remark is not None
     assert 'What fits: base_precision="int8", with about 2.' in remark
 
