@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from gpt2simple.backend.tensorflow import DType, Tensor, in_xla, tf, uses_onednn
 from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout
-from gpt2simple.gpt2.network.layers import wide_sum
+from gpt2simple.gpt2.network.layers import of_sum, wide_sum
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
 
 # Queries per block, by bytes per element. Of the 1,024 x 1,024 scores, blocks of 256 compute 63 %, and blocks of 128
@@ -51,22 +51,11 @@ def split_heads(
         bias: float32 [3E], added here. frozen: whether it gets no gradient.
     """
 
-    @tf.custom_gradient
-    def split(bias: Tensor, *products: Tensor) -> WithGradient:
-        def backward(*upstream: Tensor) -> list[Tensor]:
-            d_product, d_bias = _split_heads_backward(*upstream)  # (N, 3E), (3E,)
-            return [d_bias, *[d_product] * len(products)]
-
+    def split(products: Sequence[Tensor], bias: Tensor) -> WithGradient:
+        backward = _frozen_split_heads_backward if frozen else _split_heads_backward
         return _split_heads_forward(products, bias, batch, heads), backward
 
-    @tf.custom_gradient
-    def split_frozen(*products: Tensor) -> WithGradient:
-        def backward(*upstream: Tensor) -> list[Tensor]:
-            return [_frozen_split_heads_backward(*upstream)] * len(products)
-
-        return _split_heads_forward(products, bias, batch, heads), backward
-
-    return split_frozen(*products) if frozen else split(bias, *products)
+    return of_sum(split, products, bias, frozen=frozen)
 
 
 def causal_attention(

@@ -7,7 +7,8 @@ decoding; both share `gelu_exponent`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, tf
 from gpt2simple.gpt2.network.xla import WithGradient, run_after, xla_compiled
@@ -176,6 +177,36 @@ def _round(weight: Tensor, like: Tensor) -> Tensor:
     return tf.cast(weight, like.dtype)
 
 
+def of_sum(
+    function: Callable[[Sequence[Tensor], Tensor], WithGradient], products: Sequence[Tensor], bias: Tensor, *,
+    frozen: bool,
+) -> Any:  # fmt: skip
+    """What a function gives of the sum of matrix products and a bias: all products get the same gradient.
+
+    Args:
+        function: (products, bias) -> the result, and a function of its gradients to that of a product and of the bias;
+            where the bias is frozen, to that of a product alone.
+        products: [N, F] each; what a projection and its adapter give. bias: float32 [F].
+    """
+
+    @tf.custom_gradient
+    def run(bias: Tensor, *products: Tensor) -> WithGradient:
+        result, backward = function(products, bias)
+
+        def gradients(*upstream: Tensor) -> list[Tensor]:
+            d_product, d_bias = backward(*upstream)  # (N, F), (F,)
+            return [d_bias, *[d_product] * len(products)]
+
+        return result, gradients
+
+    @tf.custom_gradient
+    def run_frozen(*products: Tensor) -> WithGradient:
+        result, backward = function(products, bias)
+        return result, lambda *upstream: [backward(*upstream)] * len(products)
+
+    return run_frozen(*products) if frozen else run(bias, *products)
+
+
 def add_bias(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) -> Tensor:
     """The sum of matrix products [N, F] and a bias, float32 [N, F].
 
@@ -183,21 +214,16 @@ def add_bias(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False) 
         products: what a projection and its adapter give; summed here, where it costs no pass over memory.
         bias: float32 [F]. frozen: whether it gets no gradient.
     """
-    dtype = products[0].dtype
 
-    @tf.custom_gradient
-    def add(bias: Tensor, *products: Tensor) -> WithGradient:
-        def backward(upstream: Tensor) -> list[Tensor]:
-            d_product, d_bias = _add_bias_backward(upstream, tf.zeros([], dtype))  # (N, F), (F,)
-            return [d_bias, *[d_product] * len(products)]
+    def add(products: Sequence[Tensor], bias: Tensor) -> WithGradient:
+        dtype = products[0].dtype
+
+        def backward(upstream: Tensor) -> Any:
+            return tf.cast(upstream, dtype) if frozen else _add_bias_backward(upstream, tf.zeros([], dtype))
 
         return _add_bias_forward(products, bias), backward
 
-    @tf.custom_gradient
-    def add_frozen(*products: Tensor) -> WithGradient:
-        return _add_bias_forward(products, bias), lambda upstream: [tf.cast(upstream, dtype)] * len(products)
-
-    return add_frozen(*products) if frozen else add(bias, *products)
+    return of_sum(add, products, bias, frozen=frozen)
 
 
 @xla_compiled
@@ -222,22 +248,12 @@ def bias_gelu(products: Sequence[Tensor], bias: Tensor, *, frozen: bool = False)
     one array per layer is kept instead of the eight of the plain form.
     """
 
-    @tf.custom_gradient
-    def activate(bias: Tensor, *products: Tensor) -> WithGradient:
+    def activate(products: Sequence[Tensor], bias: Tensor) -> WithGradient:
         y, x = _gelu_and_sum(products, bias)  # (N, F)
+        backward = _frozen_bias_gelu_backward if frozen else _bias_gelu_backward
+        return y, lambda upstream: backward(x, bias, upstream)
 
-        def backward(upstream: Tensor) -> list[Tensor]:
-            d_product, d_bias = _bias_gelu_backward(x, bias, upstream)  # (N, F), (F,)
-            return [d_bias, *[d_product] * len(products)]
-
-        return y, backward
-
-    @tf.custom_gradient
-    def activate_frozen(*products: Tensor) -> WithGradient:
-        y, x = _gelu_and_sum(products, bias)  # (N, F)
-        return y, lambda upstream: [_frozen_bias_gelu_backward(x, bias, upstream)] * len(products)
-
-    return activate_frozen(*products) if frozen else activate(bias, *products)
+    return of_sum(activate, products, bias, frozen=frozen)
 
 
 def _gelu_and_sum(products: Sequence[Tensor], bias: Tensor) -> tuple[Tensor, Tensor]:
