@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import ml_dtypes
 import numpy as np
 
 from gpt2simple.backend.packages import missing_package
@@ -277,6 +278,8 @@ def take_over(value: np.ndarray | Tensor | Variable) -> Tensor:
     readable_in_place = isinstance(value, np.ndarray) and value.flags.carray and value.ctypes.data % 64 == 0
     if not readable_in_place or tf.config.get_visible_devices("GPU"):
         return tf.convert_to_tensor(value)
+    if value.dtype == ml_dtypes.bfloat16:  # which NumPy does not export
+        return tf.bitcast(tf.experimental.dlpack.from_dlpack(value.view(np.uint16).__dlpack__()), tf.bfloat16)
     return tf.experimental.dlpack.from_dlpack(value.__dlpack__())
 
 

@@ -64,10 +64,10 @@ def estimate_memory(
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
-    saves = config.lora is not None and config.lora.base == "int8"
+    saves = config.lora is not None and (gradient_checkpointing or config.lora.base == "int8")  # as in `task`
     slices = min(slice_bytes(embedding, _embedding_bytes(config), least=saves), rows * config.n_vocab * dtype_bytes)
     head = 2 * slices + 8 * min(rows, LOSS_ROWS) * config.n_vocab
-    head += embedding * dtype_bytes if dtype_bytes < 4 else 0
+    head += embedding * dtype_bytes if dtype_bytes < 4 and not saves else 0
     if targets is not None and targets <= FEW_PLACES:  # scores, their softmax and its gradient, with all keys
         head += 3 * 4 * config.n_head * targets * rows
     if config.lora is None:

@@ -93,7 +93,7 @@ class ModelStep:
             rows = _rows(
                 weights, batch, self._config, self._dtype, self._packed, dropout=key, adapter_dropout=of_adapter,
                 gradient_checkpointing=self._gradient_checkpointing,
-            )  # fmt: skip
+            )._replace(saves_memory=self._gradient_checkpointing)  # fmt: skip
         nats, d_states, of_head = self._task.gradients(self.variables, rows, scale, self._trained)  # (), (N, E)
         found = tape.gradient(rows.states, list(trained.values()), output_gradients=d_states)
         forget_gradients()

@@ -27,9 +27,6 @@ from gpt2simple.gpt2.network.loss import (
 from gpt2simple.runs.records import Figures, LanguageFigures
 
 Variables = Mapping[str, Variable]
-# In numbers of a frozen embedding in 16 bits: from 774M on a copy takes more than 0.1 GB, and the head little of a
-# step's time, so that no copy is made and scores are computed twice.
-_BY_TOKENS_FROM = 60_000_000
 
 
 class Rows(NamedTuple):
@@ -38,11 +35,13 @@ class Rows(NamedTuple):
     Attributes:
         states: (N, E), the last hidden states of the body.
         targets: int32 (N,). loss_mask: float32 (N,), 1 where a target counts.
+        saves_memory: whether to take less memory where that takes more time, as with gradient checkpointing.
     """
 
     states: Tensor
     targets: Tensor
     loss_mask: Tensor
+    saves_memory: bool = False
 
     @classmethod
     def of(cls, states: Tensor, targets: Tensor, loss_mask: Tensor) -> Rows:
@@ -109,9 +108,8 @@ class LanguageModeling:
         """Cross-entropy of the next token."""
         embedding = variables["wte.weight"]  # (V, E)
         new_rows = variables[ROWS].shape[0] if ROWS in trained else 0
-        numbers = embedding.shape.num_elements()
-        saves = embedding.dtype != tf.float32 and numbers >= _BY_TOKENS_FROM
-        if (saves or has_whole_numbers(variables)) and "wte.weight" not in trained:
+        saves = rows.saves_memory or has_whole_numbers(variables)
+        if saves and embedding.dtype != tf.float32 and "wte.weight" not in trained:  # no copy, scores computed twice
             nats, d_states, d_rows = loss_gradients_by_tokens(
                 rows.states, embedding, rows.targets, rows.loss_mask, scale, last_rows=new_rows
             )
@@ -120,7 +118,7 @@ class LanguageModeling:
         nats, d_states, d_embedding = loss_gradients(
             rows.states, matrix, rows.targets, rows.loss_mask, scale,
             vocabulary=embedding.shape[0], with_embedding="wte.weight" in trained, last_rows=new_rows,
-            at_a_time=slice_bytes(numbers, embedding.dtype.size),
+            at_a_time=slice_bytes(embedding.shape.num_elements(), embedding.dtype.size),
         )  # fmt: skip
         return HeadGradients(
             nats, d_states, {} if d_embedding is None else {ROWS if new_rows else "wte.weight": d_embedding}

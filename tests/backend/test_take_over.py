@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -34,7 +35,8 @@ def shares_memory(array: np.ndarray) -> bool:
 @pytest.mark.skipif(bool(tf.config.get_visible_devices("GPU")), reason="tensors are on the GPU")
 def test_the_memory_of_an_array_is_used() -> None:
     assert shares_memory(aligned(VALUES))
-    assert shares_memory(aligned(VALUES.astype(np.int32)))
+    for dtype in (np.int32, np.int8, ml_dtypes.bfloat16):
+        assert shares_memory(aligned(VALUES.astype(dtype)))
 
 
 def test_it_is_kept_as_long_as_the_tensor_lives() -> None:

@@ -92,6 +92,22 @@ def test_a_base_in_few_bits_is_kept_in_them_and_computed_with(base: str, toleran
     assert np.abs(half - exact).max() < tolerance * np.abs(exact).max()
 
 
+def test_frozen_matrices_are_rounded_as_tensorflow_rounds() -> None:
+    config = with_lora(base="bfloat16")
+    values = values_of(config)
+    variables = make_variables(config, values.__getitem__)
+    for name in ("wte.weight", "h.0.mlp.c_fc.weight", "h.1.attn.c_proj.weight"):
+        np.testing.assert_array_equal(variables[name].numpy(), tf.cast(values[name], tf.bfloat16).numpy())
+
+    values["h.0.mlp.c_fc.weight"][:, 3] = 0.0
+    whole = make_variables(with_lora(base="int8"), values.__getitem__)
+    numbers, scale = (whole[f"h.0.mlp.c_fc.{part}"].numpy() for part in ("weight", "scale"))
+    largest = np.abs(values["h.0.mlp.c_fc.weight"]).max(axis=0)
+    np.testing.assert_allclose(scale, np.where(largest > 0, largest / 127, 1.0), rtol=1e-6)
+    assert np.abs(numbers).max() == 127
+    assert np.abs(numbers * scale - values["h.0.mlp.c_fc.weight"]).max() <= 0.5001 * scale.max()
+
+
 def test_whole_numbers_do_not_exceed_float16() -> None:
     """Nor do the gradients through them become too small for it."""
     draw = np.random.default_rng(0)

@@ -92,7 +92,7 @@ class SafetensorsFile:
     def read(self, name: str) -> np.ndarray:
         """One tensor in the type it is stored in; bfloat16 comes as ml_dtypes' type."""
         tensor = self.tensors[name]
-        array = _empty(tensor)
+        array = aligned_empty(tensor.shape, _DTYPES[tensor.dtype])
         self._file.seek(tensor.start)
         if self._file.readinto(array.reshape(-1).view(np.uint8).data) != tensor.size:
             raise CheckpointError(f"{self.path} was cut short while {name} was read. Copy or download it again.")
@@ -105,11 +105,12 @@ class SafetensorsFile:
         self._file.close()
 
 
-def _empty(tensor: StoredTensor) -> np.ndarray:
-    """An array for its values. It begins at a multiple of 64 bytes, so that TensorFlow can use its memory."""
-    memory = np.empty(tensor.size + _ALIGNMENT, np.uint8)
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An array of any values that begins at a multiple of 64 bytes, so that TensorFlow can use its memory."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + tensor.size].view(_DTYPES[tensor.dtype]).reshape(tensor.shape)
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def write_safetensors(file: BinaryIO, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:
