@@ -1,22 +1,26 @@
 """How fast text is generated, beside other tools on the same machine in the same minutes.
 
     python benchmarks/generation.py [--peers NAME ...] [--cases NAME ...] [--precisions NAME ...]
-                                    [--rounds 5] [--label WORDS]
+                                    [--rounds 5] [--size tiny] [--label WORDS]
 
-GPT-2 124M with random weights, prompt of 8 tokens, top_k 40, temperature 0.7. Every tool runs in a process of its own
-that keeps its model loaded. This package (float32, bfloat16, int8) and the peers of one environment take turns, so that
-the machine's moods meet all alike; a figure is the median of the rounds, a ratio the median of the rounds' ratios.
-Compilation is apart: the first job of each kind is not counted but reported.
+GPT-2 124M, or a model of the built-in one's shape, with random weights, prompt of 8 tokens, top_k 40, temperature
+0.7. Every tool runs in a process of its own that keeps its model loaded. This package (float32, bfloat16, int8) and
+the peers of one environment take turns, so that the machine's moods meet all alike; a figure is the median of the
+rounds, a ratio the median of the rounds' ratios. Compilation is apart: the first job of each kind is not counted but
+reported.
 
-A peer's Python is named by an environment variable: GPT2SIMPLE_BENCH_CT2_PYTHON, _TORCH_PYTHON, _KERAS_HUB_PYTHON and
-_ORIGINAL_PYTHON (gpt-2-simple). Peers without one are left out, and the output says so. Ends with one JSON line.
+A peer's Python is named by an environment variable: GPT2SIMPLE_BENCH_CT2_PYTHON, _LLAMA_PYTHON, _TORCH_PYTHON,
+_KERAS_HUB_PYTHON and _ORIGINAL_PYTHON (gpt-2-simple). Peers without one are left out, and the output says so. Ends
+with one JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,8 @@ def peer(script: str, arguments: str = "", python: str | None = None) -> Peer:
 PEERS = {
     "ctranslate2 float32": peer("ctranslate2_worker.py", "float32", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
     "ctranslate2 int8": peer("ctranslate2_worker.py", "int8", "GPT2SIMPLE_BENCH_CT2_PYTHON"),
+    "llama.cpp float32": peer("llama_cpp_worker.py", "f32", "GPT2SIMPLE_BENCH_LLAMA_PYTHON"),
+    "llama.cpp int8": peer("llama_cpp_worker.py", "q8_0", "GPT2SIMPLE_BENCH_LLAMA_PYTHON"),
     "pytorch float32": peer("pytorch_worker.py", "float32", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
     "pytorch bfloat16": peer("pytorch_worker.py", "bfloat16", "GPT2SIMPLE_BENCH_TORCH_PYTHON"),
     **{
@@ -47,24 +53,33 @@ PEERS = {
     "gpt-2-simple float32": peer("gpt2_simple_worker.py", "", "GPT2SIMPLE_BENCH_ORIGINAL_PYTHON"),
     "transformers tf xla float32": peer("tf_generate_worker.py"),
 }
-SPEED = {"batch 1": (1, 200), "batch 8": (8, 200), "1000 tokens": (1, 1000)}
+SPEED = {"batch 1": (1, 200), "batch 8": (8, 200), "batch 32": (32, 200), "1000 tokens": (1, 1000)}
+ONE_TEXT = ("llama.cpp float32", "llama.cpp int8")  # peers that write no more at a time
 CASES = (*SPEED, "first token", "hundred calls", "cold")
 
 
-def prompts(rows: int, length: int = 8, first: int = 100) -> list[list[int]]:
-    return [[first + row * length + i for i in range(length)] for row in range(rows)]
+def prompts(rows: int, length: int = 8, seed: int = 100) -> list[list[int]]:
+    """Ids drawn uniformly from those that every model here has."""
+    draw = random.Random(seed)
+    return [[draw.randrange(7000) for _ in range(length)] for _ in range(rows)]
 
 
 def ours(*precisions: str) -> dict[str, Peer]:
     return {f"gpt2simple {name}": peer("ours_worker.py", name) for name in precisions}
 
 
-def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: int) -> dict[str, Any]:
+def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: int, size: str) -> dict[str, Any]:
     """Tokens per second of this package and some peers, taking turns, by case and tool; ratios to each peer."""
     measured: dict[str, Any] = {}
-    with workers(ours(*precisions) | {peer: PEERS[peer] for peer in peers}) as running:
+    tools = ours(*precisions) | {name: PEERS[name] for name in peers}
+    of_size = {"GPT2SIMPLE_BENCH_SIZE": size}
+    with workers({name: replace(tool, environ=of_size) for name, tool in tools.items()}) as every:
         for case in cases:
             rows, new_tokens = SPEED[case]
+            running = {name: worker for name, worker in every.items() if rows == 1 or name not in ONE_TEXT}
+            beside = [name for name in peers if name in running]
+            if not beside:
+                continue
             first = {
                 name: worker.run(prompts=prompts(rows), new_tokens=new_tokens)["seconds"]
                 for name, worker in running.items()
@@ -76,7 +91,7 @@ def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: i
                     speeds[name].append(answer["tokens"] / answer["seconds"])
             measured[case] = {
                 name: median_and_spread(values)
-                | {"first_job_seconds": first[name], "times": {peer: ratio(values, speeds[peer]) for peer in peers}}
+                | {"first_job_seconds": first[name], "times": {peer: ratio(values, speeds[peer]) for peer in beside}}
                 for name, values in speeds.items()
             }
             show(case, measured[case])
@@ -147,19 +162,23 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", default="124M", choices=("124M", "tiny"), help="of the cases with peers")
     parser.add_argument("--label", default="generation")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)
     speed = [case for case in options.cases if case in SPEED]
     result: dict[str, Any] = {
         "weights": "random",
+        "size": options.size,
         "left_out": cannot,
         "rounds": options.rounds,
         "tokens_per_second": {},
     }
     groups = [[name for name in can if PEERS[name].python == python] for python in {PEERS[n].python: 0 for n in can}]
     for group in groups if speed else []:
-        result["tokens_per_second"][" + ".join(group)] = compare(options.precisions, group, speed, options.rounds)
+        result["tokens_per_second"][" + ".join(group)] = compare(
+            options.precisions, group, speed, options.rounds, options.size
+        )
     if "first token" in options.cases:
         result["first_token_seconds"] = first_token(options.rounds)
     if "hundred calls" in options.cases:

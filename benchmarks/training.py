@@ -1,8 +1,10 @@
 """How fast GPT-2 is fine-tuned, and in how much memory, beside other tools on the same machine in the same minutes.
 
-    python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 3] [--label WORDS]
+    python benchmarks/training.py [--peers NAME ...] [--cases NAME ...] [--rounds 5] [--steps 3]
+                                  [--size tiny] [--rows 4] [--label WORDS]
 
-GPT-2 124M with random weights, steps of 1 x 1,024 uniformly drawn tokens, default settings, both sides in the precision
+GPT-2 124M with random weights, steps of 1 x 1,024 uniformly drawn tokens (--size tiny: the built-in model's shape,
+1 x 512; --rows: so many windows), default settings, both sides in the precision
 that the peer's name ends with ("defaults": gpt-2-simple's float32 beside what this package chooses). Every tool runs in
 a process of its own that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the
 machine's moods meet both alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices
@@ -25,6 +27,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +35,9 @@ from harness import environment, finish, median_and_spread
 from peers import Peer, Worker, available, workers
 
 SCRIPTS = Path(__file__).parent / "training_peers"
-TOKENS_PER_STEP = 1024
-OPERATIONS_PER_STEP = 822e9  # 124M: 6 a parameter and token, and the half of attention's square that is not masked
+# Tokens of a window, and the operations for it: 6 a parameter and token, and the half of attention's square that is not
+# masked.
+WINDOWS = {"124M": (1024, 822e9), "tiny": (512, 12.9e9)}
 PRODUCTS = 6  # before and after a turn: of 0.3 s each in bfloat16
 _ORIGINAL, _TORCH, _KERAS = (
     f"GPT2SIMPLE_BENCH_{tool}_PYTHON" for tool in ("ORIGINAL", "TORCH", "KERAS_HUB")
@@ -71,26 +75,33 @@ def ours(precision: str, size: str = "124M", *more: str) -> Peer:
     return Peer(SCRIPTS / "ours_worker.py", (precision, size, *more))
 
 
+def of_shape(peer: Peer, size: str, rows: int) -> Peer:
+    """A peer that trains that many windows a step, of a model of that size."""
+    return replace(peer, environ={"GPT2SIMPLE_BENCH_SIZE": size, "GPT2SIMPLE_BENCH_ROWS": str(rows)})
+
+
 def products(precision: str) -> Peer:
     return Peer(SCRIPTS / "products_worker.py", (precision,))
 
 
-def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
+def compare(name: str, rounds: int, steps: int, size: str, rows: int) -> dict[str, Any]:
     """Tokens per second and peak memory of this package and one peer, taking turns."""
-    with workers({"gpt2simple": ours(precisions(name)[1]), name: PEERS[name]}) as running:
+    tools = {"gpt2simple": ours(precisions(name)[1], size), name: PEERS[name]}
+    tokens, work = (steps * rows * of_window for of_window in WINDOWS[size])
+    with workers({tool: of_shape(peer, size, rows) for tool, peer in tools.items()}) as running:
         mine, theirs = running["gpt2simple"], running[name]
         first = {tool: worker.run(steps=1) for tool, worker in running.items()}
         with workers({"products": products(first["gpt2simple"]["precision"])}) as third:
             third["products"].run(products=1)
             turns = [_turn(mine, theirs, third["products"], steps) for _ in range(rounds)]
         our_memory, their_memory = (mine.run(steps=1)["peak_bytes"], theirs.run(steps=1)["peak_bytes"])
-    speeds = [steps * TOKENS_PER_STEP / turn.mine for turn in turns]
-    operations = [steps * OPERATIONS_PER_STEP / turn.mine for turn in turns]
+    speeds = [tokens / turn.mine for turn in turns]
+    operations = [work / turn.mine for turn in turns]
     measured = {
         "precision": first["gpt2simple"]["precision"],
         "peer_precision": precisions(name)[0],
         "tokens_per_second": median_and_spread(speeds),
-        "peer_tokens_per_second": median_and_spread([steps * TOKENS_PER_STEP / turn.theirs for turn in turns]),
+        "peer_tokens_per_second": median_and_spread([tokens / turn.theirs for turn in turns]),
         "ratio": median_and_spread([turn.theirs / turn.mine for turn in turns]),
         "ceiling_operations_per_second": median_and_spread([turn.ceiling for turn in turns]),
         "share_of_ceiling": _shares(operations, [turn.ceiling for turn in turns]),
@@ -190,18 +201,24 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="steps per job")
+    parser.add_argument("--size", default="124M", choices=WINDOWS)
+    parser.add_argument("--rows", type=int, default=1, help="windows per step")
     parser.add_argument("--label", default="training")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)
     result: dict[str, Any] = {
         "weights": "random",
-        "operations_per_step": OPERATIONS_PER_STEP,
+        "size": options.size,
+        "windows_per_step": options.rows,
+        "operations_per_step": options.rows * WINDOWS[options.size][1],
         "left_out": cannot,
         "rounds": options.rounds,
         "steps_per_job": options.steps,
     }
     if "speed" in options.cases:
-        result["beside"] = {name: compare(name, options.rounds, options.steps) for name in can}
+        result["beside"] = {
+            name: compare(name, options.rounds, options.steps, options.size, options.rows) for name in can
+        }
         ratios = [row["ratio"]["median"] for row in result["beside"].values()]
         result["lowest_ratio"] = min(ratios) if ratios else None
     if "large" in options.cases:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from worker import TEMPERATURE, TOP_K, Generate, serve
+from worker import N_CTX, N_EMBD, N_HEAD, N_LAYER, N_VOCAB, TEMPERATURE, TOP_K, Generate, serve
 
 
 def load() -> Generate:
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config()).eval().to(getattr(torch, sys.argv[1]))
+    config = GPT2Config(
+        vocab_size=N_VOCAB, n_positions=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER, bos_token_id=N_VOCAB - 1,
+        eos_token_id=N_VOCAB - 1,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config).eval().to(getattr(torch, sys.argv[1]))
 
     def generate(prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, float]:
         ids = torch.tensor(prompts)
@@ -25,7 +29,7 @@ def load() -> Generate:
                 do_sample=True,
                 top_k=TOP_K,
                 temperature=TEMPERATURE,
-                pad_token_id=50256,
+                pad_token_id=N_VOCAB - 1,
             )
         return {"tokens": (written.shape[1] - ids.shape[1]) * ids.shape[0]}
 

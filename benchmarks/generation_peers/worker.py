@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-# GPT-2 124M
-N_VOCAB, N_CTX, N_EMBD, N_HEAD, N_LAYER = 50257, 1024, 768, 12, 12
+SIZES = {"124M": (50257, 1024, 768, 12, 12), "tiny": (7168, 512, 192, 6, 5)}
+N_VOCAB, N_CTX, N_EMBD, N_HEAD, N_LAYER = SIZES[os.environ.get("GPT2SIMPLE_BENCH_SIZE", "124M")]
 TOP_K, TEMPERATURE = 40, 0.7
 
 Generate = Callable[[Sequence[Sequence[int]], int], dict[str, float]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker import LEARNING_RATE, N_CTX, N_VOCAB, SIZES, Job, serve, window
+from worker import LEARNING_RATE, N_CTX, N_VOCAB, ROWS, SIZE, SIZES, Job, serve, windows
 
 
 def load() -> Job:
@@ -10,13 +10,13 @@ def load() -> Job:
     import tensorflow as tf
     from gpt_2_simple.src import model
 
-    layers, width, heads = SIZES["124M"]
+    layers, width, heads = SIZES[SIZE]
     hparams = model.default_hparams()
     hparams.override_from_dict(
         {"n_vocab": N_VOCAB, "n_ctx": N_CTX, "n_embd": width, "n_head": heads, "n_layer": layers}
     )
     session = gpt2.start_tf_sess()
-    context = tf.compat.v1.placeholder(tf.int32, [1, None])
+    context = tf.compat.v1.placeholder(tf.int32, [ROWS, None])
     output = model.model(hparams=hparams, X=context, gpus=[], reuse=False)
     loss = tf.reduce_mean(
         input_tensor=tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -28,7 +28,7 @@ def load() -> Job:
     gradients = tf.gradients(ys=loss, xs=variables)
     apply = optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
     session.run(tf.compat.v1.global_variables_initializer())
-    ids = window(N_CTX)[None]
+    ids = windows(N_CTX)
 
     def work(steps: int) -> None:
         for _ in range(steps):

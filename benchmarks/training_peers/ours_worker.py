@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from worker import LORA_ALPHA, LORA_RANK, N_CTX, N_VOCAB, SIZES, Job, serve, window
+from worker import LORA_ALPHA, LORA_RANK, N_CTX, N_VOCAB, ROWS, SIZES, Job, serve, windows
 
 
 def load() -> Job:
@@ -45,8 +45,8 @@ def load() -> Job:
         dtype=dtype, seed=1, last_step=None,
         gradient_checkpointing="checkpointing" in sys.argv, compile_whole_step=devices.compiles_whole_step(),
     )  # fmt: skip
-    ids = window()[None, None]  # (A, B, T + 1)
-    batch = ids[..., :-1], ids[..., 1:], np.ones((1, 1, N_CTX), np.float32)
+    ids = windows()[None]  # (A, B, T + 1)
+    batch = ids[..., :-1], ids[..., 1:], np.ones((1, ROWS, N_CTX), np.float32)
 
     def batches() -> Iterator[Any]:
         while True:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import sys
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
-from worker import CLIP_NORM, LEARNING_RATE, N_CTX, WEIGHT_DECAY, Job, serve, window
+from torch_model import random_model
+from worker import CLIP_NORM, LEARNING_RATE, N_CTX, WEIGHT_DECAY, Job, serve, windows
 
 
 def load() -> Job:
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)).train()
+    model = random_model().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     compiled = torch.compile(model)
-    ids = torch.tensor(window(N_CTX), dtype=torch.long)[None]
+    ids = torch.tensor(windows(N_CTX), dtype=torch.long)
 
     def work(steps: int) -> None:
         for _ in range(steps):

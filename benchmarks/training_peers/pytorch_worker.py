@@ -10,9 +10,10 @@ import tempfile
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+from torch_model import random_model
+from transformers import Trainer, TrainingArguments
 from turns import OneStepAtATime
-from worker import CLIP_NORM, LEARNING_RATE, N_CTX, WEIGHT_DECAY, Job, serve, window
+from worker import CLIP_NORM, LEARNING_RATE, N_CTX, ROWS, WEIGHT_DECAY, Job, serve, window
 
 
 class Windows(torch.utils.data.Dataset):
@@ -29,12 +30,11 @@ class Windows(torch.utils.data.Dataset):
 
 
 def load() -> Job:
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
+    model = random_model()
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         max_steps=1_000_000,
-        per_device_train_batch_size=1,
+        per_device_train_batch_size=ROWS,
         learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=CLIP_NORM,

@@ -18,8 +18,10 @@ from typing import Any, TextIO
 import numpy as np
 
 # GPT-2 by size: layers, width, heads
-SIZES = {"124M": (12, 768, 12), "355M": (24, 1024, 16), "774M": (36, 1280, 20)}
-N_VOCAB, N_CTX = 50257, 1024
+SIZES = {"tiny": (5, 192, 6), "124M": (12, 768, 12), "355M": (24, 1024, 16), "774M": (36, 1280, 20)}
+SIZE = os.environ.get("GPT2SIMPLE_BENCH_SIZE", "124M")  # of the workers that are not given one
+ROWS = int(os.environ.get("GPT2SIMPLE_BENCH_ROWS", "1"))  # windows a step
+N_VOCAB, N_CTX = (7168, 512) if SIZE == "tiny" else (50257, 1024)
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0
 LORA_RANK, LORA_ALPHA = 16, 32.0
 TEXTS, BATCH_SIZE = 8_530, 16  # of a classifier
@@ -53,9 +55,14 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def windows(length: int = N_CTX + 1) -> np.ndarray:
+    """Token ids int32 [ROWS, length], drawn uniformly."""
+    return np.random.default_rng(0).integers(N_VOCAB, size=(ROWS, length), dtype=np.int32)
+
+
 def window(length: int = N_CTX + 1) -> np.ndarray:
-    """Token ids int32 [length], drawn uniformly."""
-    return np.random.default_rng(0).integers(N_VOCAB, size=length, dtype=np.int32)
+    """Token ids int32 [length], drawn uniformly: the first of ``windows``."""
+    return windows(length)[0]
 
 
 def _answer(stream: TextIO, values: dict[str, Any]) -> None:
