@@ -17,6 +17,7 @@ from gpt2simple.gpt2.network.xla import xla_compiled
 SLICE_BYTES = 1 << 27  # of logits: 1,024 rows of GPT-2's vocabulary in 16 bits; fewer rows make the products slower
 FEWER_BYTES = SLICE_BYTES // 4  # where memory matters more
 _FEWER_BYTES_FROM = 50_000_000  # numbers of an embedding in 16 bits: GPT-2 355M's has 51 million
+_PART_BYTES = 1 << 24  # of the scores of some tokens, in float32
 _FEWEST_TOKENS = 1024
 LOSS_ROWS = 128  # of a slice that the gradient is computed for at a time; 32 to 256 measured equal
 _COMMON_TOKENS = 1024
@@ -175,7 +176,7 @@ def _softmax_by_tokens(
 
 def _token_ranges(states: Tensor, embedding: Tensor | Variable) -> list[tuple[int, int]]:
     """First and last + 1 of the tokens whose scores are computed at once."""
-    at_once = max(FEWER_BYTES // (4 * states.shape[0]), _FEWEST_TOKENS)
+    at_once = max(_PART_BYTES // (4 * states.shape[0]), _FEWEST_TOKENS)
     tokens = embedding.shape[0]
     return [(start, min(start + at_once, tokens)) for start in range(0, tokens, at_once)]
 
