@@ -20,9 +20,10 @@ SCRIPT = BENCHMARKS / "kill_resume.py"
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("lora_rank", [0, 4])
 @pytest.mark.parametrize("task", ["language modeling", "classification", "pairs"])
-def test_killed_and_resumed_equals_straight(task: str) -> None:
-    command = [sys.executable, SCRIPT, "--task", task, "--kills", "4", "--steps", "400"]
+def test_killed_and_resumed_equals_straight(task: str, lora_rank: int) -> None:
+    command = [sys.executable, SCRIPT, "--task", task, "--kills", "4", "--steps", "400", "--lora-rank", str(lora_rank)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
