@@ -25,6 +25,7 @@ TRAINING_PEERS = {  # without the precision
 GENERATION_PEERS = TRAINING_PEERS | {
     "ctranslate2": "ctranslate2",
     "pytorch": "PyTorch and transformers",
+    "llama.cpp": "llama.cpp",
     "transformers tf xla": "transformers' TFGPT2 with XLA",
 }
 DEFAULTS = "gpt-2-simple float32, defaults"
@@ -57,9 +58,9 @@ def test_the_rows_on_training_are_those_of_the_results() -> None:
 
 
 def test_what_else_is_said_of_training_is_too() -> None:
-    (large,) = results("training-large-outside")
+    (large,), (speed,) = results("training-large-outside"), results("training-equal-precisions")
     shares, fastest = (
-        [row[key]["median"] for result in results("training-*") for row in result.get("beside", {}).values()]
+        [row[key]["median"] for row in speed["beside"].values()]
         for key in ("share_of_ceiling", "share_of_fastest_product")
     )
     assert not lacking(
@@ -84,6 +85,21 @@ def test_the_rows_on_generating_are_those_of_the_results() -> None:
             lines.append(
                 f"| {GENERATION_PEERS[name]} | {precision} | {rows[peer]['median']:.1f} | {' | '.join(cells)} |"
             )
+    assert lines
+    assert not lacking(lines)
+
+
+def test_the_rows_on_generating_with_the_built_in_model_are_too() -> None:
+    lines = []
+    (result,) = results("generation-tiny")
+    for block in result["tokens_per_second"].values():
+        for case, rows in block.items():
+            for peer in [peer for peer in rows if not peer.startswith("gpt2simple")]:
+                name, precision = peer.rsplit(" ", 1)
+                ours = [rows[f"gpt2simple {own}"] for own in ("float32", "bfloat16", "int8")]
+                cells = [f"{own['median']:.0f} ({own['times'][peer]:.2f})" for own in ours]
+                start = f"| {case.removeprefix('batch ')} | {GENERATION_PEERS[name]} | {precision} "
+                lines.append(f"{start}| {rows[peer]['median']:.0f} | {' | '.join(cells)} |")
     assert lines
     assert not lacking(lines)
 
