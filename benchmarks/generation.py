@@ -54,6 +54,7 @@ PEERS = {
     "transformers tf xla float32": peer("tf_generate_worker.py"),
 }
 SPEED = {"batch 1": (1, 200), "batch 8": (8, 200), "batch 32": (32, 200), "1000 tokens": (1, 1000)}
+CONTEXT = {"124M": 1024, "tiny": 512}  # tokens
 ONE_TEXT = ("llama.cpp float32", "llama.cpp int8")  # peers that write no more at a time
 CASES = (*SPEED, "first token", "hundred calls", "cold")
 
@@ -73,9 +74,11 @@ def compare(precisions: list[str], peers: list[str], cases: list[str], rounds: i
     measured: dict[str, Any] = {}
     tools = ours(*precisions) | {name: PEERS[name] for name in peers}
     of_size = {"GPT2SIMPLE_BENCH_SIZE": size}
-    with workers({name: replace(tool, environ=of_size) for name, tool in tools.items()}) as every:
+    with workers({name: replace(tool, environ={**tool.environ, **of_size}) for name, tool in tools.items()}) as every:
         for case in cases:
             rows, new_tokens = SPEED[case]
+            if new_tokens >= CONTEXT[size]:
+                continue
             running = {name: worker for name, worker in every.items() if rows == 1 or name not in ONE_TEXT}
             beside = [name for name in peers if name in running]
             if not beside:
@@ -162,7 +165,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", default="124M", choices=("124M", "tiny"), help="of the cases with peers")
+    parser.add_argument("--size", default="124M", choices=CONTEXT, help="of the cases with peers")
     parser.add_argument("--label", default="generation")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)

@@ -4,10 +4,10 @@
                                   [--size tiny] [--rows 4] [--label WORDS]
 
 GPT-2 124M with random weights, steps of 1 x 1,024 uniformly drawn tokens (--size tiny: the built-in model's shape,
-1 x 512; --rows: so many windows), default settings, both sides in the precision
-that the peer's name ends with ("defaults": gpt-2-simple's float32 beside what this package chooses). Every tool runs in
-a process of its own that keeps model and optimizer. This package and one peer take turns, a few steps each, so that the
-machine's moods meet both alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices
+1 x 512; --rows: so many windows), default settings, both sides in the precision that the peer's name ends with
+("defaults": gpt-2-simple's float32 beside what this package chooses). Every tool runs in a process of its own that
+keeps model and optimizer. This package and one peer take turns, a few steps each, so that the machine's moods meet both
+alike. Before and after this package's turn a third process multiplies 4,096 x 4,096 matrices
 in its precision: the ceiling, the products timed together as the steps are. (The fastest product would meet no
 neighbours, the steps do; the share of that is given too.) A figure is the median of the rounds, a ratio the median of
 the rounds' ratios, both with lowest and highest.
@@ -77,7 +77,8 @@ def ours(precision: str, size: str = "124M", *more: str) -> Peer:
 
 def of_shape(peer: Peer, size: str, rows: int) -> Peer:
     """A peer that trains that many windows a step, of a model of that size."""
-    return replace(peer, environ={"GPT2SIMPLE_BENCH_SIZE": size, "GPT2SIMPLE_BENCH_ROWS": str(rows)})
+    shape = {"GPT2SIMPLE_BENCH_SIZE": size, "GPT2SIMPLE_BENCH_ROWS": str(rows)}
+    return replace(peer, environ={**peer.environ, **shape})
 
 
 def products(precision: str) -> Peer:
@@ -201,8 +202,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="steps per job")
-    parser.add_argument("--size", default="124M", choices=WINDOWS)
-    parser.add_argument("--rows", type=int, default=1, help="windows per step")
+    parser.add_argument("--size", default="124M", choices=WINDOWS, help="of the case speed")
+    parser.add_argument("--rows", type=int, default=1, help="windows per step of that case")
     parser.add_argument("--label", default="training")
     options = parser.parse_args()
     can, cannot = available(PEERS, options.peers)

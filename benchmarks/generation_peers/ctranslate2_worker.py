@@ -1,4 +1,4 @@
-"""CTranslate2 with a random GPT-2 124M. Argument: the compute type, float32 or int8."""
+"""CTranslate2 with a random GPT-2. Argument: the compute type, float32 or int8."""
 
 from __future__ import annotations
 

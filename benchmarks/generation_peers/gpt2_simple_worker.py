@@ -1,4 +1,4 @@
-"""gpt-2-simple 0.8.1 sampling from a random GPT-2 124M; one graph per batch size and length, as its users make."""
+"""gpt-2-simple 0.8.1 sampling from a random GPT-2; one graph per batch size and length, as its users make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KerasHub's GPT2CausalLM with a random GPT-2 124M.
+"""KerasHub's GPT2CausalLM with a random GPT-2.
 
 Arguments: the Keras backend, jax or tensorflow; the dtype policy, float32 or mixed_bfloat16.
 """

@@ -1,4 +1,4 @@
-"""This package with a random GPT-2 124M. Argument: the precision."""
+"""This package with a random GPT-2. Argument: the precision."""
 
 from __future__ import annotations
 

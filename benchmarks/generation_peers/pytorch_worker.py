@@ -1,4 +1,4 @@
-"""PyTorch's GPT2LMHeadModel.generate with a random GPT-2 124M. Argument: float32 or bfloat16."""
+"""PyTorch's GPT2LMHeadModel.generate with a random GPT-2. Argument: float32 or bfloat16."""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
-"""transformers' TFGPT2LMHeadModel.generate, compiled by XLA, with a random GPT-2 124M."""
+"""transformers' TFGPT2LMHeadModel.generate, compiled by XLA, with a random GPT-2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker import TEMPERATURE, TOP_K, Generate, serve
+from worker import N_CTX, N_EMBD, N_HEAD, N_LAYER, N_VOCAB, TEMPERATURE, TOP_K, Generate, serve
 
 
 def load() -> Generate:
     import tensorflow as tf
     from transformers import GPT2Config, TFGPT2LMHeadModel
 
-    model = TFGPT2LMHeadModel(GPT2Config())
+    config = GPT2Config(vocab_size=N_VOCAB, n_positions=N_CTX, n_embd=N_EMBD, n_head=N_HEAD, n_layer=N_LAYER)
+    model = TFGPT2LMHeadModel(config)
     compiled = tf.function(model.generate, jit_compile=True)
 
     def generate(prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, float]:
@@ -24,7 +25,7 @@ def load() -> Generate:
             do_sample=True,
             top_k=TOP_K,
             temperature=TEMPERATURE,
-            pad_token_id=50256,
+            pad_token_id=N_VOCAB - 1,
         )
         return {"tokens": (int(written.shape[1]) - ids.shape[1]) * int(ids.shape[0])}
 

@@ -13,12 +13,12 @@ os.environ["KERAS_BACKEND"] = sys.argv[1]
 import keras
 import keras_hub
 import numpy as np
-from worker import CLIP_NORM, LEARNING_RATE, N_CTX, N_VOCAB, SIZES, WEIGHT_DECAY, Job, serve, window
+from worker import CLIP_NORM, LEARNING_RATE, N_CTX, N_VOCAB, ROWS, SIZE, SIZES, WEIGHT_DECAY, Job, serve, windows
 
 
 def load() -> Job:
     keras.config.set_dtype_policy(sys.argv[2])
-    layers, width, heads = SIZES["124M"]
+    layers, width, heads = SIZES[SIZE]
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=N_VOCAB,
         num_layers=layers,
@@ -33,8 +33,8 @@ def load() -> Job:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM),
     )
-    ids = window()[None]
-    inputs = {"token_ids": ids[:, :-1], "padding_mask": np.ones((1, N_CTX), np.int32)}
+    ids = windows()
+    inputs = {"token_ids": ids[:, :-1], "padding_mask": np.ones((ROWS, N_CTX), np.int32)}
 
     def work(steps: int) -> None:
         for _ in range(steps):

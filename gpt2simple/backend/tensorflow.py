@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import ml_dtypes
 import numpy as np
 
+from gpt2simple.backend.arrays import ALIGNMENT
 from gpt2simple.backend.packages import missing_package
 from gpt2simple.errors import BackendError
 
@@ -272,10 +273,10 @@ def in_xla() -> bool:
 def take_over(value: np.ndarray | Tensor | Variable) -> Tensor:
     """A tensor; it may use the memory of an array from now on, which nobody else may change.
 
-    TensorFlow would copy the array twice, which for GPT-2 124M takes half a second. It needs arrays that begin at a
-    multiple of 64 bytes, and on a GPU it needs them there.
+    TensorFlow would copy the array twice, which for GPT-2 124M takes half a second. It needs arrays as `aligned_empty`
+    makes them, and on a GPU it needs them there.
     """
-    readable_in_place = isinstance(value, np.ndarray) and value.flags.carray and value.ctypes.data % 64 == 0
+    readable_in_place = isinstance(value, np.ndarray) and value.flags.carray and value.ctypes.data % ALIGNMENT == 0
     if not readable_in_place or tf.config.get_visible_devices("GPU"):
         return tf.convert_to_tensor(value)
     if value.dtype == ml_dtypes.bfloat16:  # which NumPy does not export

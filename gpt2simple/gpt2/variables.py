@@ -15,16 +15,16 @@ from collections.abc import Callable, Mapping
 import ml_dtypes
 import numpy as np
 
+from gpt2simple.backend.arrays import aligned_empty
 from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, take_over, tf
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.formats.names import canonical_shapes, to_keras
-from gpt2simple.gpt2.formats.safetensors_file import aligned_empty
 from gpt2simple.gpt2.lora import ROWS, SCALE, adapter_shapes
 
 _INT8_LARGEST = 127.0
 
-ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> the value, of its canonical shape
+ReadValue = Callable[[str], Tensor | np.ndarray]  # canonical name -> float32 of its canonical shape
 
 
 def random_weights(config: ModelConfig, *, seed: int | None = None, initializer_range: float = 0.02) -> ReadValue:
@@ -74,19 +74,21 @@ def make_variables(config: ModelConfig, value: ReadValue) -> dict[str, Variable]
         tf.zeros([])
     variables: dict[str, Variable] = {}
     base = "float32" if config.lora is None else config.lora.base
+    adapter = adapter_shapes(config)
     for name, shape in canonical_shapes(config).items():
         if base == "int8" and is_projection(name):
-            numbers, scale = _whole_numbers(np.asarray(value(name)))
-            variables[name] = _frozen(name, numbers)
+            numbers, scale = _whole_numbers(np.reshape(value(name), shape))
+            variables[name] = _frozen(name, take_over(numbers))
             name = f"{name.removesuffix('weight')}{SCALE}"
             variables[name] = tf.Variable(scale, name=name, trainable=False)
         elif base != "float32" and (is_projection(name) or name == "wte.weight"):
             rounded = aligned_empty(shape, ml_dtypes.bfloat16)
-            rounded[...] = np.asarray(value(name))
-            variables[name] = _frozen(name, rounded)
+            rounded[...] = np.reshape(value(name), shape)
+            # Rows that are written would make TensorFlow copy an array that it took over.
+            is_written = name == "wte.weight" and ROWS in adapter
+            variables[name] = _frozen(name, tf.constant(rounded) if is_written else take_over(rounded))
         else:
             variables[name] = _variable(name, shape, value)
-    adapter = adapter_shapes(config)
     return variables | {name: _variable(name, shape, value) for name, shape in adapter.items()}
 
 
@@ -96,13 +98,13 @@ def _variable(name: str, shape: tuple[int, ...], value: ReadValue) -> Variable:
     return tf.Variable(lambda: tf.reshape(value(name), kept), name=keras_name, dtype=tf.float32, shape=kept)
 
 
-def _frozen(name: str, array: np.ndarray) -> Variable:
-    """A variable in the memory of an array, which NumPy converted.
+def _frozen(name: str, value: Tensor) -> Variable:
+    """A variable with a value that NumPy converted.
 
-    Of TensorFlow's allocator, a matrix gets up to twice its size where a larger one in float32 was before: 0.4 GB more
-    for 1558M in bfloat16.
+    TensorFlow would put it where a larger float32 matrix was, and keep up to twice its size: 0.4 GB for 1558M in
+    bfloat16.
     """
-    return tf.Variable(take_over(array), name=to_keras(name), trainable=False)
+    return tf.Variable(value, name=to_keras(name), trainable=False)
 
 
 def _whole_numbers(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

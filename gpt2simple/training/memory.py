@@ -64,7 +64,8 @@ def estimate_memory(
     per_block = rows * width * (2 * 4 + (2 + 4 + 8) * dtype_bytes)
     kept = rows * width * 4 * config.n_layer + per_block if gradient_checkpointing else per_block * config.n_layer
     # Logits and their gradient, some rows of it in float32 twice, and the head's matrix if it is a copy.
-    saves = config.lora is not None and (gradient_checkpointing or config.lora.base == "int8")  # as in `task`
+    base = "float32" if config.lora is None else config.lora.base
+    saves = base == "int8" or (gradient_checkpointing and base != "float32")  # as in `task`; an upper bound there
     slices = min(slice_bytes(embedding, _embedding_bytes(config), least=saves), rows * config.n_vocab * dtype_bytes)
     head = 2 * slices + 8 * min(rows, LOSS_ROWS) * config.n_vocab
     head += embedding * dtype_bytes if dtype_bytes < 4 and not saves else 0

@@ -35,7 +35,8 @@ class Rows(NamedTuple):
     Attributes:
         states: (N, E), the last hidden states of the body.
         targets: int32 (N,). loss_mask: float32 (N,), 1 where a target counts.
-        saves_memory: whether to take less memory where that takes more time, as with gradient checkpointing.
+        saves_memory: whether ``gradients`` should take less memory where that takes more time, as with gradient
+            checkpointing.
     """
 
     states: Tensor

@@ -15,7 +15,7 @@ from gpt2simple.gpt2.lora import A, B, adapter_parameters, adapter_shapes, merge
 from gpt2simple.gpt2.network import transformer
 from gpt2simple.gpt2.network.layers import frozen_matmul
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
-from gpt2simple.gpt2.variables import make_variables
+from gpt2simple.gpt2.variables import copy_rows, make_variables
 from gpt2simple.testing import SMALL_CONFIG
 from tests.helpers.network import as_kept, dropout_key, random_tokens
 
@@ -106,6 +106,18 @@ def test_frozen_matrices_are_rounded_as_tensorflow_rounds() -> None:
     np.testing.assert_allclose(scale, np.where(largest > 0, largest / 127, 1.0), rtol=1e-6)
     assert np.abs(numbers).max() == 127
     assert np.abs(numbers * scale - values["h.0.mlp.c_fc.weight"]).max() <= 0.5001 * scale.max()
+
+
+def test_rows_of_new_tokens_are_copied_into_the_embedding_alone() -> None:
+    config = with_lora(base="bfloat16", rows=2)
+    values = values_of(config)
+    before = values["wte.weight"].copy()
+    variables = make_variables(config, values.__getitem__)
+    copy_rows(variables)
+    found = tf.cast(variables["wte.weight"], tf.float32).numpy()
+    np.testing.assert_allclose(found[-2:], values["wte.rows"], rtol=1e-2)
+    np.testing.assert_allclose(found[:-2], before[:-2], rtol=1e-2)
+    np.testing.assert_array_equal(values["wte.weight"], before)
 
 
 def test_whole_numbers_do_not_exceed_float16() -> None:

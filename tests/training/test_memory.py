@@ -111,6 +111,8 @@ def test_frozen_weights_have_no_moments_and_take_what_their_precision_takes():
         4 * (matrices + embedding), 2 * (matrices + embedding), matrices + 2 * embedding
     ]  # fmt: skip
     assert {each.optimizer for each in bases} == {8 * adapter}
+    # The head of a base in float32 takes what it takes in full; of another no copy is made, and fewer scores are held.
+    assert bases[0].activations == full.activations > bases[1].activations == bases[2].activations
     assert full.total > bases[0].total > bases[1].total > bases[2].total
 
 

@@ -58,7 +58,7 @@ class LastTokenLabels:
         return tf.matmul(tf.cast(states, tf.float32), variables["score.weight"])  # (N, labels)
 
     def gradients(self, variables, rows, scale, trained):
-        states, targets, loss_mask, _ = rows
+        states, targets, loss_mask = rows.states, rows.targets, rows.loss_mask
         with tf.GradientTape() as tape:
             tape.watch(states)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, self._logits(variables, states))
@@ -68,7 +68,7 @@ class LastTokenLabels:
         return HeadGradients(nats, d_states, {"score.weight": d_score})
 
     def evaluation_sums(self, variables, rows):
-        states, targets, loss_mask, _ = rows
+        states, targets, loss_mask = rows.states, rows.targets, rows.loss_mask
         logits = self._logits(variables, states)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         correct = tf.cast(tf.argmax(logits, -1, tf.int32) == targets, tf.float32)

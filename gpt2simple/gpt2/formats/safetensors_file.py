@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from gpt2simple.backend.arrays import aligned_empty
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.formats.validate import open_data
 from gpt2simple.storage.contents import json_object, quoted, reason
@@ -37,7 +38,6 @@ _DTYPES: dict[str, np.dtype] = {
 PYTORCH_METADATA = {"format": "pt"}  # for the header: without it transformers takes the tensors for TensorFlow's
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LENGTH = struct.Struct("<Q")
-_ALIGNMENT = 64  # bytes
 _MOST_DIMENSIONS, _MOST_VALUES = 16, 1 << 48
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
@@ -103,14 +103,6 @@ class SafetensorsFile:
 
     def close(self) -> None:
         self._file.close()
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """An array of any values that begins at a multiple of 64 bytes, so that TensorFlow can use its memory."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def write_safetensors(file: BinaryIO, tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> None:
