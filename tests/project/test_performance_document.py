@@ -107,6 +107,9 @@ def test_the_rows_on_generating_with_the_built_in_model_are_too() -> None:
 def test_what_else_is_said_of_generating_is_too() -> None:
     (batches,) = results("generation-batches")
     (latency,) = results("generation-latency")
+    (beside_llama,) = (found["batch 1"] for found in results("generation-llama")[0]["tokens_per_second"].values())
+    whole, exact = beside_llama["llama.cpp int8"], beside_llama["llama.cpp float32"]
+    our_whole, our_exact = beside_llama["gpt2simple int8"], beside_llama["gpt2simple float32"]
     (peers,) = batches["tokens_per_second"].values()
     eight = {tool: f"{row['median']:.0f}" for tool, row in peers["batch 8"].items()}
     long = latency["tokens_per_second"]["ctranslate2 float32"]["1000 tokens"]
@@ -120,6 +123,9 @@ def test_what_else_is_said_of_generating_is_too() -> None:
             f"{ours['median']:.1f} tokens/s, ctranslate2 in float32 {theirs['median']:.1f} "
             f"(ratio {ours['times']['ctranslate2 float32']:.2f})",
             f"{min(short):.2f} to {max(short):.2f} s",
+            f"{whole['median']:.1f} tokens/s, our int8 {our_whole['median']:.1f} "
+            f"({our_whole['times']['llama.cpp int8']:.2f})",
+            f"{exact['median']:.1f}, and we {our_exact['median']:.1f} ({our_exact['times']['llama.cpp float32']:.2f})",
             f"{first[512]:.2f} s for a prompt of 512",
         ]
     )
