@@ -6,7 +6,8 @@ Writes a model of random weights and the real shape to a temporary folder, one t
 process trains it on windows of 1,024 tokens with gradient checkpointing, evaluates, writes samples and saves on the
 way; a second one goes on with the run, generates, and saves the merged model as a folder. Tells the highest resident
 memory of both processes (VmHWM) up to the merging, which the bars are for, and with it; seconds a step, and whether the
-loss fell. "full" is full fine-tuning in float32. Exits 1 if a bar was missed. Linux only.
+loss fell. "full" is full fine-tuning in float32. scikit-learn, an extra of which this needs nothing, is hidden: Keras
+imports it where it is installed, and it takes 0.1 GB. Exits 1 if a bar was missed. Linux only.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def peak_bytes() -> int:
 
 def train_and_report(root: Path, method: str, steps: int, *, goes_on: bool) -> None:
     """In a process of its own: train, and print a line of JSON with peaks and losses."""
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # not to be imported
     import gpt2simple
     from gpt2simple.runs import metrics
 
