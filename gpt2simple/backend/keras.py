@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from types import ModuleType
 
 from gpt2simple.backend.packages import missing_package
-from gpt2simple.backend.tensorflow import quiet_stderr
+from gpt2simple.backend.tensorflow import importing
 
-with quiet_stderr(), warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+with importing():
     try:
         import tf_keras as keras
     except ImportError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import sys
@@ -95,6 +96,23 @@ def quiet_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Import a large package in the block, without its noise, in four fifths of the time.
+
+    It makes a million objects, none of them garbage, which Python would look through time and again.
+    """
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if is_collecting:
+            gc.enable()
+
+
+@contextlib.contextmanager
 def _silent_log() -> Iterator[None]:
     """Let TensorFlow start with its C++ log silent, and leave the environment as it was.
 
@@ -111,8 +129,7 @@ def _silent_log() -> Iterator[None]:
         os.environ.pop(_LOG_LEVEL, None)
 
 
-with quiet_stderr(), _silent_log(), warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+with importing(), _silent_log():
     try:
         import tensorflow as tf
         from tensorflow import DType, Tensor, Variable
@@ -326,8 +343,8 @@ def uses_onednn() -> bool:
 
 __all__ = [
     "DType", "Tensor", "Variable", "call_concrete", "device_memory_limit", "each_in_own_context", "forget_gradients",
-    "functions_named", "has_computed", "in_xla", "own_context", "quiet_stderr", "start_beside", "take_over", "tf",
-    "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "functions_named", "has_computed", "importing", "in_xla", "own_context", "quiet_stderr", "start_beside",
+    "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from gpt2simple.settings import GenerateSettings
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Chain = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
 _NEVER = np.float32(-np.inf)
-_BLOCK = 256  # logits per block when a bound for top-k is computed
+_LIKELY = (256, 4096)  # how many of the highest logits top-p sorts before it sorts them all
+_GROUPS = 512  # of logits, when a bound for top-k is computed; more where k is large
 
 
 def apply_temperature(logits: Logits, temperature: float) -> Logits:
@@ -49,9 +50,14 @@ def apply_top_p(logits: Logits, p: float) -> Logits:
 
     With probabilities 0.5, 0.3, 0.2 and p = 0.6 the first two stay: the first alone does not reach p.
     """
-    descending = np.sort(logits)[::-1]  # (V,)
-    shares = np.cumsum(np.exp(descending - descending[0]), dtype=np.float64)  # (V,), not divided by their sum
-    return apply_top_k(logits, int(np.searchsorted(shares, p * shares[-1])) + 1)
+    highest = logits.max()
+    wanted = p * np.exp(logits - highest).sum(dtype=np.float64)  # of shares that are not divided by their sum
+    for count in (*(count for count in _LIKELY if count < logits.size), logits.size):
+        likely = logits if count == logits.size else logits[logits >= _bound_of_highest(logits, count)]  # (n,)
+        shares = np.cumsum(np.exp(np.sort(likely)[::-1] - highest), dtype=np.float64)  # (n,)
+        if shares[-1] >= wanted:
+            break
+    return apply_top_k(logits, int(np.searchsorted(shares, wanted)) + 1)
 
 
 def apply_min_p(logits: Logits, share: float) -> Logits:
@@ -185,10 +191,14 @@ def sampling_chain(
 def _bound_of_highest(logits: Logits, k: int) -> float:
     """A lower bound of the k-th highest logit that few other logits reach; k is below their number.
 
-    The k-th highest among the maxima of blocks is no higher than the k-th highest of all, and found sooner.
+    The k-th highest among the maxima of groups is no higher than the k-th highest of all, and found sooner.
     """
-    blocks = logits[: logits.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)  # (V // _BLOCK, _BLOCK)
-    return float(np.partition(logits if k > len(blocks) else blocks.max(axis=1), -k)[-k])
+    groups = max(_GROUPS, 4 * k)
+    size = logits.size // groups  # logits in each
+    if size < 2:
+        return float(np.partition(logits, -k)[-k])
+    highest = logits[: size * groups].reshape(size, groups).max(axis=0)  # (groups,)
+    return float(np.partition(highest, -k)[-k])
 
 
 def _uniform(key: int, tokens: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ as training has a stateless dropout of its own (`gpt2.network`). transformers 5 
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpt2simple.backend import packages
 from gpt2simple.backend.keras import keras
-from gpt2simple.backend.tensorflow import Tensor, Variable, quiet_stderr, tf
+from gpt2simple.backend.tensorflow import Tensor, Variable, importing, quiet_stderr, tf
 from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats.names import KERAS_LEAF, to_keras
 from gpt2simple.gpt2.model import LoadedModel
@@ -132,8 +131,7 @@ def _transformers_classes() -> tuple[Any, Any, Any] | None:
     found = packages.version("transformers")
     if found is None or int(found.split(".")[0]) > 4:
         return None
-    with quiet_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with importing():
         try:
             from transformers import GPT2Config, TFGPT2ForSequenceClassification, TFGPT2LMHeadModel
         except ImportError:  # a broken installation

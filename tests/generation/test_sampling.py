@@ -239,10 +239,20 @@ def test_nearly_equal_logits_nearly_always_draw_the_same_token() -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 4, 40, 999, 1000])
 def test_top_k_of_large_vocabularies_gives_what_sorting_gives(k: int) -> None:
-    """1,000 logits fill three blocks and part of a fourth."""
-    logits = np.round(np.random.default_rng(k).standard_normal(1000) * 3, 1).astype(np.float32)  # with ties
+    """1,100 logits are two in each of 512 groups, and some that are in none."""
+    logits = np.round(np.random.default_rng(k).standard_normal(1100) * 3, 1).astype(np.float32)  # with ties
     filtered = apply_top_k(logits, k)
-    assert kept(filtered) == sorted(np.lexsort((np.arange(1000), -logits))[:k].tolist())
+    assert kept(filtered) == sorted(np.lexsort((np.arange(1100), -logits))[:k].tolist())
+
+
+@pytest.mark.parametrize("spread", [0.1, 3.0, 8.0], ids=["nearly all tokens", "thousands", "few"])
+@pytest.mark.parametrize("p", [0.001, 0.5, 0.9, 0.999])
+def test_top_p_of_large_vocabularies_gives_what_sorting_gives(spread: float, p: float) -> None:
+    logits = (np.random.default_rng(5).standard_normal(50_257) * spread).astype(np.float32)
+    descending = np.argsort(-logits, kind="stable")
+    shares = np.cumsum(np.exp(logits[descending] - logits.max()), dtype=np.float64)
+    expected = descending[: int(np.searchsorted(shares, p * shares[-1])) + 1]
+    assert kept(apply_top_p(logits, p)) == sorted(expected.tolist())
 
 
 def test_top_k_of_logits_that_are_mostly_forbidden_already() -> None:

@@ -52,7 +52,7 @@ class LossPlot(TrainingCallback):
         self._draw()
 
     def _draw_if_due(self) -> None:
-        if self._clock() >= self._next_time:
+        if self._curves.steps and self._clock() >= self._next_time:  # the evaluation before them is but a point
             self._draw()
 
     def _draw(self) -> None:
