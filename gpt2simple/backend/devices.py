@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2simple.backend import xla_cache
+from gpt2simple.backend import xla_cache, xla_flags
 from gpt2simple.backend.tensorflow import has_computed, own_context, quiet_stderr, tf
 from gpt2simple.errors import BackendError
 
@@ -104,8 +104,11 @@ def _in_use(configured: int, variable: str) -> str:
 
 
 def _configure(threads: int | None) -> None:
-    kept = contextlib.nullcontext() if has_computed() else xla_cache.kept_on_disk(threads)
-    with quiet_stderr(), kept:  # listing the devices for the first time writes to descriptor 2
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_stderr())  # listing the devices for the first time writes to descriptor 2
+        if not has_computed():
+            stack.enter_context(xla_flags.without_racing_reductions())  # first: what is kept depends on it
+            stack.enter_context(xla_cache.kept_on_disk(threads))
         try:
             if threads is not None:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -1,0 +1,38 @@
+"""XLA's options for this process: what a release of it must not do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from gpt2simple.backend.packages import tensorflow_version
+from gpt2simple.backend.tensorflow import tf
+
+_FLAGS = "XLA_FLAGS"
+_TYPES = "--xla_cpu_experimental_ynn_fusion_type"  # unknown to TensorFlow 2.20, which would end the process
+_RACING = "2.21."
+
+
+@contextlib.contextmanager
+def without_racing_reductions() -> Iterator[None]:
+    """Have XLA, which first compiles at the end of this block, compute reductions itself.
+
+    In TensorFlow 2.21 it leaves large ones to YNNPACK, and two threads that run one of them at the same time for the
+    first time both add to a list of constants that has no lock: now and then that is a segmentation fault. Training
+    runs one function for several matrices at once. The variable is put back, as a child process may have another
+    TensorFlow. Nothing changes where the program has chosen, or XLA has compiled before.
+    """
+    given = os.environ.get(_FLAGS)
+    if not (tensorflow_version() or "").startswith(_RACING) or _TYPES in (given or ""):
+        yield
+        return
+    os.environ[_FLAGS] = f"{given or ''} {_TYPES}=-reduce".strip()
+    try:
+        yield
+        function = tf.function(lambda: tf.zeros([]), jit_compile=True, autograph=False)
+        function.experimental_get_compiler_ir()(stage="hlo")  # reads the variable, and compiles nothing
+    finally:
+        os.environ.pop(_FLAGS)
+        if given is not None:
+            os.environ[_FLAGS] = given
