@@ -175,16 +175,25 @@ def test_numbers_come_back_as_near_as_their_type_is(tmp_path: Path, tokenizer: T
 
 
 @pytest.mark.skipif(not (TINY / "model.safetensors").exists(), reason="the built-in model is not there")
-@pytest.mark.parametrize(("kind", "atol"), [("f32", 1e-6), ("f16", 5e-3), ("q8_0", 0.15)])
-def test_logits_of_what_was_read_back_are_the_models(tmp_path: Path, kind: str, atol: float) -> None:
-    loaded = LoadedModel.load(TINY)
+@pytest.mark.parametrize(
+    ("kind", "most", "nearly_all"), [("f32", 1e-6, 1e-6), ("f16", 1e-2, 5e-3), ("q8_0", 0.25, 0.1)]
+)
+def test_logits_of_what_was_read_back_are_the_models(tmp_path: Path, kind: str, most: float, nearly_all: float) -> None:
+    """Of 1.4 million logits up to 16, the difference of any, and of 999 in 1,000."""
+    loaded, draw = LoadedModel.load(TINY), np.random.default_rng(0)
+    weights = {name: loaded.read(name) for name in loaded.weights}
+    for weight in weights.values():  # which are halves, so that f16 would keep them
+        weight *= 1 + draw.uniform(-(2.0**-9), 2.0**-9, weight.shape).astype(np.float32)
     path = tmp_path / "tiny.gguf"
-    write_gguf(path, loaded.config, loaded.read, loaded.tokenizer, kind=kind, name="tiny")
+    write_gguf(path, loaded.config, weights.__getitem__, loaded.tokenizer, kind=kind, name="tiny")
     read = read_gguf(path)
     ids = loaded.tokenizer.encode_array(sample_text(20))[:200]
-    logits = logits_of(loaded.weights, loaded.config, ids)  # (T, V)
+    logits = logits_of(weights, loaded.config, ids)  # (T, V)
     found = logits_of(read.weights, read.config, ids)
-    np.testing.assert_allclose(found, logits, rtol=0, atol=atol)
+    difference = np.abs(found - logits)
+    assert difference.max() <= most
+    assert np.quantile(difference, 0.999) <= nearly_all
+    assert (difference.max() > 1e-3) == (kind != "f32")
     assert np.mean(found.argmax(axis=-1) == logits.argmax(axis=-1)) >= (0.97 if kind == "q8_0" else 1.0)
     assert np.abs(logits).max() > 5  # so that the tolerance is a small part of them
 

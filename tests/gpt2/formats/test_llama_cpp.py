@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.formats.gguf import write_gguf
 from gpt2simple.gpt2.model import LoadedModel
+from gpt2simple.gpt2.network.cached import next_token_logits
+from gpt2simple.gpt2.network.decode_weights import decode_weights
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.testing import sample_text
@@ -33,17 +36,18 @@ TEXTS = [
 ]
 
 
-def asked(path: Path, texts: list[str], prompt: np.ndarray) -> dict[str, Any]:
+def asked(path: Path, texts: list[str], prompt: np.ndarray, new_tokens: int = NEW_TOKENS) -> dict[str, Any]:
     request = path.with_suffix(".json")
-    request.write_text(json.dumps({"texts": texts, "prompt": prompt.tolist(), "new_tokens": NEW_TOKENS}))
+    request.write_text(json.dumps({"texts": texts, "prompt": prompt.tolist(), "new_tokens": new_tokens}))
     printed = printed_by("reference/gguf_in_llama_cpp.py", path, request, python="GPT2SIMPLE_LLAMA_PYTHON")
     return json.loads(printed.splitlines()[-1])
 
 
 def greedy_of(loaded: LoadedModel, prompt: np.ndarray) -> list[int]:
-    ids = np.pad(prompt, (0, NEW_TOKENS)).astype(np.int64)
+    weights = decode_weights(loaded.weights, loaded.config, "float32")
+    ids = np.pad(prompt, (0, NEW_TOKENS)).astype(np.int32)
     for place in range(len(prompt), len(ids)):  # what comes later changes no logits before it
-        ids[place] = logits_of(loaded.weights, loaded.config, ids)[place - 1].argmax()
+        ids[place] = next_token_logits(weights, loaded.config, tf.constant(ids))[place - 1].numpy().argmax()
     return ids[len(prompt) :].tolist()
 
 
@@ -82,7 +86,7 @@ def test_added_tokens_have_their_ids_there(tmp_path: Path) -> None:
     path = tmp_path / "small.gguf"
     write_gguf(path, CONFIG, random_weights(CONFIG).__getitem__, tokenizer, kind="q8_0", name="small")
     texts = ["<speaker 1>the lamp<speaker 1> é<é>\n<é>", " <speaker 1> <speaker 1", "<speaker 1>"]
-    found = asked(path, texts, np.array([5, 291, 7]))
+    found = asked(path, texts, np.array([5, 291, 7]), new_tokens=2)
     assert found["ids_with_control"] == [tokenizer.encode(text) for text in texts]
     assert found["again"] == texts
     assert found["ids"][1:] == [tokenizer.encode(text) for text in texts[1:]]  # without those marked special
