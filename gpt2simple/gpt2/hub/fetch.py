@@ -69,8 +69,8 @@ def connection_fault(error: requests.RequestException, url: str) -> Exception:
 def status_fault(response: requests.Response, download: Download) -> Exception:
     """What to raise for a status that is neither 200 nor 206."""
     status, url = response.status_code, download.url
-    if status in _WORTH_ANOTHER_TRY:
-        return TransientError(f"the server answered {status} for {url}", wait_seconds=_retry_after(response))
+    if worth_another_try(response):
+        return TransientError(f"the server answered {status} for {url}", wait_seconds=retry_after(response))
     other = f"Check base_url and {download.mirror_variable}, or use the other source (huggingface or openai)."
     if status in (404, 410):
         return DownloadError(f"{url} is not there (status {status}): this server does not carry the model. {other}")
@@ -124,7 +124,12 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
     return DownloadError(f"{download.url} could not be fetched whole: {fault}. {kept_note or 'Try again later.'}")
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def worth_another_try(response: requests.Response) -> bool:
+    """Whether a server's answer is a fault that another attempt may not meet."""
+    return response.status_code in _WORTH_ANOTHER_TRY
+
+
+def retry_after(response: requests.Response) -> float | None:
     """The seconds a server wants us to wait (a number or a date), within reason."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
