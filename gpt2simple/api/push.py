@@ -35,7 +35,8 @@ class PushResult:
 
     Attributes:
         repo_id: on the hub. files: their names and lengths in bytes, in order.
-        is_public: whether everybody can read it. exists: whether it was there before; files of these names are replaced.
+        is_public: whether everybody can read it. exists: whether it was there before; files of these names in it are
+            replaced.
         url: where it is; None: nothing was uploaded.
     """
 
@@ -210,6 +211,6 @@ def _fault(error: Exception, repo_id: str, endpoint: str) -> UploadError:
     if isinstance(error, ValueError):  # of the card, which the hub checks first
         return UploadError(f"{endpoint} refuses the upload to {repo_id} ({reason(error)}).")
     return UploadError(
-        f"{endpoint} cannot be reached ({reason(error)}). Check the network and HF_ENDPOINT, and call again: files that "
-        "are there already are not sent twice."
+        f"{endpoint} cannot be reached ({reason(error)}). Check the network and HF_ENDPOINT, and call again: what is "
+        "there already is not sent twice."
     )

@@ -69,7 +69,10 @@ def push(
     from gpt2simple.api.push import push as push_run
 
     result = push_run(run_name, repo_id, yes=yes, ask=None if yes else _ask, **options, **settings)
-    show(result, as_json=as_json)
+    if as_json or yes:
+        show(result, as_json=as_json)
+    else:  # the list was shown
+        show_line("Nothing was uploaded." if result.url is None else f"Uploaded: {result.url}")
     if result.url is None:
         context.exit(1)
 
