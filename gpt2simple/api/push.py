@@ -15,6 +15,7 @@ from gpt2simple.api.export import RECORD_FILE, opened_run, write_folder
 from gpt2simple.backend.packages import require
 from gpt2simple.errors import SettingsError, UploadError
 from gpt2simple.evaluation.html import render
+from gpt2simple.gpt2.hub.fetch import innermost
 from gpt2simple.gpt2.hub.registry import base_address
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import existing_run_path
@@ -110,7 +111,7 @@ def push(
     wanted, place = build(ExportSettings, settings), SessionSettings(**pick(settings, RUNS_AND_MODELS))
     kind = wanted.stored_as(HUGGINGFACE)
     run = RunFolder(existing_run_path(Path(place.checkpoint_dir), run_name))
-    hub = _Hub(token, base_address(HUGGINGFACE, endpoint)[0])
+    hub = _Hub(token, base_address(HUGGINGFACE, endpoint, argument="endpoint")[0])
     repo_id, is_there = hub.find(repo_id, public=public)
     make_folder(run.path.parent)
     with (
@@ -211,6 +212,6 @@ def _fault(error: Exception, repo_id: str, endpoint: str) -> UploadError:
     if isinstance(error, ValueError):  # of the card, which the hub checks first
         return UploadError(f"{endpoint} refuses the upload to {repo_id} ({reason(error)}).")
     return UploadError(
-        f"{endpoint} cannot be reached ({reason(error)}). Check the network and HF_ENDPOINT, and call again: what is "
-        "there already is not sent twice."
+        f"{endpoint} cannot be reached ({innermost(error)}). Check the network and HF_ENDPOINT, and call again: "
+        "what is there already is not sent twice."
     )

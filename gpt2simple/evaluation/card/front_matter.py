@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_LINE_ENDS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")  # to YAML; JSON has them as they are
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
@@ -46,6 +49,6 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     # YAML 1.1 takes 1e-05 for a text.
     return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text

@@ -53,17 +53,17 @@ def connection_fault(error: requests.RequestException, url: str) -> Exception:
     """What to raise when a request got no response: a DownloadError where trying again is pointless."""
     if isinstance(error, requests.exceptions.SSLError):
         return DownloadError(
-            f"The certificate of {url} could not be verified ({_reason(error)}). Check this machine's clock; behind a "
-            "company proxy, set the environment variable REQUESTS_CA_BUNDLE to its certificate file."
+            f"The certificate of {url} could not be verified ({innermost(error)}). Check this machine's clock; behind "
+            "a company proxy, set the environment variable REQUESTS_CA_BUNDLE to its certificate file."
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return DownloadError(
-            f"The proxy did not let {url} through ({_reason(error)}). "
+            f"The proxy did not let {url} through ({innermost(error)}). "
             "Check the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
         )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
-        return UnreachableError(_reason(error))
-    return DownloadError(f"{url} could not be requested ({_reason(error)}). Check base_url and the mirror variable.")
+        return UnreachableError(innermost(error))
+    return DownloadError(f"{url} could not be requested ({innermost(error)}). Check base_url and the mirror variable.")
 
 
 def status_fault(response: requests.Response, download: Download) -> Exception:
@@ -141,7 +141,7 @@ def retry_after(response: requests.Response) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
-def _reason(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """The innermost cause: urllib3 wraps its errors several times, and the last one describes what happened."""
     inner: BaseException = error
     while inner.args and isinstance(getattr(inner.args[0], "reason", inner.args[0]), BaseException):

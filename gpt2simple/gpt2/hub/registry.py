@@ -222,8 +222,11 @@ def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: st
     ]
 
 
-def base_address(source: str, base_url: str | None = None) -> tuple[str, str]:
+def base_address(source: str, base_url: str | None = None, *, argument: str = "base_url") -> tuple[str, str]:
     """The address that a source's files lie below, and the environment variable that names a mirror of it.
+
+    Args:
+        base_url: the user's own; None: that of the variable, or the publisher's. argument: what a call names it.
 
     Raises:
         SettingsError: the source is unknown, or the address is no web address.
@@ -232,7 +235,7 @@ def base_address(source: str, base_url: str | None = None) -> tuple[str, str]:
         raise SettingsError(f"source is {source!r}; expected {' or '.join(repr(name) for name in _BASES)}.")
     variable, publisher = _BASES[source]
     base = (base_url or os.environ.get(variable) or publisher).rstrip("/")
-    _require_web_address(base, "base_url" if base_url else variable)
+    _require_web_address(base, argument if base_url else variable)
     return base, variable
 
 
