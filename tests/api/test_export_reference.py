@@ -63,7 +63,7 @@ def test_the_converter_of_ctranslate2(run: str, tmp_path: Path) -> None:
     logits = tmp_path / "logits.npy"
     printed_by(
         "reference/ctranslate2_logits.py", run, tmp_path / "converted", "ids.npy", logits,
-        python="GPT2SIMPLE_CTRANSLATE2_PYTHON",
+        python="GPT2SIMPLE_CT2_PYTHON",
     )  # fmt: skip
     np.testing.assert_allclose(np.load(logits), ours(run), atol=1e-4)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2simple.evaluation.card.figures import FigureGroup, of_report, of_training
+from gpt2simple.evaluation.card.figures import FigureGroup, of_best_step, of_report, of_training
 from gpt2simple.evaluation.verdict import judge
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.hub.locate import hub_record
@@ -18,10 +18,12 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import StepRecord
 from gpt2simple.settings import FinetuneSettings, to_json
+from gpt2simple.settings.pairs import LOSS_ON
 from gpt2simple.settings.tasks import LANGUAGE_MODELING
 
 _OF_A_MODEL = ("latest", "best", "fresh")  # restore_from of a run that began with its model's own weights
 _RANDOM = "random"
+_TOKENS_OF = dict(zip(LOSS_ON, ("completions", "prompts and completions"), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +95,12 @@ def card_facts(
     step = step if step is not None else (mark.step if mark is not None else info.latest_step)
     evaluation = next((record for record in recorded.evaluations if record.step == step), None)
     of_reports, memorisation = of_report(run.path, step, recorded.steps[-1].step if recorded.steps else None)
-    groups = [more, of_reports, None if evaluation is None else of_training(evaluation)]
     settings = described.settings
+    if evaluation is not None:
+        held_out: FigureGroup | None = of_training(evaluation, _TOKENS_OF.get(getattr(settings, "loss_on", ""), ""))
+    else:
+        held_out = of_best_step(mark.figures) if mark is not None and mark.step == step else None
+    groups = [more, of_reports, held_out]
     judged = judge(recorded, settings) if isinstance(settings, FinetuneSettings) else None
     return CardFacts(
         name=run.path.name,

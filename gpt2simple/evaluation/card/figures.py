@@ -75,8 +75,12 @@ class FigureGroup:
     figures: tuple[CardFigure, ...]
 
 
-def of_training(record: EvaluationRecord) -> FigureGroup:
-    """The figures that training found on the held-out part at a step."""
+def of_training(record: EvaluationRecord, tokens_of: str = "") -> FigureGroup:
+    """The figures that training found on the held-out part at a step.
+
+    Args:
+        tokens_of: what the tokens of the loss belong to, if not to a whole text, such as "completions".
+    """
     found = record.figures
     values = {name: _figure(name, value, target=_target(found)) for name, value in found.scalars().items()}
     if isinstance(found, ClassifierFigures):
@@ -85,9 +89,16 @@ def of_training(record: EvaluationRecord) -> FigureGroup:
         values["accuracy"] = _figure("accuracy", found.accuracy, interval=vars(interval))
     else:
         assert isinstance(found, LanguageFigures)
-        counted = f"{found.target_tokens:,} tokens"
-    how = f"Evaluated during training, at step {record.step:,}, on {counted}; the step was chosen by them."
+        counted = f"{found.target_tokens:,} tokens" + (f" of {tokens_of}" if tokens_of else "")
+    how = f"Evaluated during training, at step {record.step:,}, on {counted}; such evaluations choose the best step."
     return FigureGroup(part=HELD_OUT, how=how, figures=tuple(values.values()))
+
+
+def of_best_step(figures: Mapping[str, Any]) -> FigureGroup | None:
+    """The same as far as run.json keeps them of the best step, where the file of all evaluations is gone."""
+    found = tuple(_figure(name, value) for name, value in figures.items() if name in _METRICS and _is_number(value))
+    how = "Evaluated during training; such evaluations choose the best step."
+    return FigureGroup(part=HELD_OUT, how=how, figures=found) if found else None
 
 
 def _target(figures: Any) -> str:
