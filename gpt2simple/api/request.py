@@ -14,6 +14,7 @@ from gpt2simple.data.prompt_template import ROLES, USER
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import Lora, ModelConfig
 from gpt2simple.gpt2.hub.locate import folder_config, is_same_model, model_config_of, name_of_config, with_revision
+from gpt2simple.gpt2.hub.repository import HubRecord
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import RANDOM, begins_with, continues, require_task, with_recorded
@@ -217,6 +218,8 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
 
 
 def _recorded_name(folder: Path) -> str | None:
+    if (of_hub := HubRecord.read(folder)) is not None:
+        return of_hub.name
     with contextlib.suppress(RunError):  # a torn run.json: the model beside it may be whole
         return RunInfo.read(folder).description.model_name if (folder / RUN_FILE).is_file() else None
     return None

@@ -65,6 +65,12 @@ def test_the_same_run_can_be_made_again_after_the_model_moved_on(server: FaultSe
     assert recorded("newer")["model_name"] == f"{REPO}@{OTHER_COMMIT}"
 
 
+def test_a_run_that_starts_from_the_folder_names_the_model_too(server: FaultServer) -> None:
+    folder = gpt2simple.download_gpt2(REPO, progress=False)
+    gpt2simple.finetune("text.txt", restore_from=folder, run_name="folder", steps=1, **HOW)
+    assert recorded("folder")["model_name"] == PINNED
+
+
 def test_an_adapter_finds_its_model_again(server: FaultServer) -> None:
     gpt2simple.finetune("text.txt", model_name=REPO, run_name="lora", steps=2, lora_rank=2, **HOW)
     base = json.loads(Path("checkpoint/lora/adapter_base.json").read_text())
