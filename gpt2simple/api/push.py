@@ -176,7 +176,7 @@ class _Hub:
 
     def upload(self, folder: Path, found: PushResult) -> str:
         """Upload the files of the list, and return the address of the model."""
-        with self._faults(found.repo_id):
+        with self._faults(found.repo_id), _as_the_clients_own(self._endpoint):
             self._api.create_repo(found.repo_id, private=not found.is_public, exist_ok=True)
             self._api.upload_folder(
                 repo_id=found.repo_id,
@@ -192,6 +192,20 @@ class _Hub:
             yield
         except Exception as error:  # of huggingface_hub, and of the HTTP library that it uses: each version another
             raise _fault(error, repo_id, self._endpoint) from error
+
+
+@contextmanager
+def _as_the_clients_own(endpoint: str) -> Iterator[None]:
+    """Make a server the one that huggingface_hub takes where it was told none: 0.36 does not know its own answer to a
+    commit by another address."""
+    from huggingface_hub import constants
+
+    before = constants.ENDPOINT
+    constants.ENDPOINT = endpoint
+    try:
+        yield
+    finally:
+        constants.ENDPOINT = before
 
 
 def _fault(error: Exception, repo_id: str, endpoint: str) -> UploadError:

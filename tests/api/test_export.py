@@ -254,4 +254,5 @@ def test_a_run_of_gpt_2_simple_that_records_nothing_has_a_short_card(tmp_path: P
 
 def test_other_programs_write_prompts_as_the_run_learned_them(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(exported("pairs", tmp_path))
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "a1"}], tokenize=False) == "a1="
+    asked = [{"role": "user", "content": "a1"}]
+    assert tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True) == "a1="

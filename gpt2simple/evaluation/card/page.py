@@ -191,9 +191,11 @@ def _memorisation(facts: CardFacts) -> Iterator[str]:
     ]
     yield "How much of the samples that the model wrote during training is copied from the training text:"
     yield _table(("measure", "value"), [(name, value) for name, value in rows if value])
-    verdict = {True: "The samples repeat the training text: the model has memorised it.",
-               False: "The samples do not repeat the training text clearly more than unseen text does."}  # fmt: skip
-    yield verdict.get(found.get("is_memorised"), "There is too little text to say whether it was memorised.")
+    verdicts: dict[Any, str] = {
+        True: "The samples repeat the training text: the model has memorised it.",
+        False: "The samples do not repeat the training text clearly more than unseen text does.",
+    }
+    yield verdicts.get(found.get("is_memorised"), "There is too little text to say whether it was memorised.")
 
 
 def _share(value: Any) -> str:
