@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
         gpt2simple.finetune(text, run_name="text", steps=8, sample_every=4, sample_length=40, **how)
         gpt2simple.finetune(text, run_name="lora", steps=8, sample_every=0, lora_rank=4, **how)
         gpt2simple.finetune("pairs.jsonl", run_name="pairs", steps=6, separator="=", **HOW)
-        gpt2simple.finetune_classifier("classes.csv", run_name="classes", epochs=4, batch_size=8, **HOW)
+        gpt2simple.finetune_classifier("classes.csv", run_name="classes", epochs=2, batch_size=8, **HOW)
         gpt2simple.report("text")
         gpt2simple.report("classes")
         yield folder
