@@ -42,6 +42,7 @@ _HOME = {
     "is_gpt2_downloaded": "gpt2.hub.download",
     "load_gpt2": "api.functions",
     "make_tokenizer": "api.prepare",
+    "read_settings": "api.settings_file",
     "report": "api.functions",
     "reset_session": "api.functions",
     "score": "api.functions",

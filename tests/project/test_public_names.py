@@ -33,6 +33,7 @@ PUBLIC_NAMES = [
     "is_gpt2_downloaded",
     "load_gpt2",
     "make_tokenizer",
+    "read_settings",
     "report",
     "reset_session",
     "score",
