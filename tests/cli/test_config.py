@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the last command passed to a function of the API."""
     seen: dict[str, Any] = {}
 
-    def called(_dataset: Any, **given: Any) -> Any:
+    def called(*_words: Any, **given: Any) -> Any:
         seen.update(given)
         raise KeyboardInterrupt
 
@@ -137,15 +137,24 @@ def test_bytes_that_are_no_text_and_json_that_is_no_run_are_refused() -> None:
     assert "my.json cannot be read (KeyError: 'schema'). " in run("finetune", "a.txt", "--config", "my.json").stderr
 
 
-@pytest.fixture
-def trained(place: Path) -> Path:
-    """The run.json of a run of eight steps, without a seed of its own."""
-    write_model_and_text(place)
+@pytest.fixture(scope="module")
+def trained_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a text and the run "first" of eight steps, without a seed of its own."""
+    folder = write_model_and_text(tmp_path_factory.mktemp("trained"))
     settings = {name: value for name, value in small_runs.QUICK.items() if name != "seed"}
     options = as_options({**settings, "steps": 8, "model_name": "small", "precision": "float32", "run_name": "first"})
-    done = run("finetune", "text.txt", *options, "--restore-from", "fresh", "--overwrite")
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(patch, folder)
+        done = run("finetune", "text.txt", *options, "--restore-from", "fresh", "--overwrite")
     assert done.exit_code == 0, done.stderr
-    return place / "checkpoint" / "first" / "run.json"
+    return folder
+
+
+@pytest.fixture
+def trained(trained_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run.json of that run, in the current folder."""
+    work_in(monkeypatch, trained_place)
+    return trained_place / "checkpoint" / "first" / "run.json"
 
 
 def test_a_run_is_repeated_bit_for_bit(trained: Path) -> None:
@@ -158,7 +167,7 @@ def test_a_run_is_repeated_bit_for_bit(trained: Path) -> None:
 
 
 def test_a_run_is_repeated_from_python(trained: Path) -> None:
-    result = gpt2simple.finetune("text.txt", run_name="second", **gpt2simple.read_settings(trained))
+    result = gpt2simple.finetune("text.txt", run_name="fourth", **gpt2simple.read_settings(trained))
     assert differing(last_state(trained.parent), last_state(result.run_dir)) == []
 
 
@@ -199,11 +208,11 @@ def test_where_a_run_began_is_repeated_where_that_is_still_there(trained: Path, 
 
 
 def test_a_run_that_changed_on_the_way_says_so(trained: Path, messages: list[str]) -> None:
-    info = RunInfo.read_file(trained)
-    info.changed(changes=({"step": 4, "settings": {"dropout": [0.0, 0.1]}},)).write(trained.parent)
-    gpt2simple.read_settings(trained)
+    changed = RunInfo.read_file(trained).changed(changes=({"step": 4, "settings": {"dropout": [0.0, 0.1]}},))
+    Path("changed.json").write_bytes(changed.to_bytes())
+    gpt2simple.read_settings("changed.json")
     assert messages == [
-        f"{trained}: the run changed its settings 1 time on the way; the last ones are used from the start."
+        "changed.json: the run changed its settings 1 time on the way; the last ones are used from the start."
     ]
 
 
