@@ -22,19 +22,22 @@ LONGEST_CALLBACK = 12  # lines
 # What is printed of a finished run: [step, {key: number}] of each point, as JSON.
 READ = {
     "wandb": """
-import glob, json
+import glob, json, struct
 from wandb.proto import wandb_internal_pb2
-from wandb.sdk.internal.datastore import DataStore
-store, points, ended = DataStore(), [], False
 (path,) = glob.glob("wandb/offline-run-*/*.wandb")
-store.open_for_scan(path)
-while (data := store.scan_data()) is not None:
-    record = wandb_internal_pb2.Record()
-    record.ParseFromString(data)
-    ended = ended or record.HasField("exit")
-    if record.HasField("history"):
-        values = {i.key or i.nested_key[0]: json.loads(i.value_json) for i in record.history.item}
-        points.append([record.history.step.num, values])
+data, at, whole, points, ended = open(path, "rb").read(), 7, b"", [], False
+while at + 7 <= len(data):  # LevelDB's log: blocks of 32 KiB with pieces of records, each behind 7 bytes
+    _, length, kind = struct.unpack_from("<IHB", data, at)
+    if 32768 - at % 32768 < 7:
+        at += 32768 - at % 32768
+        continue
+    whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
+    if kind in (1, 4):  # the only piece, or the last
+        record, whole = wandb_internal_pb2.Record.FromString(whole), b""
+        ended = ended or record.HasField("exit")
+        if record.HasField("history"):
+            values = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+            points.append([record.history.step.num, values])
 print(json.dumps([ended, points]))
 """,
     "mlflow": """
