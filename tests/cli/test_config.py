@@ -166,6 +166,29 @@ def test_a_run_is_repeated_bit_for_bit(trained: Path) -> None:
     assert json.loads(shorter.stdout)["steps"] == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "rows", "options"),
+    [
+        ("finetune", [{"prompt": f"a{n}", "completion": f"b{n}"} for n in range(40)], "--separator = --loss-on all"),
+        ("finetune", [{"text": f"a text of number {n} and more"} for n in range(40)], "--lora-rank 2 --column text"),
+        ("finetune-classifier", [{"text": f"{'ab'[n % 2]} {n}", "label": n % 2} for n in range(40)], "--max-length 9"),
+    ],
+)  # fmt: skip
+def test_runs_of_every_task_and_adapters_are_repeated(
+    trained: Path, command: str, rows: list[dict[str, Any]], options: str
+) -> None:
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    words = f"{command} rows.jsonl --model-name small --precision float32 --batch-size 2 --steps 2 {options}"
+    begun = run(*words.split(), "--run-name", "begun", "--restore-from", "fresh", "--overwrite")
+    assert begun.exit_code == 0, begun.stderr
+    runs = trained.parent.parent
+    config = str(runs / "begun" / "run.json")
+    again = f"again-{options.split()[0]}"
+    repeated = run(command, "rows.jsonl", "--config", config, "--run-name", again)
+    assert repeated.exit_code == 0, repeated.stderr
+    assert differing(last_state(runs / "begun"), last_state(runs / again)) == []
+
+
 def test_a_run_is_repeated_from_python(trained: Path) -> None:
     result = gpt2simple.finetune("text.txt", run_name="fourth", **gpt2simple.read_settings(trained))
     assert differing(last_state(trained.parent), last_state(result.run_dir)) == []
