@@ -12,12 +12,13 @@ export PYTHON
 # pip prints a screenful of names that says nothing; what it complains about is shown.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo install test test-slow lint bench-training bench-generation bench-data
+.PHONY: help demo install test test-slow coverage lint bench-training bench-generation bench-data
 
 help:
 	@echo "make demo              install, fine-tune the built-in small model on a script, show what it writes"
 	@echo "make test              install and run the tests (minutes)"
 	@echo "make test-slow         the tests that take long or compare with other programs"
+	@echo "make coverage          the tests of make test, and which lines and branches of the package they reach"
 	@echo "make lint              style and types"
 	@echo "make bench-training    training speed and memory beside other tools"
 	@echo "make bench-generation  generation speed beside other tools"
@@ -43,6 +44,12 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or reference"
+
+coverage: install
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "not slow and not reference"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: install
 	$(BIN)/python -m ruff check .

@@ -109,8 +109,15 @@ Every setting with the values it takes, its default, and its meaning with its un
 same names: `learning_rate=3e-5` is `--learning-rate 3e-5`, and `overwrite=True` is `--overwrite` (its opposite is
 `--no-overwrite`). An option that takes several texts is given once for each. `None` means that no value is given.
 
-`help(gpt2simple.finetune)` and `gpt2simple finetune --help` show the same texts; on the command line `default:`
-stands for `None:`. `docs/defaults.md` says why the defaults of fine-tuning are what they are.
+`help(gpt2simple.finetune)` and `gpt2simple finetune --help-all` show the same texts; on the command line `default:`
+stands for `None:`. `--help` shows the settings that many need. `docs/defaults.md` says why the defaults of fine-tuning
+are what they are.
+
+Settings may lie in a file: `gpt2simple finetune script.txt --config checkpoint/play/run.json --run-name again` repeats
+the run `play`, and a TOML file has a line such as `steps = 500` for each setting. An option that is typed wins over the
+file. Of a run's file the model, the precision, the seed and the settings of training and text are taken; on the same
+text and machine the result is the same bit for bit. `gpt2simple.read_settings("checkpoint/play/run.json")` gives them
+to Python: `gpt2simple.finetune("script.txt", run_name="again", **settings)`.
 
 This file is generated: change the texts in `gpt2simple/settings` and run `python docs/make_settings.py`.
 """
@@ -120,13 +127,21 @@ def document() -> str:
     """The text of docs/settings.md."""
     sections = [INTRODUCTION, "## Commands\n\n" + table(["command", "purpose", "settings"], command_rows())]
     for cls in settings_classes():
-        rows = [setting_row(field, hint) for field, hint in fields_of(cls)]
-        head = ["setting", "values", "default", "meaning"]
-        sections.append(f"## {title_of(cls)}\n\n{table(head, rows)}")
+        sections.append(f"## {title_of(cls)}\n\n{tables_of(cls)}")
         sections += [NOTES[cls.__name__]] if cls.__name__ in NOTES else []
     head = ["option", "values", "default", "meaning", "commands"]
     sections.append("## Other options of the command line\n\n" + table(head, other_rows()))
     return "\n".join(sections)
+
+
+def tables_of(cls: type) -> str:
+    """The settings of a class, a table for each group; the name of the group above it where there are several."""
+    groups: dict[str, list[list[str]]] = {}
+    for field, hint in fields_of(cls):
+        groups.setdefault(field.metadata["group"], []).append(setting_row(field, hint))
+    head = ["setting", "values", "default", "meaning"]
+    named = [(f"**{name}**\n\n" if len(groups) > 1 else "", rows) for name, rows in groups.items()]
+    return "\n".join(f"{name}{table(head, rows)}" for name, rows in named)
 
 
 def settings_classes() -> list[type]:

@@ -42,8 +42,10 @@ def main() -> None:
 
     print(
         f"The run, a model folder that transformers opens too: {result.run_dir.absolute()}\n"
-        f"All of it took {time.monotonic() - started:.0f} s. Next, a text of your own:\n"
-        "  .venv/bin/gpt2simple finetune your-text.txt --model-name tiny"
+        f"All of it took {time.monotonic() - started:.0f} s. What to do next:\n"
+        "  your own text:  .venv/bin/gpt2simple finetune your-text.txt --model-name tiny\n"
+        "  a notebook:     examples/01_quickstart.ipynb, step by step, in Jupyter or Colab\n"
+        f"  a page on it:   .venv/bin/gpt2simple report {result.run_dir.name} --checkpoint-dir {FOLDER}"
     )
 
 

@@ -45,6 +45,7 @@ _HOME = {
     "load_gpt2": "api.functions",
     "make_tokenizer": "api.prepare",
     "push": "api.push",
+    "read_settings": "api.settings_file",
     "report": "api.functions",
     "reset_session": "api.functions",
     "score": "api.functions",

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from gpt2simple.cli.completion import complete_files, complete_models, complete_runs, complete_runs_and_models
+from gpt2simple.cli.config import config_option
 from gpt2simple.cli.errors import INTERRUPTED, command
 from gpt2simple.cli.options import (
     as_dataset,
@@ -38,12 +40,15 @@ from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.compare import COMPARED_PAIRS
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
 from gpt2simple.settings.session import DEFAULT_MODEL, FOR_SEVERAL_RUNS, MODELS, RUNS
-from gpt2simple.settings.text import ENCODED, READING
 
 
 @command()
-@click.argument("model", required=False)
-@click.option("--model-name", help=f"Model: 124M to 1558M, or OWNER/NAME, not as a word. [default: {DEFAULT_MODEL}]")
+@click.argument("model", required=False, shell_complete=complete_models)
+@click.option(
+    "--model-name",
+    help=f"Model: 124M to 1558M, or OWNER/NAME, not as a word. [default: {DEFAULT_MODEL}]",
+    shell_complete=complete_models,
+)
 @settings_options(MODELS)
 @click.option(
     "--source",
@@ -78,12 +83,13 @@ def download(
 
 
 @command()
+@config_option
 @dataset_argument
 @settings_options(SessionSettings, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
 @json_option
 @click.pass_context
 def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Fine-tune a model on a text, or on pairs of prompt and completion; continues the run if it exists.
+    """Fine-tune a model on a text or on pairs of prompt and completion; continues a run that exists.
 
     DATASET: files, folders, glob patterns, tfds:NAME, or - for standard input.
 
@@ -101,6 +107,7 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 
 
 @command()
+@config_option
 @dataset_argument
 @settings_options(SessionSettings, ClassifierSettings, LabelledTextSettings)
 @click.option(
@@ -113,7 +120,7 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
 def finetune_classifier(
     context: click.Context, dataset: Any, *, control: bool, as_json: bool, settings: dict[str, Any]
 ) -> None:
-    """Fine-tune a model to tell classes of texts apart, and test it; continues the run if it exists.
+    """Fine-tune a model to tell classes of texts apart, and test it; continues a run that exists.
 
     DATASET: tables or JSON files with a column of labels, a folder for each label, files named by label with a text on
     each line, or tfds:NAME.
@@ -131,8 +138,15 @@ def finetune_classifier(
 
 
 @command()
+@config_option
 @click.argument("text", nargs=-1)
-@click.option("--file", "files", multiple=True, help="File with a text on each line; - reads stdin.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    help="File with a text on each line; - reads stdin.",
+    shell_complete=complete_files,
+)
 @settings_options(SessionSettings)
 @checkpoint_option
 @encoding_option
@@ -173,6 +187,7 @@ def classify(
 
 
 @command()
+@config_option
 @settings_options(SessionSettings)
 @checkpoint_option
 @click.option("--prefix", multiple=True, help="Text to start from; - reads stdin. May be given several times.")
@@ -183,7 +198,11 @@ def classify(
     help="File with a prefix on each line; blank lines are left out; - reads stdin.",
 )
 @click.option("--prompt", multiple=True, help="Prompt for a run on pairs; - reads stdin. May be given several times.")
-@click.option("--prompt-lines", help="File with a prompt on each line, as for answer --file; - reads stdin.")
+@click.option(
+    "--prompt-lines",
+    help="File with a prompt on each line, as for answer --file; - reads stdin.",
+    shell_complete=complete_files,
+)
 @encoding_option
 @click.option("--destination-path", type=click.Path(), help="New file to write to instead of printing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder to write files into instead of printing.")
@@ -220,6 +239,7 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
 
 
 @command()
+@config_option
 @click.argument("prompt", nargs=-1)
 @click.option(
     "--file",
@@ -227,6 +247,7 @@ def generate(settings: dict[str, Any], *, as_json: bool, **options: Any) -> None
     multiple=True,
     help="File with a prompt on each line; - reads stdin. A line may be JSON: an object with prompt, messages, or "
     "instruction and input, and in files named .jsonl a string too.",
+    shell_complete=complete_files,
 )
 @settings_options(SessionSettings)
 @checkpoint_option
@@ -265,7 +286,7 @@ def answer(
 
 
 @command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_runs_and_models)
 @settings_options(only(SessionSettings, "model_dir", "checkpoint_dir"))
 @json_option
 def info(name: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
@@ -303,87 +324,7 @@ def _dashed(name: str) -> str:
 
 
 @command()
-@dataset_argument
-@click.option("--out-path", default="text_encoded.npz", help="File to write. [default: text_encoded.npz]")
-@click.option(
-    "--model-name",
-    default=DEFAULT_MODEL,
-    help=f"Model whose tokenizer is used: a known one or a folder. [default: {DEFAULT_MODEL}]",
-)
-@settings_options(MODELS)
-@click.option(
-    "--combine", default=50_000, help="Join documents into arrays of about this many bytes of text. [default: 50000]"
-)
-@settings_options(ENCODED)
-@json_option
-def encode(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
-    """Encode a text once, to a file that finetune and gpt-2-simple read.
-
-    \b
-      gpt2simple encode book.txt --out-path book.npz
-      gpt2simple finetune book.npz
-    """
-    from gpt2simple.api.prepare import encode_dataset
-
-    show(encode_dataset(dataset, **options, **settings), as_json=as_json)
-
-
-@command()
-@dataset_argument
-@click.option("--vocab-size", default=4096, help="Maximum size of the vocabulary, at least 257. [default: 4096]")
-@click.option("--folder", default="models/own", help="New folder to write. [default: models/own]")
-@click.option(
-    "--n-layer", type=int, help="Layers of the new model, made if any of these four sizes is given. [default: 6]"
-)
-@click.option("--n-head", type=int, help="Attention heads of the new model. [default: 6]")
-@click.option("--n-embd", type=int, help="Width of the new model, a multiple of the heads. [default: 192]")
-@click.option("--n-ctx", type=int, help="Context length of the new model in tokens. [default: 512]")
-@click.option("--seed", type=int, default=0, help="Random seed of the new model's weights. [default: 0]")
-@settings_options(READING)
-@json_option
-def tokenizer(dataset: Any, *, as_json: bool, settings: dict[str, Any], **options: Any) -> None:
-    """Train a tokenizer on a text, and make a new model with random weights if its size is given.
-
-    \b
-      gpt2simple tokenizer kalevala.txt --vocab-size 8000 --n-layer 6 --n-embd 256 --n-head 8 --folder models/suomi
-      gpt2simple finetune kalevala.txt --model-name suomi --steps 2000 --learning-rate 1e-3
-    """
-    from gpt2simple.api.prepare import make_tokenizer
-
-    show(make_tokenizer(dataset, **options, **settings), as_json=as_json)
-
-
-@command()
-@dataset_argument
-@click.option("--against", multiple=True, help="Another text, to be held out or tested on, to compare with.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if anything is found.")
-@settings_options(READING)
-@json_option
-@click.pass_context
-def check(
-    context: click.Context,
-    dataset: Any,
-    against: tuple[str, ...],
-    *,
-    strict: bool,
-    as_json: bool,
-    settings: dict[str, Any],
-) -> None:
-    """Look for copies and near copies in a text, and for what it shares with another text.
-
-    \b
-      gpt2simple check stories.jsonl
-      gpt2simple check train.txt --against test.txt --strict
-    """
-    from gpt2simple.api.check import check as check_text
-
-    result = check_text(dataset, against=as_dataset(against) if against else None, **settings)
-    show(result, as_json=as_json)
-    if strict and result.found:
-        context.exit(1)
-
-
-@command()
+@config_option
 @dataset_argument
 @settings_options(SessionSettings)
 @checkpoint_option
@@ -429,6 +370,7 @@ def score(text: tuple[str, ...], checkpoint: str, encoding: str, *, as_html: boo
 
 
 @command()
+@config_option
 @compared_arguments
 @click.option("--name", default="compare", help="Name of the comparison. [default: compare]")
 @settings_options(FOR_SEVERAL_RUNS, CompareSettings, TextSettings, PAIR_TEXTS, COMPARED_PAIRS)
@@ -451,6 +393,7 @@ def compare(
 
 
 @command()
+@config_option
 @compared_arguments
 @click.option("--name", default="compare-classifiers", help="Name of the comparison. [default: compare-classifiers]")
 @settings_options(FOR_SEVERAL_RUNS, CompareClassifiersSettings, LabelledTextSettings)
@@ -474,9 +417,14 @@ def compare_classifiers(
 
 
 @command()
-@click.argument("run_name", nargs=-1, required=True)
+@click.argument("run_name", nargs=-1, required=True, shell_complete=complete_runs)
 @settings_options(RUNS)
-@click.option("--dataset", multiple=True, help="Training text of the runs, if it cannot be found.")
+@click.option(
+    "--dataset",
+    multiple=True,
+    help="Training text of the runs, if it cannot be found.",
+    shell_complete=complete_files,
+)
 @click.option(
     "--destination-path",
     type=click.Path(),

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from gpt2simple.cli.help import HelpInGroups
 from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
 from gpt2simple.settings.fields import can_be_path
 from gpt2simple.storage.contents import visible
@@ -36,7 +37,7 @@ def _remember_debug(context: click.Context, _parameter: click.Parameter, value: 
     context.meta[_DEBUG] = context.meta.get(_DEBUG, False) or value  # shared by the group and its command
 
 
-class Command(click.Command):
+class Command(HelpInGroups):
     """A command that shows the package's messages while it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:

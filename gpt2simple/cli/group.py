@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from gpt2simple._version import __version__
-from gpt2simple.cli import commands, exporting
+from gpt2simple.cli import commands, completion, exporting, preparing
 from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
+from gpt2simple.cli.help import has_short_help, help_all_option
 
 
 @click.group(
@@ -30,10 +31,12 @@ def cli() -> None:
     """
 
 
-for command in [
-    value for part in (commands, exporting) for value in vars(part).values() if isinstance(value, click.Command)
-]:
+MODULES = commands, exporting, preparing, completion
+
+for command in [value for module in MODULES for value in vars(module).values() if isinstance(value, click.Command)]:
     command.params.append(debug_option())
+    if has_short_help(command):
+        command.params.append(help_all_option())
     cli.add_command(command)
 
 cli.params.append(debug_option())

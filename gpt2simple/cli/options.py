@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gpt2simple.cli.completion import complete_files, complete_models, complete_texts_and_models, completer
+from gpt2simple.cli.help import SettingOption
 from gpt2simple.settings.fields import plain_types
 from gpt2simple.settings.session import CHECKPOINTS
 from gpt2simple.storage.contents import reason
@@ -70,15 +72,23 @@ def _fields(cls: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], CommandT]:
     flag = f"--{field.name.replace('_', '-')}"
+    rule = field.metadata
+    option = functools.partial(
+        click.option,
+        cls=SettingOption,
+        group=rule["group"],
+        common=rule["common"],
+        shell_complete=completer(field.name, path=rule["path"]),
+    )
     kinds = set(plain_types(hint)) - {Path}  # typed as text
-    text = field.metadata["help"].replace("None:", "default:")  # there is no way to type None
+    text = rule["help"].replace("None:", "default:")  # there is no way to type None
     if field.default not in (None, ()):
         text += f" [default: {_shown(field.default)}]"
     if kinds == {bool}:
-        return click.option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
+        return option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
     if kinds == {tuple}:
-        return click.option(flag, field.name, multiple=True, help=f"{text} May be given several times.")
-    return click.option(flag, field.name, type=_click_type(field, kinds), default=field.default, help=text)
+        return option(flag, field.name, multiple=True, help=f"{text} May be given several times.")
+    return option(flag, field.name, type=_click_type(field, kinds), default=field.default, help=text)
 
 
 def _click_type(field: dataclasses.Field[Any], kinds: set[type]) -> Any:
@@ -222,7 +232,11 @@ def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[s
 
 
 dataset_argument = click.argument(
-    "dataset", nargs=-1, required=True, callback=lambda _context, _parameter, names: as_dataset(names)
+    "dataset",
+    nargs=-1,
+    required=True,
+    callback=lambda _context, _parameter, names: as_dataset(names),
+    shell_complete=complete_files,
 )
 
 
@@ -232,5 +246,13 @@ def compared_arguments(command: CommandT) -> CommandT:
         "--model-name",
         multiple=True,
         help="Model to compare; or name the models after the text. At least two, or one by two methods.",
+        shell_complete=complete_models,
     )
-    return click.argument("dataset", nargs=-1, required=True, metavar="DATASET... [MODEL]...")(several(command))
+    words = click.argument(
+        "dataset",
+        nargs=-1,
+        required=True,
+        metavar="DATASET... [MODEL]...",
+        shell_complete=complete_texts_and_models,
+    )
+    return words(several(command))

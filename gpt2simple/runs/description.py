@@ -246,12 +246,16 @@ class RunInfo:
 
     @classmethod
     def read(cls, folder: Path) -> RunInfo:
-        """From a run's root, or from the copy in one of its checkpoints.
+        """From a run's root, or from the copy in one of its checkpoints; raises as ``read_file`` does."""
+        return cls.read_file(folder / RUN_FILE)
+
+    @classmethod
+    def read_file(cls, path: Path) -> RunInfo:
+        """From a run.json, under whatever name.
 
         Raises:
             RunError: the file is missing, not whole, or of a newer version of this package.
         """
-        path = folder / RUN_FILE
         try:
             values = read_json(path)
             return cls.from_json(upgraded(values, path))

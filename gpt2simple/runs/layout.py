@@ -11,14 +11,19 @@ from collections.abc import Container
 from pathlib import Path
 
 from gpt2simple.errors import RunError, SettingsError
-from gpt2simple.gpt2.formats import peft
-from gpt2simple.gpt2.formats.adapter import BASE_FILE
-from gpt2simple.gpt2.formats.names import WEIGHTS_FILE, pointed_prefix
+from gpt2simple.gpt2.formats.names import (
+    ADAPTER_BASE_FILE,
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_FILE,
+    WEIGHTS_FILE,
+    pointed_prefix,
+)
 from gpt2simple.storage.contents import quoted, reason
 
 RUN_FILE = "run.json"
 # The root and every checkpoint are model folders, or those of an adapter.
-WEIGHT_FILES = MODEL_FILE, ADAPTER_FILE = WEIGHTS_FILE, peft.WEIGHTS_FILE
+MODEL_FILE = WEIGHTS_FILE
+WEIGHT_FILES = MODEL_FILE, ADAPTER_FILE
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
@@ -27,7 +32,7 @@ LOCK_OWNER_FILE = ".lock-owner.json"
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"  # of a model that was trained on pairs, for transformers and llama.cpp
 
-ADAPTER_SIDE_FILES = peft.CONFIG_FILE, BASE_FILE  # of a run that trained an adapter
+ADAPTER_SIDE_FILES = ADAPTER_CONFIG_FILE, ADAPTER_BASE_FILE  # of a run that trained an adapter
 
 # Beside the weights in the root and in every checkpoint, so that each is a model folder that transformers opens.
 MODEL_SIDE_FILES = (
@@ -38,7 +43,7 @@ MODEL_SIDE_FILES = (
 
 def weights_file(side_files: Container[str]) -> str:
     """The name of the file with the weights, from those of the files beside it."""
-    return ADAPTER_FILE if peft.CONFIG_FILE in side_files else MODEL_FILE
+    return ADAPTER_FILE if ADAPTER_CONFIG_FILE in side_files else MODEL_FILE
 
 
 def has_weights(folder: Path) -> bool:

@@ -31,8 +31,7 @@ from gpt2simple.runs.description import RunDescription, RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import has_weights
 from gpt2simple.settings import ReadingSettings, TrainingSettings, from_json, to_json
-from gpt2simple.settings.finetune import OF_ADAPTERS
-from gpt2simple.settings.pairs import PROMPT_COMPLETION
+from gpt2simple.settings.alternatives import without_replaced
 
 SettingsT = TypeVar("SettingsT")
 
@@ -59,9 +58,7 @@ _NOT_INHERITED = ("restore_from", "overwrite")  # they are about one call
 def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
     """The settings of a call that continues a run: those given, and the run's for those left out.
 
-    Alternatives replace each other: giving ``steps`` drops the run's ``epochs``, and the reverse; likewise for the two
-    settings that choose which layers are trained, for ``column`` and ``template``, and for the columns and the format
-    of pairs.
+    Alternatives replace each other, see ``without_replaced``.
 
     Args:
         recorded: from ``RunInfo.description``.
@@ -71,21 +68,7 @@ def with_recorded(recorded: SettingsT, given: Mapping[str, Any]) -> SettingsT:
         SettingsError: a value out of range, or values that contradict each other.
     """
     kept = {name: value for name, value in to_json(recorded).items() if name not in _NOT_INHERITED}
-    if given.get("steps") is not None or given.get("epochs") is not None:
-        kept["steps"] = kept["epochs"] = None
-    if given.get("only_train_transformer_layers") or given.get("train_last_n_layers") is not None:
-        kept["only_train_transformer_layers"], kept["train_last_n_layers"] = False, None
-    if given.get("lora_rank") == 0:
-        kept = {name: value for name, value in kept.items() if name not in OF_ADAPTERS}
-    if "column" in given or "template" in given:
-        kept["column"] = kept["template"] = None
-    if given.get("pair_format") is not None:
-        kept["prompt_column"] = kept["completion_column"] = None
-        if given["pair_format"] != PROMPT_COMPLETION:
-            kept.pop("separator", None)  # which the others do not have
-    if given.get("prompt_column") is not None or given.get("completion_column") is not None:
-        kept["pair_format"] = None
-    merged = {**kept, **given}
+    merged = {**without_replaced(kept, given), **given}
     return from_json(type(recorded), {k: v for k, v in merged.items() if k in to_json(recorded)})
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpt2simple.settings.fields import check, like, only, setting
-from gpt2simple.settings.finetune import LORA_FACTOR, TrainingSettings
-from gpt2simple.settings.text import ReadingSettings, TextSettings
+from gpt2simple.settings.finetune import LEARNING, LENGTH, LORA_FACTOR, TrainingSettings
+from gpt2simple.settings.text import TEXT, ReadingSettings, TextSettings
 
+LABELLED = "Labelled texts"  # groups of settings
+CLASSIFYING = "Classifying"
 METRICS = ("loss", "accuracy")
 DEFAULT_EPOCHS = 3.0
 LARGEST_SMALL_MODEL = 10_000_000  # parameters
@@ -23,18 +25,25 @@ class LabelledTextSettings(ReadingSettings):
         None,
         "Column (name, or index from 0), JSON key or feature that holds the label; None: label, class, category, "
         "sentiment or target, or the only one beside the text.",
+        group=LABELLED,
+        common=True,
     )
     validation_split: float = like(
         TextSettings, "validation_split", help="Fraction of the texts that training is evaluated on; 0: none."
     )
-    validation_file: str | None = setting(None, "Labelled texts of your own to evaluate training on.", path=True)
+    validation_file: str | None = setting(
+        None, "Labelled texts of your own to evaluate training on.", path=True, group=TEXT
+    )
     test_split: float = setting(
         0.1,
         "Fraction of the texts that the finished classifier is tested on, at most 0.5; 0: none.",
         minimum=0.0,
         maximum=0.5,
+        group=LABELLED,
     )
-    test_file: str | None = setting(None, "Labelled texts of your own to test on, in place of a fraction.", path=True)
+    test_file: str | None = setting(
+        None, "Labelled texts of your own to test on, in place of a fraction.", path=True, group=LABELLED
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +72,19 @@ class ClassifierSettings(TrainingSettings):
         "kept in any case.",
     )
     early_stopping_metric: str = setting(
-        "loss", "What decides which step is the best: validation loss or accuracy.", choices=METRICS
+        "loss", "What decides which step is the best: validation loss or accuracy.", choices=METRICS, group=LENGTH
     )
     max_length: int | None = setting(
-        None, "Tokens of a text that are read, from its beginning; None: as many as the model reads.", minimum=1
+        None,
+        "Tokens of a text that are read, from its beginning; None: as many as the model reads.",
+        minimum=1,
+        group=LEARNING,
+        common=True,
     )
     class_weights: bool = setting(
-        False, "Give each class the same weight in the loss, however many texts it has; False: each text."
+        False,
+        "Give each class the same weight in the loss, however many texts it has; False: each text.",
+        group=LEARNING,
     )
 
     def __post_init__(self) -> None:
@@ -95,8 +110,9 @@ class ClassifySettings:
         ClassifierSettings,
         "max_length",
         help="Tokens of a text that are read; None: as in training, or as many as the model reads.",
+        group=CLASSIFYING,
     )
-    batch_size: int = setting(32, "Texts that are computed together.", minimum=1)
+    batch_size: int = setting(32, "Texts that are computed together.", minimum=1, group=CLASSIFYING, common=True)
 
     def __post_init__(self) -> None:
         check(self)

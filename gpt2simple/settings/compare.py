@@ -7,11 +7,12 @@ from typing import Any
 
 from gpt2simple.settings.classify import DEFAULT_EPOCHS, DEFAULT_RATES, ClassifierSettings
 from gpt2simple.settings.fields import check, like, only, setting, texts_to_tuples, to_json
-from gpt2simple.settings.finetune import LORA_FACTOR, FinetuneSettings, TrainingSettings
-from gpt2simple.settings.generate import GenerateSettings
+from gpt2simple.settings.finetune import LENGTH, LORA_FACTOR, FinetuneSettings, TrainingSettings
+from gpt2simple.settings.generate import SAMPLES, GenerateSettings
 from gpt2simple.settings.pairs import PairSettings
 from gpt2simple.storage.contents import quoted
 
+COMPARING = "Methods"  # a group of settings
 METHODS = FULL, LORA = ("full", "lora")
 
 
@@ -20,10 +21,18 @@ class MethodSettings:
     """By which methods each model is trained."""
 
     methods: tuple[str, ...] = setting(
-        (FULL,), "How each model is trained: full (all of its weights), lora (an adapter beside them), or both."
+        (FULL,),
+        "How each model is trained: full (all of its weights), lora (an adapter beside them), or both.",
+        group=COMPARING,
+        common=True,
     )
     lora_rank: int = like(
-        TrainingSettings, "lora_rank", default=16, minimum=1, help="Rank of the adapters, with lora among the methods."
+        TrainingSettings,
+        "lora_rank",
+        default=16,
+        minimum=1,
+        help="Rank of the adapters, with lora among the methods.",
+        group=COMPARING,
     )
 
     def __post_init__(self) -> None:
@@ -52,7 +61,9 @@ class MethodSettings:
 class CompareSettings(MethodSettings):
     """How models are compared."""
 
-    tokens: int | None = setting(None, "Training tokens per model; None: four passes over the text.", minimum=1)
+    tokens: int | None = setting(
+        None, "Training tokens per model; None: four passes over the text.", minimum=1, group=LENGTH, common=True
+    )
     batch_size: int = like(FinetuneSettings, "batch_size", default=2, help="Windows per optimizer step.")
     window: int | None = like(
         FinetuneSettings,
@@ -65,10 +76,12 @@ class CompareSettings(MethodSettings):
         help=f"Peak learning rate, the same for each model and method; None: 1e-4, and {LORA_FACTOR} times as much for "
         "lora.",
     )
-    evaluations: int = setting(10, "Evaluations on the held-out text in each run.", minimum=4, formerly="looks")
+    evaluations: int = setting(
+        10, "Evaluations on the held-out text in each run.", minimum=4, formerly="looks", group=LENGTH
+    )
     nsamples: int = like(GenerateSettings, "nsamples", default=3, help="Samples per model, generated at its best step.")
     length: int = like(GenerateSettings, "length", help="Length of these samples in tokens.")
-    temperature: float = like(GenerateSettings, "temperature")
+    temperature: float = like(GenerateSettings, "temperature", group=SAMPLES)
     seed: int = like(FinetuneSettings, "seed", default=0, help="Random seed of each run and its samples.")
 
     def __post_init__(self) -> None:

@@ -45,6 +45,8 @@ def setting(
     choices: Iterable[Any] | None = None,
     path: bool = False,
     cli: bool = True,
+    group: str = "",
+    common: bool = False,
     formerly: str | None = None,
 ) -> Any:
     """A dataclass field with its meaning and range.
@@ -56,6 +58,8 @@ def setting(
         choices: the accepted values (beside ``None`` where that is the default).
         path: whether it names, or may name, a file or folder: a ``Path`` is taken too, and kept as text.
         cli: whether the command line offers it.
+        group: its purpose, the heading under which help and documentation list it.
+        common: whether ``--help`` shows it; ``--help-all`` shows the others too.
         formerly: its name in earlier versions, which is refused with a hint.
     """
     metadata = {
@@ -66,6 +70,8 @@ def setting(
         "choices": tuple(choices) if choices is not None else None,
         "path": path,
         "cli": cli,
+        "group": group,
+        "common": common,
         "formerly": formerly,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -137,12 +143,17 @@ def check(settings: Any, contradictions: Callable[[], Iterable[str]] = tuple) ->
             value = os.fspath(value)  # run.json holds it
         object.__setattr__(settings, field.name, value)  # frozen: for everybody but itself
         if value is not None or field.default is not None:
-            found += [problem] if (problem := _problem(field, value, hints[field.name])) else []
+            found += [problem] if (problem := setting_problem(field, value, hints[field.name])) else []
     if found := found or [*contradictions()]:
         raise SettingsError("\n".join(found))
 
 
-def _problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
+def setting_problem(field: dataclasses.Field[Any], value: Any, hint: Any) -> str | None:
+    """What is wrong with the value of a setting by itself, as a sentence; None: nothing.
+
+    Args:
+        field: of the settings class. hint: its type, see ``typing.get_type_hints``.
+    """
     rule = field.metadata
     if problem := type_problem(field.name, value, hint | Path if rule["path"] else hint):
         return problem

@@ -10,6 +10,12 @@ from gpt2simple.errors import SettingsError
 from gpt2simple.settings.fields import check, is_text, like, setting, texts_to_tuples
 from gpt2simple.storage.contents import quoted
 
+# Groups of settings.
+LENGTH = "How long to train"
+LEARNING = "How to train"
+MEMORY = "Adapter (LoRA) and memory"
+KEPT = "Checkpoints, samples, continuing"
+
 FULL_RATE = 1e-4
 LORA_FACTOR = 10  # of learning rates: an adapter wants a higher one
 OF_ADAPTERS = ("lora_alpha", "lora_dropout", "lora_targets", "base_precision")  # beside lora_rank
@@ -27,74 +33,122 @@ class TrainingSettings:
         "Optimizer steps of the whole run; without steps or epochs: until held-out loss stops falling, or 100 if "
         "nothing is held out.",
         minimum=1,
+        group=LENGTH,
+        common=True,
     )
     epochs: float | None = setting(
-        None, "Passes over the training text, rounded up to whole steps; instead of steps.", above=0.0
+        None,
+        "Passes over the training text, rounded up to whole steps; instead of steps.",
+        above=0.0,
+        group=LENGTH,
+        common=True,
     )
-    batch_size: int = setting(1, "Windows per micro-batch.", minimum=1)
-    accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1)
+    batch_size: int = setting(1, "Windows per micro-batch.", minimum=1, group=LEARNING, common=True)
+    accumulate_gradients: int = setting(1, "Micro-batches per optimizer step.", minimum=1, group=LEARNING)
     learning_rate: float | None = setting(
-        None, f"Peak learning rate; None: {FULL_RATE:g}, with lora_rank {LORA_FACTOR * FULL_RATE:g}.", above=0.0
+        None,
+        f"Peak learning rate; None: {FULL_RATE:g}, with lora_rank {LORA_FACTOR * FULL_RATE:g}.",
+        above=0.0,
+        group=LEARNING,
+        common=True,
     )
     schedule: str = setting(
         "constant",
         "Learning rate after the warm-up; linear and cosine fall to 0 at the last step and need steps or epochs.",
         choices=("constant", "linear", "cosine"),
+        group=LEARNING,
     )
-    warmup_steps: int = setting(10, "Steps over which the learning rate rises linearly from 0.", minimum=0)
-    optimizer: str = setting("adamw", "Optimizer; sgd is without momentum.", choices=("adamw", "adam", "sgd"))
-    weight_decay: float = setting(0.01, "Weight decay of AdamW; biases and layer norms are left out.", minimum=0.0)
-    clip_norm: float = setting(1.0, "Clip gradients to this global L2 norm; 0: no clipping.", minimum=0.0)
-    dropout: float = setting(0.0, "Dropout rate during training.", minimum=0.0, maximum=0.9)
-    only_train_transformer_layers: bool = setting(False, "Freeze the token and position embeddings.")
-    train_last_n_layers: int | None = setting(None, "Train only the last n layers and the final layer norm.", minimum=1)
+    warmup_steps: int = setting(
+        10, "Steps over which the learning rate rises linearly from 0.", minimum=0, group=LEARNING
+    )
+    optimizer: str = setting(
+        "adamw", "Optimizer; sgd is without momentum.", choices=("adamw", "adam", "sgd"), group=LEARNING
+    )
+    weight_decay: float = setting(
+        0.01, "Weight decay of AdamW; biases and layer norms are left out.", minimum=0.0, group=LEARNING
+    )
+    clip_norm: float = setting(
+        1.0, "Clip gradients to this global L2 norm; 0: no clipping.", minimum=0.0, group=LEARNING
+    )
+    dropout: float = setting(0.0, "Dropout rate during training.", minimum=0.0, maximum=0.9, group=LEARNING)
+    only_train_transformer_layers: bool = setting(False, "Freeze the token and position embeddings.", group=LEARNING)
+    train_last_n_layers: int | None = setting(
+        None, "Train only the last n layers and the final layer norm.", minimum=1, group=LEARNING
+    )
     lora_rank: int = setting(
         0,
-        "Rank of an adapter (LoRA) that is trained in place of the model's own weights, such as 16: less memory, and "
+        "Rank of an adapter (LoRA), such as 16; it is trained in place of the model's own weights: less memory, and "
         "small checkpoints; 0: all weights are trained.",
         minimum=0,
         maximum=1024,
+        group=MEMORY,
+        common=True,
     )
     lora_alpha: float | None = setting(
-        None, "What the adapter computes is multiplied by lora_alpha / lora_rank; None: twice the rank.", above=0.0
+        None,
+        "What the adapter computes is multiplied by lora_alpha / lora_rank; None: twice the rank.",
+        above=0.0,
+        group=MEMORY,
     )
-    lora_dropout: float = setting(0.0, "Dropout rate of the adapter's input during training.", minimum=0.0, maximum=0.9)
+    lora_dropout: float = setting(
+        0.0, "Dropout rate of the adapter's input during training.", minimum=0.0, maximum=0.9, group=MEMORY
+    )
     lora_targets: tuple[str, ...] = setting(
-        (), f"Projections of each layer that have an adapter: {', '.join(LORA_TARGETS)}; none named: all four."
+        (),
+        f"Projections of each layer that have an adapter: {', '.join(LORA_TARGETS)}; none named: all four.",
+        group=MEMORY,
     )
     base_precision: str = setting(
         "auto",
         "With lora_rank, how the model's own weights are kept in memory; auto: in the precision of training; int8 "
         "takes least.",
         choices=("auto", "float32", "bfloat16", "int8"),
+        group=MEMORY,
     )
     gradient_checkpointing: bool | None = setting(
         None,
         "Recompute activations in the backward pass: less memory, about a third more time; None: if memory is short.",
+        group=MEMORY,
     )
-    seed: int | None = setting(None, "Random seed of the run; None: a new one, which the run records.", minimum=0)
+    seed: int | None = setting(
+        None, "Random seed of the run; None: a new one, which the run records.", minimum=0, group=LEARNING, common=True
+    )
     eval_every: int | str | None = setting(
         None,
         'Steps between evaluations on the held-out text, or "epoch"; None: a quarter of an epoch, within 10 to 200.',
         minimum=1,
+        group=LENGTH,
     )
     early_stopping_patience: int | None = setting(
         3,
         "Evaluations without improvement before training stops; used when neither steps nor epochs is given.",
         minimum=1,
+        group=LENGTH,
     )
     save_every: int | None = setting(
-        None, "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.", minimum=1
+        None,
+        "Steps between checkpoints; None: at each new lowest held-out loss, and every ten minutes.",
+        minimum=1,
+        group=KEPT,
     )
-    max_checkpoints: int = setting(2, "Checkpoints to keep; the best and the latest are kept in any case.", minimum=1)
-    print_every: int = setting(10, "Steps between progress lines where no progress bar is shown.", minimum=1)
+    max_checkpoints: int = setting(
+        2, "Checkpoints to keep; the best and the latest are kept in any case.", minimum=1, group=KEPT
+    )
+    print_every: int = setting(
+        10, "Steps between progress lines where no progress bar is shown.", minimum=1, group=KEPT
+    )
     restore_from: str = setting(
         "latest",
-        '"latest": continue the run, or start it if there is none; "best": continue from its best step; "fresh": start '
-        'a new run; "random": start one from random weights of the model\'s shape; or a model folder to start from.',
+        'Where to begin; "latest": continue the run, or start it if there is none; "best": continue from its best '
+        'step; "fresh": start a new run; "random": start one from random weights of the model\'s shape; or a model '
+        "folder.",
         path=True,
+        group=KEPT,
+        common=True,
     )
-    overwrite: bool = setting(False, 'With restore_from="fresh", "random" or a folder: replace an existing run.')
+    overwrite: bool = setting(
+        False, 'Replace an existing run; with restore_from="fresh", "random" or a folder.', group=KEPT, common=True
+    )
 
     def __post_init__(self) -> None:
         texts_to_tuples(self, "lora_targets")
@@ -157,14 +211,19 @@ class FinetuneSettings(TrainingSettings):
     """How the model is fine-tuned."""
 
     early_stopping_patience: int = like(TrainingSettings, "early_stopping_patience")
-    window: int | None = setting(None, "Context length in tokens; None: the model's maximum.", minimum=2)
+    window: int | None = setting(
+        None, "Context length in tokens; None: the model's maximum.", minimum=2, group=LEARNING, common=True
+    )
     special_tokens: tuple[str, ...] = setting(
         (),
         "Tokens to add to the model, such as <speaker1>: each is read and generated as one token, and has a row of the "
         "embedding, which begins as the mean of the tokens that spelled it.",
+        group=LEARNING,
     )
-    sample_every: int | None = setting(None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0)
-    sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1)
+    sample_every: int | None = setting(
+        None, "Steps between generated samples; None: 100; 0: no samples.", minimum=0, group=KEPT
+    )
+    sample_length: int = setting(100, "Length of these samples in tokens.", minimum=1, group=KEPT)
 
     def __post_init__(self) -> None:
         texts_to_tuples(self, "special_tokens")

@@ -10,6 +10,7 @@ from gpt2simple.settings.finetune import FinetuneSettings, TrainingSettings
 from gpt2simple.settings.generate import GenerateSettings
 from gpt2simple.settings.text import ReadingSettings, TextSettings
 
+PAIRS_OF_TEXT = "Pairs of prompt and completion"  # a group of settings
 PAIR_FORMATS = PROMPT_COMPLETION, MESSAGES, ALPACA = ("prompt-completion", "messages", "alpaca")
 DEFAULT_SEPARATOR = "\n###\n"
 END_OF_TEXT = "<|endoftext|>"
@@ -21,32 +22,48 @@ class PairTextSettings(ReadingSettings):
     """How pairs are read."""
 
     prompt_column: str | int | None = setting(
-        None, "Column (name, or index from 0) or JSON key that holds the prompt; None: by the usual names."
+        None,
+        "Column (name, or index from 0) or JSON key that holds the prompt; None: by the usual names.",
+        group=PAIRS_OF_TEXT,
     )
     completion_column: str | int | None = setting(
-        None, "Column (name, or index from 0) or JSON key that holds the completion; None: by the usual names."
+        None,
+        "Column (name, or index from 0) or JSON key that holds the completion; None: by the usual names.",
+        group=PAIRS_OF_TEXT,
     )
     pair_format: str | None = setting(
         None,
         "Which keys hold the pairs, where a file has those of several formats: prompt-completion (prompt, completion "
         "or references), messages (or conversations), or alpaca (instruction, input, output); None: those that it has.",
         choices=PAIR_FORMATS,
+        group=PAIRS_OF_TEXT,
     )
     separator: str = setting(
         DEFAULT_SEPARATOR,
         "Text between prompt and completion; messages and Alpaca's instructions have marks of their own.",
+        group=PAIRS_OF_TEXT,
     )
-    end: str = setting(END_OF_TEXT, "Text that ends a completion; the default is GPT-2's end-of-text token.")
+    end: str = setting(
+        END_OF_TEXT, "Text that ends a completion; the default is GPT-2's end-of-text token.", group=PAIRS_OF_TEXT
+    )
     validation_split: float = like(
-        TextSettings, "validation_split", help="Fraction of the pairs that training is evaluated on; 0: none."
+        TextSettings,
+        "validation_split",
+        help="Fraction of the pairs that training is evaluated on; 0: none.",
+        group=PAIRS_OF_TEXT,
     )
-    validation_file: str | None = setting(None, "Pairs of your own to evaluate training on.", path=True)
+    validation_file: str | None = setting(
+        None, "Pairs of your own to evaluate training on.", path=True, group=PAIRS_OF_TEXT
+    )
     test_split: float = like(
         LabelledTextSettings,
         "test_split",
         help="Fraction of the pairs that the finished model is tested on, at most 0.5; 0: none.",
+        group=PAIRS_OF_TEXT,
     )
-    test_file: str | None = setting(None, "Pairs of your own to test on, in place of a fraction.", path=True)
+    test_file: str | None = setting(
+        None, "Pairs of your own to test on, in place of a fraction.", path=True, group=PAIRS_OF_TEXT
+    )
 
     def __post_init__(self) -> None:
         for name in ("separator", "end"):
@@ -90,13 +107,17 @@ class PairSettings(TrainingSettings):
     early_stopping_patience: int = like(TrainingSettings, "early_stopping_patience")
     batch_size: int = like(TrainingSettings, "batch_size", default=8, help="Pairs per micro-batch.")
     loss_on: str = setting(
-        COMPLETION, "What is learned of a pair: the completion alone, or the prompt too.", choices=LOSS_ON
+        COMPLETION,
+        "What is learned of a pair: the completion alone, or the prompt too.",
+        choices=LOSS_ON,
+        group=PAIRS_OF_TEXT,
     )
     max_length: int | None = setting(
         None,
         "Tokens of a pair that are read; of a longer one the beginning of the prompt is cut off. None: as many as the "
         "model reads.",
         minimum=2,
+        group=PAIRS_OF_TEXT,
     )
     sample_every: int | None = like(
         FinetuneSettings, "sample_every", help="Steps between outputs for a few prompts; None: 100; 0: none."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gpt2simple.settings.fields import check, only, setting
 
+PLACE = "Model, run and device"  # a group of settings, as those in capitals in the other modules
 DEFAULT_MODEL = "124M"
 DEFAULT_RUN = "run1"
 CHECKPOINTS = ("best", "latest")  # of a run, to load
@@ -22,22 +23,26 @@ class SessionSettings:
         "Model: 124M, 355M, 774M, 1558M, tiny, a GPT-2 of the hub (OWNER/NAME or OWNER/NAME@REVISION), or a model "
         f"folder; None: the run's model, else {DEFAULT_MODEL}.",
         path=True,
+        group=PLACE,
+        common=True,
     )
-    run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
-    model_dir: str | Path = setting("models", "Folder of downloaded models.", path=True)  # noqa: RUF009 - a field
-    checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.", path=True)  # noqa: RUF009 - a field
+    run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.", group=PLACE, common=True)
+    model_dir: str | Path = setting("models", "Folder of downloaded models.", path=True, group=PLACE)  # noqa: RUF009 - a field
+    checkpoint_dir: str | Path = setting("checkpoint", "Folder of the runs.", path=True, group=PLACE)  # noqa: RUF009 - a field
     precision: str = setting(
         "auto",
         "Precision of matrix products; auto: suited to the device; int8: for generation (trains as auto).",
         choices=PRECISIONS,
+        group=PLACE,
     )
     seed: int | None = setting(
         None,
         "Random seed of the session, for calls that give none; None: a new one for each call.",
         minimum=0,
         cli=False,
+        group=PLACE,
     )
-    threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1)
+    threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1, group=PLACE)
 
     def __post_init__(self) -> None:
         check(self)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gpt2simple.settings.fields import check, only, setting
 
+TEXT = "The text"  # a group of settings
 _WITHOUT_COLUMNS = ("text", "lines")  # formats
 
 
@@ -18,17 +19,26 @@ class ReadingSettings:
         "How every file is read: text (a document per file), lines (a document per line), csv, tsv, jsonl or json; "
         "None: by its name.",
         choices=(*_WITHOUT_COLUMNS, "csv", "tsv", "jsonl", "json"),
+        group=TEXT,
     )
-    encoding: str = setting("utf-8", "Character encoding of text files; a byte-order mark takes precedence.")
+    encoding: str = setting(
+        "utf-8", "Character encoding of text files; a byte-order mark takes precedence.", group=TEXT
+    )
     column: str | int | None = setting(
         None,
-        "Column (name, or index from 0), JSON key or feature that holds the text; a name such as messages.content "
-        "leads into lists and objects.",
+        "Column (name or index from 0), JSON key or feature with the text; a name such as messages.content leads into "
+        "lists and objects.",
+        group=TEXT,
+        common=True,
     )
-    template: str | None = setting(None, 'Text built from several columns or keys, such as "{title}\\n{body}".')
-    header: bool | None = setting(None, "Whether a CSV or TSV file begins with column names; None: detected.")
+    template: str | None = setting(
+        None, 'Text built from several columns or keys, such as "{title}\\n{body}".', group=TEXT
+    )
+    header: bool | None = setting(
+        None, "Whether a CSV or TSV file begins with column names; None: detected.", group=TEXT
+    )
     delimiter: str | None = setting(
-        None, 'Character between the columns of a CSV or TSV file, such as ";" or "\\t"; None: detected.'
+        None, 'Character between the columns of a CSV or TSV file, such as ";" or "\\t"; None: detected.', group=TEXT
     )
 
     def __post_init__(self) -> None:
@@ -54,12 +64,19 @@ class TextSettings(ReadingSettings):
     """How the text is read."""
 
     validation_split: float = setting(
-        0.1, "Fraction of the text held out for evaluation, at most 0.5; 0: nothing.", minimum=0.0, maximum=0.5
+        0.1,
+        "Fraction of the text held out for evaluation; at most 0.5, 0: nothing.",
+        minimum=0.0,
+        maximum=0.5,
+        group=TEXT,
+        common=True,
     )
     validation_file: str | None = setting(
-        None, "A text of your own to hold out instead of a fraction of the dataset.", path=True
+        None, "A text of your own to hold out instead of a fraction of the dataset.", path=True, group=TEXT
     )
-    cache_dir: str | None = setting(None, "Folder of encoded texts; None: the user's cache folder.", path=True)
+    cache_dir: str | None = setting(
+        None, "Folder of encoded texts; None: the user's cache folder.", path=True, group=TEXT
+    )
 
 
 # What a function takes that reads a text and holds nothing out, without the cache of encoded texts and with it.

@@ -41,6 +41,10 @@ def check_demo(folder: Path) -> None:
     assert before.startswith("AGNES")
     assert f"{folder / 'demo' / 'run1'}\n" in after
     assert "finished at step 2" in after
+    own_text, notebook, page = after.splitlines()[-3:]
+    assert "gpt2simple finetune your-text.txt" in own_text
+    assert (ROOT / re.findall(r"examples/\S+\.ipynb", notebook)[0]).is_file()
+    assert page.endswith("gpt2simple report run1 --checkpoint-dir demo")
     assert (folder / "demo" / "run1" / "loss.png").is_file()
     assert (folder / "demo" / "run1" / "model.safetensors").is_file()
 

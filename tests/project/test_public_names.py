@@ -36,6 +36,7 @@ PUBLIC_NAMES = [
     "load_gpt2",
     "make_tokenizer",
     "push",
+    "read_settings",
     "report",
     "reset_session",
     "score",

@@ -17,7 +17,7 @@ import numpy as np
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.formats import huggingface, peft
-from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE, pointed_prefix
+from gpt2simple.gpt2.formats.names import ADAPTER_BASE_FILE, INDEX_FILE, KERAS_FILE, WEIGHTS_FILE, pointed_prefix
 from gpt2simple.gpt2.formats.peft import CONFIG_FILE, AdapterFile, adapter_config
 from gpt2simple.gpt2.formats.reader import WeightSource, read_config
 from gpt2simple.gpt2.formats.validate import read_json_object
@@ -25,7 +25,7 @@ from gpt2simple.gpt2.lora import ROWS, A, B, adapter_shapes, merged
 from gpt2simple.storage.contents import quoted
 from gpt2simple.storage.files import sha256_of
 
-BASE_FILE = "adapter_base.json"
+BASE_FILE = ADAPTER_BASE_FILE
 
 
 @dataclass(frozen=True, kw_only=True)

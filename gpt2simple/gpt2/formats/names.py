@@ -15,6 +15,9 @@ from gpt2simple.gpt2.config import BLOCK_WEIGHTS, CLASSIFIER_HEAD, ModelConfig
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"  # names the shards where the weights lie in several files
 KERAS_FILE = "tf_model.h5"
+ADAPTER_FILE = "adapter_model.safetensors"  # peft's, with its config
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+ADAPTER_BASE_FILE = "adapter_base.json"  # ours: which model an adapter belongs to
 _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.*)"', re.MULTILINE)
 _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 KERAS_LEAF = {

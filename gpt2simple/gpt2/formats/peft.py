@@ -19,13 +19,13 @@ import numpy as np
 
 from gpt2simple.errors import CheckpointError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, PROJECTIONS, Lora, ModelConfig
+from gpt2simple.gpt2.formats.names import ADAPTER_CONFIG_FILE, ADAPTER_FILE
 from gpt2simple.gpt2.formats.safetensors_file import SafetensorsFile, Tensor
 from gpt2simple.gpt2.formats.validate import read_json_object
 from gpt2simple.gpt2.lora import ROWS, A, B, adapter_shapes
 from gpt2simple.storage.contents import quoted
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = ADAPTER_CONFIG_FILE, ADAPTER_FILE
 
 _PREFIX, _BODY = "base_model.model.", "base_model.model.transformer."
 _PEFT_LEAF = {A: "lora_A.weight", B: "lora_B.weight"}
