@@ -30,12 +30,12 @@ extensions = [
 exclude_patterns = ["_build"]
 suppress_warnings = ["autosectionlabel.*"]  # two pages may have a heading in common; links name the page
 nitpicky = True
+smartquotes = False  # quotation marks in sentences are often those of code
 
 myst_heading_anchors = 3  # links to headings are written as a repository browser understands them
 
 autodoc_member_order = "bysource"
 autosectionlabel_prefix_document = True
-napoleon_use_ivar = True  # attributes of results as a list, not as entries of their own
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 100  # else a signature with forty settings is one line
 
