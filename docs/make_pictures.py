@@ -90,7 +90,7 @@ def run_model(place: Path, name: str, text: str, held_out: Path) -> dict[str, An
         gpt2simple.make_tokenizer(
             source, folder, vocab_size=1024, n_layer=layers, n_head=heads, n_embd=width, n_ctx=256
         )
-    settings = {**COMMON, **NEW, "learning_rate": 1e-3, "batch_size": 4, "steps": 300}
+    settings = {**COMMON, **NEW, "learning_rate": 1e-3, "batch_size": 4, "steps": 800}
     gpt2simple.finetune(
         source, model_name=folder, run_name=f"model-{name}", checkpoint_dir=place, validation_file=held_out, **settings
     )
