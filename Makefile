@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:
 	@echo "make demo              install, fine-tune the built-in small model on a script, show what it writes"
 	@echo "make test              install and run the tests (minutes)"
-	@echo "make test-slow         the tests that take long or compare with PyTorch and gpt-2-simple"
+	@echo "make test-slow         the tests that take long or compare with other programs"
 	@echo "make lint              style and types"
 	@echo "make docs              the pages of docs/ as a site in docs/_build, every link checked"
 	@echo "make bench-training    training speed and memory beside other tools"

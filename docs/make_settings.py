@@ -38,6 +38,7 @@ TITLES = {
     "PairTextSettings": "Pairs of prompt and completion",
     "GenerateSettings": "Generating",
     "EvaluateSettings": "Evaluating",
+    "ExportSettings": "Exporting and uploading",
     "CompareSettings": "Comparing",
     "CompareClassifiersSettings": "Comparing classifiers",
     "ComparePairsSettings": "Comparing on pairs",

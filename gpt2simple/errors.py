@@ -6,6 +6,7 @@
     ├── SettingsError      (also ValueError)   an invalid setting or argument
     ├── DataError          (also ValueError)   a text that cannot be read or has nothing to train on
     ├── DownloadError                          a model that could not be downloaded
+    ├── UploadError                            a model that could not be uploaded
     ├── CheckpointError                        unusable weights, vocabulary or model folder
     ├── RunError                               a run that is missing or does not allow the operation
     │   └── RunLockedError                     another process is writing to the run
@@ -52,6 +53,10 @@ class DataError(Gpt2SimpleError, ValueError):
 
 class DownloadError(Gpt2SimpleError):
     """A model could not be downloaded, or the files received differ from the published ones."""
+
+
+class UploadError(Gpt2SimpleError):
+    """A model could not be uploaded."""
 
 
 class CheckpointError(Gpt2SimpleError):

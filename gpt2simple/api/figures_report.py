@@ -36,13 +36,14 @@ class FiguresReport:
 
     Attributes:
         path: the page. json_path: its numbers. picture: the figures as PNG.
-        result: the figures.
+        result: the figures. step: whose weights they are of; None: not known.
     """
 
     path: Path
     json_path: Path
     picture: Path
     result: ClassificationResult | PairResult
+    step: int | None = None
 
     def summary(self) -> str:
         """The figures, and the paths of the files."""
@@ -50,7 +51,8 @@ class FiguresReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as a dictionary for JSON."""
-        return {"path": str(self.path), "picture": str(self.picture), "result": self.result.to_json()}
+        files = {"path": str(self.path), "picture": str(self.picture)}
+        return {**files, "step": self.step, "result": self.result.to_json()}
 
     def _repr_html_(self) -> str:
         return render("summary.html", text=self.summary())
@@ -135,7 +137,9 @@ def write_figures_report(
     settings = {**to_json(described.settings), "seed": described.seed}
     write_output(picture, PICTURE, kind.draw(result))
     write_output(target, kind.page, kind.write(result, title, to_png(curves), settings))
-    report = FiguresReport(path=target, json_path=numbers, picture=picture, result=result)
+    best = run.best_mark()
+    step = run.info.latest_step if best is None else best.step
+    report = FiguresReport(path=target, json_path=numbers, picture=picture, result=result, step=step)
     text = json_text({"generator": kind.generator, **report.to_json()}, indent=1)
     write_output(numbers, kind.numbers, text + "\n")
     return report

@@ -13,7 +13,7 @@ from gpt2simple.errors import RunError
 from gpt2simple.gpt2.config import Lora
 from gpt2simple.gpt2.formats.adapter import BaseRecord, FindBase
 from gpt2simple.gpt2.formats.detect import models_beneath
-from gpt2simple.gpt2.hub.locate import find_base
+from gpt2simple.gpt2.hub.locate import find_base, pinned_name
 from gpt2simple.gpt2.model import LoadedModel, NewAdapter, new_head
 from gpt2simple.runs.folder import RunFolder, read_named_model
 from gpt2simple.storage.disk import readable_size
@@ -79,7 +79,9 @@ def read_for_training(request: Request, folder: Path, run: RunFolder, *, goes_on
     def load(found: Path) -> LoadedModel:
         adapter = None
         if lora is not None and not goes_on:
-            name = request.model_name if request.weights_from is None else str(folder.absolute())
+            name = str(folder.absolute())
+            if request.weights_from is None:
+                name = pinned_name(request.model_name, model_dir)
             adapter = NewAdapter(lora, request.seed, _record(folder, found, name))
         return LoadedModel.load(
             found, new_tokens, labels=request.kind.labels(request.dataset), head=new_head(request.seed),

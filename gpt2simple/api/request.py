@@ -13,7 +13,8 @@ from gpt2simple.data.documents import plain_line_ends
 from gpt2simple.data.prompt_template import ROLES, USER
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.config import Lora, ModelConfig
-from gpt2simple.gpt2.hub.locate import folder_config, model_config_of, name_of_config
+from gpt2simple.gpt2.hub.locate import folder_config, is_same_model, model_config_of, name_of_config, with_revision
+from gpt2simple.gpt2.hub.repository import HubRecord
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import RANDOM, begins_with, continues, require_task, with_recorded
@@ -168,7 +169,7 @@ def complete_request(
         return Request(
             kind=kind,
             dataset=dataset,
-            model_name=session.model_name or recorded.model_name,
+            model_name=with_revision(session.model_name or recorded.model_name, recorded.model_name),
             weights_from=folder,
             settings=settings,
             text=with_recorded(recorded.text_settings, text),
@@ -205,7 +206,9 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
     if model_name is None:
         return _recorded_name(folder) or name_of_config(config) or str(folder)
     named = model_config_of(model_name, Path(session.model_dir))
-    has_more_tokens = named == replace(config, n_vocab=named.n_vocab) and _recorded_name(folder) == model_name
+    has_more_tokens = named == replace(config, n_vocab=named.n_vocab) and is_same_model(
+        _recorded_name(folder) or "", model_name
+    )
     if named != config and not has_more_tokens:
         raise SettingsError(
             f"The run would start from {folder}, a model of {_in_words(config)}, but model_name is {model_name!r}, a "
@@ -215,6 +218,8 @@ def _name_of(folder: Path, session: SessionSettings) -> str:
 
 
 def _recorded_name(folder: Path) -> str | None:
+    if (of_hub := HubRecord.read(folder)) is not None:
+        return of_hub.name
     with contextlib.suppress(RunError):  # a torn run.json: the model beside it may be whole
         return RunInfo.read(folder).description.model_name if (folder / RUN_FILE).is_file() else None
     return None

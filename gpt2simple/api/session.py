@@ -29,7 +29,7 @@ from gpt2simple.evaluation.token_scores import TextScore
 from gpt2simple.generation.generator import Generator
 from gpt2simple.generation.samples import Sample, TextChunk
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder
+from gpt2simple.gpt2.hub.locate import canonical_name, is_same_model, model_folder, pinned_name
 from gpt2simple.gpt2.model import LoadedModel, require_language_model
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.folder import RunFolder, Which, read_named_model
@@ -208,6 +208,7 @@ class Session:
 
         try:
             loaded = self._load_for_training(run, request)
+            request = replace(request, model_name=pinned_name(request.model_name, self._model_dir))
             self._drop_generator()
             callbacks, sample = self._callbacks(request)
             result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar, signals)

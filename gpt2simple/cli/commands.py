@@ -43,7 +43,7 @@ from gpt2simple.settings.text import ENCODED, READING
 
 @command()
 @click.argument("model", required=False)
-@click.option("--model-name", help=f"Model: 124M, 355M, 774M or 1558M, instead of the word. [default: {DEFAULT_MODEL}]")
+@click.option("--model-name", help=f"Model: 124M to 1558M, or OWNER/NAME, not as a word. [default: {DEFAULT_MODEL}]")
 @settings_options(MODELS)
 @click.option(
     "--source",
@@ -62,10 +62,11 @@ def download(
     as_json: bool,
     settings: dict[str, Any],
 ) -> None:
-    """Download a published model: 124M, 355M, 774M or 1558M. Existing files are kept.
+    """Download a published model: 124M to 1558M, or a GPT-2 of the Hugging Face hub. Existing files are kept.
 
     \b
       gpt2simple download 355M
+      gpt2simple download distilbert/distilgpt2
     """
     from gpt2simple.gpt2.hub.download import download_gpt2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gpt2simple._version import __version__
-from gpt2simple.cli import commands
+from gpt2simple.cli import commands, exporting
 from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
 
 
@@ -30,7 +30,9 @@ def cli() -> None:
     """
 
 
-for command in [value for value in vars(commands).values() if isinstance(value, click.Command)]:
+for command in [
+    value for part in (commands, exporting) for value in vars(part).values() if isinstance(value, click.Command)
+]:
     command.params.append(debug_option())
     cli.add_command(command)
 

@@ -206,6 +206,7 @@ def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[s
     """
     from gpt2simple.gpt2.hub.download import holds_model
     from gpt2simple.gpt2.hub.registry import find
+    from gpt2simple.gpt2.hub.repository import HubName
     from gpt2simple.settings import SessionSettings
 
     folder = Path(SessionSettings().model_dir if model_dir is None else model_dir)
@@ -214,7 +215,8 @@ def split_models(words: tuple[str, ...], model_dir: str | None) -> tuple[tuple[s
         if os.path.exists(word):
             is_model = os.path.isdir(word) and holds_model(Path(word))
         else:
-            is_model = find(word) is not None or os.path.isdir(folder / word)
+            of_hub = HubName.of(word) is not None and not os.path.splitext(word)[1]  # a text's name has an ending
+            is_model = find(word) is not None or os.path.isdir(folder / word) or of_hub
         (models if is_model else texts).append(word)
     return tuple(texts), tuple(models)
 

@@ -129,6 +129,11 @@ def step_folders(run: Path) -> dict[int, Path]:
     return dict(sorted((int(path.name[5:].removesuffix(REPLACEMENT_SUFFIX)), path) for path in folders))
 
 
+def step_of(folder: Path) -> int | None:
+    """The step of a checkpoint, by the name of its folder; None: it is another folder."""
+    return int(folder.name[5:].removesuffix(REPLACEMENT_SUFFIX)) if _STEP_FOLDER.fullmatch(folder.name) else None
+
+
 def legacy_step(folder: Path) -> int | None:
     """The step of the newest gpt-2-simple checkpoint in a folder, or None where there is none.
 

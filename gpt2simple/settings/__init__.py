@@ -8,6 +8,7 @@ from gpt2simple.settings.arguments import accepts
 from gpt2simple.settings.classify import ClassifierSettings, ClassifySettings, LabelledTextSettings
 from gpt2simple.settings.compare import CompareClassifiersSettings, ComparePairsSettings, CompareSettings
 from gpt2simple.settings.evaluate import EvaluateSettings
+from gpt2simple.settings.export import ExportSettings
 from gpt2simple.settings.fields import build, former_names, from_json, misfit, only, pick, to_json
 from gpt2simple.settings.finetune import FinetuneSettings, TrainingSettings
 from gpt2simple.settings.generate import GenerateSettings
@@ -22,6 +23,7 @@ __all__ = [
     "ComparePairsSettings",
     "CompareSettings",
     "EvaluateSettings",
+    "ExportSettings",
     "FinetuneSettings",
     "GenerateSettings",
     "LabelledTextSettings",

@@ -19,7 +19,8 @@ class SessionSettings:
 
     model_name: str | None = setting(
         None,
-        f"Model: 124M, 355M, 774M, 1558M, tiny, or a GPT-2 model folder; None: the run's model, else {DEFAULT_MODEL}.",
+        "Model: 124M, 355M, 774M, 1558M, tiny, a GPT-2 of the hub (OWNER/NAME or OWNER/NAME@REVISION), or a model "
+        f"folder; None: the run's model, else {DEFAULT_MODEL}.",
         path=True,
     )
     run_name: str | None = setting(None, f"Name of the run; None: {DEFAULT_RUN}.")
@@ -48,6 +49,7 @@ ONE_CALL = only(SessionSettings, "model_name", "run_name", "model_dir", "checkpo
 # What a function takes that opens no session.
 MODELS = only(SessionSettings, "model_dir")
 RUNS = only(SessionSettings, "checkpoint_dir")
+RUNS_AND_MODELS = only(SessionSettings, "model_dir", "checkpoint_dir")
 
 # What a function takes that opens sessions of its own, one for each model.
 FOR_SEVERAL_RUNS = only(SessionSettings, "model_dir", "checkpoint_dir", "precision", "threads")

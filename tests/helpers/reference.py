@@ -9,7 +9,9 @@ from tests.helpers.paths import TESTS, from_environment
 PYTHONS = {
     "GPT2SIMPLE_REFERENCE_PYTHON": "a Python with PyTorch, transformers 5 and peft",
     "GPT2SIMPLE_REFERENCE4_PYTHON": "a Python with PyTorch and transformers 4",
+    "GPT2SIMPLE_CT2_PYTHON": "a Python with ctranslate2, PyTorch and transformers 4",
     "GPT2SIMPLE_ORIGINAL_PYTHON": "a Python with gpt-2-simple 0.8.1",
+    "GPT2SIMPLE_LLAMA_PYTHON": "a Python with llama-cpp-python",
 }
 
 

@@ -141,17 +141,26 @@ def write_model_folder(
         CheckpointError: the tokenizer has more entries than the model.
         StorageError: the disk is full or the folder cannot be written.
     """
-    if tokenizer.vocab_size > config.n_vocab:
-        raise CheckpointError(
-            f"The vocabulary has {tokenizer.vocab_size} entries and the model {config.n_vocab}: they do not belong "
-            "together. Use the vocabulary that came with the model."
-        )
+    require_vocabulary(config, tokenizer)
     make_folder(folder)
     with atomic_file(folder / WEIGHTS_FILE) as file:
         write_safetensors(file, weight_tensors(config, read, dtype=dtype), PYTORCH_METADATA)
     tokenizer.save(folder, max_length=config.n_ctx, pads=bool(config.labels))
     for name, data in config_files(config, tokenizer.end_of_text, dtype=dtype).items():
         atomic_write(folder / name, data)
+
+
+def require_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Return if the model has a row of its embedding for every id of a tokenizer.
+
+    Raises:
+        CheckpointError: it has fewer.
+    """
+    if tokenizer.vocab_size > config.n_vocab:
+        raise CheckpointError(
+            f"The vocabulary has {tokenizer.vocab_size} entries and the model {config.n_vocab}: they do not belong "
+            "together. Use the vocabulary that came with the model."
+        )
 
 
 def weight_tensors(config: ModelConfig, read: Callable[[str], np.ndarray], *, dtype: str = "F32") -> list[Tensor]:

@@ -20,6 +20,11 @@ _TF1_LEAF = {"w": "weight", "g": "weight", "b": "bias"}
 KERAS_LEAF = {
     "weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight", "kernel": "weight",
 }  # fmt: skip
+_GGUF_LAYER = {
+    "wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm",
+    "ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
+    "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
+}  # fmt: skip
 _KERAS_SCOPE = "tfgpt2lm_head_model/transformer"  # of the first model of a process
 _LAYER = re.compile(r"h(?:_\._)?(\d+)")  # h0/attn/c_attn/w of TF1, h_._0/attn/c_attn/weight of Keras
 
@@ -85,6 +90,14 @@ def to_keras(name: str) -> str:
     elif name == CLASSIFIER_HEAD:
         return f"{_KERAS_SCOPE.split('/')[0]}/score/kernel"
     return "/".join([_KERAS_SCOPE, *layers, leaf])
+
+
+def to_gguf(name: str) -> str:
+    """The name in a GGUF file: `h.0.attn.c_attn.weight` -> `blk.0.attn_qkv.weight`."""
+    layer, _, leaf = name.rpartition(".")
+    block = re.match(r"h\.(\d+)\.", layer)
+    before = "" if block is None else f"blk.{block[1]}."
+    return f"{before}{_GGUF_LAYER[layer if block is None else layer[block.end() :]]}.{leaf}"
 
 
 def pointed_prefix(folder: Path) -> str | None:

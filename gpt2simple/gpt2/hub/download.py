@@ -14,10 +14,11 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from gpt2simple.errors import INSTALL_AGAIN, CheckpointError, DownloadError
+from gpt2simple.errors import INSTALL_AGAIN, CheckpointError, DownloadError, SettingsError
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
 from gpt2simple.gpt2.hub.fetch import Fetcher, discard_partials, partial_path
-from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, resolve
+from gpt2simple.gpt2.hub.registry import Download, KnownModel, downloads_of, find, resolve
+from gpt2simple.gpt2.hub.repository import RECORD_FILE, HubModel, HubName, HubRecord, look_up
 from gpt2simple.settings.arguments import accepts
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.storage.contents import read_json
@@ -81,7 +82,9 @@ def download_gpt2(
 
     Args:
         model_name: "124M", "355M", "774M", "1558M", another name of one of these (such as "gpt2-medium"), or "tiny",
-            the model inside this package, which needs no network.
+            the model inside this package, which needs no network; or a GPT-2 of the Hugging Face hub, such as
+            "distilbert/distilgpt2", at a commit, branch or tag if one follows: "distilbert/distilgpt2@v1". Without one
+            it is the newest commit, which the folder then records and keeps.
         model_dir: the folder that holds one folder per model.
         source: "huggingface" (safetensors files at a pinned revision) or "openai" (the TensorFlow 1 checkpoint).
         base_url: a mirror of the source; None: the environment variable HF_ENDPOINT (for "openai":
@@ -89,11 +92,13 @@ def download_gpt2(
         progress: show a progress bar on stderr.
 
     Returns:
-        ``<model_dir>/<size>``, such as ``models/124M``; for "tiny" a folder inside the package.
+        ``<model_dir>/<size>``, such as ``models/124M``, or ``<model_dir>/<owner>/<name>``; for "tiny" a folder inside
+        the package.
 
     Raises:
         SettingsError: no known model or source has that name.
         DownloadError: the model could not be fetched, or is not what was published.
+        CheckpointError: the model of the hub is no plain GPT-2, or has no weights that can be read safely.
         StorageError: the disk is full or the folder cannot be written.
 
     Example:
@@ -101,21 +106,79 @@ def download_gpt2(
         >>> gpt2simple.download_gpt2("tiny").name
         'tiny'
     """
+    if find(model_name) is None and (named := hub_name(model_name, Path(model_dir))) is not None:
+        if source != "huggingface":
+            raise SettingsError(
+                f"source is {source!r}, and {model_name!r} is on the Hugging Face hub. Leave source out."
+            )
+        return download_hub_model(named, Path(model_dir), base_url=base_url, progress=progress)
     known = resolve(model_name)
     return _fetch_model(known, Path(model_dir) / known.name, source=source, base_url=base_url, progress=progress)
 
 
 @accepts()
 def is_gpt2_downloaded(model_name: str = DEFAULT_MODEL, model_dir: str | Path = "models") -> bool:
-    """Whether ``<model_dir>/<size>`` holds a set of files that can be loaded, however they got there.
+    """Whether ``<model_dir>/<name>`` holds a set of files that can be loaded, however they got there.
 
     Their content is not read; digests are checked while downloading. "tiny" is always there.
 
     Raises:
         SettingsError: no known model has that name.
     """
+    if find(model_name) is None and (named := hub_name(model_name, Path(model_dir))) is not None:
+        return holds_model(hub_folder(named, Path(model_dir)))
     known = resolve(model_name)
     return holds_model(_built_in_folder(known) if known.built_in else Path(model_dir) / known.name)
+
+
+def hub_name(model_name: str, model_dir: Path) -> HubName | None:
+    """The model of the hub that a name means: one that was fetched into ``model_dir``, or what can be one, or None."""
+    with contextlib.suppress(OSError, ValueError):  # a name that the disk refuses
+        if (model_dir / model_name / RECORD_FILE).is_file():
+            return HubName.of(model_name, here=True)
+    return HubName.of(model_name)
+
+
+def hub_folder(name: HubName, model_dir: Path) -> Path:
+    """Where a model of the hub lies, or would lie: under its name with the revision, if one was named.
+
+    A commit may also lie under the plain name, which was given first.
+    """
+    folder, plain = model_dir / str(name), model_dir / name.repo
+    if name.is_commit and not folder.is_dir():
+        record = HubRecord.read(plain)
+        return plain if record is not None and record.commit == name.revision else folder
+    return folder
+
+
+def download_hub_model(
+    name: HubName,
+    model_dir: Path,
+    *,
+    base_url: str | None = None,
+    progress: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """``download_gpt2`` for a model of the hub; one that is there already is not asked for again."""
+    folder = hub_folder(name, model_dir)
+    if not _nothing_to_do(folder, holds_hub_model):
+        found = _looked_up(name, folder, base_url, sleep)  # before there is a folder, which would be taken for a model
+        make_folder(folder)
+        with wait_for_lock(folder / _LOCK, f"Another process is downloading into {folder}."):
+            if not _nothing_to_do(folder, holds_hub_model):
+                if (begun := HubRecord.read(folder)) is not None and begun != found.record:
+                    found = _looked_up(name, folder, base_url, sleep)  # by a process that asked at another time
+                found.record.write(folder)
+                downloads = downloads_of(found.known, base_url=base_url)
+                _fetch_files(found.known, folder, downloads, progress=progress, sleep=sleep)
+    _tidy(folder)
+    return folder
+
+
+def _looked_up(name: HubName, folder: Path, base_url: str | None, sleep: Callable[[float], None]) -> HubModel:
+    """What the hub says of a model, at the commit of which a part is in the folder already."""
+    begun = HubRecord.read(folder)
+    return look_up(name if begun is None else HubName(name.repo, begun.commit), base_url=base_url, sleep=sleep)
 
 
 def _fetch_model(

@@ -53,24 +53,24 @@ def connection_fault(error: requests.RequestException, url: str) -> Exception:
     """What to raise when a request got no response: a DownloadError where trying again is pointless."""
     if isinstance(error, requests.exceptions.SSLError):
         return DownloadError(
-            f"The certificate of {url} could not be verified ({_reason(error)}). Check this machine's clock; behind a "
-            "company proxy, set the environment variable REQUESTS_CA_BUNDLE to its certificate file."
+            f"The certificate of {url} could not be verified ({innermost(error)}). Check this machine's clock; behind "
+            "a company proxy, set the environment variable REQUESTS_CA_BUNDLE to its certificate file."
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return DownloadError(
-            f"The proxy did not let {url} through ({_reason(error)}). "
+            f"The proxy did not let {url} through ({innermost(error)}). "
             "Check the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
         )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
-        return UnreachableError(_reason(error))
-    return DownloadError(f"{url} could not be requested ({_reason(error)}). Check base_url and the mirror variable.")
+        return UnreachableError(innermost(error))
+    return DownloadError(f"{url} could not be requested ({innermost(error)}). Check base_url and the mirror variable.")
 
 
 def status_fault(response: requests.Response, download: Download) -> Exception:
     """What to raise for a status that is neither 200 nor 206."""
     status, url = response.status_code, download.url
-    if status in _WORTH_ANOTHER_TRY:
-        return TransientError(f"the server answered {status} for {url}", wait_seconds=_retry_after(response))
+    if worth_another_try(response):
+        return TransientError(f"the server answered {status} for {url}", wait_seconds=retry_after(response))
     other = f"Check base_url and {download.mirror_variable}, or use the other source (huggingface or openai)."
     if status in (404, 410):
         return DownloadError(f"{url} is not there (status {status}): this server does not carry the model. {other}")
@@ -124,7 +124,12 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
     return DownloadError(f"{download.url} could not be fetched whole: {fault}. {kept_note or 'Try again later.'}")
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def worth_another_try(response: requests.Response) -> bool:
+    """Whether a server's answer is a fault that another attempt may not meet."""
+    return response.status_code in _WORTH_ANOTHER_TRY
+
+
+def retry_after(response: requests.Response) -> float | None:
     """The seconds a server wants us to wait (a number or a date), within reason."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
@@ -136,7 +141,7 @@ def _retry_after(response: requests.Response) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
-def _reason(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """The innermost cause: urllib3 wraps its errors several times, and the last one describes what happened."""
     inner: BaseException = error
     while inner.args and isinstance(getattr(inner.args[0], "reason", inner.args[0]), BaseException):

@@ -34,6 +34,7 @@ class KnownModel:
 
     name: str
     aliases: tuple[str, ...] = ()
+    license: str | None = None  # as the hub abbreviates it
     config: ModelConfig | None = None  # None: read from the built-in model's own config.json
     hub_repo: str = ""  # on Hugging Face
     hub_revision: str = ""  # a commit, so that what it names cannot change
@@ -123,6 +124,7 @@ def _gpt2(
     return KnownModel(
         name=name,
         aliases=(*aliases, repo),
+        license="mit",
         config=ModelConfig(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer),
         hub_repo=repo,
         hub_revision=revision,
@@ -137,7 +139,7 @@ _MODELS = (  # published ones by size, then the built-in one
     _gpt2("355M", ("345M", "gpt2-medium"), "6dcaa7a952f72f9298047fd5137cd6e4f05f41da", (1024, 16, 24), _355M),
     _gpt2("774M", ("762M", "gpt2-large"), "32b71b12589c2f8d625668d2335a01cac3249519", (1280, 20, 36), _774M),
     _gpt2("1558M", ("1542M", "gpt2-xl"), "15ea56dee5df4983c59b2538573817e1667135e2", (1600, 25, 48), _1558M),
-    KnownModel(name="tiny"),
+    KnownModel(name="tiny", license="mit"),
 )
 
 KNOWN_MODELS: dict[str, KnownModel] = {model.name: model for model in _MODELS}
@@ -167,7 +169,8 @@ def unknown_model(name: str) -> SettingsError:
     others = ", ".join(alias for model in KNOWN_MODELS.values() for alias in model.aliases[:2])
     return SettingsError(
         f"model_name is {name!r}, which is not a known model.{offer} "
-        f"Expected one of {', '.join(KNOWN_MODELS)} (also understood: {others})."
+        f"Expected one of {', '.join(KNOWN_MODELS)} (also understood: {others}), a model folder, or a GPT-2 of the "
+        "Hugging Face hub, such as distilbert/distilgpt2."
     )
 
 
@@ -200,11 +203,7 @@ def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: st
     Raises:
         SettingsError: the source is unknown, or the base address is no web address.
     """
-    if source not in _BASES:
-        raise SettingsError(f"source is {source!r}; expected {' or '.join(repr(name) for name in _BASES)}.")
-    variable, publisher = _BASES[source]
-    base = (base_url or os.environ.get(variable) or publisher).rstrip("/")
-    _require_web_address(base, "base_url" if base_url else variable)
+    base, variable = base_address(source, base_url)
     if known.built_in:
         return []
     if source == "huggingface":
@@ -221,6 +220,23 @@ def downloads_of(known: KnownModel, *, source: str = "huggingface", base_url: st
         )
         for file in files
     ]
+
+
+def base_address(source: str, base_url: str | None = None, *, argument: str = "base_url") -> tuple[str, str]:
+    """The address that a source's files lie below, and the environment variable that names a mirror of it.
+
+    Args:
+        base_url: the user's own; None: that of the variable, or the publisher's. argument: what a call names it.
+
+    Raises:
+        SettingsError: the source is unknown, or the address is no web address.
+    """
+    if source not in _BASES:
+        raise SettingsError(f"source is {source!r}; expected {' or '.join(repr(name) for name in _BASES)}.")
+    variable, publisher = _BASES[source]
+    base = (base_url or os.environ.get(variable) or publisher).rstrip("/")
+    _require_web_address(base, argument if base_url else variable)
+    return base, variable
 
 
 def _require_web_address(base: str, name: str) -> None:

@@ -66,6 +66,11 @@ class Tokenizer:
         write_vocabulary(self._vocabulary, Path(folder), max_length=max_length, pads=pads)
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """Its tokens, added tokens and merges."""
+        return self._vocabulary
+
+    @property
     def added(self) -> Mapping[str, int]:
         """The ids of the tokens that no merges make, by their spellings; the end of text is among them."""
         return {name: token.id for name, token in self._vocabulary.added.items()}

@@ -1,0 +1,95 @@
+"""A model of the hub by its name: fine-tuned, its commit on record, and the run goes on without asking again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import ModelCard
+
+import gpt2simple
+from gpt2simple.cli.group import cli
+from gpt2simple.cli.options import split_models
+from gpt2simple.errors import RunError
+from tests.helpers.fault_server import FaultServer, serving
+from tests.helpers.hub_models import COMMIT, OTHER_COMMIT, REPO, publish_folder
+from tests.helpers.small_runs import QUICK, work_in, write_small_model, write_text
+
+PINNED = f"{REPO}@{COMMIT}"
+HOW: dict[str, Any] = {**QUICK, "window": 16}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
+    work_in(monkeypatch, tmp_path)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    write_text(Path("text.txt"))
+    with serving() as state:
+        publish_folder(state, write_small_model(tmp_path / "published"), card={"license": "apache-2.0"})
+        monkeypatch.setenv("HF_ENDPOINT", state.address)
+        yield state
+
+
+def recorded(run: str) -> dict[str, Any]:
+    return json.loads(Path(f"checkpoint/{run}/run.json").read_text())
+
+
+def test_run_json_has_the_commit_and_the_run_goes_on_without_the_hub(server: FaultServer) -> None:
+    gpt2simple.finetune("text.txt", model_name=REPO, run_name="play", steps=2, **HOW)
+    assert recorded("play")["model_name"] == PINNED
+    server.files.clear()
+    asked = len(server.requests)
+    for name in (REPO, PINNED, None):
+        result = gpt2simple.finetune("text.txt", model_name=name, run_name="play", steps=4, **HOW)
+    assert result.steps == 4
+    assert recorded("play")["model_name"] == PINNED
+    with pytest.raises(RunError, match=f"is a run of the model {PINNED}, and this call names published"):
+        gpt2simple.finetune("text.txt", model_name="published", run_name="play", steps=6, **HOW)
+    assert len(server.requests) == asked
+
+
+def test_the_same_run_can_be_made_again_after_the_model_moved_on(server: FaultServer) -> None:
+    gpt2simple.finetune("text.txt", model_name=REPO, run_name="first", steps=2, **HOW)
+    shutil.rmtree("models")
+    publish_folder(server, write_small_model(Path("newer"), seed=1), commit=OTHER_COMMIT)
+    gpt2simple.finetune("text.txt", model_name=recorded("first")["model_name"], run_name="again", steps=2, **HOW)
+    gpt2simple.finetune("text.txt", model_name=REPO, run_name="newer", steps=2, **HOW)
+    weights = [Path(f"checkpoint/{run}/model.safetensors").read_bytes() for run in ("first", "again", "newer")]
+    assert weights[0] == weights[1] != weights[2]
+    assert recorded("newer")["model_name"] == f"{REPO}@{OTHER_COMMIT}"
+
+
+def test_a_run_that_starts_from_the_folder_names_the_model_too(server: FaultServer) -> None:
+    folder = gpt2simple.download_gpt2(REPO, progress=False)
+    gpt2simple.finetune("text.txt", restore_from=folder, run_name="folder", steps=1, **HOW)
+    assert recorded("folder")["model_name"] == PINNED
+
+
+def test_an_adapter_finds_its_model_again(server: FaultServer) -> None:
+    gpt2simple.finetune("text.txt", model_name=REPO, run_name="lora", steps=2, lora_rank=2, **HOW)
+    base = json.loads(Path("checkpoint/lora/adapter_base.json").read_text())
+    assert base["name"] == PINNED
+    with gpt2simple.start_session(run_name="lora") as session:
+        before = session.generate("The ", length=5, seed=1)
+    shutil.rmtree("models")
+    with gpt2simple.start_session(run_name="lora") as session:
+        assert session.generate("The ", length=5, seed=1) == before
+    card = ModelCard.load(gpt2simple.export("lora", format="huggingface") / "README.md")
+    assert (card.data.base_model, card.data.base_model_relation) == (REPO, "finetune")
+    assert card.data.license == "apache-2.0"
+    assert f"[{REPO}](https://huggingface.co/{REPO}) at revision `{COMMIT}`" in card.content
+    assert "an adapter (LoRA of rank 2)" in card.content
+
+
+def test_the_commands_know_such_names(server: FaultServer) -> None:
+    done = CliRunner().invoke(cli, ["download", REPO])
+    assert (done.exit_code, done.stdout) == (0, f"models/{REPO}\n")
+    Path("plays").mkdir()
+    words = ("text.txt", "plays/hamlet", "other/b.txt", REPO, "tiny")
+    assert split_models(words, None) == (("text.txt", "plays/hamlet", "other/b.txt"), (REPO, "tiny"))
