@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.helpers.paths import PACKAGE
 
 _FEWEST_LETTERS = 10  # that are fixed in a message; with fewer it says nothing
-_VALUE = re.compile(r"\S{0,80}|(?!.*[.:!] ).{0,60}")  # what stands in a message's gap, if it is no message itself
+_VALUE = re.compile(r"\S{0,80}|(?!.*[.:!] ).{0,80}")  # what stands in a message's gap, if it is no message itself
 _GAP = "\0"
 
 
