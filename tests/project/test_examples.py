@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import gpt2simple
 from gpt2simple.cli.group import cli
 from tests.helpers.documents import DOCUMENTS, README, blocks, command_lines, name_of, text_of, words_of
 from tests.helpers.paths import EXAMPLES, ROOT, SCRIPT
@@ -81,15 +83,25 @@ def as_trial(program: str) -> str:
     return re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
 
 
+# What makes a command short.
+FEW_STEPS = {
+    "finetune": ["--steps", "2"],
+    "finetune-classifier": ["--steps", "2", "--batch-size", "8"],
+    "compare": ["--tokens", "512", "--nsamples", "1", "--length", "8"],
+    "compare pairs.jsonl": ["--epochs", "0.1", "--name", "compare-pairs"],
+    "compare-classifiers": ["--epochs", "0.1", "--batch-size", "8"],
+}
+
+
 def as_trial_command(words: list[str]) -> list[str]:
-    """The words of a command on that model, with two steps where it trains longer."""
-    few = {"finetune": ["--steps", "2"], "finetune-classifier": ["--steps", "2", "--batch-size", "8"]}
-    few |= {"compare": [], "compare-classifiers": ["--epochs", "0.1", "--batch-size", "8"]}
-    words = ["124M" if word in ("tiny", "355M", "774M", "1558M") else word for word in words]
-    for option in ("--steps", "--epochs") if words[0] in few else ():
+    """The words of a command on that model, with few steps where it trains longer; it is compared with two like it."""
+    small = {"tiny": "small", "355M": "medium"} if words[0].startswith("compare") else {}
+    words = [small.get(word, "124M") if word in ("tiny", "355M", "774M", "1558M") else word for word in words]
+    few = FEW_STEPS.get(" ".join(words[:2]), FEW_STEPS.get(words[0], []))
+    for option in ("--steps", "--epochs") if few else ():
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
-    return [*words, *few.get(words[0], [])]
+    return [*words, *few]
 
 
 @pytest.fixture
@@ -108,6 +120,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def modules(program: str) -> set[str]:
     """What a program imports, by the first parts of its names."""
     return set(re.findall(r"^(?:import|from) (\w+)", program, re.MULTILINE))
+
+
+def train_what_is_named(words: list[str]) -> None:
+    """Train the runs that a command uses and that a program of the document trains, or another document."""
+    for run_name, dataset in (("play", "script.txt"), ("assistant", "pairs.jsonl")):
+        if run_name in words and words[0] != "finetune" and not Path("checkpoint", run_name).exists():
+            gpt2simple.finetune(dataset, model_name="124M", run_name=run_name, steps=2)
 
 
 def run_programs(document: Path, *, old_style: bool = False) -> int:
@@ -149,13 +168,22 @@ def test_the_commands_of_a_document_run_in_their_order(document: Path, folder: P
         (folder / name).write_text(text, encoding="ascii")
     (folder / "new.txt").write_text("fine\ndull\n", encoding="ascii")
     (folder / "questions.jsonl").write_text('"2 + 1"\n', encoding="ascii")
+    shutil.rmtree(folder / "models" / "124M")
+    for number, name in enumerate(("124M", "small", "medium")):  # with merges, which GGUF files need
+        sizes = {"vocab_size": 300, "n_layer": 1, "n_head": 2, "n_embd": 32, "n_ctx": 32}
+        gpt2simple.make_tokenizer("script.txt", folder / "models" / name, seed=number, **sizes)
     for label in ("pos", "neg"):
         (folder / f"{label}.txt").write_text("".join(f"{label} {n}\n" for n in range(20)), encoding="ascii")
+    if "--format gguf" in text_of(document):
+        pytest.importorskip("gguf")
     for line in command_lines(text_of(document)):
         program, *words = words_of(line)
         if program == "gpt2simple" and words[0] not in ("download", "push"):  # which need the network
+            train_what_is_named(words)
             result = CliRunner().invoke(cli, as_trial_command(words), input="2 + 1\n")
             assert result.exit_code == 0, f"{line}\n{result.output[-2000:]}"
+            for name in re.findall(r" > *(\S+)$", line):  # for a command that reads it
+                (folder / name).write_text(result.stdout, encoding="utf-8")
 
 
 @pytest.mark.slow
