@@ -12,7 +12,7 @@ export PYTHON
 # pip prints a screenful of names that says nothing; what it complains about is shown.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo install test test-slow coverage lint bench-training bench-generation bench-data
+.PHONY: help demo install test test-slow coverage lint docs bench-training bench-generation bench-data
 
 help:
 	@echo "make demo              install, fine-tune the built-in small model on a script, show what it writes"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow         the tests that take long or compare with other programs"
 	@echo "make coverage          the tests of make test, and which lines and branches of the package they reach"
 	@echo "make lint              style and types"
+	@echo "make docs              the pages of docs/ as a site in docs/_build, every link checked"
 	@echo "make bench-training    training speed and memory beside other tools"
 	@echo "make bench-generation  generation speed beside other tools"
 	@echo "make bench-data        encoding speed and memory"
@@ -55,6 +56,12 @@ lint: install
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# Its packages are asked for only here: no test in `make test` and no part of the package needs them.
+docs: install
+	@$(BIN)/python -c "import sphinx, furo, myst_parser" 2>/dev/null || $(PIP) install --editable '.[docs]'
+	@$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build
+	@echo "docs/_build/index.html"
 
 bench-training: install
 	$(BIN)/python benchmarks/training.py

@@ -1,20 +1,28 @@
-"""The programs in examples/ run on the built-in model, and those in the README on a smaller one, few steps long."""
+"""Examples run on the built-in model; what the README and the pages of docs/ show, on a smaller one, few steps long."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import gpt2simple
+from gpt2simple.cli.group import cli
+from tests.helpers.documents import DOCUMENTS, README, blocks, command_lines, name_of, text_of, words_of
 from tests.helpers.paths import EXAMPLES, ROOT, SCRIPT
 from tests.helpers.small_runs import work_in, write_small_model
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+WITH_PROGRAMS = [path for path in DOCUMENTS if blocks("python", text_of(path)) and path != README]
+WITH_COMMANDS = [
+    path for path in DOCUMENTS if any(line.startswith("gpt2simple ") for line in command_lines(text_of(path)))
+]
 
 
 def run(folder: Path, *command: str) -> str:
@@ -70,17 +78,39 @@ def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path)
 
 
 def as_trial(program: str) -> str:
-    """A program of the README on the model in the place of 124M, with two steps where it trains longer."""
-    program = program.replace('"tiny"', '"124M"').replace("length=200", "length=8")
+    """A program of a document on the model in the place of all others, with two steps where it trains longer."""
+    program = re.sub('"(tiny|355M)"', '"124M"', program).replace("length=200", "length=8")
+    program = program.replace('["124M", "124M"]', '["124M"]')  # compared with itself by two methods
     program = re.sub(r"steps=\d+", "steps=2", program)
     program = program.replace('label_column="stars"', 'label_column="stars", steps=2, batch_size=8')
     program = program.replace('finetune("pairs.jsonl"', 'finetune("pairs.jsonl", steps=2')
     return re.sub(r'finetune\("script.txt"(?!.*steps=)', r'finetune("script.txt", steps=2', program)
 
 
+# What makes a command short.
+FEW_STEPS = {
+    "finetune": ["--steps", "2"],
+    "finetune-classifier": ["--steps", "2", "--batch-size", "8"],
+    "compare": ["--tokens", "512", "--nsamples", "1", "--length", "8"],
+    "compare pairs.jsonl": ["--epochs", "0.1", "--name", "compare-pairs"],
+    "compare-classifiers": ["--epochs", "0.1", "--batch-size", "8"],
+}
+
+
+def as_trial_command(words: list[str]) -> list[str]:
+    """The words of a command on that model, with few steps where it trains longer; it is compared with two like it."""
+    small = {"tiny": "small", "355M": "medium"} if words[0].startswith("compare") else {}
+    words = [small.get(word, "124M") if word in ("tiny", "355M", "774M", "1558M") else word for word in words]
+    few = FEW_STEPS.get(" ".join(words[:2]), FEW_STEPS.get(words[0], []))
+    for option in ("--steps", "--epochs") if few else ():
+        if option in words:
+            del words[words.index(option) : words.index(option) + 2]
+    return [*words, *few]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the README's programs run: with a text, and a model of one layer in the place of 124M."""
+    """Where what documents show runs: with texts, and a model of one layer in the place of 124M."""
     (tmp_path / "script.txt").write_text(SCRIPT.read_text(encoding="ascii")[:8000], encoding="ascii")
     write_small_model(tmp_path / "models" / "124M")
     rows = [f"{words} number {n},{stars}" for n in range(40) for words, stars in (("a fine film", 5), ("so dull", 1))]
@@ -91,16 +121,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_readme(*, old_style: bool) -> None:
-    """Run the README's programs one after the other: those for gpt-2-simple's users, or all others."""
-    programs = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def modules(program: str) -> set[str]:
+    """What a program imports, by the first parts of its names."""
+    return set(re.findall(r"^(?:import|from) (\w+)", program, re.MULTILINE))
+
+
+def train_what_is_named(words: list[str]) -> None:
+    """Train the runs that a command uses and that a program of the document trains, or another document."""
+    for run_name, dataset in (("play", "script.txt"), ("assistant", "pairs.jsonl")):
+        if run_name in words and words[0] != "finetune" and not Path("checkpoint", run_name).exists():
+            gpt2simple.finetune(dataset, model_name="124M", run_name=run_name, steps=2)
+
+
+def run_programs(document: Path, *, old_style: bool = False) -> int:
+    """Run the programs of a document one after the other, those for gpt-2-simple's users or all others; how many."""
+    programs = blocks("python", text_of(document))
     chosen = [as_trial(program) for program in programs if ("gpt2simple.compat" in program) == old_style]
-    assert len(chosen) == (1 if old_style else 5)
     exec("import gpt2simple\n" + "\n".join(chosen), {})
+    return len(chosen)
 
 
 def test_the_programs_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_readme(old_style=False)
+    assert run_programs(README) == 5
     shown = capsys.readouterr().out
     assert "checkpoint/play finished at step 2" in shown.replace(os.sep, "/")
     assert shown.count("AGNES\n") >= 3
@@ -110,9 +152,42 @@ def test_the_programs_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_readme(old_style=True)
+    assert run_programs(README, old_style=True) == 1
     shown = capsys.readouterr().out
     assert re.search(r"^\[2 \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d$", shown, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", WITH_PROGRAMS, ids=name_of)
+def test_the_programs_of_a_page_run(document: Path, folder: Path) -> None:
+    for module in sorted(modules("\n".join(blocks("python", text_of(document))))):
+        pytest.importorskip(module)  # those of others, such as a tracker's
+    assert run_programs(document) + run_programs(document, old_style=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", WITH_COMMANDS, ids=name_of)
+def test_the_commands_of_a_document_run_in_their_order(document: Path, folder: Path) -> None:
+    for name, text in (("other.txt", "A text.\n" * 9), ("kalevala.txt", "Mieleni minun tekevi. " * 99)):
+        (folder / name).write_text(text, encoding="ascii")
+    (folder / "new.txt").write_text("fine\ndull\n", encoding="ascii")
+    (folder / "questions.jsonl").write_text('"2 + 1"\n', encoding="ascii")
+    shutil.rmtree(folder / "models" / "124M")
+    for number, name in enumerate(("124M", "small", "medium")):  # with merges, which GGUF files need
+        sizes = {"vocab_size": 300, "n_layer": 1, "n_head": 2, "n_embd": 32, "n_ctx": 32}
+        gpt2simple.make_tokenizer("script.txt", folder / "models" / name, seed=number, **sizes)
+    for label in ("pos", "neg"):
+        (folder / f"{label}.txt").write_text("".join(f"{label} {n}\n" for n in range(20)), encoding="ascii")
+    if "--format gguf" in text_of(document):
+        pytest.importorskip("gguf")
+    for line in command_lines(text_of(document)):
+        program, *words = words_of(line)
+        if program == "gpt2simple" and words[0] not in ("download", "push"):  # which need the network
+            train_what_is_named(words)
+            result = CliRunner().invoke(cli, as_trial_command(words), input="2 + 1\n")
+            assert result.exit_code == 0, f"{line}\n{result.output[-2000:]}"
+            for name in re.findall(r" > *(\S+)$", line):  # for a command that reads it
+                (folder / name).write_text(result.stdout, encoding="utf-8")
 
 
 @pytest.mark.slow

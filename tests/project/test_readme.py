@@ -1,26 +1,18 @@
-"""The README is short and true: every name, command and figure that it shows. The file tree names every file."""
+"""The README is short and mentions every command. The file tree names every file; test_documents.py has the rest."""
 
 from __future__ import annotations
 
-import ast
 import re
-import shlex
 from pathlib import Path
 
-import pytest
-from click.core import ParameterSource
-
-import gpt2simple
 from gpt2simple.cli.group import cli
+from tests.helpers import documents
+from tests.helpers.documents import blocks
 from tests.helpers.paths import PACKAGE, ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = documents.text_of(documents.README)
 MOST_LINES = 300
 NOT_IN_THE_TREE = {"__init__.py", "__main__.py", "_version.py"}
-
-
-def blocks(language: str, document: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
 
 
 def paths_in_the_tree() -> dict[str, str]:
@@ -46,7 +38,7 @@ def test_it_is_short() -> None:
 
 
 def test_the_first_commands_are_those_that_a_newcomer_needs() -> None:
-    assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == ["make demo", "make test"]
+    assert [line.split("#")[0].strip() for line in blocks("sh", README)[0].splitlines()] == ["make demo", "make test"]
 
 
 def test_every_path_in_the_file_tree_exists() -> None:
@@ -76,37 +68,6 @@ def test_every_folder_of_the_repository_is_in_the_file_tree() -> None:
 
 def is_source(path: Path) -> bool:
     return path.suffix in (".py", ".md") and not path.parent.name.startswith(".")
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
-def test_links_lead_to_files(link: str) -> None:
-    assert (ROOT / link).is_file()
-
-
-@pytest.mark.parametrize("program", blocks("python"))
-def test_python_examples_use_names_that_exist(program: str) -> None:
-    tree = ast.parse(program)
-    used = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gpt2simple"
-    }
-    assert sorted(used - set(gpt2simple.__all__) - {"compat"}) == []
-
-
-def commands() -> list[list[str]]:
-    """The words of every gpt2simple command that the README shows."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gpt2simple ")]
-
-
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_are_understood_as_they_are_written(words: list[str]) -> None:
-    name, *given = words
-    group = cli.make_context("gpt2simple", ["--help"], resilient_parsing=True)
-    context = cli.commands[name].make_context(name, given[:], parent=group)  # it empties the list
-    sources = map(context.get_parameter_source, context.params)
-    assert (ParameterSource.COMMANDLINE in sources) == bool(given)
 
 
 def test_every_command_is_shown_or_mentioned() -> None:
