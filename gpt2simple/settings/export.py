@@ -10,6 +10,7 @@ from gpt2simple.settings.fields import check, setting, texts_to_tuples
 from gpt2simple.storage.contents import quoted
 
 FORMATS = GGUF, HUGGINGFACE = ("gguf", "huggingface")
+WEIGHTS, CARD = "Weights", "Model card"  # headings
 F32, F16, Q8_0 = "f32", "f16", "q8_0"
 _KINDS = {GGUF: (F16, F32, Q8_0), HUGGINGFACE: (F32, F16)}  # the default first
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -24,19 +25,22 @@ class ExportSettings:
         None,
         "How weights are stored: f32, f16 or, only in gguf, q8_0 (a byte each); None: f16 in gguf, f32 in huggingface.",
         choices=(F32, F16, Q8_0),
+        group=WEIGHTS,
     )
     license: str | None = setting(
         None,
         "Licence on the model card, as the hub abbreviates it, such as mit; None: that of the base model, if known.",
+        group=CARD,
     )
     evaluation: str | None = setting(
         None,
         "File with what `gpt2simple evaluate --json` printed for the run; its figures, with standard error or "
         "intervals, go on the model card.",
         path=True,
+        group=CARD,
     )
     language: tuple[str, ...] = setting(
-        (), "Language on the model card, as an ISO code such as fi; without one the card names none."
+        (), "Language on the model card, as an ISO code such as fi; without one the card names none.", group=CARD
     )
 
     def __post_init__(self) -> None:
