@@ -88,7 +88,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[CommandT], Co
         return option(f"{flag}/--no-{flag[2:]}", field.name, default=field.default, help=text)
     if kinds == {tuple}:
         return option(flag, field.name, multiple=True, help=f"{text} May be given several times.")
-    # click would show a choice with a line as it compares them: with a dash.
+    # click would show q8_0 as q8-0, the form in which it compares choices.
     shown = None if rule["choices"] is None else f"[{'|'.join(map(str, rule['choices']))}]"
     return option(flag, field.name, type=_click_type(field, kinds), default=field.default, help=text, metavar=shown)
 
