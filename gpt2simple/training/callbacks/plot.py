@@ -1,7 +1,8 @@
-"""loss.png: training and held-out loss, redrawn during the run."""
+"""loss.png: training and held-out loss, redrawn during the run, and shown in a notebook as it grows."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +22,22 @@ _LARGEST_SHARE_OF_TIME = 0.02
 class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
-    Drawing takes at most 2 % of the run's time; plots beyond that are skipped, except the last one.
+    Drawing and showing take at most 2 % of the run's time; plots beyond that are skipped, except the last one.
 
     Args:
         run_dir: the run's folder.
+        show: is given each picture as PNG, between evaluations too; None: nobody watches.
         clock: monotonic time in seconds.
     """
 
-    def __init__(self, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run_dir, self._clock = run_dir, clock
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        show: Callable[[bytes], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run_dir, self._show, self._clock = run_dir, show, clock
         self._plan: RunPlan | None = None
         self._curves = Curves()
         self._next_time = float("-inf")
@@ -40,6 +48,8 @@ class LossPlot(TrainingCallback):
 
     def on_step(self, record: StepRecord) -> None:
         self._curves.add_step(record)
+        if self._show is not None:
+            self._draw_if_due()
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         self._curves.add_evaluation(record)
@@ -63,6 +73,10 @@ class LossPlot(TrainingCallback):
         figure = loss_figure(
             self._curves, title=title, steps_per_epoch=self._plan.steps_per_epoch, target=self._plan.target
         )
-        atomic_write(self._run_dir / FILE_NAME, to_png(figure), durable=False)
+        png = to_png(figure)
+        atomic_write(self._run_dir / FILE_NAME, png, durable=False)
+        if self._show is not None:
+            with contextlib.suppress(Exception):  # a browser that went away must not cost the file
+                self._show(png)
         ended = self._clock()
         self._next_time = ended + (ended - started) / _LARGEST_SHARE_OF_TIME
