@@ -22,7 +22,8 @@ _LARGEST_SHARE_OF_TIME = 0.02
 class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
-    Drawing and showing take at most 2 % of the run's time; plots beyond that are skipped, except the last one.
+    Drawing and showing take at most 2 % of the run's time so far, the plot at the end included; others are skipped.
+    Only a run of less than half a minute takes more, for its first and its last one.
 
     Args:
         run_dir: the run's folder.
@@ -40,10 +41,11 @@ class LossPlot(TrainingCallback):
         self._run_dir, self._show, self._clock = run_dir, show, clock
         self._plan: RunPlan | None = None
         self._curves = Curves()
+        self._started = self._spent = 0.0  # when, and for how long plots were drawn, in seconds
         self._next_time = float("-inf")
 
     def on_start(self, plan: RunPlan) -> None:
-        self._plan = plan
+        self._plan, self._started = plan, self._clock()
         self._curves = metrics.curves_until(self._run_dir, plan.first_step)
 
     def on_step(self, record: StepRecord) -> None:
@@ -78,5 +80,7 @@ class LossPlot(TrainingCallback):
         if self._show is not None:
             with contextlib.suppress(Exception):  # a browser that went away must not cost the file
                 self._show(png)
-        ended = self._clock()
-        self._next_time = ended + (ended - started) / _LARGEST_SHARE_OF_TIME
+        seconds = self._clock() - started
+        self._spent += seconds
+        # The next one takes as long again, and so does the one at the end.
+        self._next_time = self._started + (self._spent + 2 * seconds) / _LARGEST_SHARE_OF_TIME
