@@ -1,4 +1,4 @@
-"""The programs in examples/ run on the built-in model, and those in the README on a smaller one, few steps long."""
+"""The demo runs on the built-in model, and the programs in the README on a smaller one, few steps long."""
 
 from __future__ import annotations
 
@@ -55,16 +55,6 @@ def test_a_second_demo_replaces_the_first(tmp_path: Path) -> None:
     check_demo(tmp_path)
 
 
-@pytest.mark.slow
-def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path) -> None:
-    text = tmp_path / "short.txt"
-    text.write_text(SCRIPT.read_text(encoding="ascii")[:6000], encoding="ascii")
-    shown = run(tmp_path, str(EXAMPLES / "01_quickstart.py"), "tiny", str(text))
-    assert "stopped early (held-out loss no longer improved)" in shown
-    assert shown.count("=" * 20) == 3
-    assert "TILDA" in shown
-
-
 def as_trial(program: str) -> str:
     """A program of the README on the model in the place of 124M, with two steps where it trains longer."""
     program = program.replace('"tiny"', '"124M"').replace("length=200", "length=8")
@@ -109,23 +99,3 @@ def test_the_old_program_runs_with_its_import_line_changed(folder: Path, capsys:
     run_readme(old_style=True)
     shown = capsys.readouterr().out
     assert re.search(r"^\[2 \| \d+\.\d\d\] loss=\d+\.\d\d avg=\d+\.\d\d$", shown, re.MULTILINE)
-
-
-@pytest.mark.slow
-def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Path) -> None:
-    shown = run(tmp_path, str(EXAMPLES / "03_overfitting.py"), str(SCRIPT), "8")
-    assert "the first 10,000 characters: " in shown
-    assert "held-out bits/byte" in shown
-    for name in ("small", "medium", "tiny"):
-        assert re.search(rf"^{name} ", shown, re.MULTILINE)
-    assert (tmp_path / "overfitting" / "report.html").is_file()
-    assert (tmp_path / "overfitting" / "sizes" / "compare.html").is_file()
-
-
-@pytest.mark.slow
-def test_the_questions_are_answered_and_both_ways_of_learning_are_shown(tmp_path: Path) -> None:
-    shown = run(tmp_path, str(EXAMPLES / "04_pairs.py"), "sorted", "3", "60")
-    assert shown.count(" -> ") == 10
-    for loss_on in ("completion", "all"):
-        assert re.search(rf'^  loss_on="{loss_on}": \d', shown, re.MULTILINE)
-        assert (tmp_path / "checkpoint" / f"letters-{loss_on}" / "report.html").is_file()
