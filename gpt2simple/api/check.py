@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from gpt2simple.api.console import reading_bar
 from gpt2simple.data.checking import PASSAGE_WORDS, CheckedText, Passages, read_words
 from gpt2simple.data.duplicates import copies, groups, near_copies
 from gpt2simple.data.sources import checked_source
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.settings import TextSettings, accepts
 from gpt2simple.settings.text import READING
 from gpt2simple.storage.contents import counted
@@ -121,6 +123,34 @@ class CheckResult:
             lines.append(f'  {where}, {found.share:.0%} of it: "{found.begins}"')
         return "\n".join([*lines, *_more(other.with_passages - len(other.passages))])
 
+    def _repr_html_(self) -> str:
+        """The findings as tables."""
+        counts: list[tuple[str, ...]] = [
+            ("this text", f"{self.documents:,}", f"{self.copies:,}", f"{self.near_copies:,}", "")
+        ]
+        pairs = [*self.copied, *self.nearly_copied]
+        tables = [_pairs_table("Copies and near copies in this text", pairs)] if pairs else []
+        if (other := self.against) is not None:
+            found = f"{other.documents:,}", f"{other.copies:,}", f"{other.near_copies:,}", f"{other.with_passages:,}"
+            counts.append(("other text, beside this", *found))
+            if pairs := [*other.copied, *other.nearly_copied]:
+                tables.append(_pairs_table("Documents of the other text that this one has too", pairs))
+            if other.passages:
+                tables.append(
+                    {
+                        "heads": ("document of the other text", "from word", "share of it", "begins"),
+                        "rows": [
+                            (f"{p.document:,}", f"{p.word:,}", f"{p.share:.0%}", p.begins) for p in other.passages
+                        ],
+                        "caption": f"Passages of {PASSAGE_WORDS} words or more in both",
+                    }
+                )
+        heads = ("", "documents", "copies", "near copies", "with shared passages")
+        return shown_in_notebook(
+            [{"heads": heads, "rows": counts}, *tables],
+            after=[f"At most {_LISTED} of each are listed."] if tables else ["Nothing was found."],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The findings as JSON values."""
         return {**asdict(self), "found": self.found}
@@ -216,6 +246,15 @@ def _pairs(title: str, whose: str, pairs: tuple[DocumentPair, ...], total: int) 
         documents = f"document {pair.first} and document {pair.second}{whose}"
         lines.append(f'  {documents}{share}: "{pair.first_begins}" and "{pair.second_begins}"')
     return [*lines, *_more(total - len(pairs))]
+
+
+def _pairs_table(title: str, pairs: Sequence[DocumentPair]) -> dict[str, Any]:
+    """A table for notebooks."""
+    return {
+        "heads": ("document", "and document", "in common", "the one begins", "the other begins"),
+        "rows": [(f"{p.first:,}", f"{p.second:,}", f"{p.share:.0%}", p.first_begins, p.second_begins) for p in pairs],
+        "caption": title,
+    }
 
 
 def _more(number: int) -> list[str]:

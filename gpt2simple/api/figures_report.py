@@ -14,7 +14,7 @@ from gpt2simple.evaluation.classification.figure import classification_figure
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
 from gpt2simple.evaluation.classification.page import CLASSIFICATION_PAGE, classification_page
 from gpt2simple.evaluation.classification.page import GENERATOR as CLASSES
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import picture_of, shown_in_notebook
 from gpt2simple.evaluation.outputs.figure import outputs_figure
 from gpt2simple.evaluation.outputs.page import GENERATOR as OUTPUTS
 from gpt2simple.evaluation.outputs.page import OUTPUTS_PAGE, outputs_page
@@ -55,7 +55,12 @@ class FiguresReport:
         return {**files, "step": self.step, "result": self.result.to_json()}
 
     def _repr_html_(self) -> str:
-        return render("summary.html", text=self.summary())
+        figure = shown_in_notebook(
+            after=[f"Report: {self.path}"],
+            picture=picture_of(self.picture),
+            shows="The figures, as a picture; the tables have the numbers.",
+        )
+        return self.result._repr_html_() + figure
 
 
 class _Kind(NamedTuple):

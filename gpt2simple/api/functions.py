@@ -389,7 +389,8 @@ def report(
     The page on a classifier, which is one run's, has its figures on the test part beside those of simple models, and
     its most confident mistakes.
 
-    The page needs no network. A JSON file with every number and a PNG of each run's curves are written next to it.
+    The page needs no network. A JSON file with every number and a PNG of each run's curves are written next to it, for
+    several runs also one of all side by side, which says when each began to memorise.
 
     Args:
         run_name: the run, or a list of runs.

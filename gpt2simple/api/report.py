@@ -14,10 +14,11 @@ from gpt2simple.data.prepare import prepare_text
 from gpt2simple.data.sources import checked_source
 from gpt2simple.data.texts import texts_of
 from gpt2simple.errors import DataError, Gpt2SimpleError, RunError, SettingsError
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import picture_of, render
 from gpt2simple.evaluation.memorisation import TrainingText
 from gpt2simple.evaluation.report.data import RunReport, run_report
 from gpt2simple.evaluation.report.page import GENERATOR, REPORT_NUMBERS, REPORT_PAGE, page
+from gpt2simple.evaluation.report.side_by_side import in_words, runs_figure
 from gpt2simple.gpt2.formats.reader import read_config
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.runs.description import RunInfo
@@ -36,12 +37,14 @@ class ReportResult:
 
     Attributes:
         path: the page. json_path: its data as JSON. pictures: the loss curves of each run as PNG.
+        side_by_side: all runs in one figure, as PNG; None: there is one run.
         runs: the data of the page.
     """
 
     path: Path
     json_path: Path
     pictures: tuple[Path, ...]
+    side_by_side: Path | None = None
     runs: tuple[RunReport, ...]
 
     def summary(self) -> str:
@@ -55,17 +58,19 @@ class ReportResult:
         return {
             "path": str(self.path),
             "pictures": [str(path) for path in self.pictures],
+            "side_by_side": str(self.side_by_side) if self.side_by_side is not None else None,
             "runs": [run.to_json() for run in self.runs],
         }
 
     def _repr_html_(self) -> str:
-        return render("summary.html", text=self.summary())
+        picture = picture_of(self.side_by_side or self.pictures[0])
+        return render("verdicts.html", runs=self.runs, picture=picture, shows=in_words(self.runs), path=self.path)
 
 
 def write_report(
     run_names: Sequence[str], *, checkpoint_dir: Path, dataset: Any, destination: Path | None
 ) -> ReportResult:
-    """Write a report on runs: a page, a JSON file, and a picture for each run.
+    """Write a report on runs: a page, a JSON file, a picture for each run, and of several one with all.
 
     Args:
         dataset: the training text of the runs; None: the encoded copy in the cache, or the sources that they recorded.
@@ -83,7 +88,9 @@ def write_report(
     numbers = target.with_suffix(".json")
     one, names = len(folders) == 1, [folder.name for folder in folders]
     pictures = [target.with_name(f"{target.stem}.png" if one else f"{target.stem}-{name}.png") for name in names]
-    kinds = {target: REPORT_PAGE, numbers: REPORT_NUMBERS, **dict.fromkeys(pictures, PICTURE)}
+    side_by_side = None if one else target.with_suffix(".png")
+    drawn = [*pictures, *([] if side_by_side is None else [side_by_side])]
+    kinds = {target: REPORT_PAGE, numbers: REPORT_NUMBERS, **dict.fromkeys(drawn, PICTURE)}
     for path, kind in kinds.items():  # before the work
         check_output(path, kind)
     if dataset is not None:
@@ -95,8 +102,15 @@ def write_report(
         figure = loss_figure(run.curves, title=title, steps_per_epoch=run.steps_per_epoch)
         write_output(picture, PICTURE, to_png(figure))
         charts.append(to_svg(figure))
-    write_output(target, REPORT_PAGE, page(runs, charts))
-    result = ReportResult(path=target, json_path=numbers, pictures=tuple(pictures), runs=tuple(runs))
+    all_runs = ""
+    if side_by_side is not None:
+        figure = runs_figure(runs)
+        write_output(side_by_side, PICTURE, to_png(figure))
+        all_runs = to_svg(figure)
+    write_output(target, REPORT_PAGE, page(runs, charts, all_runs))
+    result = ReportResult(
+        path=target, json_path=numbers, pictures=tuple(pictures), side_by_side=side_by_side, runs=tuple(runs)
+    )
     text = json_text({"generator": GENERATOR, **result.to_json()}, indent=1)
     write_output(numbers, REPORT_NUMBERS, text + "\n")
     return result

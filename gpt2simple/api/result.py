@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from gpt2simple.evaluation.classification.metrics import ClassificationResult
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import picture_of, shown_in_notebook
 from gpt2simple.runs.curves import EVALUATIONS_WITHOUT_GAIN
 from gpt2simple.runs.samples import FOLDER_NAME
+
+_ENDED = {
+    "finished": "finished",
+    "patience": "stopped early (held-out loss no longer improved)",
+    "interrupted": "was interrupted and saved",
+    "callback": "stopped by a callback",
+    "done": "was already finished",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +63,7 @@ class FinetuneResult:
 
     def summary(self) -> str:
         """The result as a few lines of text."""
-        ended = {
-            "finished": "finished",
-            "patience": "stopped early (held-out loss no longer improved)",
-            "interrupted": "was interrupted and saved",
-            "callback": "stopped by a callback",
-            "done": "was already finished",
-        }[self.reason]
-        lines = [f"{self.run_dir} {ended} at step {self.steps} ({self.seconds:.0f} s of training)."]
+        lines = [f"{self.run_dir} {_ENDED[self.reason]} at step {self.steps} ({self.seconds:.0f} s of training)."]
         if self.best_loss is not None:
             lines.append(self._best())
         lines.append(f"Final training loss: {self.train_loss:.3f} nats/{self.target}.")
@@ -111,7 +112,32 @@ class FinetuneResult:
         return {**values, "run_dir": str(self.run_dir), **parts}
 
     def _repr_html_(self) -> str:
-        return render("summary.html", text=self.summary())
+        """A table and the loss curves, for a classifier its figures on the test part too."""
+        held_out = "held-out" if self.best_accuracy is None else "validation"
+        best = None if self.best_loss is None else f"{self.best_loss:.3f} nats/{self.target}"
+        per_byte = None if self.best_bits_per_byte is None else f"{self.best_bits_per_byte:.3f}"
+        accuracy = None if self.best_accuracy is None else f"{self.best_accuracy:.1%}"
+        rows = [
+            ("run", str(self.run_dir)),
+            ("how it ended", f"{_ENDED[self.reason]} at step {self.steps:,}"),
+            ("best step", None if self.best_step is None else f"{self.best_step:,}"),
+            (f"{held_out} loss at that step", best),
+            (f"{held_out} bits per byte at that step", per_byte),
+            ("validation accuracy at that step", accuracy),
+            ("training loss at the end", f"{self.train_loss:.3f} nats/{self.target}"),
+            ("seconds of training", f"{self.seconds:.0f}"),
+        ]
+        view = shown_in_notebook(
+            [{"heads": (), "rows": [row for row in rows if row[1] is not None]}],
+            after=[] if self.best_loss is None else [self._best()],
+            picture=picture_of(self.run_dir / "loss.png"),
+            shows="Loss by step: training and held-out, with the best step.",
+        )
+        if self.control is not None:
+            view += shown_in_notebook(
+                after=[f"Control, from random weights: {self.control.run_dir}{self._until_when()}."]
+            )
+        return view if self.test is None else view + self.test._repr_html_()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,8 @@ class WatchedSession(Session):
         self._sample_num = sample_num
 
     def _callbacks(self, request: Request) -> tuple[list[TrainingCallback], Callable[..., str]]:
-        others = [callback for callback in standard_callbacks(self.run_dir) if not isinstance(callback, Progress)]
+        standard = standard_callbacks(self.run_dir, live=False)
+        others = [callback for callback in standard if not isinstance(callback, Progress)]
         return [*others, PrintedLines()], lambda _, step: self._sample(request, step)
 
     def _sample(self, request: Request, step: int) -> str:

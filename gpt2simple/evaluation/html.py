@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,6 +22,32 @@ def render(template: str, **values: Any) -> str:
 def picture_address(png: bytes) -> str:
     """A PNG as the address of an image, so that the page holds it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def picture_of(path: Path) -> str:
+    """A PNG file as the address of an image; "" where there is none, or one too large for a notebook."""
+    try:
+        png = path.read_bytes() if path.stat().st_size <= _LARGEST_PICTURE else b""
+    except OSError:  # the folder was moved, or is on a disk that is gone
+        return ""
+    return picture_address(png) if png.startswith(b"\x89PNG") else ""
+
+
+def shown_in_notebook(
+    tables: Sequence[Mapping[str, Any]] = (),
+    *,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    picture: str = "",
+    shows: str = "",
+) -> str:
+    """Tables, sentences and a picture as a notebook shows them, in its own colours, light or dark.
+
+    Args:
+        tables: each with ``heads``, ``rows`` and maybe ``caption``. before, after: sentences, each a paragraph.
+        picture: its address; "": none. shows: what is in it, for those who cannot see it.
+    """
+    return render("notebook.html", tables=tables, before=before, after=after, picture=picture, shows=shows)
 
 
 def value_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -40,6 +67,7 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+_LARGEST_PICTURE = 1_000_000  # bytes; a notebook keeps every picture in its file
 _LOADER = PackageLoader("gpt2simple.evaluation")
 _ENVIRONMENT = Environment(
     loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.evaluation.measure import Measurement, Tally
 
 _DOCUMENTS_SHOWN = 20
@@ -111,4 +111,4 @@ class EvaluateResult(TextMetrics):
         tables: list[dict[str, Any]] = [{"heads": (), "rows": self._rows(), "caption": about}]
         if self.documents:
             tables.append({"heads": _DOCUMENT_HEADS, "rows": self._document_rows()})
-        return render("tables.html", tables=tables, note=self._more_documents())
+        return shown_in_notebook(tables, after=[self._more_documents()])

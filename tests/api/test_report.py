@@ -114,7 +114,11 @@ def test_several_runs_share_a_page_that_needs_nothing_else(tmp_path, over, text)
         "both-over.png",
         "both.html",
         "both.json",
+        "both.png",
     ]
+    charts = re.findall(r'<figure class="chart" role="img" aria-label="([^"]*)', result.path.read_text())
+    assert charts[0] == "over: memorises after step 30. healthy: still learning at step 60."
+    assert json.loads(result.json_path.read_text())["side_by_side"] == str(result.side_by_side)
     page = Balanced()
     page.feed(result.path.read_text())
     assert page.open == []

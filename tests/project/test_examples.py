@@ -1,4 +1,4 @@
-"""Examples run on the built-in model; what the README and the pages of docs/ show, on a smaller one, few steps long."""
+"""The demo runs on the built-in model; what the README and the pages of docs/ show, on a smaller one, few steps long."""
 
 from __future__ import annotations
 
@@ -65,16 +65,6 @@ def test_the_demo_shows_samples_before_and_after_and_where_everything_lies(tmp_p
 def test_a_second_demo_replaces_the_first(tmp_path: Path) -> None:
     check_demo(tmp_path)
     check_demo(tmp_path)
-
-
-@pytest.mark.slow
-def test_the_quickstart_stops_by_itself_and_prints_three_samples(tmp_path: Path) -> None:
-    text = tmp_path / "short.txt"
-    text.write_text(SCRIPT.read_text(encoding="ascii")[:6000], encoding="ascii")
-    shown = run(tmp_path, str(EXAMPLES / "01_quickstart.py"), "tiny", str(text))
-    assert "stopped early (held-out loss no longer improved)" in shown
-    assert shown.count("=" * 20) == 3
-    assert "TILDA" in shown
 
 
 def as_trial(program: str) -> str:
@@ -188,23 +178,3 @@ def test_the_commands_of_a_document_run_in_their_order(document: Path, folder: P
             assert result.exit_code == 0, f"{line}\n{result.output[-2000:]}"
             for name in re.findall(r" > *(\S+)$", line):  # for a command that reads it
                 (folder / name).write_text(result.stdout, encoding="utf-8")
-
-
-@pytest.mark.slow
-def test_the_experiment_judges_both_texts_and_compares_three_models(tmp_path: Path) -> None:
-    shown = run(tmp_path, str(EXAMPLES / "03_overfitting.py"), str(SCRIPT), "8")
-    assert "the first 10,000 characters: " in shown
-    assert "held-out bits/byte" in shown
-    for name in ("small", "medium", "tiny"):
-        assert re.search(rf"^{name} ", shown, re.MULTILINE)
-    assert (tmp_path / "overfitting" / "report.html").is_file()
-    assert (tmp_path / "overfitting" / "sizes" / "compare.html").is_file()
-
-
-@pytest.mark.slow
-def test_the_questions_are_answered_and_both_ways_of_learning_are_shown(tmp_path: Path) -> None:
-    shown = run(tmp_path, str(EXAMPLES / "04_pairs.py"), "sorted", "3", "60")
-    assert shown.count(" -> ") == 10
-    for loss_on in ("completion", "all"):
-        assert re.search(rf'^  loss_on="{loss_on}": \d', shown, re.MULTILINE)
-        assert (tmp_path / "checkpoint" / f"letters-{loss_on}" / "report.html").is_file()

@@ -16,7 +16,7 @@ import numpy as np
 from gpt2simple.evaluation.classification.baselines import BAG_OF_WORDS, CONTROL, Baseline
 from gpt2simple.evaluation.classification.mcnemar import Comparison
 from gpt2simple.evaluation.classification.scores import Scores, checked, require_scikit_learn
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.evaluation.intervals import Interval, wilson
 from gpt2simple.evaluation.significance import LEVEL, binomial_p
 from gpt2simple.evaluation.tables import text_table
@@ -200,7 +200,7 @@ class ClassificationResult(Scores):
         ]
         if self.baselines:
             tables.append({"heads": BESIDE_HEADS, "rows": self.beside_rows()})
-        return render("tables.html", tables=tables, note=" ".join([self.conclusion(), *self.notes()]))
+        return shown_in_notebook(tables, after=[self.conclusion(), *self.notes()])
 
 
 def classification_result(

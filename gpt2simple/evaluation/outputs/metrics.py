@@ -16,7 +16,7 @@ import numpy as np
 import regex
 
 from gpt2simple.errors import DataError
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.evaluation.intervals import FEWEST_TEXTS, RESAMPLES, SEED, Interval, bootstrap, wilson
 from gpt2simple.evaluation.outputs.answers import exact_match, token_f1
 from gpt2simple.evaluation.outputs.copies import Copy, CopyFigures, find_copies
@@ -179,7 +179,7 @@ class OutputFigures:
 
     def _repr_html_(self) -> str:
         table = {"heads": HEADS, "rows": self.rows(), "caption": self.headline()}
-        return render("tables.html", tables=[table], note=" ".join(self.remarks()))
+        return shown_in_notebook([table], after=self.remarks())
 
 
 def output_figures(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.evaluation.outputs.metrics import OutputFigures
 from gpt2simple.storage.contents import counted, json_text, parse_json
 
@@ -82,4 +83,4 @@ class PairResult:
         return {**parse_json(json_text(values)), "outputs": self.outputs.to_json()}
 
     def _repr_html_(self) -> str:
-        return self.outputs._repr_html_()
+        return shown_in_notebook(before=self.measured()) + self.outputs._repr_html_()

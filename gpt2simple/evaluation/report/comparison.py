@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import picture_of, render, shown_in_notebook
 from gpt2simple.runs.figure import Figure
 from gpt2simple.settings import misfit
 from gpt2simple.settings.compare import FULL, LORA
@@ -157,7 +157,12 @@ class ModelsCompared(ABC, Generic[RowT]):
 
     def _repr_html_(self) -> str:
         tables = [{"heads": one.heads, "rows": one.rows, "caption": one.title} for one in self.tables()]
-        return render("tables.html", tables=tables, note=" ".join([self.conclusion(), *self.notes()]))
+        return shown_in_notebook(
+            tables,
+            after=[self.conclusion(), *self.notes(), f"Page: {self.path}"],
+            picture=picture_of(self.picture),
+            shows=self.figure_shows,
+        )
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ that is shown: by the approximate randomisation test over the windows of the hel
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -141,12 +142,17 @@ class CompareResult(ModelsCompared[CompareRow]):
         return [Table("Results", HEADS, [row.cells() for row in self.rows], caption)]
 
     def figure(self) -> Figure:
-        """Held-out bits per byte of each model by tokens seen."""
-        lines = {}
+        """Held-out bits per byte of each model by tokens seen, with a star where they were lowest."""
+        lines, stars = {}, {}
         for row in self.rows:
-            points = [tokens / 1000 for tokens, _ in row.evaluations], [bits for _, bits in row.evaluations]
-            lines[f"{row.label}: {row.parameters:,} parameters"] = points
-        return line_figure(lines, x_label="tokens seen (thousands)", y_label="held-out bits per byte")
+            label = f"{row.label}: {row.parameters:,} parameters"
+            points = [(tokens / 1000, bits) for tokens, bits in row.evaluations]
+            lines[label] = [tokens for tokens, _ in points], [bits for _, bits in points]
+            if measured := [point for point in points if math.isfinite(point[1])]:
+                stars[label] = min(measured, key=lambda point: point[1])
+        return line_figure(
+            lines, x_label="tokens seen (thousands); stars: best", y_label="held-out bits per byte", stars=stars
+        )
 
 
 def _copies(one: CompareRow, other: CompareRow) -> str:

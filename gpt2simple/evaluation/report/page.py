@@ -8,6 +8,7 @@ from typing import Any
 from gpt2simple.evaluation.html import name_shown, render, value_rows
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.evaluation.report.data import RunReport
+from gpt2simple.evaluation.report.side_by_side import in_words
 from gpt2simple.runs.figure import line_figure, to_svg
 from gpt2simple.settings import to_json
 from gpt2simple.storage.outputs import OutputKind
@@ -20,11 +21,20 @@ REPORT_PAGE = OutputKind(
 REPORT_NUMBERS = OutputKind("the numbers of a report of gpt2simple", b"{", f'"generator": "{GENERATOR}"'.encode())
 
 
-def page(runs: Sequence[RunReport], charts: Iterable[str]) -> str:
-    """The report on these runs, a section each, with each run's loss curves as SVG."""
+def page(runs: Sequence[RunReport], charts: Iterable[str], all_runs: str = "") -> str:
+    """The report on these runs, a section each, with each run's loss curves as SVG.
+
+    Args:
+        all_runs: several runs in one figure, as SVG; "": there is one run.
+    """
     sections = [_section(run, chart) for run, chart in zip(runs, charts, strict=True)]
     return render(
-        "report.html", title=f"Report: {', '.join(run.name for run in runs)}", sections=sections, generator=GENERATOR
+        "report.html",
+        title=f"Report: {', '.join(run.name for run in runs)}",
+        sections=sections,
+        side_by_side=all_runs,
+        shows=in_words(runs),
+        generator=GENERATOR,
     )
 
 

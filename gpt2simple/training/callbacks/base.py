@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from gpt2simple.runs import records
 from gpt2simple.runs.metrics import MetricsFiles
 from gpt2simple.runs.samples import SampleFiles
+from gpt2simple.training.callbacks.notebook import live_picture
 from gpt2simple.training.callbacks.plot import LossPlot
 from gpt2simple.training.callbacks.progress import Progress
 from gpt2simple.training.callbacks.tensorboard import TensorBoardEvents
@@ -56,7 +57,9 @@ class CallbackGroup(records.TrainingCallback):
     on_end = partialmethod(_call, "on_end")
 
 
-def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[records.TrainingCallback]:
+def standard_callbacks(
+    run_dir: Path, *, stream: TextIO | None = None, live: bool = True
+) -> list[records.TrainingCallback]:
     """Metric files, samples, loss plot, TensorBoard events and progress for the run in ``run_dir``.
 
     The metric files come first: when a run is resumed, they drop records that the others must not read. Progress comes
@@ -65,6 +68,8 @@ def standard_callbacks(run_dir: Path, *, stream: TextIO | None = None) -> list[r
     Args:
         run_dir: the run's folder.
         stream: where progress is shown; None: standard error.
+        live: whether a notebook shows the loss plot below its cell as it grows.
     """
-    files = [MetricsFiles(run_dir), SampleFiles(run_dir), LossPlot(run_dir), TensorBoardEvents(run_dir)]
+    plot = LossPlot(run_dir, show=live_picture() if live else None)
+    files = [MetricsFiles(run_dir), SampleFiles(run_dir), plot, TensorBoardEvents(run_dir)]
     return [*files, Progress(stream)]

@@ -1,7 +1,8 @@
-"""loss.png: training and held-out loss, redrawn during the run."""
+"""loss.png: training and held-out loss, redrawn during the run, and shown in a notebook as it grows."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +22,36 @@ _LARGEST_SHARE_OF_TIME = 0.02
 class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
-    Drawing takes at most 2 % of the run's time; plots beyond that are skipped, except the last one.
+    Drawing and showing take at most 2 % of the run's time so far, the plot at the end included; others are skipped.
+    Only a run of less than half a minute takes more, for its first and its last one.
 
     Args:
         run_dir: the run's folder.
+        show: is given each picture as PNG, between evaluations too; None: nobody watches.
         clock: monotonic time in seconds.
     """
 
-    def __init__(self, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run_dir, self._clock = run_dir, clock
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        show: Callable[[bytes], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run_dir, self._show, self._clock = run_dir, show, clock
         self._plan: RunPlan | None = None
         self._curves = Curves()
+        self._started = self._spent = 0.0  # when, and for how long plots were drawn, in seconds
         self._next_time = float("-inf")
 
     def on_start(self, plan: RunPlan) -> None:
-        self._plan = plan
+        self._plan, self._started = plan, self._clock()
         self._curves = metrics.curves_until(self._run_dir, plan.first_step)
 
     def on_step(self, record: StepRecord) -> None:
         self._curves.add_step(record)
+        if self._show is not None:
+            self._draw_if_due()
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         self._curves.add_evaluation(record)
@@ -63,6 +75,12 @@ class LossPlot(TrainingCallback):
         figure = loss_figure(
             self._curves, title=title, steps_per_epoch=self._plan.steps_per_epoch, target=self._plan.target
         )
-        atomic_write(self._run_dir / FILE_NAME, to_png(figure), durable=False)
-        ended = self._clock()
-        self._next_time = ended + (ended - started) / _LARGEST_SHARE_OF_TIME
+        png = to_png(figure)
+        atomic_write(self._run_dir / FILE_NAME, png, durable=False)
+        if self._show is not None:
+            with contextlib.suppress(Exception):  # a browser that went away must not cost the file
+                self._show(png)
+        seconds = self._clock() - started
+        self._spent += seconds
+        # The next one takes as long again, and so does the one at the end.
+        self._next_time = self._started + (self._spent + 2 * seconds) / _LARGEST_SHARE_OF_TIME

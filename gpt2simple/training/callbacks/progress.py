@@ -8,15 +8,20 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
 
 from gpt2simple.runs import metrics, records, samples
 from gpt2simple.runs.curves import Curves, HeldOutTrend, call_after_divergence
 from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import LOST
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # a notebook without ipywidgets has no bar, and shows lines
+    from tqdm.auto import tqdm
 
 _SAMPLE_LINES = 9  # as many as three prompts take with their outputs and references
 _SAMPLE_CHARACTERS = 500

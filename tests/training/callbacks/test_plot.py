@@ -122,14 +122,15 @@ def test_a_resumed_run_shows_what_went_before(tmp_path: Path, drawn: list[Figure
 def test_the_picture_is_drawn_as_the_run_goes_but_takes_at_most_a_fiftieth_of_the_time(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    ticks = iter([0.0, 0.0, 1.0, 30.0, 50.9, 51.1, 51.1, 52.0, 52.0, 53.0])  # each picture takes a second or less
+    # Each picture takes a second: the second one is due when three, with that at the end, are a fiftieth of the time.
+    ticks = iter([0.0, 0.0, 0.0, 1.0, 100.0, 149.9, 150.1, 150.1, 151.1, 152.0, 153.0])
     callback = watch(tmp_path, [step(1)], [], clock=lambda: next(ticks))
     callback.on_evaluation(evaluation(1, 3.0, is_best=True))
     assert len(drawn) == 1
-    callback.on_save(2, tmp_path / "step-2")  # at 30: too early
-    callback.on_evaluation(evaluation(2, 3.0, is_best=False))  # at 50.9: too early
+    callback.on_save(2, tmp_path / "step-2")  # at 100: too early
+    callback.on_evaluation(evaluation(2, 3.0, is_best=False))  # at 149.9: too early
     assert len(drawn) == 1
-    callback.on_save(3, tmp_path / "step-3")  # at 51.1
+    callback.on_save(3, tmp_path / "step-3")  # at 150.1
     assert len(drawn) == 2
     callback.on_end(end(3))
     assert len(drawn) == 3
