@@ -1,4 +1,4 @@
-"""The demo runs on the built-in model; what the README and the pages of docs/ show, on a smaller one, few steps long."""
+"""The demo runs on the built-in model; what the README and docs/ show, on a smaller one, few steps long."""
 
 from __future__ import annotations
 
