@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
+from gpt2simple.api.request import Request
+from gpt2simple.compat.callbacks import WatchedSession
 from gpt2simple.training.callbacks import base
 from gpt2simple.training.callbacks.base import standard_callbacks
 from gpt2simple.training.callbacks.notebook import in_notebook, live_picture
@@ -133,3 +136,12 @@ def test_the_callbacks_of_a_run_show_it_unless_they_are_told_not_to(screen: Scre
         plot.on_step(step(1))
         assert len(screen.shown) == pictures
     assert base.live_picture is live_picture
+
+
+def test_gpt_2_simple_s_functions_print_as_they_did_and_show_no_curve(screen: Screen, tmp_path: Path) -> None:
+    with WatchedSession("tiny", checkpoint_dir=tmp_path, sample_num=1) as session:
+        callbacks, _ = session._callbacks(cast(Request, None))
+    (plot,) = (one for one in callbacks if isinstance(one, LossPlot))
+    plot.on_start(plan(tmp_path))
+    plot.on_step(step(1))
+    assert screen.shown == []
