@@ -177,7 +177,7 @@ def test_without_the_libraries_of_figures_nothing_is_read_or_loaded(monkeypatch:
 
 
 def test_the_options_are_shown() -> None:
-    shown = CliRunner().invoke(cli, ["compare", "--help"]).stdout
+    shown = CliRunner().invoke(cli, ["compare", "--help-all"]).stdout
     for option in ("--epochs", "--loss-on", "--max-length", "--prompt-column", "--test-split", "--tokens", "--window"):
         assert option in shown, option
 
