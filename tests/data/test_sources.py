@@ -415,6 +415,7 @@ def test_iterables_of_strings_are_documents(tmp_path: Path, kind: Callable[[list
         ("paper.pdf", r"paper.pdf is a PDF, not text. Save its content as plain text first"),
         ("report.docx", r"report.docx is an office document or e-book, not text"),
         ("zeros.bin", r"zeros.bin is not plain text: it holds zero bytes"),
+        ("hidden.zip", r"hidden.zip is an archive without files\. Give one that holds texts\."),
     ],
 )
 def test_what_is_no_dataset_is_explained(
@@ -427,6 +428,8 @@ def test_what_is_no_dataset_is_explained(
     Path("empty").mkdir()
     with zipfile.ZipFile("report.docx", "w") as archive:
         archive.writestr("[Content_Types].xml", "<Types/>")
+    with zipfile.ZipFile("hidden.zip", "w") as archive:
+        archive.writestr("folder/.notes.txt", "notes")
     with pytest.raises(DataError, match=message):
         encode(dataset, tmp_path / "cache")
 

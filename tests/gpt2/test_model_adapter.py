@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from gpt2simple.gpt2.config import PROJECTIONS, Lora
 from gpt2simple.gpt2.formats import peft
 from gpt2simple.gpt2.formats.adapter import BASE_FILE
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
-from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, write_safetensors
+from gpt2simple.gpt2.formats.safetensors_file import PYTORCH_METADATA, Tensor, write_safetensors
 from gpt2simple.gpt2.lora import adapter_shapes
 from gpt2simple.gpt2.model import LoadedModel, NewAdapter
 from gpt2simple.gpt2.variables import random_weights
@@ -205,3 +206,44 @@ def test_what_is_no_plain_adapter_is_refused_by_name(base: Path, tmp_path: Path,
     (folder / peft.CONFIG_FILE).write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=message):
         LoadedModel.load(folder)
+
+
+def renamed(tensor: Tensor) -> list[Tensor]:
+    return [replace(tensor, name=tensor.name.replace("c_attn", "c_other"))]
+
+
+def widened(tensor: Tensor) -> list[Tensor]:
+    rows, columns = tensor.shape
+    return [replace(tensor, shape=(rows, columns + 1), values=lambda: np.zeros((rows, columns + 1), np.float32))]
+
+
+def ruined(tensor: Tensor) -> list[Tensor]:
+    return [replace(tensor, values=lambda: np.full(tensor.shape, np.nan, np.float32))]
+
+
+DAMAGES = {
+    "another projection": (renamed, r"holds 'base_.*c_other.*', which is no matrix of a LoRA adapter of GPT-2's proj"),
+    "another shape": (widened, r"c_attn\.lora_A\.weight has shape \[\d+, \d+\], and a model of this shape needs \[\d"),
+    "one of a pair": (
+        lambda _: [],
+        r"h\.0\.attn\.c_attn\.lora_B\.weight without the other matrix of h\.0\.attn\.c_attn\. ",
+    ),
+    "not finite": (
+        ruined,
+        r"c_attn\.lora_A\.weight contains NaN or infinity\. Use an adapter from before the training",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_a_matrix_that_does_not_belong_there_is_named(
+    base: Path, tmp_path: Path, damage: Callable[[Tensor], list[Tensor]], message: str
+) -> None:
+    loaded = changed(LoadedModel.load(base, adapter=NewAdapter(LORA, seed=3)))
+    folder = write_adapter(tmp_path / "adapter", loaded, base)
+    tensors = peft.adapter_tensors(loaded.config, loaded.read_adapter)
+    found = [one for t in tensors for one in (damage(t) if t.name.endswith("h.0.attn.c_attn.lora_A.weight") else [t])]
+    with (folder / peft.WEIGHTS_FILE).open("wb") as file:
+        write_safetensors(file, found, PYTORCH_METADATA)
+    with pytest.raises(CheckpointError, match=message):
+        _ = LoadedModel.load(folder).variables

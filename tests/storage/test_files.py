@@ -188,6 +188,14 @@ def test_missing_space_is_told_before_writing(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_space_that_the_system_does_not_tell_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("shutil.disk_usage", unknown)
+    disk.require_space(tmp_path, 10**18, "Downloading 124M")
+
+
 def test_a_second_holder_of_a_lock_is_told(tmp_path: Path) -> None:
     lock = tmp_path / "run" / ".lock"
     with locks.locked(lock, "busy with run1"):

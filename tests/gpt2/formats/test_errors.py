@@ -1,5 +1,6 @@
 """Every folder that cannot be used is refused with what is wrong, what was expected and what to do."""
 
+import json
 import re
 
 import numpy as np
@@ -121,6 +122,11 @@ def test_no_configuration(tmp_path):
     )
 
 
+def classifier(names):
+    """A config.json of a classifier whose classes have these names."""
+    return json.dumps({"model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"], "id2label": names})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -131,6 +137,14 @@ def test_no_configuration(tmp_path):
             r"config\.json: This is no valid GPT-2 config: n_embd is None; expected a whole number .* Check config",
         ),
         ('{"model_type": "llama"}', r"model_type 'llama'; this package loads GPT-2"),
+        (
+            '{"model_type": "gpt2", "n_embd": 8, "n_inner": 16}',
+            r"sets n_inner to 16; plain GPT-2 has 4 x n_embd\. Choose a plain GPT-2 checkpoint\.",
+        ),
+        (classifier({"0": "a", "2": "b"}), r"id2label is {'0': 'a', '2': 'b'}; expected a name for each number from 0"),
+        (classifier({"0": "a", "1": "a"}), r"id2label is {'0': 'a', '1': 'a'}; expected names that differ"),
+        (classifier({"0": "a", "1": 1}), r"id2label is {'0': 'a', '1': 1}; expected names that differ"),
+        (classifier({"0": "a"}), r"id2label has 1 entries; expected 2 to [\d,]+"),
         ("", r"config\.json is empty"),
     ],
 )
