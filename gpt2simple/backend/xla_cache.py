@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpt2simple.backend.packages import tensorflow_version
+from gpt2simple.backend.xla_flags import option_added
 from gpt2simple.storage.disk import user_cache
 from gpt2simple.storage.files import sha256_of
 from gpt2simple.storage.temporary import remove_leftovers, temporary_name
@@ -65,13 +66,8 @@ def kept_on_disk(threads: int | None) -> Iterator[None]:
         yield
         return
     atexit.register(_folder.close)
-    os.environ[_FLAGS] = f"{flags or ''} {_folder.flags}".strip()
-    try:
+    with option_added(_FLAGS, _folder.flags):
         yield
-    finally:
-        os.environ.pop(_FLAGS)
-        if flags is not None:
-            os.environ[_FLAGS] = flags
 
 
 def start_anew() -> bool:

@@ -23,16 +23,23 @@ def without_racing_reductions() -> Iterator[None]:
     runs one function for several matrices at once. The variable is put back, as a child process may have another
     TensorFlow. Nothing changes where the program has chosen, or XLA has compiled before.
     """
-    given = os.environ.get(_FLAGS)
-    if not (tensorflow_version() or "").startswith(_RACING) or _TYPES in (given or ""):
+    if not (tensorflow_version() or "").startswith(_RACING) or _TYPES in os.environ.get(_FLAGS, ""):
         yield
         return
-    os.environ[_FLAGS] = f"{given or ''} {_TYPES}=-reduce".strip()
-    try:
+    with option_added(_FLAGS, f"{_TYPES}=-reduce"):
         yield
         function = tf.function(lambda: tf.zeros([]), jit_compile=True, autograph=False)
         function.experimental_get_compiler_ir()(stage="hlo")  # reads the variable, and compiles nothing
+
+
+@contextlib.contextmanager
+def option_added(variable: str, option: str) -> Iterator[None]:
+    """Have an option in an environment variable during the block, beside those that are there."""
+    given = os.environ.get(variable)
+    os.environ[variable] = f"{given or ''} {option}".strip()
+    try:
+        yield
     finally:
-        os.environ.pop(_FLAGS)
+        os.environ.pop(variable)
         if given is not None:
-            os.environ[_FLAGS] = given
+            os.environ[variable] = given

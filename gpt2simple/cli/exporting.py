@@ -39,9 +39,10 @@ def export(run_name: str, *, as_json: bool, settings: dict[str, Any], **options:
     from gpt2simple.api.export import export as export_run
 
     path = export_run(run_name, **options, **settings)
-    show_json({"run_name": run_name, "format": options["format"], "path": str(path)}) if as_json else show_line(
-        str(path)
-    )
+    if as_json:
+        show_json({"run_name": run_name, "format": options["format"], "path": str(path)})
+    else:
+        show_line(str(path))
 
 
 @command()

@@ -52,8 +52,8 @@ def apply_top_p(logits: Logits, p: float) -> Logits:
     """
     highest = logits.max()
     wanted = p * np.exp(logits - highest).sum(dtype=np.float64)  # of shares that are not divided by their sum
-    for count in (*(count for count in _LIKELY if count < logits.size), logits.size):
-        likely = logits if count == logits.size else logits[logits >= _bound_of_highest(logits, count)]  # (n,)
+    for count in (*_LIKELY, logits.size):
+        likely = logits if count >= logits.size else logits[logits >= _bound_of_highest(logits, count)]  # (n,)
         shares = np.cumsum(np.exp(np.sort(likely)[::-1] - highest), dtype=np.float64)  # (n,)
         if shares[-1] >= wanted:
             break

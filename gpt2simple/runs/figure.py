@@ -25,6 +25,7 @@ TRAIN, HELD_OUT, AFTER_BEST, REFERENCE = "#4c78a8", "#e4572e", "#f6c6b5", "#5c5c
 _AFTER_BEST_WORDS = {"overfitted": "overfitting: held-out loss no longer improves", "diverged": "diverging"}
 _SIZE, _DPI = (7.2, 4.5), 150  # inches, dots per inch: a PNG is 1,080 pixels wide
 _COLOURS = 128
+STAR = {"marker": "*", "markeredgecolor": "black", "markersize": 14, "zorder": 5}  # the best point of a line
 _SOFTWARE = "gpt2simple"  # in each PNG
 PICTURE = OutputKind("a picture of gpt2simple", b"\x89PNG", b"Software\0" + _SOFTWARE.encode())
 
@@ -61,7 +62,7 @@ def line_figure(
         (line,) = axes.plot(x, y, marker="o", markersize=4, label=visible(label))
         if stars and label in stars:
             star = [[place] for place in stars[label]]
-            axes.plot(*star, "*", color=line.get_color(), markeredgecolor="black", markersize=14, zorder=5)
+            axes.plot(*star, color=line.get_color(), linestyle="none", **STAR)
     if reference is not None:
         axes.axhline(reference[1], color=REFERENCE, linestyle="--", label=reference[0])
     return _finished(figure, x_label=x_label, y_label=y_label)
@@ -114,7 +115,7 @@ def _draw_held_out(axes: Any, curves: Curves) -> None:
     best = curves.trend.best
     assert best is not None, "held-out losses without a best one"
     axes.plot(
-        [best.step], [best.loss], "*", color=HELD_OUT, markeredgecolor="black", markersize=14, zorder=5,
+        [best.step], [best.loss], color=HELD_OUT, linestyle="none", **STAR,
         label=f"best: step {best.step}, {best.figures.brief()}",
     )  # fmt: skip
     kind = curves.kind()

@@ -131,12 +131,16 @@ def step_folders(run: Path) -> dict[int, Path]:
         if all(os.path.lexists(path) for path in paths):  # else training removed one: another may have come
             break
     # "step-000120.new" sorts after "step-000120".
-    return dict(sorted((int(path.name[5:].removesuffix(REPLACEMENT_SUFFIX)), path) for path in folders))
+    return dict(sorted((_step(path), path) for path in folders))
 
 
 def step_of(folder: Path) -> int | None:
     """The step of a checkpoint, by the name of its folder; None: it is another folder."""
-    return int(folder.name[5:].removesuffix(REPLACEMENT_SUFFIX)) if _STEP_FOLDER.fullmatch(folder.name) else None
+    return _step(folder) if _STEP_FOLDER.fullmatch(folder.name) else None
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name[5:].removesuffix(REPLACEMENT_SUFFIX))
 
 
 def legacy_step(folder: Path) -> int | None:

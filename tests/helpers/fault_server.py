@@ -9,9 +9,11 @@ import contextlib
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.helpers.local_server import running
 
 HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 AZURE_XML = b'\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error><Code>ResourceNotFound</Code></Error>'
@@ -145,22 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[FaultServer]:
+def serving() -> AbstractContextManager[FaultServer]:
     """A running server; ``address`` is its base URL."""
-    state = FaultServer()
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    state.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(FaultServer(), _Handler)
 
 
 def closed_port() -> int:

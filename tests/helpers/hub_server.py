@@ -6,11 +6,12 @@ import base64
 import contextlib
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.helpers.local_server import running
 
 TOKEN = "hf_tester"
 
@@ -159,18 +160,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-@contextlib.contextmanager
-def serving_hub() -> Iterator[HubServer]:
+def serving_hub() -> AbstractContextManager[HubServer]:
     """A running server; ``address`` is its base URL."""
-    state = HubServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
-    server.daemon_threads = True
-    state.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(HubServer(), _Handler)

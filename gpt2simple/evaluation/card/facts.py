@@ -17,12 +17,12 @@ from gpt2simple.runs import metrics
 from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import StepRecord
+from gpt2simple.runs.resume import RANDOM
 from gpt2simple.settings import FinetuneSettings, to_json
 from gpt2simple.settings.pairs import LOSS_ON
 from gpt2simple.settings.tasks import LANGUAGE_MODELING
 
 _OF_A_MODEL = ("latest", "best", "fresh")  # restore_from of a run that began with its model's own weights
-_RANDOM = "random"
 _TOKENS_OF = dict(zip(LOSS_ON, ("completions", "prompts and completions"), strict=True))
 
 
@@ -130,7 +130,7 @@ def base_of(info: RunInfo, model_dir: Path) -> BaseFacts:
     shown = name if of_hub is not None else f"GPT-2 {name}" if known is not None else Path(name).name
     if known is not None and known.built_in:
         shown = f"{name}, the small GPT-2 inside gpt2simple"
-    if began == _RANDOM:
+    if began == RANDOM:
         return BaseFacts(name=f"random weights, in the shape of {shown}")
     if began not in _OF_A_MODEL:
         return BaseFacts(name=f"the weights of another fine-tuned model or folder, in the shape of {shown}")

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gpt2simple.evaluation.report.data import RunReport
 from gpt2simple.evaluation.report.figure import short_name
-from gpt2simple.runs.figure import AFTER_BEST, HELD_OUT, REFERENCE, TRAIN
+from gpt2simple.runs.figure import AFTER_BEST, HELD_OUT, REFERENCE, STAR, TRAIN
 
 _COLUMNS = 3
 _MOST_RUNS = 12
@@ -109,7 +109,7 @@ def _draw_losses(axes: Any, run: RunReport) -> None:
         marker="o", markersize=3.5, label="loss on held-out text, never seen",
     )  # fmt: skip
     axes.plot(
-        [verdict.best_step], [verdict.best_loss], "*", color=HELD_OUT, markeredgecolor="black", markersize=14, zorder=5,
+        [verdict.best_step], [verdict.best_loss], color=HELD_OUT, linestyle="none", **STAR,
         label="best step: held-out loss is lowest",
     )  # fmt: skip
     if verdict.kind == "overfitted":
