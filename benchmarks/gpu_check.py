@@ -3,11 +3,11 @@
     python benchmarks/gpu_check.py [--sizes 124M 355M] [--rounds 5] [--steps 20]
 
 Trains (steps of 1 x 1,024 tokens) and generates (200 tokens, 1 and 8 rows) with random weights of each size, speed and
-device memory, alternating with PyTorch where it can be imported, here or in the Python that
-GPT2SIMPLE_BENCH_TORCH_PYTHON names. Then trains and writes the same on GPU and CPU in float32 (TensorFloat-32 off) and
-compares losses, logits and greedy token ids. The seconds and bytes that `finetune` tells before the first step are
-compared with those of the steps. Prints one table and ends with one JSON line; exits 1 where there is no GPU, GPU and
-CPU disagree, or what is told is wrong. Generation spells bytes, so no vocabulary is needed.
+device memory, alternating with PyTorch (for training also with torch.compile) where it can be imported, here or in the
+Python that GPT2SIMPLE_BENCH_TORCH_PYTHON names. Then trains and writes the same on GPU and CPU in float32
+(TensorFloat-32 off) and compares losses, logits and greedy token ids. The seconds and bytes that `finetune` tells
+before the first step are compared with those of the steps. Prints one table and ends with one JSON line; exits 1 where
+there is no GPU, GPU and CPU disagree, or what is told is wrong. Generation spells bytes, so no vocabulary is needed.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ TOLERANCES = {"losses": 1e-3, "logits": 1e-3}
 MOST_MEMORY_ERROR = 0.3  # of the peak that is expected; more, and gradient checkpointing is chosen wrongly
 
 
-def torch_peer(size: str) -> Peer | None:
-    """PyTorch's worker, or None where there is no PyTorch."""
+def torch_peers(size: str) -> dict[str, Peer]:
+    """PyTorch's workers, none where there is no PyTorch."""
+    python = TORCH_PYTHON if os.environ.get(TORCH_PYTHON) else None
+    if python is None and importlib.util.find_spec("torch") is None:
+        return {}
     script = SCRIPTS / "gpu_pytorch_worker.py"
-    if os.environ.get(TORCH_PYTHON):
-        return Peer(script, (size,), TORCH_PYTHON)
-    return Peer(script, (size,)) if importlib.util.find_spec("torch") is not None else None
+    return {
+        "pytorch": Peer(script, (size, "eager"), python),
+        "pytorch compiled": Peer(script, (size, "compiled"), python),
+    }
 
 
 def measure(size: str, rounds: int, steps: int) -> dict[str, Any]:
     """Tokens per second of each job and the device's peak memory, by tool; the tools take turns."""
-    tools = {"gpt2simple": Peer(SCRIPTS / "gpu_ours_worker.py", (size, "auto"))}
-    torch = torch_peer(size)
-    if torch is not None:
-        tools["pytorch"] = torch
+    tools = {"gpt2simple": Peer(SCRIPTS / "gpu_ours_worker.py", (size, "auto")), **torch_peers(size)}
     jobs = {"training": ({"steps": steps}, steps * TOKENS_PER_STEP)}
     for rows in ROWS:
         jobs[f"generating, {rows} rows"] = ({"tokens": NEW_TOKENS, "rows": rows}, NEW_TOKENS * rows)
@@ -57,6 +58,8 @@ def measure(size: str, rounds: int, steps: int) -> dict[str, Any]:
             measured[name] = _job(running, job, tokens, rounds)
             if name == "training":
                 measured[name]["gpt2simple"]["told"] = running["gpt2simple"].run(told="all")
+                if "pytorch compiled" in running:  # only its training is compiled
+                    running.pop("pytorch compiled").close()
     return measured
 
 
@@ -85,9 +88,9 @@ def _job(running: dict[str, Worker], job: dict[str, int], tokens: int, rounds: i
         }
         for tool, values in speeds.items()
     }
-    if "pytorch" in speeds:
-        pairs = zip(speeds["gpt2simple"], speeds["pytorch"], strict=True)
-        found["gpt2simple"]["ratio"] = median_and_spread([mine / theirs for mine, theirs in pairs])
+    ours = speeds.pop("gpt2simple")
+    for tool, theirs in speeds.items():
+        found[tool]["ratio"] = median_and_spread([our / their for our, their in zip(ours, theirs, strict=True)])
     return found
 
 
@@ -118,13 +121,13 @@ def agrees(found: dict[str, float | bool]) -> bool:
 
 def show(sizes: dict[str, Any], found: dict[str, float | bool]) -> None:
     """One table."""
-    print(f"{'':38s}{'tokens/s':>10s}{'GB':>8s}{'x PyTorch':>11s}")
+    print(f"{'':46s}{'tokens/s':>10s}{'GB':>8s}{'we are x':>11s}")
     for size, jobs in sizes.items():
         for job, tools in jobs.items():
             for tool, row in tools.items():
                 ratio = f"{row['ratio']['median']:.2f}" if "ratio" in row else ""
                 speed, memory = row["tokens_per_second"]["median"], row["device_peak_bytes"] / 1e9
-                print(f"{f'{size} {job}, {tool}':38s}{speed:10.0f}{memory:8.2f}{ratio:>11s}")
+                print(f"{f'{size} {job}, {tool}':46s}{speed:10.0f}{memory:8.2f}{ratio:>11s}")
     for size, jobs in sizes.items():
         told = jobs["training"]["gpt2simple"]["told"]
         print(
@@ -132,7 +135,7 @@ def show(sizes: dict[str, Any], found: dict[str, float | bool]) -> None:
             f"({told['products_per_second'] / 1e12:.0f} TFLOP/s), {told['expected_peak_bytes'] / 1e9:.2f} GB"
         )
     for name, value in found.items():
-        print(f"{f'GPU against CPU: {name}':38s}{value if isinstance(value, bool) else format(value, '.1e'):>10}")
+        print(f"{f'GPU against CPU: {name}':46s}{value if isinstance(value, bool) else format(value, '.1e'):>10}")
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """PyTorch's GPT2LMHeadModel on a GPU, in bfloat16 under autocast, fused AdamW, random weights, no dropout.
 
-Argument: size. Jobs: {"steps": n}; {"tokens": n, "rows": r} to write.
+Arguments: size; "eager" or "compiled" (torch.compile, for training). Jobs: {"steps": n}; {"tokens": n, "rows": r} to
+write.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ def load() -> Job:
     )  # fmt: skip
     model = GPT2LMHeadModel(config).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    trained = torch.compile(model) if sys.argv[2] == "compiled" else model
     ids = torch.tensor(window(N_CTX), dtype=torch.long, device=device)[None]
 
     def train(steps: int) -> None:
         model.train()
         for _ in range(steps):
             with torch.autocast("cuda", torch.bfloat16):
-                loss = model(input_ids=ids, labels=ids).loss
+                loss = trained(input_ids=ids, labels=ids).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             optimizer.step()
