@@ -107,7 +107,7 @@ def _configure(threads: int | None) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_stderr())  # listing the devices for the first time writes to descriptor 2
         if not has_computed():
-            stack.enter_context(xla_flags.without_racing_reductions())  # first: what is kept depends on it
+            stack.enter_context(xla_flags.chosen_options())  # first: what is kept depends on it
             stack.enter_context(xla_cache.kept_on_disk(threads))
         try:
             if threads is not None:

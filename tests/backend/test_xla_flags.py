@@ -1,4 +1,4 @@
-"""XLA keeps reductions from YNNPACK in the TensorFlow whose two threads can meet in one, and leaves no trace of it."""
+"""XLA gets our options where the program has not chosen, those that its release knows, and no trace of it is left."""
 
 from __future__ import annotations
 
@@ -50,5 +50,14 @@ def test_releases_that_do_not_know_the_option_do_not_get_it(
 ) -> None:
     monkeypatch.setattr(xla_flags, "tensorflow_version", lambda: release)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    with xla_flags.without_racing_reductions():
-        assert "XLA_FLAGS" not in os.environ
+    with xla_flags.chosen_options():
+        assert os.environ["XLA_FLAGS"] == "--xla_gpu_enable_triton_gemm=false"
+
+
+def test_products_on_a_gpu_are_not_tried_in_dozens_of_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    with xla_flags.chosen_options():
+        assert "--xla_gpu_enable_triton_gemm=false" in os.environ["XLA_FLAGS"].split()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    with xla_flags.chosen_options():
+        assert "--xla_gpu_enable_triton_gemm=false" not in os.environ["XLA_FLAGS"]

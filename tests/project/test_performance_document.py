@@ -131,6 +131,28 @@ def test_what_else_is_said_of_generating_is_too() -> None:
     )
 
 
+def test_the_figures_of_a_gpu_are_those_of_the_result() -> None:
+    (result,) = results("gpu")
+    jobs = result["sizes"]["124M"]
+    ours, compiled, eager = (jobs["training"][tool] for tool in ("gpt2simple", "pytorch compiled", "pytorch"))
+    mine, fastest, plain = (min(tool["seconds_of_20_steps"]) for tool in (ours, compiled, eager))
+    speeds = [f"{20 * 1024 / seconds:,.0f}" for seconds in (mine, fastest, plain)]
+    memory = [f"{tool['device_peak_bytes'] / 1e9:.2f}" for tool in (ours, compiled, eager)]
+    one = {tool: min(row["seconds_of_200_tokens"]) for tool, row in jobs["generating, 1 rows"].items()}
+    (eight,) = jobs["generating, 8 rows"]["gpt2simple"]["seconds_of_200_tokens"]
+    theirs = f"{200 / one['pytorch']:.0f} ({one['pytorch'] / one['gpt2simple']:.2f})"
+    times = f"{fastest / mine:.2f}"
+    assert not lacking(
+        [
+            f"| {speeds[0]} | {speeds[1]} (we: {times} times) | {speeds[2]} ({plain / mine:.2f}) |",
+            f"| {' | '.join(memory)} |",
+            f"| generating one text, tokens/s | {200 / one['gpt2simple']:.0f} | | {theirs}",
+            f"| generating eight texts, tokens/s | {200 * 8 / eight:.0f} |",
+        ]
+    )
+    assert not lacking([f"on an NVIDIA H200, training in bfloat16 had {times} times the speed of PyTorch"], README)
+
+
 def test_the_figures_on_a_new_process_are_those_of_the_result() -> None:
     (result,) = results("startup")
     rows = result["generate"]
