@@ -136,7 +136,8 @@ def test_the_figures_of_a_whole_run_are_those_of_the_result() -> None:
     kept, empty = (result["finetune"][name] for name in ("cache", "empty cache"))
     assert not lacking(
         [
-            f"{kept['whole']['median']:.1f} s with what earlier runs compiled, {empty['whole']['median']:.1f} s without",
+            f"{kept['whole']['median']:.1f} s with what earlier runs compiled",
+            f"{empty['whole']['median']:.1f} s without",
             f"`import tensorflow` alone takes {result['import_tensorflow']['median']:.1f} s",
             f"as long as the median one, {kept['steps']['median']:.1f} s",
             f"{kept['beyond']['median']:.1f} s ({empty['beyond']['median']:.1f} s without)",
