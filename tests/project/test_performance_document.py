@@ -131,6 +131,23 @@ def test_what_else_is_said_of_generating_is_too() -> None:
     )
 
 
+def test_the_rows_on_evaluating_are_those_of_the_result() -> None:
+    lines = []
+    (result,) = results("evaluating")
+    for precision, rows in result["beside"].items():
+        ours = rows.pop("gpt2simple")
+        for peer, row in rows.items():
+            median, low, high = (row["ratio"][key] for key in ("median", "low", "high"))
+            name = {"pytorch": "PyTorch", "pytorch compiled": "PyTorch with torch.compile"}[peer]
+            lines.append(
+                f"| {name} | {precision} | {row['tokens_per_second']['median']:.0f} "
+                f"| {ours['tokens_per_second']['median']:.0f} | {median:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {row['peak_bytes'] / 1e9:.1f} | {ours['peak_bytes'] / 1e9:.1f} |"
+            )
+    assert lines
+    assert not lacking(lines)
+
+
 def test_the_figures_of_a_whole_run_are_those_of_the_result() -> None:
     (result,) = results("whole-run")
     kept, empty = (result["finetune"][name] for name in ("cache", "empty cache"))
