@@ -24,7 +24,7 @@ def trained(**settings: Any) -> Any:
     return session
 
 
-@pytest.mark.parametrize("base", ["float32", "int8"])
+@pytest.mark.parametrize("base", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_samples_and_texts_are_written_without_a_copy(place: Path, monkeypatch: pytest.MonkeyPatch, base: str) -> None:
     def copy(*_: Any) -> Any:
         raise AssertionError("decoding made a copy of the weights")
@@ -35,7 +35,9 @@ def test_samples_and_texts_are_written_without_a_copy(place: Path, monkeypatch: 
     assert list((session.run_dir / "samples").iterdir())
 
 
-@pytest.mark.parametrize("base", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "base", [*(pytest.param(base, marks=pytest.mark.slow) for base in ("float32", "bfloat16")), "int8"]
+)
 def test_a_new_session_writes_the_same(place: Path, monkeypatch: pytest.MonkeyPatch, base: str) -> None:
     """By the merged weights if they are float32 in any case, else without a copy in float32."""
     session = trained(base_precision=base)

@@ -61,6 +61,7 @@ def test_on_a_gpu_the_time_is_the_least_that_it_will_take():
     assert line == "100 steps (2.0 epochs) take at least 310 ms in all on this device."
 
 
+@pytest.mark.slow
 def test_finetune_warns_of_a_text_that_the_model_will_know_by_heart(tmp_path, messages):
     folder = write_small_model(tmp_path / "models" / "small")
     text = tmp_path / "text.txt"

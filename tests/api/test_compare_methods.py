@@ -80,6 +80,7 @@ def test_both_are_on_the_page_with_what_they_copied(result: CompareResult) -> No
     assert len(values["notes"]) == 2
 
 
+@pytest.mark.slow
 def test_a_method_can_be_added_and_what_is_done_is_not_done_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = gpt2simple.compare("text.txt", ["one"], name="grows", **{**BOTH, "methods": ["lora", "full"]})
     measured: list[str] = []
@@ -177,6 +178,7 @@ def test_the_default_is_to_train_all_weights() -> None:
     assert CompareSettings().methods == ("full",)
 
 
+@pytest.mark.slow
 def test_pairs_and_classes_too() -> None:
     asked: dict[str, Any] = {"methods": ["full", "lora"], "lora_rank": 4, "epochs": 1}
     on_pairs = gpt2simple.compare("pairs.jsonl", ["one"], name="pairs", separator="=", **asked)

@@ -223,6 +223,7 @@ def test_a_name_too_long_for_a_control_has_none() -> None:
     assert len(found.baselines) == 2
 
 
+@pytest.mark.slow
 def test_texts_that_can_be_read_once_are_enough_and_the_session_holds_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[LoadedModel]] = []
     load = LoadedModel.load
@@ -325,6 +326,7 @@ def test_the_plan_tells_of_both_runs_and_their_time() -> None:
     assert len(list(before_start(Texts(), plan, 1.0))) == 2  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_command_has_the_option_and_ends_with_the_code_of_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["finetune-classifier", "reviews.csv", "--run-name", RUN, "--control"]
     shown = CliRunner().invoke(cli, [*words, "--json"])

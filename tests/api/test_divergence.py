@@ -41,7 +41,11 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return QUICK | {"cache_dir": str(folder / "cache")} | one
 
 
-@pytest.mark.parametrize("step", [5, 7], ids=["between two saves", "in the step that is to be saved"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(5, marks=pytest.mark.slow), 7],
+    ids=["between two saves", "in the step that is to be saved"],
+)
 def test_the_last_good_checkpoint_is_kept_and_a_lower_rate_goes_on_from_it(
     session: Session, tmp_path: Path, step: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +81,7 @@ def test_a_stopped_run_that_diverged_says_to_continue_with_a_lower_rate(
     assert f"Training diverged. {hint}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_a_lower_rate_starts_again(session: Session, tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     with session, pytest.raises(TrainingError, match=r"No step was saved\. Start again with a lower learning_rate"):

@@ -54,6 +54,7 @@ def test_run_json_has_the_commit_and_the_run_goes_on_without_the_hub(server: Fau
     assert len(server.requests) == asked
 
 
+@pytest.mark.slow
 def test_the_same_run_can_be_made_again_after_the_model_moved_on(server: FaultServer) -> None:
     gpt2simple.finetune("text.txt", model_name=REPO, run_name="first", steps=2, **HOW)
     shutil.rmtree("models")
@@ -71,6 +72,7 @@ def test_a_run_that_starts_from_the_folder_names_the_model_too(server: FaultServ
     assert recorded("folder")["model_name"] == PINNED
 
 
+@pytest.mark.slow
 def test_an_adapter_finds_its_model_again(server: FaultServer) -> None:
     gpt2simple.finetune("text.txt", model_name=REPO, run_name="lora", steps=2, lora_rank=2, **HOW)
     base = json.loads(Path("checkpoint/lora/adapter_base.json").read_text())

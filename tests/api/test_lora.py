@@ -109,8 +109,8 @@ def test_pairs_and_classes_are_answered_and_evaluated() -> None:
     [
         ("finetune", "text.txt", TEXT | {"lora_dropout": 0.1, "dropout": 0.1}),
         ("finetune", "text.txt", TEXT | {"base_precision": "int8", "lora_targets": ["attn.c_attn", "mlp.c_proj"]}),
-        ("finetune", "pairs.jsonl", PAIRS),
-        ("finetune_classifier", "classes.csv", CLASSES),
+        pytest.param("finetune", "pairs.jsonl", PAIRS, marks=pytest.mark.slow),
+        pytest.param("finetune_classifier", "classes.csv", CLASSES, marks=pytest.mark.slow),
     ],
     ids=["text", "int8", "pairs", "classes"],
 )

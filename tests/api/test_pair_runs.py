@@ -84,6 +84,7 @@ def test_a_folder_of_parts_from_training_to_report(messages: list[str]) -> None:
     assert report.result.outputs.part == "the test part"
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_into_a_folder_is_not_passed_over(messages: list[str]) -> None:
     for number in range(2):
         write(Path(f"grow/train-0000{number}-of-00002.jsonl"), lines(10, 10 * number))

@@ -202,7 +202,9 @@ def test_beside_an_adapter_only_their_rows_are_learned_and_saved(place: Path, ad
     np.testing.assert_array_equal(rows, learned[257:])
 
 
-@pytest.mark.parametrize("base_precision", ["auto", "float32", "int8"])
+@pytest.mark.parametrize(
+    "base_precision", ["auto", *(pytest.param(base, marks=pytest.mark.slow) for base in ("float32", "int8"))]
+)
 def test_an_adapter_with_tokens_goes_on_bit_for_bit(place: Path, tmp_path: Path, base_precision: str) -> None:
     given: dict[str, Any] = {"special_tokens": TOKENS, "lora_rank": 4, "base_precision": base_precision}
     for name, stops in (("whole", [8]), ("parts", [4, 8])):

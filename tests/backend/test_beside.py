@@ -84,7 +84,9 @@ def test_two_threads_that_hold_stderr_back_give_it_back(capfd: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        ("CheckpointError('torn. Copy it again.')", 1, "Error: torn. Copy it again.\n"),
+        pytest.param(
+            "CheckpointError('torn. Copy it again.')", 1, "Error: torn. Copy it again.\n", marks=pytest.mark.slow
+        ),
         ("KeyboardInterrupt()", 130, "Interrupted.\n"),
     ],
 )

@@ -44,6 +44,7 @@ def python(place: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "switch", ["disable_v2_behavior", pytest.param("disable_eager_execution", marks=pytest.mark.slow)]
 )

@@ -22,6 +22,7 @@ def fuzz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fuzz
 
 
+@pytest.mark.slow
 def test_no_random_call_or_line_ends_in_a_traceback(fuzz: Any, tmp_path: Path) -> None:
     fuzz.make_place(tmp_path)
     told: list[str] = []

@@ -61,6 +61,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
     monkeypatch.setattr(Session, "pieces_of", stopped)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_samples_in_the_file_and_says_how_many(place: Path) -> None:
     path = place / "many.txt"
     words = [*SMALL, "--nsamples", "100000", "--length", "9", "--prefix", "The ", "--destination-path", path.name]

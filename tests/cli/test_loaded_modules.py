@@ -42,7 +42,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+ALIKE = [command for command in COMMANDS if command.split()[0] in ("evaluate", "score")]  # to `generate`
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(line, marks=pytest.mark.slow) if line in ALIKE else line for line in COMMANDS]
+)
 def test_a_command_loads_what_it_needs(place: Path, command: str) -> None:
     # transformers asks there for tf_keras in place of Keras 3, for whatever process comes after it.
     kept = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}

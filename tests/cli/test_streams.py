@@ -70,7 +70,9 @@ def test_a_stream_that_fails_ends_no_command_in_a_traceback(
     assert out is None or done.stdout == out
 
 
-@pytest.mark.parametrize("where", ["2> /dev/full", "2>&-", "2> >(exec 0<&-)"])
+@pytest.mark.parametrize(
+    "where", ["2> /dev/full", *(pytest.param(where, marks=pytest.mark.slow) for where in ("2>&-", "2> >(exec 0<&-)"))]
+)
 def test_results_arrive_where_messages_cannot_be_written(shell: Shell, where: str) -> None:
     done = shell(f"g {SCORE} word {where}; g report absent {where}")
     assert '"text": "word"' in done.stdout

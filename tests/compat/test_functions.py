@@ -147,6 +147,7 @@ def test_a_run_is_trained_as_gpt_2_simple_trained(notebook: Path) -> None:
     assert (settings.steps, settings.epochs) == (3, None)
 
 
+@pytest.mark.slow
 def test_endless_training_ends_with_ctrl_c_and_saves(notebook: Path, tmp_path: Path) -> None:
     program = (
         "import gpt2simple.compat as gpt2\n"
@@ -376,6 +377,7 @@ def test_tables_are_read_as_gpt_2_simple_read_them(tmp_path: Path) -> None:
     assert text_settings("a.txt") == text_settings(["One text."]) == {}
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_keeps_its_only_checkpoint(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("checkpoint/trained", "checkpoint/diverged")
     settings: dict[str, Any] = {"model_name": "small", "run_name": "diverged", "steps": 4, "save_every": 2}

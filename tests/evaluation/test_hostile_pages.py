@@ -175,7 +175,9 @@ def classifiers_page(_report: RunReport, payload: str) -> str:
     return comparison_page(result, to_svg(result.figure()))
 
 
-@pytest.mark.parametrize("make", [report_page, compare_page, classifiers_page])
+@pytest.mark.parametrize(
+    "make", [report_page, *(pytest.param(page, marks=pytest.mark.slow) for page in (compare_page, classifiers_page))]
+)
 def test_every_payload_on_a_page_is_text(report: RunReport, make: Callable[[RunReport, str], str]) -> None:
     expected = Structure(make(report, BENIGN))
     for payload in MARKUP:

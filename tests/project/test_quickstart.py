@@ -10,6 +10,7 @@ from tests.helpers.quoted import is_held
 LINES = [line for block in blocks("text", text_of(DOCS / "quickstart.md")) for line in block.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_each_line_of_the_screen_is_one_that_the_package_writes(line: str) -> None:
     assert is_held(line)

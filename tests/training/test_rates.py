@@ -39,6 +39,7 @@ def by_epoch():
     return keras.callbacks.LearningRateScheduler(lambda epoch, rate: RATE * [1.0, 0.5, 0.2, 0.1][epoch])
 
 
+@pytest.mark.slow
 def test_reduce_on_plateau_and_a_resumed_run_equals_the_straight_one_bit_for_bit(place):
     """Stopped where the callback has just halved the rate: the checkpoint was written before that, and lost it."""
     np.testing.assert_allclose(finetune(place, "plateau", 6, halving()), [1, 1, 1, 1, 0.5, 0.5], rtol=1e-6)

@@ -65,7 +65,9 @@ def straight(place):
     return state_of
 
 
-@pytest.mark.parametrize(("precision", "stops"), [("float32", (1, 5)), ("bfloat16", (3,))])
+@pytest.mark.parametrize(
+    ("precision", "stops"), [("float32", (1, 5)), pytest.param("bfloat16", (3,), marks=pytest.mark.slow)]
+)
 def test_stopped_by_ctrl_c_and_resumed(place, straight, precision, stops):
     stopped, done = f"stopped-{precision}", 0
     with open_session(place, stopped, precision) as session:

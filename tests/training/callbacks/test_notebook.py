@@ -91,6 +91,7 @@ def test_what_is_shown_is_the_file_and_it_grows_between_evaluations_too(tmp_path
     assert shown[-1] == (tmp_path / "loss.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_drawing_and_showing_take_at_most_a_fiftieth_of_the_time(tmp_path: Path) -> None:
     now = 0.0
     spent: list[float] = []
