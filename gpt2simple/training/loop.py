@@ -152,8 +152,8 @@ class LoopCallback(keras.callbacks.Callback):
         """
         if self._evaluated_step == self._state.step and not is_ruined(self._held_out_loss, self._first_loss):
             return
-        batch = self._data.micro_batch((self._state.step - 1) * self._data.accumulate)  # (B, T) each
-        loss = self._trainer.evaluate_batches([batch]).loss
+        batches = self._data.evaluated((self._state.step - 1) * self._data.accumulate)
+        loss = self._trainer.evaluate_batches(batches).loss
         if is_ruined(loss, self._first_loss):
             raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats")
 
