@@ -90,6 +90,7 @@ class Request:
         weights_from: folder of the model that a new run starts from; None: the model of that name.
         random_weights: whether it takes only the shape and the tokenizer of that model.
         control: the run that follows as this one's control, see ``control``; None: none does.
+        replicas: devices that train together, here and on other machines.
     """
 
     kind: TaskKind
@@ -104,6 +105,7 @@ class Request:
     messages: tuple[str, ...] = ()  # for the user
     random_weights: bool = False
     control: Path | None = None
+    replicas: int = 1
 
     def __post_init__(self) -> None:
         self.settings.require_adapter()

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, tf
+from gpt2simple.errors import WorkerError
 
 ResultT = TypeVar("ResultT")
+
+_OF_PEERS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 
 # Of gradients that are summed as one array: each is copied into it, so that all as one would take their memory again.
 _PACK_BYTES = 32 << 20
@@ -73,6 +77,10 @@ class Replicas:
         """The chief's array, float32; those of others say its shape."""
         return array
 
+    def naming_lost_peers(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which TensorFlow's errors about other workers become a `WorkerError` that names one."""
+        return contextlib.nullcontext()
+
 
 ONE = Replicas()
 
@@ -99,10 +107,14 @@ class _Together(Replicas):
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         context = tf.distribute.get_replica_context()
-        return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors), options=self._options))
+        placed = [tf.identity(tensor) for tensor in tensors]  # an argument of a graph has no device yet
+        return list(context.all_reduce(tf.distribute.ReduceOp.SUM, placed, options=self._options))
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        return array if self.workers == 1 else self._sum(tf.constant(array)).numpy()
+        if self.workers == 1:
+            return array
+        with self.naming_lost_peers():
+            return self._sum(tf.constant(array)).numpy()
 
     def _sum_of_workers(self, array: Tensor) -> Tensor:
         """One replica of each worker has the array, the others zeros."""
@@ -128,6 +140,25 @@ class _Together(Replicas):
 
     def broadcast(self, array: np.ndarray) -> np.ndarray:
         return self.sum(array if self.is_chief else np.zeros_like(array))
+
+    @contextlib.contextmanager
+    def naming_lost_peers(self) -> Iterator[None]:
+        try:
+            yield
+        except _OF_PEERS as error:
+            if self.workers == 1:
+                raise
+            raise WorkerError(
+                f"{self._lost_peer(str(error))} ended or cannot be reached, so that training cannot go on. "
+                "To continue: start all workers again with the same call."
+            ) from error
+
+    def _lost_peer(self, message: str) -> str:
+        """The other worker that a message of TensorFlow names, or the only other."""
+        others = [number for number in range(self.workers) if number != self.worker]
+        tasks = [int(task) for task in re.findall(r"/task:(\d+)", message)]
+        named = [number for number in tasks if number in others] or (others if len(others) == 1 else [])
+        return self.name(named[0]) if named else "Another worker"
 
 
 def start_replicas(strategy: Any, *, worker: int = 0, names: Sequence[str] = ("worker 0",)) -> Replicas:

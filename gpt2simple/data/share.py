@@ -22,14 +22,14 @@ class StepShare(NamedTuple):
 
     Attributes:
         micro_batches: A, of the whole step. rows: B, of each whole micro-batch.
-        first, count: the micro-batches that it computes. first_row, n_rows: the rows of each that it computes.
+        first, taken: the first micro-batch that it computes, and how many. first_row, n_rows: the rows of each that it computes.
         own_rows: the first, and the last + 1, of the rows that it learns from.
     """
 
     micro_batches: int
     rows: int
     first: int
-    count: int
+    taken: int
     first_row: int
     n_rows: int
     own_rows: tuple[int, int]
@@ -42,7 +42,7 @@ class StepShare(NamedTuple):
     def of(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Its part of the arrays of a step, each [A, B, T]: [A', B', T]."""
         start, end = self.first_row, self.first_row + self.n_rows
-        parts = [array[self.first : self.first + self.count, start:end] for array in arrays]  # (A', B', T) each
+        parts = [array[self.first : self.first + self.taken, start:end] for array in arrays]  # (A', B', T) each
         if (start, end) != self.own_rows:
             counts = np.zeros((1, self.n_rows, 1), np.float32)
             counts[:, self.own_rows[0] - start : self.own_rows[1] - start] = 1.0

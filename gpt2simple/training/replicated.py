@@ -46,7 +46,13 @@ class ReplicatedSteps(Steps):
                 for weights, device in zip(self._weights_of_others(), self._replicas.devices[1:], strict=True)
             ]
         compiled = replicated_step(self._recipe, self._replicas, self._shares, shapes_of(variables.weights, data[0]))
-        return compiled.bind((variables, *self._further), numbers, self._seed)
+        step = compiled.bind((variables, *self._further), numbers, self._seed)
+
+        def take(*arrays: Tensor) -> dict[str, Tensor]:
+            with self._replicas.naming_lost_peers():
+                return step(*arrays)
+
+        return take
 
     def sums(self, batches: Sequence[Batch]) -> list[np.ndarray]:
         """As `Steps.sums`: each replica takes every so many of the batches of one shape."""

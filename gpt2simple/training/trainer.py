@@ -51,8 +51,9 @@ class Trainer(keras.Model):
         self.scales_loss, self.replicas = recipe.scales_loss, replicas
         self._recipe, drawn = recipe, dropout_seed(seed)
         self._step = recipe.gradients_of(variables, drawn)
-        alone = Steps(recipe, variables, drawn)
-        self._steps = ReplicatedSteps(recipe, variables, drawn, replicas, shares) if shares else alone
+        self._alone = Steps(recipe, variables, drawn)
+        together = ReplicatedSteps(recipe, variables, drawn, replicas, shares) if shares else None
+        self._steps = together or self._alone
         # By the shape of the inputs, of which a run has few.
         self._bound_steps: dict[tuple[int, ...], Callable[..., dict[str, Tensor]]] = {}
         first_scale = _FIRST_LOSS_SCALE if recipe.scales_loss else 1.0
@@ -117,9 +118,9 @@ class Trainer(keras.Model):
         """Logits of the language model, for user callbacks that call the model."""
         return self.language_model(inputs, training=training).logits  # (B, T, V)
 
-    def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
-        """The task's metrics on held-out batches, with the current weights."""
-        sums = self._steps.sums(batches)  # (K,) each
+    def evaluate_batches(self, batches: Sequence[Batch], *, alone: bool = False) -> Figures:
+        """The task's metrics on held-out batches, with the current weights; alone: without the other workers."""
+        sums = (self._alone if alone else self._steps).sums(batches)  # (K,) each
         self.release()
         return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
 

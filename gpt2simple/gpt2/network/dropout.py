@@ -21,7 +21,7 @@ class RowsOf(NamedTuple):
     """Rows of a micro-batch of which others compute the rest: the first one, how many, and of how many; static."""
 
     first: int
-    count: int
+    taken: int
     whole: int
 
 
@@ -57,14 +57,14 @@ def dropout_mask(key: DropoutKey, site: int, shape: tuple[int, ...]) -> Tensor:
     """
     count = math.prod(shape)
     if key.rows is not None:
-        count = count // key.rows.count * key.rows.whole
+        count = count // key.rows.taken * key.rows.whole
     words = (count + 1) // 2  # of 32 bits, two elements each
     seed = tf.stack([key.seed + site, tf.cast(key.position, tf.int64)])  # (2,)
     drawn = tf.random.stateless_uniform([words], seed=seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     halves = tf.reshape(tf.bitcast(drawn, tf.uint16), [2 * words])[:count]  # (count,)
     if key.rows is not None:
         of_row = count // key.rows.whole
-        halves = halves[key.rows.first * of_row : (key.rows.first + key.rows.count) * of_row]
+        halves = halves[key.rows.first * of_row : (key.rows.first + key.rows.taken) * of_row]
     return tf.reshape(tf.cast(halves, tf.int32) >= round(key.rate * _LEVELS), shape)  # shape
 
 
