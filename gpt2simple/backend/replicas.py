@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpt2simple.backend.tensorflow import Tensor, tf
+from gpt2simple.backend.tensorflow import Tensor, part_of_name, tf
 from gpt2simple.errors import WorkerError
 
 ResultT = TypeVar("ResultT")
@@ -99,9 +99,14 @@ class _Together(Replicas):
         return self._names[worker]
 
     def run(self, function: Callable[..., ResultT], arguments: Sequence[Sequence[Any]]) -> list[ResultT]:
+        # Each replica is traced in a thread of its own.
+        names = [part_of_name(str(place)) for place in range(len(arguments))]
+
         def of_replica() -> ResultT:
             number = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
-            return function(*arguments[int(number) - self.numbers[0]])
+            place = int(number) - self.numbers[0]
+            with names[place]:
+                return function(*arguments[place])
 
         return list(self._strategy.experimental_local_results(self._strategy.run(of_replica)))
 

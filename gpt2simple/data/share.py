@@ -22,7 +22,8 @@ class StepShare(NamedTuple):
 
     Attributes:
         micro_batches: A, of the whole step. rows: B, of each whole micro-batch.
-        first, taken: the first micro-batch that it computes, and how many. first_row, n_rows: the rows of each that it computes.
+        first, taken: the first micro-batch that it computes, and how many.
+        first_row, n_rows: the first row that it computes of each of them, and how many.
         own_rows: the first, and the last + 1, of the rows that it learns from.
     """
 
