@@ -349,7 +349,8 @@ def uses_onednn() -> bool:
 __all__ = [
     "DType", "Tensor", "Variable", "call_concrete", "call_with_captures", "device_memory_limit",
     "each_in_own_context", "forget_gradients", "functions_named", "has_computed", "importing", "in_xla",
-    "own_context", "part_of_name", "quiet_stderr", "start_beside", "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "own_context", "part_of_name", "quiet_stderr", "start_beside", "take_over", "tf", "uses_onednn",
+    "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 
