@@ -50,7 +50,6 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
     build,
-    pick,
 )  # fmt: skip
 from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
@@ -187,22 +186,14 @@ class Session:
     @own_context()
     def train(self, request: TrainingCall) -> FinetuneResult:
         """``finetune`` for any task."""
-        from gpt2simple.training.callbacks.keras import adapt_callbacks  # here: Keras, which only training needs
-
-        kind, team = request.kind, Team(current())
-        of_training, of_text = pick(request.settings, kind.settings), pick(request.settings, kind.texts)
-
-        def check() -> list[Any]:  # raises before anything is loaded or written
-            _ = kind.settings(**of_training), kind.texts(**of_text)
-            self._require_open()
-            return adapt_callbacks(request.callbacks)
-
-        callbacks = team.together(check, lambda _: of_call(request, self._settings.precision))
-        with contextlib.ExitStack() as signals, contextlib.ExitStack() as folder:
+        self._require_open()
+        team = Team(current())
+        with team.replicas.naming_lost_peers(), contextlib.ExitStack() as signals, contextlib.ExitStack() as folder:
+            # Raises before anything is loaded or written.
+            callbacks = team.together(request.check, lambda _: of_call(request, self._settings.precision))
             run = team.together(lambda: folder.enter_context(team.run_folder(self.run_dir)))
-
             complete = partial(
-                complete_request, kind, run, request.dataset, of_training, of_text, callbacks,
+                complete_request, request.kind, run, request.dataset, request.of_training, request.of_text, callbacks,
                 session=replace(self._settings, model_name=self._source.model_name),
                 precision=self._precision, next_seed=self._next_seed,
             )  # fmt: skip

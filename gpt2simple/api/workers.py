@@ -19,7 +19,7 @@ from gpt2simple.backend.replicas import Replicas
 from gpt2simple.backend.tensorflow import Variable, tf
 from gpt2simple.errors import WorkerError
 from gpt2simple.runs.writer import RunWriter, locked_run
-from gpt2simple.settings import from_json, pick, to_json
+from gpt2simple.settings import from_json, to_json
 from gpt2simple.storage.contents import quoted
 
 ValueT = TypeVar("ValueT")
@@ -67,14 +67,13 @@ class Team:
         self._require_equal(told)
         return value
 
-    def of_chief(self, compute: Callable[[], ValueT], to_json: Callable[[ValueT], Any]) -> tuple[ValueT | None, Any]:
+    def of_chief(self, compute: Callable[[], ValueT], to_json: Callable[[ValueT], Any]) -> tuple[Any, Any]:
         """What the chief computes, None for others, and as JSON for all."""
-
-        def on_chief() -> ValueT | None:
-            return compute() if self.is_chief else None
-
-        found, told = self._each(on_chief, lambda value: None if value is None else to_json(value))
-        return found, told[0]
+        if self.is_chief:
+            value, told = self._each(compute, to_json)
+            return value, told[0]
+        _, told = self._each(lambda: None, lambda _: None)
+        return None, told[0]
 
     def share(self, variables: Callable[[], Iterable[Variable]]) -> None:
         """Give all workers the values of the chief's variables, if any of them has others."""
@@ -164,7 +163,7 @@ def _request_to_json(request: Request) -> dict[str, Any]:
 def _request_from_json(values: Mapping[str, Any], call: TrainingCall, callbacks: Sequence[Any]) -> Request:
     """The chief's request for another worker, which finds its dataset and the model by itself."""
     kind, origin = call.kind, values["weights_from"]
-    own = to_json(kind.texts(**pick(call.settings, kind.texts)))
+    own = to_json(kind.texts(**call.of_text))
     return Request(
         kind=kind, dataset=call.dataset, model_name=values["model_name"],
         weights_from=None if origin is None or not Path(origin).is_dir() else Path(origin),

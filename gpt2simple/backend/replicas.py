@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import Tensor, part_of_name, tf
-from gpt2simple.errors import WorkerError
 
 ResultT = TypeVar("ResultT")
-
-_OF_PEERS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 
 # Of gradients that are summed as one array: each is copied into it, so that all as one would take their memory again.
 _PACK_BYTES = 32 << 20
@@ -88,8 +84,11 @@ ONE = Replicas()
 class _Together(Replicas):
     """The replicas of a strategy."""
 
-    def __init__(self, strategy: Any, worker: int, names: Sequence[str]) -> None:
-        self._strategy, self._names = strategy, names
+    def __init__(
+        self, strategy: Any, worker: int, names: Sequence[str],
+        naming_lost_peers: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:  # fmt: skip
+        self._strategy, self._names, self._naming_lost_peers = strategy, names, naming_lost_peers
         self.count, self.devices = strategy.num_replicas_in_sync, tuple(strategy.extended.worker_devices)
         self.worker, self.workers = worker, len(names)
         self._options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=_PACK_BYTES)
@@ -146,34 +145,22 @@ class _Together(Replicas):
     def broadcast(self, array: np.ndarray) -> np.ndarray:
         return self.sum(array if self.is_chief else np.zeros_like(array))
 
-    @contextlib.contextmanager
-    def naming_lost_peers(self) -> Iterator[None]:
-        try:
-            yield
-        except _OF_PEERS as error:
-            if self.workers == 1:
-                raise
-            raise WorkerError(
-                f"{self._lost_peer(str(error))} ended or cannot be reached, so that training cannot go on. "
-                "To continue: start all workers again with the same call."
-            ) from error
-
-    def _lost_peer(self, message: str) -> str:
-        """The other worker that a message of TensorFlow names, or the only other."""
-        others = [number for number in range(self.workers) if number != self.worker]
-        tasks = [int(task) for task in re.findall(r"/task:(\d+)", message)]
-        named = [number for number in tasks if number in others] or (others if len(others) == 1 else [])
-        return self.name(named[0]) if named else "Another worker"
+    def naming_lost_peers(self) -> contextlib.AbstractContextManager[None]:
+        return self._naming_lost_peers()
 
 
-def start_replicas(strategy: Any, *, worker: int = 0, names: Sequence[str] = ("worker 0",)) -> Replicas:
+def start_replicas(
+    strategy: Any, *, worker: int = 0, names: Sequence[str] = ("worker 0",),
+    naming_lost_peers: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Replicas:  # fmt: skip
     """The replicas of a strategy.
 
     Args:
         strategy: a `MirroredStrategy`, or a `MultiWorkerMirroredStrategy` that has met its peers.
         worker: the number of this process. names: of all processes, for messages.
+        naming_lost_peers: makes the block of `Replicas.naming_lost_peers`.
     """
-    return _Together(strategy, worker, names)
+    return _Together(strategy, worker, names, naming_lost_peers)
 
 
 def mirrored(devices: Sequence[str]) -> Replicas:
@@ -187,17 +174,6 @@ _current = ONE
 def current() -> Replicas:
     """Those that sessions of this process train on."""
     return _current
-
-
-@contextlib.contextmanager
-def used(replicas: Replicas) -> Iterator[None]:
-    """In the block, sessions train on these."""
-    global _current
-    before, _current = _current, replicas
-    try:
-        yield
-    finally:
-        _current = before
 
 
 def use(replicas: Replicas) -> None:

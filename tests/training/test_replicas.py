@@ -13,8 +13,8 @@ import pytest
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.metrics import read as read_metrics
 from tests.helpers.pair_runs import pairs
+from tests.helpers.replicated_runs import Ended, call, furthest, one_process, several_processes
 from tests.helpers.small_runs import differing, last_state, write_model_and_text
-from tests.helpers.workers import Ended, call, furthest, one_process, several_processes
 
 # What Adam makes of the last digits of a sum: a gradient near zero changes its sign, and the weight its direction.
 WEIGHTS = 5e-5

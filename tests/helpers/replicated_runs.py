@@ -1,5 +1,5 @@
 """A run by real processes that train together on this machine, or on two virtual devices of one: `python -m
-tests.helpers.workers CALLS`.
+tests.helpers.replicated_runs CALLS`.
 
 CALLS is a file with the calls of a process, as JSON, and where it leaves what came of each: its result, and the weights
 that the session holds afterwards.
@@ -68,7 +68,7 @@ def _start(
     for old in place.glob("*.npz"):
         old.unlink()
     (place / "calls.json").write_text(json.dumps({**how, "calls": calls, "place": str(place)}))
-    command = [sys.executable, "-m", "tests.helpers.workers", str(place / "calls.json")]
+    command = [sys.executable, "-m", "tests.helpers.replicated_runs", str(place / "calls.json")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GPT2SIMPLE_CACHE": str(place / "cache")}
     with (place / "messages").open("w") as messages:
         process = subprocess.Popen(command, cwd=folder, env=environment, stderr=messages, stdout=messages, text=True)
