@@ -15,6 +15,7 @@ from gpt2simple.data.folder_parts import dataset_parts
 from gpt2simple.data.label_split import Examples, LabelSplit, split_labelled
 from gpt2simple.data.labelled import LabelledTexts, labelled_reader, read_labelled
 from gpt2simple.data.packing import PackedBatches, packed_rows, rounded_width
+from gpt2simple.data.share import parts_of_rows
 from gpt2simple.settings import ClassifierSettings, LabelledTextSettings
 from gpt2simple.settings.tasks import CLASSIFICATION
 from gpt2simple.storage.contents import as_name, counted, json_digest
@@ -155,6 +156,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     batches = PackedBatches(
         encoded.lengths, labelled_reader(encoded.ids, train.labels, weights),
         batch_size=settings.batch_size, accumulate=settings.accumulate_gradients, seed=request.seed,
+        parts=parts_of_rows(request.replicas, settings.accumulate_gradients),
     )  # fmt: skip
     of_validation = encode_texts(validation.texts, loaded.tokenizer, longest)
     longest_held_out = int(of_validation.lengths.max(initial=0))

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gpt2simple.api.request import Request
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.tasks import Prepared, Summary
+from gpt2simple.api.workers import Team
 from gpt2simple.backend import devices, speed
 from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.prepare import ProgressBar
+from gpt2simple.data.share import idle_message
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
@@ -34,8 +37,9 @@ from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, continues, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.storage.contents import counted
-from gpt2simple.training.checkpoint import RunCheckpointer, restore
+from gpt2simple.storage.contents import counted, json_digest
+from gpt2simple.training.callbacks.base import CallbackGroup
+from gpt2simple.training.checkpoint import Checkpointer, NoCheckpoints, RunCheckpointer, restore
 from gpt2simple.training.interrupt import stop_on_signals
 from gpt2simple.training.loop import train
 from gpt2simple.training.memory import choose_gradient_checkpointing, estimate_seconds_per_step, weight_bytes
@@ -114,10 +118,22 @@ class _Run:
                 **versions(),
                 "precision": request.precision,
                 "device": devices.device_name(),
+                "replicas": str(request.replicas),
                 "gradient_checkpointing": "on" if self.gradient_checkpointing else "off",
                 **devices.thread_counts(),
             },
         )
+
+    def in_common(self) -> dict[str, Any]:
+        """What must be the same for all workers of the run, by name."""
+        config = replace(self.loaded.config, labels=())
+        return {
+            "model": repr(config),
+            "tokenizer": self.loaded.tokenizer.fingerprint,
+            "text": self.prepared.fingerprint,
+            "held-out text": self.prepared.validation_fingerprint,
+            "list of classes": json_digest(list(self.loaded.config.labels)),
+        }
 
     def announcement(self, first_step: int) -> RunPlan:
         settings = self.request.settings
@@ -164,40 +180,57 @@ def finetune_run(
     request: Request,
     loaded: LoadedModel,
     folder: RunWriter,
-    callback: TrainingCallback,
+    callbacks: Sequence[TrainingCallback],
     sample: Callable[[Prepared, int], str],
     progress: ProgressBar,
     signals: ExitStack,
+    team: Team,
 ) -> FinetuneResult:
     """Train the loaded model in a run folder that is locked and repaired; afterwards it holds the run's best weights.
 
+    With several workers each calls this; all but the chief leave the folder alone.
+
     Args:
         request: what to train, and how. loaded: the model to train, with the initial weights of a new run.
-        folder: for checkpoints. callback: receives the records of the run.
+        folder: for checkpoints. callbacks: receive the records of the run, on the chief.
         sample: the data of the run and a step -> generated text. progress: shows the progress of encoding the text.
         signals: closed when all is done, or before a test; a signal that comes after the last step takes its effect
             then.
     """
     _log(request.messages)
-    run, memory_message = _prepare(request, loaded, folder, progress)
-    description = run.description()
-    if request.control is not None:
-        require_control(RunFolder(request.control), description)
-    start = decide_start(folder, description, total_steps=run.plan.last_step)
-    _log(start.messages)
-    if start.kind == "done":
-        assert start.checkpoint is not None
-        state = TrainerState.from_json(start.checkpoint.state["progress"])
-        _load_best(folder, loaded)
-        return _result(run, state, "done", signals)
-    _log([memory_message])
-    _log(
-        before_start(
-            run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu(), control=request.control
-        )
+    run, memory_message = team.together(
+        lambda: _prepare(request, loaded, folder, progress, team), lambda made: made[0].in_common()
     )
-    trainer, state = _start(run, start, description)
-    checkpointer = RunCheckpointer(folder, loaded, trainer, keep=request.settings.max_checkpoints)
+    description = run.description()
+
+    def decide() -> Start:
+        if request.control is not None:
+            require_control(RunFolder(request.control), description)
+        return decide_start(folder, description, total_steps=run.plan.last_step)
+
+    decided, told = team.of_chief(decide, lambda start: _to_tell(start, folder))
+    start = decided or Start(kind="fresh")
+    _log(start.messages)
+    if told["done"] is not None:
+        state = TrainerState.from_json(told["done"])
+        _load_best(folder, loaded, team)
+        return _result(run, state, "done", signals, told["run_dir"])
+    _log([memory_message])
+    if team.is_chief:
+        settings = request.settings
+        _log([idle_message(request.replicas, settings.batch_size, settings.accumulate_gradients)])
+        _log(
+            before_start(
+                run.prepared.summary, run.plan, run.seconds_per_step(), at_least=devices.has_gpu(),
+                control=request.control,
+            )
+        )  # fmt: skip
+    trainer, state = team.together(lambda: _start(run, start, description, team))
+    state = _same_for_all(team, loaded, trainer, state)
+    checkpointer: Checkpointer = NoCheckpoints()
+    callback = CallbackGroup(callbacks if team.is_chief else ())
+    if team.is_chief:
+        checkpointer = RunCheckpointer(folder, loaded, trainer, keep=request.settings.max_checkpoints)
     callback.on_start(run.announcement(state.step))
     # The loop handles signals itself; this covers those after its last step, which must not leave a finished run
     # unmarked or the session without a model.
@@ -206,14 +239,42 @@ def finetune_run(
     try:
         reason = train(
             trainer, run.prepared.data, run.plan, state, checkpointer, callback, request.callbacks,
-            sample=lambda step: sample(run.prepared, step),
+            sample=lambda step: sample(run.prepared, step) if team.is_chief else "",
         )  # fmt: skip
     finally:
-        folder.mark_ended(reason)
-        hint = run.resume_hint(reason, state.step)
-        callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
-    _load_best(folder, loaded)
-    return _result(run, state, reason, signals)
+        if team.is_chief:
+            folder.mark_ended(reason)
+            hint = run.resume_hint(reason, state.step)
+            callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
+    _load_best(folder, loaded, team)
+    return _result(run, state, reason, signals, told["run_dir"])
+
+
+def _to_tell(start: Start, folder: RunWriter) -> dict[str, Any]:
+    """What the other workers are told of where the call starts: the state of a run that is done, and its folder."""
+    done = None
+    if start.kind == "done":
+        assert start.checkpoint is not None
+        done = start.checkpoint.state["progress"]
+    return {"done": done, "run_dir": str(folder.path)}
+
+
+def _same_for_all(team: Team, loaded: LoadedModel, trainer: Trainer, state: TrainerState) -> TrainerState:
+    """The chief's state, and its weights, moments and counters in the variables of all workers."""
+
+    def counted() -> dict[str, Any]:
+        return {"progress": state.to_json(), "trainer": trainer.counters()}
+
+    _, told = team.of_chief(counted, lambda values: values)
+    if team.is_chief:
+        state_of_all = state
+    else:
+        state_of_all = TrainerState.from_json(told["progress"])
+        trainer.set_counters(told["trainer"])
+    for part in loaded.parts():
+        team.share(part)
+    team.share(lambda: trainer.optimizer.state().values())
+    return state_of_all
 
 
 def training_sampler(new_generator: Callable[[], Generator]) -> Callable[[Prepared, int], str]:
@@ -228,7 +289,7 @@ def training_sampler(new_generator: Callable[[], Generator]) -> Callable[[Prepar
 
 
 def _prepare(
-    request: Request, loaded: LoadedModel, folder: RunWriter, progress: ProgressBar
+    request: Request, loaded: LoadedModel, folder: RunWriter, progress: ProgressBar, team: Team
 ) -> tuple[_Run, str | None]:
     """The run with its data, and a message about memory, if any.
 
@@ -237,6 +298,8 @@ def _prepare(
     """
     settings, config = request.settings, loaded.config
     prepared = request.kind.prepare(request, loaded, progress)
+    if request.replicas > 1:
+        prepared = replace(prepared, data=prepared.data.shared(request.replicas, team.replicas.numbers))
     packed = prepared.data.packed
     plan = plan_steps(
         settings, prepared.rows_per_epoch, prepared.held_out_rows, sample_every=prepared.sample_every,
@@ -254,8 +317,8 @@ def _prepare(
     return run, message
 
 
-def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Trainer, TrainerState]:
-    """The trainer and state that the run starts from; prepares the run folder."""
+def _start(run: _Run, start: Start, description: RunDescription, team: Team) -> tuple[Trainer, TrainerState]:
+    """The trainer and state that the run starts from; prepares the run folder, on the chief."""
     request, loaded = run.request, run.loaded
     if start.checkpoint is not None:
         loaded.refill(start.checkpoint.path)
@@ -271,7 +334,11 @@ def _start(run: _Run, start: Start, description: RunDescription) -> tuple[Traine
         gradient_checkpointing=run.gradient_checkpointing,
         compile_whole_step=devices.compiles_whole_step(),
         packed=run.prepared.data.packed,
+        replicas=team.replicas,
+        shares=run.prepared.data.shares,
     )
+    if not team.is_chief:
+        return trainer, TrainerState()
     if start.checkpoint is None:
         settings = request.settings
         overwrite = settings.overwrite and settings.restore_from not in ("latest", "best")
@@ -296,21 +363,23 @@ def _log(messages: Iterable[str | None]) -> None:
         logger.info(message)
 
 
-def _load_best(folder: RunWriter, loaded: LoadedModel) -> None:
-    if (best := folder.best(weights_only=True)) is not None:
+def _load_best(folder: RunWriter, loaded: LoadedModel, team: Team) -> None:
+    """Load the best weights, on all workers."""
+    if team.is_chief and (best := folder.best(weights_only=True)) is not None:
         loaded.refill(best.path)
+    team.share(loaded.parts()[-1])
 
 
-def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack) -> FinetuneResult:
+def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack, run_dir: str) -> FinetuneResult:
     test, found = run.prepared.test, None
     if test is not None and reason != "interrupted":
         try:
             signals.close()  # all is saved, and a test may take minutes
-            found = test(run.loaded, run.folder.path.name)
+            found = test(run.loaded, Path(run_dir).name)
         except KeyboardInterrupt:
             reason = "interrupted"
     return FinetuneResult(
-        run_dir=run.folder.path,
+        run_dir=Path(run_dir),
         steps=state.step,
         reason=reason,
         best_step=state.best_step,

@@ -27,6 +27,7 @@ from gpt2simple.data.prompt_template import (
     last_message,
     template_from_json,
 )
+from gpt2simple.data.share import parts_of_rows
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.memorisation import shortened
 from gpt2simple.runs.folder import RunFolder
@@ -125,6 +126,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         lengths, pair_reader(train, settings.loss_on), batch_size=settings.batch_size,
         accumulate=settings.accumulate_gradients, seed=request.seed,
         targets=train.targets(settings.loss_on),
+        parts=parts_of_rows(request.replicas, settings.accumulate_gradients),
     )  # fmt: skip
     longest_held_out = int(held_out.lengths.max(initial=0))
     # Of the same tokens as the loss of training: the curves of both are compared.

@@ -19,7 +19,7 @@ from gpt2simple.runs.description import RunInfo
 from gpt2simple.runs.layout import RUN_FILE
 from gpt2simple.runs.resume import RANDOM, begins_with, continues, require_task, with_recorded
 from gpt2simple.runs.writer import RunWriter
-from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build
+from gpt2simple.settings import GenerateSettings, ReadingSettings, SessionSettings, TrainingSettings, build, pick
 from gpt2simple.settings.fields import is_text
 from gpt2simple.settings.session import DEFAULT_MODEL
 from gpt2simple.settings.tasks import FUNCTIONS, TASK_SETTINGS
@@ -81,6 +81,28 @@ class TrainingCall:
     callbacks: Any
     also: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """The settings by which the model is trained."""
+        return pick(self.settings, self.kind.settings)
+
+    @property
+    def of_text(self) -> dict[str, Any]:
+        """Those by which the dataset is read."""
+        return pick(self.settings, self.kind.texts)
+
+    def check(self) -> list[Any]:
+        """The user's callbacks, for tf_keras.
+
+        Raises:
+            SettingsError: a setting is out of range, or one of the callbacks is none.
+        """
+        from gpt2simple.training.callbacks.keras import adapt_callbacks  # here: Keras, which only training needs
+
+        self.kind.settings(**self.of_training)
+        self.kind.texts(**self.of_text)
+        return adapt_callbacks(self.callbacks)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -90,6 +112,7 @@ class Request:
         weights_from: folder of the model that a new run starts from; None: the model of that name.
         random_weights: whether it takes only the shape and the tokenizer of that model.
         control: the run that follows as this one's control, see ``control``; None: none does.
+        replicas: devices that train together, here and on other machines.
     """
 
     kind: TaskKind
@@ -104,6 +127,7 @@ class Request:
     messages: tuple[str, ...] = ()  # for the user
     random_weights: bool = False
     control: Path | None = None
+    replicas: int = 1
 
     def __post_init__(self) -> None:
         self.settings.require_adapter()

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ from gpt2simple.api.pairs import kind_of, template_of, write_chat_template, writ
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
+from gpt2simple.api.workers import Team, of_call, request_for_all
 from gpt2simple.backend import devices
 from gpt2simple.backend.memory import release
 from gpt2simple.backend.precision import choose_precision
+from gpt2simple.backend.replicas import current
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.token_scores import TextScore
@@ -36,7 +39,7 @@ from gpt2simple.runs.folder import RunFolder, Which, read_named_model
 from gpt2simple.runs.layout import existing_run_path, run_path
 from gpt2simple.runs.records import TrainingCallback
 from gpt2simple.runs.resume import continues
-from gpt2simple.runs.writer import RunWriter, locked_run
+from gpt2simple.runs.writer import RunWriter
 from gpt2simple.settings import (
     ClassifierSettings,
     EvaluateSettings,
@@ -47,7 +50,6 @@ from gpt2simple.settings import (
     TextSettings,
     accepts,
     build,
-    pick,
 )  # fmt: skip
 from gpt2simple.settings.classify import LABELS, ClassifySettings
 from gpt2simple.settings.pairs import ANSWERS, PAIR_COLUMNS, PAIR_TEXTS, PAIR_TRAINING
@@ -184,34 +186,28 @@ class Session:
     @own_context()
     def train(self, request: TrainingCall) -> FinetuneResult:
         """``finetune`` for any task."""
-        from gpt2simple.training.callbacks.keras import adapt_callbacks  # here: Keras, which only training needs
-
-        kind = request.kind
-        of_training, of_text = pick(request.settings, kind.settings), pick(request.settings, kind.texts)
-        kind.settings(**of_training)  # raise before anything is loaded or written
-        kind.texts(**of_text)
-        keras_callbacks = adapt_callbacks(request.callbacks)
         self._require_open()
-        with contextlib.ExitStack() as signals, locked_run(self.run_dir) as run:
-            complete = complete_request(
-                kind, run, request.dataset, of_training, of_text, keras_callbacks,
+        team = Team(current())
+        with team.replicas.naming_lost_peers(), contextlib.ExitStack() as signals, contextlib.ExitStack() as folder:
+            # Raises before anything is loaded or written.
+            callbacks = team.together(request.check, lambda _: of_call(request, self._settings.precision))
+            run = team.together(lambda: folder.enter_context(team.run_folder(self.run_dir)))
+            complete = partial(
+                complete_request, request.kind, run, request.dataset, request.of_training, request.of_text, callbacks,
                 session=replace(self._settings, model_name=self._source.model_name),
                 precision=self._precision, next_seed=self._next_seed,
             )  # fmt: skip
-            opened = kind.open(complete.dataset, complete.text)
-            complete = replace(complete, dataset=opened, **request.also)
-            return self._train(run, complete, signals)
+            return self._train(team, run, request_for_all(team, request, complete, callbacks), signals)
 
-    def _train(self, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
+    def _train(self, team: Team, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
         from gpt2simple.api.finetune import finetune_run
-        from gpt2simple.training.callbacks.base import CallbackGroup
 
         try:
-            loaded = self._load_for_training(run, request)
+            loaded = team.together(lambda: self._load_for_training(run, request))
             request = replace(request, model_name=pinned_name(request.model_name, self._model_dir))
             self._drop_generator()
             callbacks, sample = self._callbacks(request)
-            result = finetune_run(request, loaded, run, CallbackGroup(callbacks), sample, reading_bar, signals)
+            result = finetune_run(request, loaded, run, callbacks, sample, reading_bar, signals, team)
         except BaseException:
             self._free()  # half-trained weights: the next call loads those from before
             raise

@@ -263,6 +263,11 @@ def functions_named(prefix: str) -> Iterator[None]:
         _thread.prefix, _thread.count = before
 
 
+def part_of_name(part: str) -> contextlib.AbstractContextManager[None]:
+    """A block of another thread that traces a part of what is traced here, with names of its own if there are any."""
+    return contextlib.nullcontext() if _thread.prefix is None else functions_named(f"{_thread.prefix}_{part}")
+
+
 def _numbered(original: Callable[[str], str]) -> Callable[[str], str]:
     def name(of_graph: str) -> str:
         if _thread.prefix is None:
@@ -342,9 +347,10 @@ def uses_onednn() -> bool:
 
 
 __all__ = [
-    "DType", "Tensor", "Variable", "call_concrete", "device_memory_limit", "each_in_own_context", "forget_gradients",
-    "functions_named", "has_computed", "importing", "in_xla", "own_context", "quiet_stderr", "start_beside",
-    "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "DType", "Tensor", "Variable", "call_concrete", "call_with_captures", "device_memory_limit",
+    "each_in_own_context", "forget_gradients", "functions_named", "has_computed", "importing", "in_xla",
+    "own_context", "part_of_name", "quiet_stderr", "start_beside", "take_over", "tf", "uses_onednn",
+    "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 
@@ -355,3 +361,8 @@ def call_concrete(function: Any, tensors: Sequence[Any]) -> Any:
     that is a millisecond a token. This entry has been the same since TensorFlow 2.1.
     """
     return function._call_flat(list(tensors), captured_inputs=[])
+
+
+def call_with_captures(function: Any, tensors: Sequence[Any]) -> Any:
+    """The same for a function of more than its arguments: what it captured is looked up at each call."""
+    return function._call_flat(list(tensors), captured_inputs=function.captured_inputs)

@@ -40,7 +40,7 @@ class PackedBatches:
 
     def __init__(
         self, lengths: np.ndarray, read: ReadText, *, batch_size: int, accumulate: int, seed: int,
-        targets: np.ndarray | None = None,
+        targets: np.ndarray | None = None, parts: int = 1,
     ) -> None:  # fmt: skip
         """Batches of texts of these lengths, int [N] in tokens.
 
@@ -48,6 +48,8 @@ class PackedBatches:
             targets: int [N], how many tokens of each text the loss counts; None: all.
             batch_size: texts in a micro-batch; where they do not divide evenly, all steps have nearly as many.
             accumulate: micro-batches in a step.
+            parts: rows that the texts of a micro-batch are dealt over, for as many replicas. They do not change which
+                texts are in which micro-batch.
 
         Raises:
             DataError: there is no text.
@@ -55,14 +57,16 @@ class PackedBatches:
         if not len(lengths):
             raise DataError("There is no text to train on. Give more texts.")
         self._lengths, self._read, self._seed, self.accumulate = lengths, read, seed, accumulate
+        self._parts = parts
         self._targets = lengths if targets is None else targets
         self.steps_per_epoch = -(-len(lengths) // (batch_size * accumulate))
         draws = [self._draw(np.random.default_rng((seed, 0)), noise) for noise in (0.0, *_NOISE)]
-        needed = [np.sort([_most(lengths, rows) for rows in steps]) for steps in draws]  # (steps,) each
+        self._most_tokens = rounded_width(max(_most(lengths, rows) for steps in draws for rows in steps))
         self.most_targets = rounded_width(max(_most(self._targets, rows) for steps in draws for rows in steps))
+        needed = [np.sort([_most(lengths, self._dealt(rows)) for rows in steps]) for steps in draws]  # (steps,) each
         self.widths = _fewest_widths(rounded_width(np.max(needed, axis=0)))
         self._steps = lru_cache(maxsize=2)(self._draw_epoch)  # two epochs: a caller may look ahead
-        positions = sum(width * accumulate for width, _ in self._steps(0))
+        positions = sum(width * accumulate * parts for width, _ in self._steps(0))
         self.padding = 1.0 - int(lengths.sum()) / positions
 
     def batch(self, index: int) -> Batch:
@@ -70,23 +74,30 @@ class PackedBatches:
         step, micro_batch = divmod(index, self.accumulate)
         epoch, place = divmod(step, self.steps_per_epoch)
         width, rows = self._steps(epoch)[place]
-        return _packed(self._read, rows[micro_batch], width)
+        own = rows[micro_batch * self._parts : (micro_batch + 1) * self._parts]
+        return joined([_packed(self._read, texts, width) for texts in own])
 
     def epoch_at(self, index: int) -> float:
         """Passes over the texts completed before the micro-batch of this number."""
         return index / (self.accumulate * self.steps_per_epoch)
 
     def _draw_epoch(self, epoch: int) -> list[tuple[int, list[np.ndarray]]]:
-        """The width of each step of an epoch, and the numbers of the texts of each of its rows."""
+        """The width of each step of an epoch, and the numbers of the texts of each of its rows, dealt into parts."""
         generator = np.random.default_rng((self._seed, epoch))
         for noise in (*_NOISE, 0.0):  # the last is a draw that the widths were chosen for
             steps = self._draw(generator if noise else np.random.default_rng((self._seed, 0)), noise)
-            needed = [_most(self._lengths, rows) for rows in steps]
-            targets = max(_most(self._targets, rows) for rows in steps)
-            if max(needed) <= self.widths[-1] and targets <= self.most_targets:
+            tokens, targets = (max(_most(of, rows) for rows in steps) for of in (self._lengths, self._targets))
+            if tokens <= self._most_tokens and targets <= self.most_targets:  # whatever the parts: the same order
                 break
+        dealt = [self._dealt(rows) for rows in steps]
         order = generator.permutation(self.steps_per_epoch).tolist()
-        return [(_narrowest(self.widths, needed[step]), steps[step]) for step in order]
+        return [(_narrowest(self.widths, _most(self._lengths, dealt[step])), dealt[step]) for step in order]
+
+    def _dealt(self, rows: list[np.ndarray]) -> list[np.ndarray]:
+        """The texts of each row, dealt into parts: those of the first row, of the second ..."""
+        if self._parts == 1:
+            return rows
+        return [part for texts in rows for part in _dealt(self._lengths, texts, self._parts)]
 
     def _draw(self, generator: np.random.Generator, noise: float) -> list[list[np.ndarray]]:
         """The texts of an epoch, dealt over the steps, and those of each step over its rows."""
@@ -143,6 +154,13 @@ def _most(tokens: np.ndarray, rows: list[np.ndarray]) -> int:
     return max(int(tokens[texts].sum()) for texts in rows)
 
 
+def joined(rows: list[Batch]) -> Batch:
+    """Batches of one row of several texts each, all of one width, as one of several rows."""
+    if len(rows) == 1:
+        return rows[0]
+    return Batch(*(np.concatenate(arrays) for arrays in zip(*(row.arrays for row in rows), strict=True)))
+
+
 def rounded_width(tokens: TokensT) -> TokensT:
     """The width of a row that holds so many tokens, or of each of several rows, int [rows]."""
     return -(-tokens // _MULTIPLE) * _MULTIPLE
@@ -190,8 +208,8 @@ def _best_widths(totals: np.ndarray, most: int) -> tuple[int, ...]:
 
 
 def _narrowest(widths: tuple[int, ...], tokens: int) -> int:
-    """The narrowest of the widths that holds so many tokens."""
-    return widths[int(np.searchsorted(widths, tokens))]
+    """The narrowest of the widths that holds so many tokens; one of its own where none does, as parts may have it."""
+    return widths[int(np.searchsorted(widths, tokens))] if tokens <= widths[-1] else rounded_width(tokens)
 
 
 def _packed(read: ReadText, texts: np.ndarray, width: int) -> Batch:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -165,6 +166,20 @@ class LoadedModel:
                 source.close_adapter()
             # The model's own weights stay open beside an adapter: merging takes them as they are in the file.
         return self._variables
+
+    def parts(self) -> tuple[Callable[[], Iterable[Variable]], ...]:
+        """The variables that an adapter leaves alone, if there is one, and those that training may change; each made
+        when they are asked for."""
+        lora = self.config.lora
+
+        def part(*, trained: bool) -> list[Variable]:
+            outside = {CLASSIFIER_HEAD, *(["wte.weight"] if lora is not None and lora.rows else [])}
+            return [
+                v for n, v in self.variables.items() if (lora is None or is_of_adapter(n) or n in outside) == trained
+            ]
+
+        trained = partial(part, trained=True)
+        return (trained,) if lora is None else (partial(part, trained=False), trained)
 
     def read(self, name: str) -> np.ndarray:
         """One weight, by its canonical name, as a float32 array of its canonical shape; merged with an adapter."""

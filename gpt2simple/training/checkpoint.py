@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpt2simple.backend.keras import keras
-from gpt2simple.errors import StorageError, TrainingError
+from gpt2simple.errors import StorageError, TrainingError, WorkerError
 from gpt2simple.gpt2.formats.huggingface import weight_tensors
 from gpt2simple.gpt2.formats.peft import adapter_tensors
 from gpt2simple.gpt2.formats.safetensors_file import Tensor
@@ -63,6 +63,14 @@ class RunCheckpointer:
         return weight_tensors(loaded.config, loaded.read)
 
 
+class NoCheckpoints:
+    """For a worker whose chief saves what both have."""
+
+    def save(self, state: TrainerState) -> Path:
+        """Nothing is saved; returns no place of note."""
+        return Path()
+
+
 def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:
     """Restore the moments and counters of a checkpoint; the weights are already loaded."""
     slots = trainer.optimizer.state()
@@ -70,6 +78,15 @@ def restore(trainer: Trainer, checkpoint: StepCheckpoint) -> TrainerState:
         slots[name].assign(np.reshape(array, slots[name].shape))
     trainer.set_counters(checkpoint.state["trainer"])
     return TrainerState.from_json(checkpoint.state["progress"])
+
+
+class CheckWeights(Protocol):
+    """Raises TrainingError where weights must not be saved; alone: whether no other worker computes its share."""
+
+    def __call__(self, *, alone: bool = False) -> None: ...
+
+
+def _no_check(*, alone: bool = False) -> None: ...
 
 
 _SECONDS_BETWEEN_SAVES = 600.0  # in addition to saves at the best evaluations
@@ -97,9 +114,10 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.saved_step = state.step
         # Raises TrainingError where they must not be saved. Set by the loop, which calls this callback and so is made
         # after it.
-        self.check_weights: Callable[[], None] = lambda: None
+        self.check_weights: CheckWeights = _no_check
         self._clock = clock
         self._saved_at = clock()
+        self.saves_by_time = False  # set by the loop, for all workers by the clock of one
         self._in_step = False
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -124,13 +142,17 @@ class CheckpointCallback(keras.callbacks.Callback):
             return True
         if self._plan.save_every is not None:
             return step % self._plan.save_every == 0
+        return self.saves_by_time
+
+    def time_has_come(self) -> bool:
+        """Whether the last save was so long ago that the next is due."""
         return self._clock() - self._saved_at > _SECONDS_BETWEEN_SAVES
 
-    def save(self) -> None:
-        """Save the last step, unless it is already saved."""
+    def save(self, *, alone: bool = False) -> None:
+        """Save the last step, unless it is already saved; alone: whether no other worker saves it too."""
         if self.saved_step == self._state.step:
             return
-        self.check_weights()
+        self.check_weights(alone=alone)
         path = self._checkpointer.save(self._state)
         self.saved_step, self._saved_at = self._state.step, self._clock()
         self._callback.on_save(self.saved_step, path)
@@ -139,12 +161,14 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Save the last complete step before an error ends the run; never raises, which would hide that error.
 
         Not in the middle of a step, when only some weights may be updated, nor after a ``StorageError``, which would
-        occur again, nor after a ``TrainingError``, when the weights may be ruined.
+        occur again, nor after a ``TrainingError``, when the weights may be ruined. A ``WorkerError`` in a step comes
+        before any weight is updated.
         """
-        if self._in_step or isinstance(error, (StorageError, TrainingError)):
+        in_update = self._in_step and not isinstance(error, WorkerError)
+        if in_update or isinstance(error, (StorageError, TrainingError)):
             return
         try:
-            self.save()
+            self.save(alone=True)
         except Exception as failure:
             saved = self.saved_step
             left = f"continues from step {saved}" if saved else "has no checkpoint to continue from"

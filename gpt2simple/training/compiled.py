@@ -7,17 +7,20 @@ a run alive. What it holds is the graph; those used last are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
-from gpt2simple.data.batches import PackedShape
+from gpt2simple.data.batches import Batch, PackedShape
+from gpt2simple.data.share import StepShare
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, traces
+from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
 from gpt2simple.gpt2.variables import copy_rows
 from gpt2simple.training.optimizer import OptimizerVariables, Update, WarmUpSchedule
-from gpt2simple.training.step import ModelStep, evaluation_sums
+from gpt2simple.training.step import Gradients, ModelStep, evaluation_sums
 from gpt2simple.training.task import Task
 
 _GROWTH_STEPS = 2000
@@ -50,8 +53,19 @@ class WholeStep:
 
     def run(self, data: Batches) -> dict[str, Tensor]:
         """The step on arrays [A, B, T]; returns logs for callbacks."""
-        rate = self._update.rate_of_next_step()  # ()
-        nats, tokens, gradients = self._step.gradients(data, self._update.iterations, self._loss_scale)
+        rate = self.rate()
+        return self.end(rate, *self.gradients(data))
+
+    def gradients(self, data: Batches, of_step: Tensor | None = None) -> tuple[Tensor, Tensor, Gradients]:
+        """As ``ModelStep.gradients``, of this step."""
+        return self._step.gradients(data, self._update.iterations, self._loss_scale, of_step)
+
+    def rate(self) -> Tensor:
+        """The learning rate of this step, float32 scalar."""
+        return self._update.rate_of_next_step()
+
+    def end(self, rate: Tensor, nats: Tensor, tokens: Tensor, gradients: Gradients) -> dict[str, Tensor]:
+        """The update by the gradients of the whole step, and its logs; rate: of this step."""
         norm, finite = self._update.step(gradients, self._loss_scale)  # (), ()
         copy_rows(self._step.variables)
         if self._scales_loss:
@@ -100,13 +114,28 @@ class Recipe:
     packed: PackedShape | None = None
     adapter_dropout_rate: float = 0.0
 
-    def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor) -> ModelStep:
-        """What computes the gradients of these weights; the seed is that of the dropout masks."""
+    def gradients_of(self, weights: Mapping[str, Variable], seed: Tensor, share: StepShare | None = None) -> ModelStep:
+        """What computes the gradients of these weights; the seed is that of the dropout masks, share of `ModelStep`."""
         return ModelStep(
             weights, self.trained, self.config, self.dtype, self.task,
             dropout_rate=self.dropout_rate, seed=seed, gradient_checkpointing=self.gradient_checkpointing,
-            packed=self.packed, adapter_dropout_rate=self.adapter_dropout_rate,
+            packed=self.packed, adapter_dropout_rate=self.adapter_dropout_rate, share=share,
         )  # fmt: skip
+
+    def whole_step(
+        self, variables: StepVariables, numbers: Tensor, seed: Tensor, share: StepShare | None = None
+    ) -> WholeStep:
+        """A step of these variables; numbers: of the optimizer."""
+        *of_schedule, weight_decay, clip_norm = tf.unstack(numbers)
+        update = Update(
+            {name: variables.weights[name] for name in sorted(self.trained)},
+            variables.optimizer,
+            WarmUpSchedule(1.0, 0, self.decay_shape, 1).with_numbers(of_schedule),
+            weight_decay=weight_decay,
+            clip_norm=clip_norm if self.clips else None,
+        )
+        gradients = self.gradients_of(variables.weights, seed, share)
+        return WholeStep(gradients, update, *variables[2:], scales_loss=self.scales_loss)
 
 
 def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
@@ -120,16 +149,7 @@ def training_step(recipe: Recipe, shapes: Shapes) -> Compiled:
 
     def step(variables: StepVariables, numbers: Tensor, seed: Tensor, *data: Tensor) -> dict[str, Tensor]:
         traces["train", recipe.config, shapes] += 1
-        *of_schedule, weight_decay, clip_norm = tf.unstack(numbers)
-        update = Update(
-            {name: variables.weights[name] for name in sorted(recipe.trained)},
-            variables.optimizer,
-            WarmUpSchedule(1.0, 0, recipe.decay_shape, 1).with_numbers(of_schedule),
-            weight_decay=weight_decay,
-            clip_norm=clip_norm if recipe.clips else None,
-        )
-        gradients = recipe.gradients_of(variables.weights, seed)
-        return WholeStep(gradients, update, *variables[2:], scales_loss=recipe.scales_loss).run(data)
+        return recipe.whole_step(variables, numbers, seed).run(data)
 
     about = "train", recipe.config, recipe.dtype.name, shapes, recipe.packed
     return kept_functions.find(
@@ -150,3 +170,31 @@ def evaluation(recipe: Recipe, shapes: Shapes) -> Compiled:
     return kept_functions.find(
         key, lambda: Compiled(evaluate, about, by_xla=recipe.by_xla, quiet=False), config.n_layer / 4
     )
+
+
+class Steps:
+    """The training steps and evaluations of a run, on whatever there is to compute them.
+
+    Args:
+        recipe: of the compiled step. weights: all variables of the model, by canonical name.
+        seed: of the dropout masks, from ``dropout_seed``.
+    """
+
+    def __init__(self, recipe: Recipe, weights: Mapping[str, Variable], seed: Tensor) -> None:
+        self._recipe, self._weights, self._seed = recipe, dict(weights), seed
+        self._evaluations: dict[tuple[int, ...], Compiled] = {}  # by the shape of the inputs, of which a run has few
+
+    def bind(self, variables: StepVariables, numbers: Tensor, data: Batches) -> Callable[..., dict[str, Tensor]]:
+        """A function (*arrays) -> logs that takes a step on arrays of these shapes; numbers: of the optimizer."""
+        compiled = training_step(self._recipe, shapes_of(variables.weights, data[0]))
+        return compiled.bind(variables, numbers, self._seed)
+
+    def sums(self, batches: Sequence[Batch]) -> list[np.ndarray]:
+        """The task's sums (K,) over each of the batches, with the current weights."""
+        return [self._sums_of_batch([tf.constant(array) for array in batch.arrays]) for batch in batches]
+
+    def _sums_of_batch(self, data: Sequence[Tensor]) -> np.ndarray:
+        shape = tuple(data[0].shape)
+        if shape not in self._evaluations:
+            self._evaluations[shape] = evaluation(self._recipe, shapes_of(self._weights, data[0]))
+        return self._evaluations[shape](self._weights, *data).numpy()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.batches import Batch, PackedShape
+from gpt2simple.data.share import StepShare, step_shares, target_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class TrainingData:
         held_out: batches of an evaluation; empty: nothing is held out.
         packed: what all batches have in common that hold several texts a row; those of a step are of one width.
             None: all batches are of the same shape, each row one text.
+        shares: what the replicas of this worker take of each step; empty: it takes all, alone.
     """
 
     micro_batch: Callable[[int], Batch]
@@ -32,15 +34,35 @@ class TrainingData:
     accumulate: int
     held_out: tuple[Batch, ...]
     packed: PackedShape | None = None
+    shares: tuple[StepShare, ...] = ()
 
     def epoch(self, step: int) -> float:
         """Epochs completed after ``step`` optimizer steps."""
         return self.epoch_at(step * self.accumulate)
 
     def step_batches(self, step: int) -> tuple[np.ndarray, ...]:
-        """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T)."""
+        """The micro-batches of the step that follows ``step`` completed ones, each array (A, B, T).
+
+        With shares those of the R replicas of this worker, (R, A', B', T), and the target tokens of the whole step, ().
+        """
         parts = [self.micro_batch(step * self.accumulate + number) for number in range(self.accumulate)]
-        return tuple(np.stack(arrays) for arrays in zip(*(part.arrays for part in parts), strict=True))  # (A, B, T)
+        whole = tuple(np.stack(arrays) for arrays in zip(*(part.arrays for part in parts), strict=True))  # (A, B, T)
+        if not self.shares:
+            return whole
+        own = zip(*(share.of(whole) for share in self.shares), strict=True)
+        return (*(np.stack(arrays) for arrays in own), np.asarray(target_count(whole)))
+
+    def evaluated(self, number: int) -> list[Batch]:
+        """A micro-batch as an evaluation reads it: of several texts a row, one row at a time."""
+        batch = self.micro_batch(number)
+        if self.packed is None or len(batch.inputs) == 1:
+            return [batch]
+        return [Batch(*(array[row : row + 1] for array in batch.arrays)) for row in range(len(batch.inputs))]
+
+    def shared(self, replicas: int, numbers: range) -> TrainingData:
+        """The same with the shares of these of so many replicas."""
+        shares = step_shares(replicas, self.accumulate, len(self.micro_batch(0).inputs))
+        return replace(self, shares=tuple(shares[number] for number in numbers))
 
 
 @contextmanager
@@ -50,9 +72,8 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
     Args:
         steps_done: returns the completed steps; called at the start of each `fit`.
     """
-    first = data.micro_batch(0)
-    rows, length = first.inputs.shape
-    shape = (data.accumulate, rows, length if data.packed is None else None)  # (A, B, T)
+    first = data.step_batches(0)
+    any_width = data.packed is not None
 
     # TensorFlow keeps every generator for the life of the process, and with it whatever the generator refers to.
     held = [(data, steps_done)]
@@ -64,7 +85,8 @@ def steps_dataset(data: TrainingData, steps_done: Callable[[], int]) -> Iterator
             yield source.step_batches(step)
             step += 1
 
-    signature = tuple(tf.TensorSpec(shape, array.dtype) for array in first.arrays)
+    shapes = [(*array.shape[:-1], None) if any_width and array.ndim else array.shape for array in first]
+    signature = tuple(tf.TensorSpec(shape, array.dtype) for shape, array in zip(shapes, first, strict=True))
     # Autotuning has nothing to tune, and its thread, which sleeps for up to a minute, would delay the end.
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gpt2simple.backend.keras import keras
+from gpt2simple.backend.replicas import Replicas
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import TrainingError
 from gpt2simple.gpt2.model import not_finite
@@ -142,18 +143,21 @@ class LoopCallback(keras.callbacks.Callback):
             f"{float(logs['gradient_norm'])}; both must be finite"
         )
 
-    def check_weights(self) -> None:
+    def check_weights(self, *, alone: bool = False) -> None:
         """Return if the weights after the last step still predict; called before they are saved or sampled from.
 
         The loss of a step is that of the weights before it: the step may have ruined them all the same.
+
+        Args:
+            alone: whether no other worker computes its share.
 
         Raises:
             TrainingError: they do not.
         """
         if self._evaluated_step == self._state.step and not is_ruined(self._held_out_loss, self._first_loss):
             return
-        batch = self._data.micro_batch((self._state.step - 1) * self._data.accumulate)  # (B, T) each
-        loss = self._trainer.evaluate_batches([batch]).loss
+        batches = self._data.evaluated((self._state.step - 1) * self._data.accumulate)
+        loss = self._trainer.evaluate_batches(batches, alone=alone).loss
         if is_ruined(loss, self._first_loss):
             raise self._divergence(f"after step {self._state.step} the model's loss is {loss:.4g} nats")
 
@@ -190,19 +194,25 @@ class LoopCallback(keras.callbacks.Callback):
         if self._data.held_out and (finished or plan.evaluates_at(step)):
             self._evaluate()
         if finished:
-            self._stop("finished")
+            self.stop("finished")
         elif self._request:
-            self._stop("interrupted")
+            self.stop("interrupted")
         elif plan.patience is not None and self._state.evaluations_since_best >= plan.patience:
-            self._stop("patience")
+            self.stop("patience")
         if self._sample is not None and plan.sample_every and step % plan.sample_every == 0:
             self.check_weights()  # ruined ones cannot be sampled from either
             self._callback.on_sample(SampleRecord(step=step, text=self._sample(step)))
             self._trainer.release()
 
-    def _stop(self, reason: str) -> None:
-        self._reason = reason
+    def stop(self, reason: str | None) -> None:
+        """End after this step, for a reason unless there is one already; None: a callback has stopped the run."""
+        self._reason = self._reason or reason
         self._trainer.stop_training = True
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal has requested the run to stop."""
+        return self._reason == "interrupted" or bool(self._request)
 
     def _evaluate(self) -> None:
         started = time.perf_counter()
@@ -218,6 +228,29 @@ class LoopCallback(keras.callbacks.Callback):
                 seconds=time.perf_counter() - started,
             )
         )
+
+
+class Agreement(keras.callbacks.Callback):
+    """Has all workers stop and save after the same step, whichever of them was told to.
+
+    It runs after the user's callbacks, which may stop the run, and before steps are saved.
+    """
+
+    def __init__(self, loop: LoopCallback, saver: CheckpointCallback, replicas: Replicas) -> None:
+        super().__init__()
+        self._loop, self._saver, self._replicas = loop, saver, replicas
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._agree()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._agree()
+
+    def _agree(self) -> None:
+        own = self._loop.is_interrupted, self.model.stop_training, self._saver.time_has_come()
+        interrupted, stops, self._saver.saves_by_time = self._replicas.agree(*own)
+        if interrupted or stops:
+            self._loop.stop("interrupted" if interrupted else None)
 
 
 def train(
@@ -255,7 +288,8 @@ def train(
         loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
         with _explained_memory_errors(), _rescuing(saver, request):
             saver.check_weights = loop.check_weights
-            _fit(trainer, data, plan, state, [loop, *keras_callbacks, saver])
+            agreement = Agreement(loop, saver, trainer.replicas)
+            _fit(trainer, data, plan, state, [loop, *keras_callbacks, agreement, saver])
             saver.save()  # in case a callback revoked the request to stop
         request.obeyed = loop.reason == "interrupted" and request.signal == signal.SIGINT
     return loop.reason

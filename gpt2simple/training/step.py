@@ -10,9 +10,10 @@ from typing import Any
 
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, in_xla, tf
 from gpt2simple.data.batches import PackedShape
+from gpt2simple.data.share import StepShare
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.network.attention import Packing
-from gpt2simple.gpt2.network.dropout import DropoutKey
+from gpt2simple.gpt2.network.dropout import DropoutKey, RowsOf
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.training.row_gradient import RowGradient, dense, row_gradient
 from gpt2simple.training.task import Rows, Task
@@ -29,6 +30,7 @@ class ModelStep:
         dropout_rate, adapter_dropout_rate: 0 to 0.9. seed: of the dropout masks, from ``dropout_seed``.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
         packed: where rows hold several texts; None: they hold one.
+        share: what it is given of each step; None: all.
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class ModelStep:
         seed: Tensor,
         gradient_checkpointing: bool,
         packed: PackedShape | None = None,
+        share: StepShare | None = None,
     ) -> None:
         self.variables, self._trained = dict(variables), trained
         self._config, self._dtype, self._task = config, dtype, task
         self._dropout_rate, self._adapter_dropout_rate, self._seed = dropout_rate, adapter_dropout_rate, seed
-        self._gradient_checkpointing, self._packed = gradient_checkpointing, packed
+        self._gradient_checkpointing, self._packed, self._share = gradient_checkpointing, packed, share
+        cut = share is not None and share.cuts_rows
+        self._rows = RowsOf(share.first_row, share.n_rows, share.rows) if share is not None and cut else None
 
     def gradients(
-        self, batches: Sequence[Tensor], step: Tensor, loss_scale: Tensor
+        self, batches: Sequence[Tensor], step: Tensor, loss_scale: Tensor, of_step: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Gradients]:
         """Summed nats, number of target tokens, and the gradients of ``loss_scale * nats / tokens`` by name.
 
@@ -61,11 +66,15 @@ class ModelStep:
             batches: the arrays of A micro-batches, each [A, B, T]; see `Batch`.
             step: int scalar, optimizer steps done.
             loss_scale: float32 scalar.
+            of_step: float32 scalar, target tokens of the whole step; None: those of the batches.
         """
         count = batches[0].shape[0]
-        tokens = tf.reduce_sum(batches[2])  # ()
+        tokens = tf.reduce_sum(batches[2]) if of_step is None else of_step  # ()
         scale = loss_scale / tokens  # ()
-        first = tf.cast(step, tf.int32) * count  # (), number of the first micro-batch
+        # Number of the first micro-batch, ().
+        first = tf.cast(step, tf.int32) * (count if self._share is None else self._share.micro_batches)
+        if self._share is not None:
+            first += self._share.first
         if count == 1:
             nats, gradients = self._of_micro_batch([array[0] for array in batches], scale, first)  # (), by name
             return nats, tokens, gradients
@@ -85,7 +94,7 @@ class ModelStep:
         weights = flat_weights(self.variables)
         trained = {name: weights[name] for name in sorted(self._trained)}
         key, of_adapter = (
-            DropoutKey(rate, self._seed, position) if rate > 0.0 else None
+            DropoutKey(rate, self._seed, position, self._rows) if rate > 0.0 else None
             for rate in (self._dropout_rate, self._adapter_dropout_rate)
         )
         with tf.GradientTape(watch_accessed_variables=False) as tape:

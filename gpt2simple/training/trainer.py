@@ -6,21 +6,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from gpt2simple.backend import memory
 from gpt2simple.backend.keras import keras
+from gpt2simple.backend.replicas import ONE, Replicas
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, tf
 from gpt2simple.data.batches import Batch, PackedShape
+from gpt2simple.data.share import StepShare
 from gpt2simple.errors import SettingsError
 from gpt2simple.gpt2.config import CLASSIFIER_HEAD, ModelConfig
 from gpt2simple.gpt2.lora import is_of_adapter
 from gpt2simple.gpt2.network.dropout import dropout_seed
-from gpt2simple.gpt2.network.xla import Compiled, shapes_of
 from gpt2simple.runs.records import Figures
 from gpt2simple.settings import TrainingSettings
-from gpt2simple.training.compiled import Recipe, StepVariables, WholeStep, evaluation, training_step
+from gpt2simple.training.compiled import Recipe, Steps, StepVariables, WholeStep
 from gpt2simple.training.optimizer import FusedOptimizer, LearningRate, WarmUpSchedule
+from gpt2simple.training.replicated import ReplicatedSteps
 from gpt2simple.training.task import Task
 
 _FIRST_LOSS_SCALE = 2.0**15  # float16 only
@@ -32,21 +32,30 @@ class Trainer(keras.Model):
     Args:
         language_model: what holds the variables. variables: all weights by canonical name.
         recipe: of the compiled step. seed: of the dropout masks.
+        replicas: that train it together. shares: what those of this worker take of a step; none where it is alone.
     """
 
     train_function: Any  # Keras keeps here what `make_train_function` returns
 
     def __init__(
-        self, language_model: keras.Model, variables: Mapping[str, Variable], recipe: Recipe, seed: int
+        self,
+        language_model: keras.Model,
+        variables: Mapping[str, Variable],
+        recipe: Recipe,
+        seed: int,
+        replicas: Replicas = ONE,
+        shares: Sequence[StepShare] = (),
     ) -> None:
         super().__init__(name="gpt2simple_trainer")
         self.language_model = language_model
-        self.scales_loss = recipe.scales_loss
-        self._recipe, self._seed = recipe, dropout_seed(seed)
-        self._step = recipe.gradients_of(variables, self._seed)
+        self.scales_loss, self.replicas = recipe.scales_loss, replicas
+        self._recipe, drawn = recipe, dropout_seed(seed)
+        self._step = recipe.gradients_of(variables, drawn)
+        self._alone = Steps(recipe, variables, drawn)
+        together = ReplicatedSteps(recipe, variables, drawn, replicas, shares) if shares else None
+        self._steps = together or self._alone
         # By the shape of the inputs, of which a run has few.
         self._bound_steps: dict[tuple[int, ...], Callable[..., dict[str, Tensor]]] = {}
-        self._evaluations: dict[tuple[int, ...], Compiled] = {}
         first_scale = _FIRST_LOSS_SCALE if recipe.scales_loss else 1.0
         self.loss_scale = tf.Variable(first_scale, trainable=False, name="loss_scale")
         # 64 bits: TensorFlow places 32-bit integer variables on the host, where XLA on a GPU cannot use them.
@@ -76,8 +85,7 @@ class Trainer(keras.Model):
         if shape not in self._bound_steps:
             weights, optimizer = self._step.variables, self.optimizer
             variables = StepVariables(weights, optimizer.update.state, self.loss_scale, self.good_steps)
-            compiled = training_step(self._recipe, shapes_of(weights, data[0]))
-            self._bound_steps[shape] = compiled.bind(variables, optimizer.numbers, self._seed)
+            self._bound_steps[shape] = self._steps.bind(variables, optimizer.numbers, data)
             logs = self._bound_steps[shape](*data)
             self.release()
         else:
@@ -110,17 +118,11 @@ class Trainer(keras.Model):
         """Logits of the language model, for user callbacks that call the model."""
         return self.language_model(inputs, training=training).logits  # (B, T, V)
 
-    def evaluate_batches(self, batches: Sequence[Batch]) -> Figures:
-        """The task's metrics on held-out batches, with the current weights."""
-        sums = [self._sums_of_batch([tf.constant(array) for array in batch.arrays]) for batch in batches]  # (K,) each
+    def evaluate_batches(self, batches: Sequence[Batch], *, alone: bool = False) -> Figures:
+        """The task's metrics on held-out batches, with the current weights; alone: without the other workers."""
+        sums = (self._alone if alone else self._steps).sums(batches)  # (K,) each
         self.release()
         return self._recipe.task.figures([math.fsum(column) for column in zip(*sums, strict=True)], batches)
-
-    def _sums_of_batch(self, data: Sequence[Tensor]) -> np.ndarray:
-        weights, shape = self._step.variables, tuple(data[0].shape)
-        if shape not in self._evaluations:
-            self._evaluations[shape] = evaluation(self._recipe, shapes_of(weights, data[0]))
-        return self._evaluations[shape](weights, *data).numpy()
 
 
 def build_trainer(
@@ -136,6 +138,8 @@ def build_trainer(
     gradient_checkpointing: bool,
     compile_whole_step: bool = False,
     packed: PackedShape | None = None,
+    replicas: Replicas = ONE,
+    shares: Sequence[StepShare] = (),
 ) -> Trainer:
     """A compiled trainer at step 0, its moments zero.
 
@@ -145,7 +149,7 @@ def build_trainer(
         last_step: where the learning-rate schedule ends, or None.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.
         compile_whole_step: whether XLA compiles the step as a whole; see `devices.compiles_whole_step`.
-        packed: as in `TrainingData`.
+        packed, shares: as in `TrainingData`. replicas: that train the model together.
     """
     trained = trained_names(variables, config, settings)
     schedule = WarmUpSchedule(settings.rate_for(config.parameters), settings.warmup_steps, settings.schedule, last_step)
@@ -164,7 +168,7 @@ def build_trainer(
         packed=packed,
         adapter_dropout_rate=settings.lora_dropout if config.lora else 0.0,
     )
-    trainer = Trainer(model, variables, recipe, seed)
+    trainer = Trainer(model, variables, recipe, seed, replicas, shares)
     optimizer = FusedOptimizer(
         {name: variables[name] for name in sorted(trained)},
         kind=settings.optimizer,

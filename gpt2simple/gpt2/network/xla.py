@@ -24,6 +24,7 @@ from gpt2simple.backend.tensorflow import (
     Tensor,
     Variable,
     call_concrete,
+    call_with_captures,
     forget_gradients,
     functions_named,
     in_xla,
@@ -159,11 +160,14 @@ class Compiled:
             on disk under a name made of this.
         by_xla: whether XLA compiles it as a whole.
         quiet: whether stderr is held back at the first call. Messages of the package would be lost with the rest.
+        captures: whether the graph needs more than its arguments, as sums over replicas do.
     """
 
     def __init__(
-        self, function: Callable[..., Any], about: Sequence[object], *, by_xla: bool = True, quiet: bool = True
-    ) -> None:
+        self, function: Callable[..., Any], about: Sequence[object], *, by_xla: bool = True, quiet: bool = True,
+        captures: bool = False,
+    ) -> None:  # fmt: skip
+        self._call_graph = call_with_captures if captures else call_concrete
         self._first_call = quiet_stderr if quiet else contextlib.nullcontext
         self._name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
         self._function, self._by_xla, self._lock = function, by_xla, threading.Lock()
@@ -195,11 +199,11 @@ class Compiled:
 
         def call(*others: Any) -> Any:
             if self._concrete is not None:
-                return call_concrete(self._concrete, [*fixed, *_flat(others)])
+                return self._call_graph(self._concrete, [*fixed, *_flat(others)])
             with self._lock, self._first_call():  # the first use of XLA writes a line
                 if self._concrete is None:
                     return self._compile_and_call(leading, others, [*fixed, *_flat(others)])
-            return call_concrete(self._concrete, [*fixed, *_flat(others)])
+            return self._call_graph(self._concrete, [*fixed, *_flat(others)])
 
         return call
 
@@ -221,7 +225,7 @@ class Compiled:
         function = tf.function(self._function, jit_compile=self._by_xla or None, autograph=False)
         with functions_named(f"{self._name}_{_times(self._name)}"):
             concrete = function.get_concrete_function(*leading, *others)
-        result = call_concrete(concrete, tensors)
+        result = self._call_graph(concrete, tensors)
         self._concrete = concrete
         xla_cache.add_known(self._name)
         return result

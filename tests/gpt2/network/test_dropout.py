@@ -1,10 +1,12 @@
 """Masks that are a function of their key."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from gpt2simple.backend.tensorflow import tf
-from gpt2simple.gpt2.network.dropout import DropoutKey, apply_dropout, dropout_mask, dropout_scale, dropout_seed
+from gpt2simple.gpt2.network.dropout import DropoutKey, RowsOf, apply_dropout, dropout_mask, dropout_scale, dropout_seed
 from tests.helpers.network import dropout_key
 
 SHAPE = (40, 250)
@@ -40,6 +42,17 @@ def test_neighbouring_seeds_share_no_mask_at_another_site():
     """Seed and site must not run into one number."""
     found = {mask(0.5, seed, 0, site, (64,)).tobytes() for seed in range(3) for site in (0, 1, 5, 1009, 193 << 16)}
     assert len(found) == 3 * 5
+
+
+def test_rows_that_are_computed_apart_have_the_masks_that_they_have_together():
+    key = dropout_key(0.5, 1, 2)
+    whole = dropout_mask(key, 3, (1, 3 * 7, 5)).numpy()  # three rows of seven
+
+    def of(first, taken):
+        rows = RowsOf(first, taken, 3)
+        return dropout_mask(dataclasses.replace(key, rows=rows), 3, (1, taken * 7, 5)).numpy()
+
+    np.testing.assert_array_equal(np.concatenate([of(0, 1), of(1, 2)], axis=1), whole)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
