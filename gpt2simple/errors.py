@@ -12,6 +12,7 @@
     │   └── RunLockedError                     another process is writing to the run
     ├── StorageError       (also OSError)      the disk is full or a file cannot be written
     ├── TrainingError                          training cannot continue (diverged, out of memory)
+    ├── WorkerError                            another process of a training is missing, lost, or does something else
     └── BackendError                           TensorFlow is missing, unsupported or set up differently
 
 Every message says what is wrong with the value received, what was expected or found, and what to do next.
@@ -77,6 +78,10 @@ class StorageError(Gpt2SimpleError, OSError):
 
 class TrainingError(Gpt2SimpleError):
     """Training had to stop: it diverged, or there is not enough memory."""
+
+
+class WorkerError(Gpt2SimpleError):
+    """Another process that trains together with this one is missing, was lost, or was started differently."""
 
 
 class BackendError(Gpt2SimpleError):
