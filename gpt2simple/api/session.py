@@ -20,7 +20,7 @@ from gpt2simple.api.pairs import kind_of, template_of, write_chat_template, writ
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
-from gpt2simple.backend import devices
+from gpt2simple.backend import strategies
 from gpt2simple.backend.memory import release
 from gpt2simple.backend.precision import choose_precision
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
@@ -73,7 +73,7 @@ class Session:
         model = None if model_name is None else os.fspath(model_name)
         self._settings = opened = SessionSettings(model_name=model, **settings)
         show_messages()
-        device = devices.start(opened.threads)
+        device, self._replicas = strategies.start(opened.strategy, opened.threads)
         self._precision = choose_precision(opened.precision)
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
         self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN

@@ -49,7 +49,7 @@ def call_roll(cluster: Cluster, versions: Mapping[str, str], *, seconds: float =
 class _RollCall:
     def __init__(self, cluster: Cluster, versions: Mapping[str, str]) -> None:
         self._cluster = cluster
-        self._own = {
+        self._own: dict[str, Any] = {
             "program": _PROGRAM,
             "index": cluster.index,
             "addresses": list(cluster.addresses),
