@@ -89,8 +89,8 @@ def test_a_port_that_was_taken_in_between(three: Cluster, told: list[str]) -> No
     said = raised(three, tf.errors.UnknownError(None, None, "Could not start gRPC server"))
     assert said == (
         f"This process is worker 0 ({three.own_address}), but TensorFlow cannot listen on its port: another program "
-        "has taken it. End that, or choose another port, on every worker. To continue: start all workers again with the "
-        "same command."
+        "has taken it. End that, or choose another port, on every worker. To continue: start all workers again with "
+        "the same command."
     )
 
 
