@@ -26,7 +26,8 @@ _PORT_IN_USE = "Could not start gRPC server"
 _CAUSE = re.compile(r"/task:(\d+) (?:is down|has failed|is lost)")
 _MENTIONED = re.compile(r"remote target /job:\w+(?:/replica:\d+)?/task:(\d+)")
 _PROBE_SECONDS = 2.0
-_LAST_SECONDS = 1.0  # for the others to learn which worker it was, before this one ends too
+# Before this worker ends too, for others to see which one was the first: longer than between two health checks.
+_LAST_SECONDS = 3.0
 
 
 @contextlib.contextmanager
