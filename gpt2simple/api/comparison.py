@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.api.session import Session
 from gpt2simple.backend.memory import PeakMemory
+from gpt2simple.backend.strategies import on_one_machine
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.evaluation.report.comparison import ModelsCompared, RowT, comparison_page, labelled
 from gpt2simple.evaluation.verdict import verdict_title
@@ -85,7 +86,8 @@ class Comparison:
     def session(self, candidate: Candidate, seed: int | None) -> Session:
         """A session for the run of a model."""
         named = {"model_name": candidate.model, "run_name": self.run_name(candidate)}
-        return Session(**{**vars(self.place), **named, "seed": seed})
+        strategy = on_one_machine(self.place.strategy)
+        return Session(**{**vars(self.place), **named, "seed": seed, "strategy": strategy})
 
     def begin(self, renamed: Mapping[str, str] | None = None) -> None:
         """Make the folder of a new comparison, and record in it what was asked; or see that an earlier one asked that.

@@ -131,7 +131,7 @@ def write_figures_report(
     recorded = metrics.read(run.path)
     if not recorded.starts or not recorded.steps:
         raise RunError(f"{run.path} has recorded no step, so there is nothing to report. Train it first.")
-    with Session(run_name=run_name, checkpoint_dir=checkpoint_dir) as session:
+    with Session(run_name=run_name, checkpoint_dir=checkpoint_dir, strategy="single") as session:
         result: Any = session.evaluate(_recorded(described.data_summary) if dataset is None else dataset, part=part)
     title = f"{run_name}: {described.model_name}"
     plan = recorded.starts[-1]

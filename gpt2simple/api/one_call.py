@@ -8,6 +8,7 @@ from typing import Any
 
 from gpt2simple.api.session import Session
 from gpt2simple.api.source import require_one_source
+from gpt2simple.backend.strategies import on_one_machine
 from gpt2simple.settings import pick
 from gpt2simple.settings.session import ONE_CALL
 
@@ -36,11 +37,12 @@ def with_weights(
         checkpoint: "best" or "latest" weights of a run; None: the best, or those that the given session has in memory.
 
     Raises:
-        SettingsError: both a model and a run were named.
+        SettingsError: both a model and a run were named, or a strategy that is for fine-tuning alone.
     """
     model_name, run_name = settings.get("model_name"), settings.get("run_name")
     require_one_source(model_name, run_name, checkpoint)
-    with in_session(session, settings) as used:
+    here = {} if session is not None else {"strategy": on_one_machine(settings.get("strategy"))}
+    with in_session(session, {**settings, **here}) as used:
         if session is None:  # not yet: a text that cannot be read is reported first
             used.load_on_first_use(checkpoint or "best")
         elif model_name is None and (checkpoint is not None or run_name is not None):

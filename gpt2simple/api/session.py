@@ -22,10 +22,9 @@ from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, compl
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
 from gpt2simple.api.workers import Team, of_call, request_for_all
-from gpt2simple.backend import devices
+from gpt2simple.backend import strategies
 from gpt2simple.backend.memory import release
 from gpt2simple.backend.precision import choose_precision
-from gpt2simple.backend.replicas import current
 from gpt2simple.backend.tensorflow import each_in_own_context, own_context
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.token_scores import TextScore
@@ -75,7 +74,7 @@ class Session:
         model = None if model_name is None else os.fspath(model_name)
         self._settings = opened = SessionSettings(model_name=model, **settings)
         show_messages()
-        device = devices.start(opened.threads)
+        device, self._replicas = strategies.start(opened.strategy, opened.threads)
         self._precision = choose_precision(opened.precision)
         self._model_dir, self._checkpoint_dir = Path(opened.model_dir), Path(opened.checkpoint_dir)
         self._run_name = opened.run_name if opened.run_name is not None else DEFAULT_RUN
@@ -187,7 +186,7 @@ class Session:
     def train(self, request: TrainingCall) -> FinetuneResult:
         """``finetune`` for any task."""
         self._require_open()
-        team = Team(current())
+        team = Team(self._replicas)
         with team.replicas.naming_lost_peers(), contextlib.ExitStack() as signals, contextlib.ExitStack() as folder:
             # Raises before anything is loaded or written.
             callbacks = team.together(request.check, lambda _: of_call(request, self._settings.precision))

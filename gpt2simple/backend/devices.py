@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,18 +63,19 @@ _configured_threads: int | str | None = "not started"
 
 
 @own_context()
-def start(threads: int | None) -> str:
+def start(threads: int | None, before_computing: Callable[[], object] | None = None) -> str:
     """Configure threads and memory growth once per process, and name the device.
 
     Args:
         threads: CPU threads for a computation; None: all cores.
+        before_computing: what must be done once before TensorFlow computes, after all else is configured.
 
     Raises:
         BackendError: an earlier session of this process chose another number.
     """
     global _configured_threads
     if _configured_threads == "not started":
-        _configure(threads)
+        _configure(threads, before_computing)
         _configured_threads = threads
     elif threads is not None and threads != _configured_threads:
         raise BackendError(
@@ -103,7 +105,7 @@ def _in_use(configured: int, variable: str) -> str:
     return str(configured or requested or cores)
 
 
-def _configure(threads: int | None) -> None:
+def _configure(threads: int | None, before_computing: Callable[[], object] | None) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_stderr())  # listing the devices for the first time writes to descriptor 2
         if not has_computed():
@@ -121,4 +123,6 @@ def _configure(threads: int | None) -> None:
                     f"threads is {threads}, but TensorFlow is running in this process already and cannot change. "
                     "Call gpt2simple.start_session(threads=...) before anything else uses TensorFlow, or leave it out."
                 ) from error
+        if before_computing is not None:
+            before_computing()
         tf.constant(0.0) + 0.0

@@ -166,17 +166,3 @@ def start_replicas(
 def mirrored(devices: Sequence[str]) -> Replicas:
     """A replica on each of these devices of this machine, such as "GPU:0"."""
     return start_replicas(tf.distribute.MirroredStrategy(list(devices)))
-
-
-_current = ONE
-
-
-def current() -> Replicas:
-    """Those that sessions of this process train on."""
-    return _current
-
-
-def use(replicas: Replicas) -> None:
-    """From now on, sessions of this process train on these."""
-    global _current
-    _current = replicas

@@ -136,6 +136,7 @@ with importing(), _silent_log():
         from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
         from tensorflow.python import pywrap_tfe, tf2
         from tensorflow.python.client.pywrap_tf_session import TF_DeviceListMemoryBytes
+        from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
         from tensorflow.python.eager import context
         from tensorflow.python.eager.polymorphic_function import concrete_function
         from tensorflow.python.framework import tensor_shape
@@ -158,11 +159,17 @@ _RULES: tuple[tuple[Callable[[], bool], Callable[[], Any], Callable[[], Any]], .
 )  # fmt: skip
 _lost_its_threads = False
 _changing = 0  # blocks that have changed a rule for their time
+# Of the health check of other workers: one that stays silent is lost after 22 seconds, a killed one after two.
+_SECONDS_BETWEEN_CHECKS, _SECONDS_OF_CHECK, _CHECKS = 2, 10, 2
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:
     """Whether a warning of TensorFlow tells a user something: each session compiles its own functions, and may."""
     return "tf.function retracing" not in record.getMessage()
+
+
+def _is_no_health_check(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("Cluster check alive failed", "/job:worker/", "Unexpected exception in"))
 
 
 def _after_fork() -> None:
@@ -341,16 +348,49 @@ def has_computed() -> bool:
     return bool(context.context()._initialized)
 
 
+def join_workers(addresses: Sequence[str], index: int, seconds: int) -> tf.distribute.Strategy:
+    """A strategy that trains with other processes, which must be there; nothing has been computed in this one.
+
+    TensorFlow's coordination service stays off. With it the constructor holds Python's lock while it waits, has no
+    limit that can be set, and SIGTERM is caught and forgotten from then on; one that is stopped is noticed no sooner.
+    Without it TensorFlow's older health check watches the others and names the one that is lost. Its limits are class
+    attributes, the same since TensorFlow 2.4.
+
+    Args:
+        addresses: host:port of each worker, the chief first. index: the place of this one.
+        seconds: to wait for the others.
+
+    Raises:
+        RuntimeError: they did not come. OpError: one was lost meanwhile, or the port is in use.
+    """
+    context.context().configure_coordination_service(service_type="")
+    CollectiveAllReduceExtended._check_health_initial_timeout = seconds
+    CollectiveAllReduceExtended._check_health_interval = _SECONDS_BETWEEN_CHECKS
+    CollectiveAllReduceExtended._check_health_timeout = _SECONDS_OF_CHECK
+    CollectiveAllReduceExtended._check_health_retry_limit = _CHECKS
+    tf.get_logger().addFilter(_is_no_health_check)  # becomes an error that names the worker
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(addresses)}), task_type="worker", task_id=index, rpc_layer="grpc"
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+def abort_collectives(reason: str) -> None:
+    """End every sum over workers here, and with it those of the workers that wait for this one, for a reason."""
+    with contextlib.suppress(tf.errors.OpError, ValueError, RuntimeError):  # it has not begun
+        context.context().abort_collective_ops(tf.errors.UNAVAILABLE, reason)
+
+
 def uses_onednn() -> bool:
     """Whether TensorFlow multiplies on the CPU with oneDNN: built with it, and TF_ENABLE_ONEDNN_OPTS is not 0."""
     return bool(IsMklEnabled())
 
 
 __all__ = [
-    "DType", "Tensor", "Variable", "call_concrete", "call_with_captures", "device_memory_limit",
-    "each_in_own_context", "forget_gradients", "functions_named", "has_computed", "importing", "in_xla",
-    "own_context", "part_of_name", "quiet_stderr", "start_beside", "take_over", "tf", "uses_onednn",
-    "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "DType", "Tensor", "Variable", "abort_collectives", "call_concrete", "call_with_captures",
+    "device_memory_limit", "each_in_own_context", "forget_gradients", "functions_named", "has_computed",
+    "importing", "in_xla", "join_workers", "own_context", "part_of_name", "quiet_stderr", "start_beside",
+    "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

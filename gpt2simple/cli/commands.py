@@ -24,6 +24,7 @@ from gpt2simple.cli.options import (
     split_models,
 )
 from gpt2simple.cli.output import show, show_json, show_line, show_result
+from gpt2simple.cli.workers import workers_option
 from gpt2simple.settings import (
     ClassifierSettings,
     CompareClassifiersSettings,
@@ -87,6 +88,7 @@ def download(
 @dataset_argument
 @settings_options(SessionSettings, FinetuneSettings, TextSettings, PAIR_TEXTS, PAIR_TRAINING)
 @json_option
+@workers_option
 @click.pass_context
 def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: dict[str, Any]) -> None:
     """Fine-tune a model on a text or on pairs of prompt and completion; continues a run that exists.
@@ -116,6 +118,7 @@ def finetune(context: click.Context, dataset: Any, *, as_json: bool, settings: d
     help="Also train the same model from random weights, to see what the pretrained ones add.",
 )
 @json_option
+@workers_option
 @click.pass_context
 def finetune_classifier(
     context: click.Context, dataset: Any, *, control: bool, as_json: bool, settings: dict[str, Any]

@@ -19,6 +19,7 @@ from gpt2simple.storage.contents import visible
 from gpt2simple.storage.disk import LOST, named_disk_errors
 
 _DEBUG = "gpt2simple.debug"
+_ARGUMENTS = "gpt2simple.arguments"
 INTERRUPTED = 130  # what shells report for a program stopped by Ctrl-C
 
 
@@ -35,6 +36,11 @@ def debug_option() -> click.Option:
 
 def _remember_debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     context.meta[_DEBUG] = context.meta.get(_DEBUG, False) or value  # shared by the group and its command
+
+
+def arguments_of(context: click.Context) -> list[str]:
+    """The words that followed ``gpt2simple`` on the command line."""
+    return list(context.meta.get(_ARGUMENTS, ()))
 
 
 class Command(HelpInGroups):
@@ -83,6 +89,7 @@ class ErrorsInOneLine(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not all(map(can_be_path, args)):  # only a program that calls this one can pass it; click fails at it
             raise click.UsageError("An argument holds NUL or half a surrogate pair. Leave that out.")
+        ctx.meta[_ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

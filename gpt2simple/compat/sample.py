@@ -59,7 +59,7 @@ def load_gpt2(
 
 def _opened(session: Any, folder: Path) -> Session:
     session.empty()
-    engine = Session(str(folder.absolute()), threads=session.threads)
+    engine = Session(str(folder.absolute()), threads=session.threads, strategy="single")
     _ = engine.tokenizer  # loads the model now, so that errors occur here
     return engine
 

@@ -84,7 +84,7 @@ def finetune(
     loaded_from = model_folder(name or model_name, Path(model_dir)) if begins_with is None else begins_with
     session.empty()  # two models in memory would be one too many
     folders = {"run_name": run_name, "model_dir": model_dir, "checkpoint_dir": checkpoint_dir}
-    engine = WatchedSession(name, **folders, threads=session.threads, sample_num=sample_num)
+    engine = WatchedSession(name, **folders, threads=session.threads, strategy="single", sample_num=sample_num)
     print("Loading checkpoint", loaded_from)
     print("Loading dataset...", flush=True)
     try:

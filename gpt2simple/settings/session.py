@@ -11,6 +11,7 @@ PLACE = "Model, run and device"  # a group of settings, as those in capitals in 
 DEFAULT_MODEL = "124M"
 DEFAULT_RUN = "run1"
 CHECKPOINTS = ("best", "latest")  # of a run, to load
+STRATEGIES = ("auto", "single", "mirrored", "multiworker")  # which devices and machines train together
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 
@@ -43,13 +44,22 @@ class SessionSettings:
         group=PLACE,
     )
     threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1, group=PLACE)
+    strategy: str = setting(
+        "auto",
+        "What trains together: one device (single), all of this machine (mirrored), or the workers of TF_CONFIG; "
+        "auto: those workers if there are several, else several GPUs, else one device.",
+        choices=STRATEGIES,
+        group=PLACE,
+    )
 
     def __post_init__(self) -> None:
         check(self)
 
 
 # What a function takes that opens a session for one call: the seed is then that of the call.
-ONE_CALL = only(SessionSettings, "model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads")
+ONE_CALL = only(
+    SessionSettings, "model_name", "run_name", "model_dir", "checkpoint_dir", "precision", "threads", "strategy"
+)
 
 # What a function takes that opens no session.
 MODELS = only(SessionSettings, "model_dir")
@@ -57,4 +67,4 @@ RUNS = only(SessionSettings, "checkpoint_dir")
 RUNS_AND_MODELS = only(SessionSettings, "model_dir", "checkpoint_dir")
 
 # What a function takes that opens sessions of its own, one for each model.
-FOR_SEVERAL_RUNS = only(SessionSettings, "model_dir", "checkpoint_dir", "precision", "threads")
+FOR_SEVERAL_RUNS = only(SessionSettings, "model_dir", "checkpoint_dir", "precision", "threads", "strategy")

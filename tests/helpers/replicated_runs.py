@@ -98,19 +98,16 @@ def _main(path: str) -> None:
     wanted = json.loads(Path(path).read_text())
     import gpt2simple  # here: after the environment is set
     from gpt2simple.backend.keras import keras
-    from gpt2simple.backend.replicas import mirrored, start_replicas, use
     from gpt2simple.backend.tensorflow import tf
 
     index, addresses, devices = wanted.get("index", 0), wanted.get("addresses", []), wanted.get("devices", 1)
     if addresses:
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        names = [f"worker {number} ({address})" for number, address in enumerate(addresses)]
-        use(start_replicas(tf.distribute.MultiWorkerMirroredStrategy(), worker=index, names=names))
     elif devices > 1:
         configurations = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], configurations)
-        use(mirrored([f"CPU:{number}" for number in range(devices)]))
+    strategy = "mirrored" if devices > 1 else "auto"
 
     class Stop(keras.callbacks.Callback):  # type: ignore[misc]
         """Stops the run after a step, counted from 1, of this process."""
@@ -134,7 +131,11 @@ def _main(path: str) -> None:
         stopping, step, how = settings.pop("stop", (None, 0, ""))
         callbacks = [Stop(step, how)] if stopping == index else []
         with gpt2simple.start_session(
-            model_name="small", run_name=each["run_name"], precision="float32", checkpoint_dir=folder
+            model_name="small",
+            run_name=each["run_name"],
+            precision="float32",
+            checkpoint_dir=folder,
+            strategy=strategy,
         ) as session:
             result = getattr(session, each["function"])(each["dataset"], callbacks=callbacks, **settings)
             held = {name: variable.numpy() for name, variable in session._in_memory().variables.items()}
