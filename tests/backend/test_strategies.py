@@ -133,6 +133,7 @@ def test_workers_are_met_then_joined_once(monkeypatch: pytest.MonkeyPatch, joine
     set_config(monkeypatch, TWO)
     words, replicas = strategies.start("auto", 1)
     assert words == "CPU, as the chief, worker 0 (10.0.0.1:2222), with worker 1 (10.0.0.2:2222)"
+    assert replicas[1].pop("naming_lost_peers").args == (TWO,)
     assert replicas[1] == {"worker": 0, "names": ["worker 0 (10.0.0.1:2222)", "worker 1 (10.0.0.2:2222)"]}
     (cluster, versions), join = joined
     assert (cluster, sorted(versions)) == (TWO, ["Python", "TensorFlow", "gpt2simple"])
