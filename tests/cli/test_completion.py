@@ -27,8 +27,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / RUN_FILE).write_text("{}", encoding="ascii")
     (tmp_path / "checkpoint" / "plan").mkdir()  # no run
-    (tmp_path / "models" / "suomi").mkdir(parents=True)
-    (tmp_path / "models" / "suomi" / "config.json").write_text("{}", encoding="ascii")
+    for model in ("suomi", "writers/small@v1"):
+        (tmp_path / "models" / model).mkdir(parents=True)
+        (tmp_path / "models" / model / "config.json").write_text("{}", encoding="ascii")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -56,6 +57,7 @@ def completed(line: str) -> list[str]:
         ("gpt2simple export play --path ", ["<file>"]),
         ("gpt2simple info pla", ["plain", "play"]),
         ("gpt2simple info 7", ["774M"]),
+        ("gpt2simple info wri", ["writers/small@v1"]),
         ("gpt2simple finetune text.txt --model-name s", ["suomi"]),
         ("gpt2simple finetune text.txt --model-dir . --model-name s", ["<dir>"]),
         ("gpt2simple download 3", ["355M"]),
