@@ -88,6 +88,11 @@ def export(
     write, ending = (_write_gguf, f"-{kind}.gguf") if format == GGUF else (write_folder, "")
     target = EXPORTS / f"{run_name}{ending}" if path is None else Path(path)
     if format == GGUF:
+        if wanted.evaluation is not None:
+            raise SettingsError(
+                "evaluation puts figures on the model card, and a GGUF file has none. Leave it out, or export in the "
+                "format huggingface."
+            )
         require_gguf()
         check_output(target, GGUF_FILE)
         check_output(_record_beside(target), _RECORD)
@@ -178,6 +183,7 @@ def _write_gguf(target: Path, opened: OpenedRun, kind: str) -> None:
     write_gguf(
         target, opened.source.config, opened.source.read, opened.tokenizer, kind=kind, name=opened.run.path.name,
         chat_template=opened.chat_template, licence=opened.settings.license or facts.base.license,
+        languages=opened.settings.language, base_model=facts.base.repo,
     )  # fmt: skip
     write_output(_record_beside(target), _RECORD, _record(opened, GGUF, kind, [target]))
 

@@ -150,6 +150,8 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "license": (SettingsError, "license is 'My Own'; expected the hub's abbreviation", {"license": "My Own"}),
     "language": (SettingsError, "language is 'Finnish'; expected an ISO code", {"language": "Finnish"}),
     "evaluation": (SettingsError, "evaluation is 'none.json', which cannot be read", {"evaluation": "none.json"}),
+    "no card": (SettingsError, "on the model card, and a GGUF file has none. Leave it out, or export in the format hug",
+                {"evaluation": "small/config.json", "format": "gguf"}),
     "no evaluation": (SettingsError, "which holds no figures of an evaluation", {"evaluation": "small/config.json"}),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import ModelCard
@@ -25,6 +26,7 @@ from tests.helpers.small_runs import ONE_LAYER, QUICK, work_in, write_small_mode
 
 PINNED = f"{REPO}@{COMMIT}"
 HOW: dict[str, Any] = {**QUICK, "window": 16}
+OF_CARD = "general.base_model", "general.license", "general.languages"
 
 
 @pytest.fixture
@@ -90,6 +92,20 @@ def test_an_adapter_finds_its_model_again(server: FaultServer) -> None:
     assert card.data.license == "apache-2.0"
     assert f"[{REPO}](https://huggingface.co/{REPO}) at revision `{COMMIT}`" in card.content
     assert "an adapter (LoRA of rank 2)" in card.content
+
+
+def test_a_gguf_file_says_of_the_base_what_the_converter_takes_from_the_card(server: FaultServer) -> None:
+    gpt2simple.make_tokenizer("text.txt", "merged", vocab_size=290, n_layer=1, n_head=2, n_embd=32, n_ctx=64)
+    publish_folder(server, Path("merged"), repo="some-writers/merged", card={"license": "apache-2.0"})
+    gpt2simple.finetune("text.txt", model_name="some-writers/merged", run_name="play", steps=2, **HOW)
+    card, file = (gpt2simple.export("play", format=name, language="en") for name in ("huggingface", "gguf"))
+    by_converter = gguf.GGUFWriter(None, "gpt2")
+    gguf.Metadata.load(model_path=card).set_gguf_meta_model(by_converter)
+    of_card = {name: field.value for name, field in by_converter.kv_data[0].items() if name.startswith(OF_CARD)}
+    of_file = {name: one.contents() for name, one in gguf.GGUFReader(file).fields.items() if name.startswith(OF_CARD)}
+    assert of_file == of_card
+    assert of_file["general.base_model.0.repo_url"] == "https://huggingface.co/some-writers/merged"
+    assert (of_file["general.license"], of_file["general.languages"]) == ("apache-2.0", ["en"])
 
 
 def test_the_commands_know_such_names(server: FaultServer) -> None:
