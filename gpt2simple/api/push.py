@@ -125,7 +125,8 @@ def push(
         files = tuple((path.name, path.stat().st_size) for path in sorted(folder.iterdir()))
         found = PushResult(repo_id=repo_id, files=files, is_public=public, exists=is_there)
         if not (yes or (ask is not None and ask(found))):
-            logger.info("Nothing was uploaded.")
+            if ask is None:
+                logger.info("Nothing was uploaded.")
             return found
         return replace(found, url=hub.upload(folder, found))
 
@@ -167,7 +168,9 @@ class _Hub:
             except RepositoryNotFoundError:
                 return whole, False
         if is_public != public:
-            state, other = ("public", "public=True (--public)") if is_public else ("private", "public=False")
+            state, other = (
+                ("public", "public=True (--public)") if is_public else ("private", "public=False (no --public)")
+            )
             raise SettingsError(
                 f"The repository {whole} is there already and is {state}. Give {other} to upload to it as it is, or "
                 "another repo_id."

@@ -194,6 +194,14 @@ def test_the_card_of_a_language_model(tmp_path: Path) -> None:
     assert "lora" not in card.content
 
 
+def test_where_no_report_says_what_was_memorised_the_export_does(tmp_path: Path, messages: list[str]) -> None:
+    for run, told in (("text", False), ("lora", True), ("classes", False)):
+        messages.clear()
+        card = card_of(exported(run, tmp_path / run))
+        assert ("The card does not say what was memorised. Where a run wrote samples (" in messages[0]) is told, run
+        assert ("## Memorisation" in card.content) is (run == "text")
+
+
 @pytest.mark.parametrize("run", ["text", "lora", "pairs", "classes"])
 def test_no_text_and_no_name_of_a_file_gets_out(run: str, tmp_path: Path) -> None:
     folder = exported(run, tmp_path)
