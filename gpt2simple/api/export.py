@@ -35,7 +35,7 @@ from gpt2simple.runs.layout import CHAT_TEMPLATE_FILE, existing_run_path, step_o
 from gpt2simple.settings import ExportSettings, SessionSettings, accepts, build, pick
 from gpt2simple.settings.export import FORMATS, GGUF, HUGGINGFACE
 from gpt2simple.settings.session import CHECKPOINTS, DEFAULT_RUN, RUNS_AND_MODELS
-from gpt2simple.settings.tasks import PAIRS
+from gpt2simple.settings.tasks import LANGUAGE_MODELING, PAIRS
 from gpt2simple.storage.contents import quoted
 from gpt2simple.storage.disk import require_space
 from gpt2simple.storage.files import atomic_write, sha256_of
@@ -47,6 +47,10 @@ CARD_FILE, RECORD_FILE = "README.md", "export.json"
 EXPORTS = Path("exports")
 _DTYPES = {"f32": "F32", "f16": "F16"}  # of safetensors
 _BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 1.0625}  # of a weight; of the last, each block of 32 has a scale too
+_NO_MEMORISATION = (
+    "The card does not say what was memorised. Where a run wrote samples (sample_every), a report finds that; then "
+    "export again."
+)
 _GENERATOR = "gpt2simple export"
 _RECORD = OutputKind("the record of an export of gpt2simple", b"{", f'"generator": "{_GENERATOR}"'.encode())
 
@@ -88,6 +92,11 @@ def export(
     write, ending = (_write_gguf, f"-{kind}.gguf") if format == GGUF else (write_folder, "")
     target = EXPORTS / f"{run_name}{ending}" if path is None else Path(path)
     if format == GGUF:
+        if wanted.evaluation is not None:
+            raise SettingsError(
+                "evaluation puts figures on the model card, and a GGUF file has none. Leave it out, or export in the "
+                "format huggingface."
+            )
         require_gguf()
         check_output(target, GGUF_FILE)
         check_output(_record_beside(target), _RECORD)
@@ -167,8 +176,10 @@ def write_folder(target: Path, opened: OpenedRun, kind: str) -> None:
         write_model_folder(new, config, opened.source.read, opened.tokenizer, dtype=_DTYPES[kind])
         if (template := opened.chat_template) is not None:
             atomic_write(new / CHAT_TEMPLATE_FILE, template)
-        card = model_card(opened.facts(), license=settings.license, languages=settings.language)
-        atomic_write(new / CARD_FILE, card)
+        facts = opened.facts()
+        if facts.task == LANGUAGE_MODELING and facts.memorisation is None and opened.run.exists:
+            logger.info(_NO_MEMORISATION)
+        atomic_write(new / CARD_FILE, model_card(facts, license=settings.license, languages=settings.language))
         files = sorted(new.iterdir())
         atomic_write(new / RECORD_FILE, _record(opened, HUGGINGFACE, kind, files))
 
@@ -178,6 +189,7 @@ def _write_gguf(target: Path, opened: OpenedRun, kind: str) -> None:
     write_gguf(
         target, opened.source.config, opened.source.read, opened.tokenizer, kind=kind, name=opened.run.path.name,
         chat_template=opened.chat_template, licence=opened.settings.license or facts.base.license,
+        languages=opened.settings.language, base_model=facts.base.repo,
     )  # fmt: skip
     write_output(_record_beside(target), _RECORD, _record(opened, GGUF, kind, [target]))
 

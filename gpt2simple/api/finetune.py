@@ -387,8 +387,14 @@ def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack, run
         best_bits_per_byte=state.best.get("bits_per_byte"),
         best_accuracy=state.best.get("accuracy"),
         evaluations_since_best=state.evaluations_since_best,
-        train_loss=state.smoothed_loss,
+        train_loss=_training_loss(run.folder.path, state),
         seconds=state.seconds,
         target=run.prepared.target,
         test=found,
     )
+
+
+def _training_loss(run_dir: Path, state: TrainerState) -> float:
+    """Training loss at the end, as loss.png and reports have it; the running mean where the run's records are gone."""
+    steps = metrics.read(run_dir).steps
+    return float(Curves.of(steps, ()).drawn()[2][-1]) if steps else state.smoothed_loss

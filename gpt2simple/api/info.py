@@ -1,10 +1,11 @@
-"""Versions, device and precision, the known models and whether they are downloaded, the runs and their progress.
+"""Versions, device and precision, the known models and those of the hub that are here, the runs and their progress.
 
 Changes no model and no run; downloads nothing and opens no weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,22 +14,35 @@ from typing import Any
 from gpt2simple.backend import packages
 from gpt2simple.errors import BackendError, Gpt2SimpleError, SettingsError
 from gpt2simple.evaluation.tables import text_table
-from gpt2simple.gpt2.hub.download import is_gpt2_downloaded
-from gpt2simple.gpt2.hub.locate import canonical_name
+from gpt2simple.gpt2.config import ModelConfig
+from gpt2simple.gpt2.hub.download import holds_model, is_gpt2_downloaded
+from gpt2simple.gpt2.hub.locate import canonical_name, fetched_from_hub
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.layout import list_runs
 from gpt2simple.settings import FinetuneSettings, SessionSettings
-from gpt2simple.storage.contents import quoted
+from gpt2simple.storage.contents import quoted, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
-    """A known model. ``parameters`` is None for the built-in one."""
+    """A known model, or one of the hub that was fetched.
+
+    Attributes:
+        parameters: None for the built-in one, and where the folder does not say.
+        is_downloaded: whether all of it is here.
+        commit: of a model of the hub; None: it is a known model.
+    """
 
     name: str
     parameters: int | None
     is_downloaded: bool
+    commit: str | None = None
+
+    def means(self, name: str) -> bool:
+        """Whether it is a model of that name; one of the hub also has that of its commit."""
+        pinned = f"{self.name.partition('@')[0]}@{self.commit}"
+        return self.name == canonical_name(name) or (self.commit is not None and pinned == name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +96,7 @@ class Overview:
 
     def summary(self) -> str:
         """The overview as text."""
+        width = max((len(model.name) for model in self.models), default=0)
         lines = [
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             *(
@@ -92,7 +107,7 @@ class Overview:
             f"Device: {self.device}",
             f"Precision: {self.precision} ({self.precision_reason})",
             *(["Models:"] if self.models else []),
-            *(f"  {model.name:6} {_state(model)}" for model in self.models),
+            *(f"  {model.name:{width}} {_state(model)}" for model in self.models),
             *self._training_table(),
             *(["Runs:" if self.runs else "Runs: none yet"] if self.runs or len(self.models) > 1 else []),
             *(f"  {run.name}: {_progress(run)}" for run in self.runs),
@@ -126,7 +141,7 @@ def get_info(settings: SessionSettings, name: str | None = None) -> Overview:
     found = _overview(settings)
     if name is None:
         return found
-    models = tuple(model for model in found.models if model.name == canonical_name(name))
+    models = tuple(model for model in found.models if model.means(name))
     training = tuple(entry for entry in found.training if entry.name == canonical_name(name))
     runs = tuple(run for run in found.runs if run.name == name)
     if not models and not runs:
@@ -146,17 +161,32 @@ def _overview(settings: SessionSettings) -> Overview:
         device=device,
         precision=precision,
         precision_reason=reason,
-        models=tuple(
-            ModelEntry(
-                name=known.name,
-                parameters=known.config.parameters if known.config else None,
-                is_downloaded=is_gpt2_downloaded(known.name, settings.model_dir),
-            )
-            for known in KNOWN_MODELS.values()
-        ),
+        models=(*_known_models(settings.model_dir), *_hub_models(Path(settings.model_dir))),
         runs=tuple(_run(checkpoint_dir / name) for name in list_runs(checkpoint_dir)),
         training=() if precision == "none" else tuple(_training(precision)),
     )
+
+
+def _known_models(model_dir: str | Path) -> Iterator[ModelEntry]:
+    for known in KNOWN_MODELS.values():
+        yield ModelEntry(
+            name=known.name,
+            parameters=known.config.parameters if known.config else None,
+            is_downloaded=is_gpt2_downloaded(known.name, model_dir),
+        )
+
+
+def _hub_models(model_dir: Path) -> Iterator[ModelEntry]:
+    for folder, record in fetched_from_hub(model_dir):
+        parameters = None
+        with contextlib.suppress(Gpt2SimpleError, OSError, ValueError):  # a part of a model may have no config yet
+            parameters = ModelConfig.from_huggingface(read_json(folder / "config.json")).parameters
+        yield ModelEntry(
+            name=folder.relative_to(model_dir).as_posix(),
+            parameters=parameters,
+            is_downloaded=holds_model(folder),
+            commit=record.commit,
+        )
 
 
 _METHODS = {"full": "full", "bfloat16": "LoRA, bfloat16", "int8": "LoRA, int8"}
@@ -210,11 +240,13 @@ def _run(path: Path) -> RunEntry:
 
 
 def _state(model: ModelEntry) -> str:
-    if model.parameters is None:
+    if model.parameters is None and model.commit is None:
         return "built in" if model.is_downloaded else "missing from this installation"
-    return (
-        f"{model.parameters / 1e6:,.0f} million parameters, {'downloaded' if model.is_downloaded else 'not downloaded'}"
-    )
+    absent = "not downloaded" if model.commit is None else "downloaded in part"
+    parts = [] if model.parameters is None else [f"{model.parameters / 1e6:,.0f} million parameters"]
+    parts += ["downloaded" if model.is_downloaded else absent]
+    parts += [] if model.commit is None else [f"commit {model.commit}"]
+    return ", ".join(parts)
 
 
 def _progress(run: RunEntry) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from gpt2simple.api.export import RECORD_FILE, opened_run, write_folder
 from gpt2simple.backend.packages import require
 from gpt2simple.errors import SettingsError, UploadError
-from gpt2simple.evaluation.html import render
+from gpt2simple.evaluation.html import shown_in_notebook
 from gpt2simple.gpt2.hub.fetch import innermost
 from gpt2simple.gpt2.hub.registry import base_address
 from gpt2simple.runs.folder import RunFolder
@@ -49,24 +49,31 @@ class PushResult:
 
     def listing(self) -> str:
         """What goes up, a line for each file."""
-        kind = f"{'the' if self.exists else 'the new'} {'public' if self.is_public else 'private'} repository"
-        total = f"{counted(len(self.files), 'file')}, {readable_size(sum(size for _, size in self.files))}"
-        replaced = "; files of the same names there are replaced" if self.exists else ""
         lines = [f"  {name}  {readable_size(size)}" for name, size in self.files]
-        return "\n".join([f"To {kind} {self.repo_id}{replaced}:", *lines, f"  {total}"])
+        return "\n".join([f"{self._where()}:", *lines, f"  {self._total()}"])
 
     def summary(self) -> str:
         """What went up, and where it is."""
-        if self.url is None:
-            return f"{self.listing()}\nNothing was uploaded. With yes=True (--yes) this is."
-        return f"{self.listing()}\nUploaded: {self.url}"
+        return f"{self.listing()}\n{self._outcome()}"
+
+    def _where(self) -> str:
+        kind = f"{'the' if self.exists else 'the new'} {'public' if self.is_public else 'private'} repository"
+        return f"To {kind} {self.repo_id}" + ("; files of the same names there are replaced" if self.exists else "")
+
+    def _total(self) -> str:
+        return f"{counted(len(self.files), 'file')}, {readable_size(sum(size for _, size in self.files))}"
+
+    def _outcome(self) -> str:
+        return "Nothing was uploaded. With yes=True (--yes) this is." if self.url is None else f"Uploaded: {self.url}"
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {**vars(self), "files": [{"name": name, "bytes": size} for name, size in self.files]}
 
     def _repr_html_(self) -> str:
-        return render("summary.html", text=self.summary())
+        rows = [(name, readable_size(size)) for name, size in self.files]
+        table = {"caption": f"{self._where()}: {self._total()}", "heads": ("file", "size"), "rows": rows}
+        return shown_in_notebook([table], after=[self._outcome()])
 
 
 @accepts(RUNS_AND_MODELS, ExportSettings)
@@ -125,7 +132,8 @@ def push(
         files = tuple((path.name, path.stat().st_size) for path in sorted(folder.iterdir()))
         found = PushResult(repo_id=repo_id, files=files, is_public=public, exists=is_there)
         if not (yes or (ask is not None and ask(found))):
-            logger.info("Nothing was uploaded.")
+            if ask is None:
+                logger.info("Nothing was uploaded.")
             return found
         return replace(found, url=hub.upload(folder, found))
 
@@ -167,7 +175,9 @@ class _Hub:
             except RepositoryNotFoundError:
                 return whole, False
         if is_public != public:
-            state, other = ("public", "public=True (--public)") if is_public else ("private", "public=False")
+            state, other = (
+                ("public", "public=True (--public)") if is_public else ("private", "public=False (no --public)")
+            )
             raise SettingsError(
                 f"The repository {whole} is there already and is {state}. Give {other} to upload to it as it is, or "
                 "another repo_id."

@@ -34,7 +34,7 @@ class FinetuneResult:
         best_loss: held-out loss at that step, nats per token. best_bits_per_byte: the same, comparable between
             tokenizers.
         evaluations_since_best: how many times held-out loss was measured after that step.
-        train_loss: smoothed training loss at the end, nats per token.
+        train_loss: training loss at the end, the mean of the last steps, nats per token; that of loss.png and reports.
         best_accuracy: of a classifier, validation accuracy at that step, 0 to 1; None: the model is none.
         seconds: training time of the run so far.
         target: what was predicted, and losses are nats of: "token", or "text" for a classifier.

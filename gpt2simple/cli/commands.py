@@ -293,7 +293,7 @@ def answer(
 @settings_options(only(SessionSettings, "model_dir", "checkpoint_dir"))
 @json_option
 def info(name: str | None, *, as_json: bool, settings: dict[str, Any]) -> None:
-    """Show versions, device and precision, the known models, and the existing runs; with a NAME, that model or run.
+    """Show versions, device and precision, the models, known or of the hub, and the runs; with a NAME, that one alone.
 
     \b
       gpt2simple info

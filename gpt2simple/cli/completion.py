@@ -104,7 +104,8 @@ def _models(context: click.Context) -> list[str]:
     from gpt2simple.gpt2.hub.registry import KNOWN_MODELS
 
     own = _folder(context, "model_dir")
-    folders = [path.parent.name for name in ("config.json", "hparams.json") for path in sorted(own.glob(f"*/{name}"))]
+    files = ("*/config.json", "*/hparams.json", "*/*/config.json")  # of the hub's: in its owner's folder
+    folders = [path.parent.relative_to(own).as_posix() for file in files for path in sorted(own.glob(file))]
     return list(dict.fromkeys([*KNOWN_MODELS, *folders]))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gpt2simple.cli.completion import complete_runs
 from gpt2simple.cli.errors import command
 from gpt2simple.cli.options import checkpoint_option, json_option, settings_options
 from gpt2simple.cli.output import show, show_json, show_line
@@ -16,7 +17,7 @@ from gpt2simple.settings.session import RUNS_AND_MODELS
 
 
 @command()
-@click.argument("run_name")
+@click.argument("run_name", shell_complete=complete_runs)
 @click.option(
     "--format",
     required=True,
@@ -46,7 +47,7 @@ def export(run_name: str, *, as_json: bool, settings: dict[str, Any], **options:
 
 
 @command()
-@click.argument("run_name")
+@click.argument("run_name", shell_complete=complete_runs)
 @click.argument("repo_id")
 @click.option("--public", is_flag=True, help="Let everybody read it; else only you, or your organisation.")
 @click.option("--yes", is_flag=True, help="Upload without asking.")

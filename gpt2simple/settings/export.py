@@ -10,7 +10,7 @@ from gpt2simple.settings.fields import check, setting, texts_to_tuples
 from gpt2simple.storage.contents import quoted
 
 FORMATS = GGUF, HUGGINGFACE = ("gguf", "huggingface")
-WEIGHTS, CARD = "Weights", "Model card"  # headings
+WEIGHTS, ABOUT = "Weights", "About the model"  # headings
 F32, F16, Q8_0 = "f32", "f16", "q8_0"
 _KINDS = {GGUF: (F16, F32, Q8_0), HUGGINGFACE: (F32, F16)}  # the default first
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -29,18 +29,21 @@ class ExportSettings:
     )
     license: str | None = setting(
         None,
-        "Licence on the model card, as the hub abbreviates it, such as mit; None: that of the base model, if known.",
-        group=CARD,
+        "Licence on the card or in the GGUF file, as the hub abbreviates it, such as mit; None: that of the base "
+        "model, if known.",
+        group=ABOUT,
     )
     evaluation: str | None = setting(
         None,
         "File with what `gpt2simple evaluate --json` printed for the run; its figures, with standard error or "
         "intervals, go on the model card.",
         path=True,
-        group=CARD,
+        group=ABOUT,
     )
     language: tuple[str, ...] = setting(
-        (), "Language on the model card, as an ISO code such as fi; without one the card names none.", group=CARD
+        (),
+        "Language on the card or in the GGUF file, as an ISO code such as fi; without one none is named.",
+        group=ABOUT,
     )
 
     def __post_init__(self) -> None:

@@ -150,6 +150,8 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "license": (SettingsError, "license is 'My Own'; expected the hub's abbreviation", {"license": "My Own"}),
     "language": (SettingsError, "language is 'Finnish'; expected an ISO code", {"language": "Finnish"}),
     "evaluation": (SettingsError, "evaluation is 'none.json', which cannot be read", {"evaluation": "none.json"}),
+    "no card": (SettingsError, "on the model card, and a GGUF file has none. Leave it out, or export in the format hug",
+                {"evaluation": "small/config.json", "format": "gguf"}),
     "no evaluation": (SettingsError, "which holds no figures of an evaluation", {"evaluation": "small/config.json"}),
 }  # fmt: skip
 
@@ -190,6 +192,14 @@ def test_the_card_of_a_language_model(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert fact in card.content, fact
     assert "lora" not in card.content
+
+
+def test_where_no_report_says_what_was_memorised_the_export_does(tmp_path: Path, messages: list[str]) -> None:
+    for run, told in (("text", False), ("lora", True), ("classes", False)):
+        messages.clear()
+        card = card_of(exported(run, tmp_path / run))
+        assert ("The card does not say what was memorised. Where a run wrote samples (" in messages[0]) is told, run
+        assert ("## Memorisation" in card.content) is (run == "text")
 
 
 @pytest.mark.parametrize("run", ["text", "lora", "pairs", "classes"])

@@ -17,6 +17,7 @@ import gpt2simple
 from gpt2simple.errors import RunError, SettingsError
 from gpt2simple.gpt2.hub import registry
 from gpt2simple.gpt2.hub.registry import KnownModel
+from gpt2simple.runs import metrics
 from gpt2simple.settings import (
     CompareClassifiersSettings,
     CompareSettings,
@@ -131,6 +132,9 @@ def test_one_call_downloads_trains_and_leaves_what_the_next_call_writes_with(
     result = gpt2simple.finetune("text.txt", steps=4, **QUICK)
     assert (result.run_dir, result.steps) == (Path("checkpoint/run1"), 4)
     assert (place / "models" / "124M" / "model.safetensors").exists()
+    steps = metrics.read(result.run_dir).steps
+    assert result.train_loss == pytest.approx(steps[-1].loss)  # not the running mean, which lags behind
+    assert abs(result.train_loss - steps[-1].smoothed_loss) > 1e-3
     told = capsys.readouterr().err
     assert "\n4 steps (" in told
     assert "take about" in told

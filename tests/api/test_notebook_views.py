@@ -14,6 +14,7 @@ import pytest
 
 import gpt2simple
 from gpt2simple.api.figures_report import FiguresReport
+from gpt2simple.api.push import PushResult
 from gpt2simple.api.report import write_report
 from gpt2simple.api.result import FinetuneResult
 from gpt2simple.evaluation.classification.metrics import classification_result
@@ -23,6 +24,7 @@ from gpt2simple.evaluation.outputs.result import CompletionLoss, PairResult
 from gpt2simple.evaluation.results import EvaluateResult
 from tests.helpers.records import HEALTHY, OVERTRAINED, make_run
 
+PACKAGE = Path(gpt2simple.__file__).parent
 MARKUP = "<img src=x onerror=alert(1)>"
 SHOWN = "&lt;img src=x onerror=alert(1)&gt;"
 PNG = b"\x89PNG\r\n\x1a\n of a picture"
@@ -181,3 +183,20 @@ def test_a_picture_that_cannot_be_shown_is_left_out(tmp_path: Path) -> None:
     assert picture_of(tmp_path / "text.png") == ""
     (tmp_path / "large.png").write_bytes(PNG + bytes(1_000_000))
     assert picture_of(tmp_path / "large.png") == ""
+
+
+@pytest.mark.parametrize(("url", "outcome"), [(None, "With yes=True"), ("https://example.org/a/b", "Uploaded: https:")])
+def test_an_upload_is_a_table_of_files(url: str | None, outcome: str) -> None:
+    files = ((MARKUP, 400), ("model.safetensors", 14_803_360))
+    html = viewed(PushResult(repo_id="a/b", files=files, is_public=False, exists=True, url=url))
+    replaced = "files of the same names there are replaced: 2 files, 14.8 MB"
+    assert f"<caption>To the private repository a/b; {replaced}</caption>" in html
+    assert re.search("<td>model.safetensors</td>\\s*<td[^>]*>14.8 MB</td>", html)
+    assert outcome in html
+
+
+def test_every_template_that_is_rendered_is_there() -> None:
+    sources = [path.read_text("utf-8") for path in PACKAGE.rglob("*.py")]
+    rendered = {name for source in sources for name in re.findall(r'render\(\s*"([^"]+)"', source)}
+    assert "notebook.html" in rendered
+    assert rendered <= {path.name for path in (PACKAGE / "evaluation" / "templates").iterdir()}

@@ -94,7 +94,7 @@ def test_only_a_call_that_says_so_makes_them_public(hub: HubServer) -> None:
     with pytest.raises(SettingsError, match=r"open/play is there already and is public\. Give public=True"):
         gpt2simple.push("play", "open/play", yes=True)
     hub.repos["open/play"] = True
-    with pytest.raises(SettingsError, match=r"is there already and is private\. Give public=False"):
+    with pytest.raises(SettingsError, match=r"is there already and is private\. Give public=False \(no --public\)"):
         gpt2simple.push("play", "open/play", public=True, yes=True)
 
 
@@ -145,6 +145,7 @@ def command(*words: str, typed: str | None = None) -> Result:
 def test_the_command_lists_and_asks(hub: HubServer) -> None:
     refused = command(typed="n\n")
     assert (refused.exit_code, refused.stdout) == (1, "Nothing was uploaded.\n")
+    assert "Nothing was uploaded" not in refused.stderr, "it is said once"
     assert "  model.safetensors  " in refused.stderr
     assert "Upload? [y/N]" in refused.stderr
     silent = command()

@@ -27,8 +27,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / RUN_FILE).write_text("{}", encoding="ascii")
     (tmp_path / "checkpoint" / "plan").mkdir()  # no run
-    (tmp_path / "models" / "suomi").mkdir(parents=True)
-    (tmp_path / "models" / "suomi" / "config.json").write_text("{}", encoding="ascii")
+    for model in ("suomi", "writers/small@v1"):
+        (tmp_path / "models" / model).mkdir(parents=True)
+        (tmp_path / "models" / model / "config.json").write_text("{}", encoding="ascii")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,8 +52,12 @@ def completed(line: str) -> list[str]:
         ("gpt2simple generate --checkpoint-dir text.txt --run-name ", []),
         ("gpt2simple report pla", ["plain", "play"]),
         ("gpt2simple report play o", ["other"]),
+        ("gpt2simple export pla", ["plain", "play"]),
+        ("gpt2simple push --checkpoint-dir elsewhere ", ["there"]),
+        ("gpt2simple export play --path ", ["<file>"]),
         ("gpt2simple info pla", ["plain", "play"]),
         ("gpt2simple info 7", ["774M"]),
+        ("gpt2simple info wri", ["writers/small@v1"]),
         ("gpt2simple finetune text.txt --model-name s", ["suomi"]),
         ("gpt2simple finetune text.txt --model-dir . --model-name s", ["<dir>"]),
         ("gpt2simple download 3", ["355M"]),
@@ -86,11 +91,33 @@ def test_a_folder_that_cannot_be_read_has_no_runs(monkeypatch: pytest.MonkeyPatc
     assert completed("gpt2simple generate --run-name pla") == []
 
 
+FREE = {  # words of the user's own, which nothing can complete
+    "sample_delim", "special_tokens", "encoding", "column", "template", "delimiter", "prompt_column", "stop", "end",
+    "completion_column", "label_column", "separator", "prefix", "prompt", "text", "bad_words", "truncate", "eval_every",
+    "language", "license", "name", "base_url", "endpoint", "repo_id",
+}  # fmt: skip
+RUNS_AND_MODELS = {  # words that runs, models or both complete, by the name of their parameter
+    "run_name": {"other", "plain", "play"},
+    "model_name": {"124M", "suomi"},
+    "model": {"124M", "suomi"},
+}
+
+
+def test_every_argument_and_option_is_completed_or_a_word_of_the_users_own() -> None:
+    for command in cli.commands.values():
+        for parameter in command.params:
+            items, where = parameter.shell_complete(click.Context(command), ""), f"{command.name} {parameter.opts}"
+            if expected := RUNS_AND_MODELS.get(str(parameter.name)):
+                assert {item.value for item in items} >= expected, where
+            elif not items and parameter.type.name in ("text", "integer|text"):
+                assert parameter.name in FREE, f"{where} is completed by nothing: name a completer, or put it into FREE"
+
+
 def test_every_option_that_takes_a_path_is_completed() -> None:
     for command in cli.commands.values():
         for option in command.params:
             name = str(option.name)
-            names_a_path = name == "files" or name.endswith(("_dir", "_file", "_path", "folder", "config"))
+            names_a_path = name == "files" or name.endswith(("_dir", "_file", "path", "folder", "config"))
             if isinstance(option, click.Option) and names_a_path:
                 items = option.shell_complete(click.Context(command), "x")
                 assert [item.type for item in items] in (["file"], ["dir"]), f"{command.name} {option.opts}"

@@ -50,6 +50,15 @@ def test_the_step_from_which_a_run_memorises_is_written_over_it_and_marked(tmp_p
     assert in_words(runs) == "over: memorises after step 30. healthy: still learning at step 60."
 
 
+def test_the_size_is_written_over_models_of_several_sizes(tmp_path: Path) -> None:
+    """A name may say otherwise: "tiny" is the largest model that the notebook on overfitting trains without a GPU."""
+    runs = [reported(tmp_path / "tiny", OVERTRAINED), reported(tmp_path / "middle", HEALTHY)]
+    runs[1] = replace(runs[1], verdict=replace(runs[1].verdict, parameters=1_442_240))
+    tiny, middle, *_ = panels(runs)
+    assert tiny.get_title() == "tiny\n3,000,000 parameters\nmemorises after step 30"
+    assert middle.get_title() == "middle\n1,442,240 parameters\nstill learning at step 60"
+
+
 def test_losses_share_a_scale_where_a_token_is_the_same(tmp_path: Path) -> None:
     runs = [reported(tmp_path / "over", OVERTRAINED), reported(tmp_path / "lower", [2.0, 1.5, 1.2])]
     over, lower, *_ = panels(runs)

@@ -40,11 +40,12 @@ def runs_figure(runs: Sequence[RunReport]) -> Figure:
     if len({run.info.description.tokenizer_fingerprint for run in shown}) == 1:  # else a token is not the same
         for axes in grid[:: len(heights)].flat[1:]:
             axes.sharey(grid[0, 0])
+    titles = _titles(shown)
     for number in range(bands * columns):
         band, column = divmod(number, columns)
         axes = list(grid[band * len(heights) : (band + 1) * len(heights), column])
         if number < len(shown):
-            _draw(axes, shown[number], first=column == 0)
+            _draw(axes, shown[number], titles[number], first=column == 0)
         else:
             for empty in axes:
                 empty.set_visible(False)
@@ -78,10 +79,18 @@ def _has_copies(run: RunReport) -> bool:
     return run.memorisation is not None and len(run.samples) > 1
 
 
-def _draw(axes: Sequence[Any], run: RunReport, *, first: bool) -> None:
+def _titles(runs: Sequence[RunReport]) -> list[str]:
+    """What stands over each run's column; with its size where the models have several, whatever their names say."""
+    several = len({run.verdict.parameters for run in runs}) > 1
+    sizes = [f"{run.verdict.parameters:,} parameters\n" if several else "" for run in runs]
+    names = [short_name(run.name, _LONGEST_NAME) for run in runs]
+    return [f"{name}\n{size}{turning_point(run)}" for name, size, run in zip(names, sizes, runs, strict=True)]
+
+
+def _draw(axes: Sequence[Any], run: RunReport, title: str, *, first: bool) -> None:
     """A run's column; ``first``: the one with the names of the scales."""
     _draw_losses(axes[0], run)
-    axes[0].set_title(f"{short_name(run.name, _LONGEST_NAME)}\n{turning_point(run)}", fontsize=11, parse_math=False)
+    axes[0].set_title(title, fontsize=11, parse_math=False)
     if first:
         axes[0].set_ylabel("loss (nats per token)")
     for below in axes[1:]:

@@ -11,7 +11,7 @@ import logging
 import math
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -105,10 +105,9 @@ def write_gguf(
     kind: str,
     name: str,
     chat_template: str | None = None,
-    description: str | None = None,
     licence: str | None = None,
-    basename: str | None = None,
-    source_url: str | None = None,
+    languages: Sequence[str] = (),
+    base_model: str | None = None,
 ) -> None:
     """Write a GGUF file, whole or not at all, holding one weight at a time; the same call gives the same bytes.
 
@@ -121,8 +120,8 @@ def write_gguf(
         kind: how matrices are stored: f32, f16 or q8_0 (8 bits, and a scale for each 32 numbers of a row).
         name: the model's, for people.
         chat_template: how a conversation is written, in Jinja, as Hugging Face's tokenizers have it.
-        description, licence, basename, source_url: what else the file says about the model; the licence is one of
-            SPDX's identifiers, the basename what the model was made from.
+        licence: as the hub abbreviates it. languages: ISO codes.
+        base_model: what the model was made from, ``owner/name`` on the hub.
 
     Raises:
         BackendError: gguf is not installed.
@@ -131,19 +130,39 @@ def write_gguf(
     """
     require_gguf()
     check_gguf(config, tokenizer, kind=kind)
-    about = {
-        "general.name": name,
-        "general.basename": basename,
-        "general.description": description,
-        "general.license": licence,
-        "general.source.url": source_url,
-        "tokenizer.chat_template": chat_template,
-    }
+    about = _About(name, licence, tuple(languages), base_model, chat_template)
     header = _header(config, tokenizer.vocabulary, KINDS[kind], about)
     with output_file(path, GGUF_FILE) as file:
         _write_aligned(file, memoryview(header))
         for tensor in _tensors(config, KINDS[kind]):
             _write_aligned(file, tensor.data(read(tensor.weight)))
+
+
+class _About(NamedTuple):
+    """What the file says about the model, as the converter does that reads a model card."""
+
+    name: str
+    licence: str | None
+    languages: tuple[str, ...]
+    base_model: str | None
+    chat_template: str | None
+
+    def add_to(self, writer: Any) -> None:
+        import gguf
+
+        writer.add_name(self.name)
+        if self.licence is not None:
+            writer.add_license(self.licence)
+        if self.base_model is not None:
+            owner, _, name = self.base_model.partition("/")
+            writer.add_base_model_count(1)
+            writer.add_base_model_name(0, gguf.Metadata.id_to_title(name))
+            writer.add_base_model_organization(0, gguf.Metadata.id_to_title(owner))
+            writer.add_base_model_repo_url(0, f"https://huggingface.co/{self.base_model}")
+        if self.languages:
+            writer.add_languages(self.languages)
+        if self.chat_template is not None:
+            writer.add_chat_template(self.chat_template)
 
 
 class _Tensor(NamedTuple):
@@ -186,7 +205,7 @@ def _tensors(config: ModelConfig, kind: _Kind) -> Iterator[_Tensor]:
         yield _Tensor(to_gguf(weight), weight, stored, ggml_type, largest)
 
 
-def _header(config: ModelConfig, vocabulary: Vocabulary, kind: _Kind, about: dict[str, str | None]) -> bytes:
+def _header(config: ModelConfig, vocabulary: Vocabulary, kind: _Kind, about: _About) -> bytes:
     """What stands before the tensors: settings, vocabulary, and where each tensor lies."""
     import gguf
 
@@ -197,8 +216,7 @@ def _header(config: ModelConfig, vocabulary: Vocabulary, kind: _Kind, about: dic
         writer.add_quantization_version(_QUANTIZATION_VERSION)
         writer.add_type("model")
         writer.add_size_label(gguf.size_label(config.parameters, config.parameters, 0, 0))
-        for key, text in about.items():
-            writer.add_string(key, text or "")  # which leaves out what is empty
+        about.add_to(writer)
         writer.add_block_count(config.n_layer)
         writer.add_context_length(config.n_ctx)
         writer.add_embedding_length(config.n_embd)

@@ -6,7 +6,6 @@ under its own name is complete and verified; an unfinished one has a hidden name
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import hashlib
 import itertools
@@ -16,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import requests
 from tqdm import tqdm
@@ -25,6 +25,8 @@ from gpt2simple.gpt2.formats.validate import is_page
 from gpt2simple.gpt2.hub.registry import Download
 from gpt2simple.storage.disk import readable_size, storage_errors
 from gpt2simple.storage.files import atomic_write, move_into_place, sha256_of
+
+ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__name__)
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -63,14 +65,14 @@ def connection_fault(error: requests.RequestException, url: str) -> Exception:
         )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return UnreachableError(innermost(error))
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return TransientError("the connection dropped")
     return DownloadError(f"{url} could not be requested ({innermost(error)}). Check base_url and the mirror variable.")
 
 
 def status_fault(response: requests.Response, download: Download) -> Exception:
     """What to raise for a status that is neither 200 nor 206."""
     status, url = response.status_code, download.url
-    if worth_another_try(response):
-        return TransientError(f"the server answered {status} for {url}", wait_seconds=retry_after(response))
     other = f"Check base_url and {download.mirror_variable}, or use the other source (huggingface or openai)."
     if status in (404, 410):
         return DownloadError(f"{url} is not there (status {status}): this server does not carry the model. {other}")
@@ -107,7 +109,9 @@ def wrong_digest(download: Download, expected: str, found: str) -> DownloadError
     )
 
 
-def gave_up(fault: TransientError, download: Download, *, folder: Path, names: list[str], kept: int) -> DownloadError:
+def fetching_failed(
+    fault: TransientError, download: Download, *, folder: Path, names: list[str], kept: int
+) -> DownloadError:
     """The error after all attempts.
 
     Args:
@@ -124,12 +128,7 @@ def gave_up(fault: TransientError, download: Download, *, folder: Path, names: l
     return DownloadError(f"{download.url} could not be fetched whole: {fault}. {kept_note or 'Try again later.'}")
 
 
-def worth_another_try(response: requests.Response) -> bool:
-    """Whether a server's answer is a fault that another attempt may not meet."""
-    return response.status_code in _WORTH_ANOTHER_TRY
-
-
-def retry_after(response: requests.Response) -> float | None:
+def _retry_after(response: requests.Response) -> float | None:
     """The seconds a server wants us to wait (a number or a date), within reason."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
@@ -155,6 +154,61 @@ _ATTEMPTS = 5  # in a row without a new byte
 _ATTEMPTS_TO_CONNECT = 3  # without network nobody wants to wait long
 _FIRST_WAIT_SECONDS = 1.0  # doubled each time
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def get(url: str, *, session: requests.Session | None = None, **options: Any) -> requests.Response:
+    """A server's answer, of any status but those that another attempt may not meet.
+
+    Args:
+        session: to ask by; None: a connection of its own. options: further ones of ``requests``.
+
+    Raises:
+        TransientError: there was no answer, or one of those. DownloadError: there will be none.
+    """
+    try:
+        response = (session or requests).get(url, timeout=_TIMEOUT_SECONDS, **options)
+    except requests.RequestException as error:
+        raise connection_fault(error, url) from error
+    if response.status_code in _WORTH_ANOTHER_TRY:
+        response.close()
+        raise TransientError(f"the server answered {response.status_code}", wait_seconds=_retry_after(response))
+    return response
+
+
+def try_again(
+    attempt: Callable[[], ResultT],
+    *,
+    what: str,
+    gave_up: Callable[[TransientError], DownloadError],
+    sleep: Callable[[float], None],
+    arrived: Callable[[], int] = lambda: 0,
+) -> ResultT:
+    """What an attempt returns, the first or, after growing waits, a later one.
+
+    Args:
+        what: it fetches, for messages. gave_up: the error after the last attempt.
+        sleep: waits that many seconds.
+        arrived: bytes that are kept for the next attempt; while they grow, no attempt was in vain.
+
+    Raises:
+        DownloadError: every attempt failed, or one met a fault that no other would get past.
+    """
+    furthest, in_vain = arrived(), 0
+    while True:
+        try:
+            return attempt()
+        except TransientError as fault:
+            kept = arrived()
+            in_vain = 0 if kept > furthest else in_vain + 1
+            furthest = max(furthest, kept)
+            offline = isinstance(fault, UnreachableError) and not kept
+            if in_vain >= (_ATTEMPTS_TO_CONNECT if offline else _ATTEMPTS):
+                raise gave_up(fault) from fault
+            wait = fault.wait_seconds
+            if wait is None:
+                wait = _FIRST_WAIT_SECONDS * 2 ** max(in_vain - 1, 0)
+            logger.info(f"{what}: {fault}. Trying again in {wait:.0f} s.")
+            sleep(wait)
 
 
 class Fetcher:
@@ -186,22 +240,17 @@ class Fetcher:
             StorageError: the disk is full or the folder cannot be written.
         """
         partial = partial_path(self.folder, download)
-        furthest, attempt = _size(partial), 0
-        while True:
-            try:
-                return self._attempt(download, partial)
-            except TransientError as fault:
-                kept = _size(partial)
-                attempt = 0 if kept > furthest else attempt + 1
-                furthest = max(furthest, kept)
-                offline = isinstance(fault, UnreachableError) and not kept
-                if attempt >= (_ATTEMPTS_TO_CONNECT if offline else _ATTEMPTS):
-                    raise gave_up(fault, download, folder=self.folder, names=all_names, kept=kept) from fault
-                wait = fault.wait_seconds
-                if wait is None:
-                    wait = _FIRST_WAIT_SECONDS * 2 ** max(attempt - 1, 0)
-                logger.info(f"{download.file.name}: {fault}. Trying again in {wait:.0f} s.")
-                self._sleep(wait)
+
+        def gave_up(fault: TransientError) -> DownloadError:
+            return fetching_failed(fault, download, folder=self.folder, names=all_names, kept=_size(partial))
+
+        try_again(
+            lambda: self._attempt(download, partial),
+            what=download.file.name,
+            gave_up=gave_up,
+            sleep=self._sleep,
+            arrived=lambda: _size(partial),
+        )
 
     def _attempt(self, download: Download, partial: Path) -> None:
         start = _resumable_bytes(download, partial)
@@ -220,19 +269,13 @@ class Fetcher:
         move_into_place(partial, self.folder / download.file.name)
         _discard(partial)
 
-    @contextlib.contextmanager
-    def _request(self, download: Download, partial: Path, start: int) -> Iterator[requests.Response]:
+    def _request(self, download: Download, partial: Path, start: int) -> requests.Response:
         headers = {"Accept-Encoding": "identity"}  # compressed bytes could be neither resumed nor counted
         if start:
             headers["Range"] = f"bytes={start}-"
             if download.file.sha256 is None and (etag := _saved_etag(partial)):
                 headers["If-Range"] = etag  # a changed file is then sent whole
-        try:
-            response = self._session.get(download.url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS)
-        except requests.RequestException as error:
-            raise connection_fault(error, download.url) from error
-        with response:
-            yield response
+        return get(download.url, session=self._session, headers=headers, stream=True)
 
     def _receive(self, response: requests.Response, download: Download, partial: Path, start: int) -> None:
         """Append the body to the partial file, or write it from byte 0."""

@@ -6,6 +6,7 @@ Knows names and folders; loads no weights.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from gpt2simple.gpt2.hub.download import (
     is_gpt2_downloaded,
 )
 from gpt2simple.gpt2.hub.registry import KNOWN_MODELS, find, unknown_model
-from gpt2simple.gpt2.hub.repository import HubName, HubRecord, look_up, named_commit
+from gpt2simple.gpt2.hub.repository import RECORD_FILE, HubName, HubRecord, look_up, named_commit
 
 
 def model_folder(model_name: str, model_dir: Path) -> Path:
@@ -57,6 +58,13 @@ def hub_record(name: HubName, model_dir: Path) -> HubRecord | None:
     """What was recorded of a model of the hub when it was fetched, if it lies in ``model_dir`` at that commit."""
     record = HubRecord.read(hub_folder(name, model_dir))
     return record if record is not None and record.commit == name.revision else None
+
+
+def fetched_from_hub(model_dir: Path) -> Iterator[tuple[Path, HubRecord]]:
+    """The folders of ``model_dir`` that hold a model of the hub, or a part of one, in order."""
+    for path in sorted(model_dir.glob(f"*/*/{RECORD_FILE}")):
+        if (record := HubRecord.read(path.parent)) is not None:
+            yield path.parent, record
 
 
 def find_base(record: BaseRecord, *, model_dir: Path) -> Path:

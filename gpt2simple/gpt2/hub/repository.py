@@ -21,7 +21,7 @@ import requests
 from gpt2simple.errors import CheckpointError, DownloadError
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.names import INDEX_FILE, KERAS_FILE, WEIGHTS_FILE
-from gpt2simple.gpt2.hub.fetch import TransientError, connection_fault, retry_after, worth_another_try
+from gpt2simple.gpt2.hub.fetch import get, try_again
 from gpt2simple.gpt2.hub.registry import KnownModel, PublishedFile, base_address
 from gpt2simple.storage.contents import json_object, quoted, read_json
 from gpt2simple.storage.files import atomic_write
@@ -39,8 +39,6 @@ _SIDE_FILES = (
     "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-_TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of an answer
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -233,23 +231,19 @@ class _Hub:
         Raises:
             DownloadError: there is none, or it cannot be fetched.
         """
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._answer(url)
-            except TransientError as fault:
-                if attempt == _ATTEMPTS - 1:
-                    raise self._unknown(f"{url} could not be asked ({fault})") from fault
-                self._sleep(2.0**attempt if fault.wait_seconds is None else fault.wait_seconds)
-        raise AssertionError("the last attempt returns or raises")
+        return try_again(
+            lambda: self._answer(url),
+            what=str(self._name),
+            gave_up=lambda fault: self._unknown(
+                f"{url} could not be asked ({fault})",
+                f"Check the network, or name a mirror in the environment variable {self._variable}",
+            ),
+            sleep=self._sleep,
+        )
 
     def _answer(self, url: str) -> dict[str, Any]:
-        try:
-            response = requests.get(url, timeout=_TIMEOUT_SECONDS)
-        except requests.RequestException as error:
-            raise connection_fault(error, url) from error
+        response = get(url)
         status, name = response.status_code, self._name
-        if worth_another_try(response):
-            raise TransientError(f"the server answered {status}", wait_seconds=retry_after(response))
         if status in (401, 403, 404, 410):
             which = "" if name.revision is None else f" at {quoted(name.revision)}"
             private = ", or it is private or asks for a licence first" if status in (401, 403) else ""
@@ -264,8 +258,8 @@ class _Hub:
                 f"Otherwise check base_url and {self._variable}."
             ) from error
 
-    def _unknown(self, why: str) -> DownloadError:
+    def _unknown(self, why: str, advice: str = "Check the name") -> DownloadError:
         return DownloadError(
-            f"model_name is {quoted(str(self._name))}: there is no folder of that name here, and {why}. Check the "
-            "name; a model that you fetched by other means is named by its folder."
+            f"model_name is {quoted(str(self._name))}: there is no folder of that name here, and {why}. {advice}; a "
+            "model that you fetched by other means is named by its folder."
         )

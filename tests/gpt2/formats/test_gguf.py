@@ -107,15 +107,20 @@ def test_keys_are_those_of_the_converter(tmp_path: Path, tokenizer: Tokenizer) -
 def test_what_is_said_about_the_model_is_in_the_file(tmp_path: Path, tokenizer: Tokenizer) -> None:
     template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     path = written(
-        tmp_path, tokenizer, chat_template=template, description="Écrits", licence="mit", basename="gpt2",
-        source_url="https://example.org/model",
+        tmp_path, tokenizer, chat_template=template, licence="mit", languages=["fi", "sv"],
+        base_model="some-writers/small-gpt2",
     )  # fmt: skip
     keys = read_gguf(path).keys
     assert keys["tokenizer.chat_template"] == template
-    assert keys["general.description"] == "Écrits"
-    assert keys["general.license"] == "mit"
-    assert keys["general.basename"] == "gpt2"
-    assert keys["general.source.url"] == "https://example.org/model"
+    about = {name: keys[name] for name in keys if name.startswith(("general.base", "general.l"))}
+    assert about == {
+        "general.license": "mit",
+        "general.languages": ["fi", "sv"],
+        "general.base_model.count": 1,
+        "general.base_model.0.name": "Small Gpt2",
+        "general.base_model.0.organization": "Some Writers",
+        "general.base_model.0.repo_url": "https://huggingface.co/some-writers/small-gpt2",
+    }
 
 
 def test_tokens_are_in_order_of_their_ids_with_their_types(tmp_path: Path, messages: list[str]) -> None:
@@ -262,8 +267,8 @@ def test_only_an_earlier_file_of_this_package_is_replaced(tmp_path: Path, tokeni
         path.rename(path.with_suffix(".old"))  # which other processes may have written
     by_quantiser(ours.with_suffix(".old"), theirs)
     ours.with_suffix(".old").rename(ours)
-    written(tmp_path, tokenizer, "f32", description="another")
-    assert read_gguf(ours).keys["general.description"] == "another"
+    written(tmp_path, tokenizer, "f32", licence="mit")
+    assert read_gguf(ours).keys["general.license"] == "mit"
     assert read_gguf(theirs).config == read_gguf(ours).config
     before = theirs.read_bytes()
     with pytest.raises(SettingsError, match=r"f16\.gguf exists and is not a GGUF file of gpt2simple, so it is not ove"):

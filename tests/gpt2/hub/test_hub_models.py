@@ -149,10 +149,11 @@ def test_a_name_that_the_hub_does_not_know(server: FaultServer) -> None:
 
 def test_faults_of_the_server_are_told_and_tried_again(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(server, FILES)
-    server.faults.append(Fault("status", "?blobs=true", times=2, status=503))
+    server.faults = [Fault("status", "?blobs=true", times=2, status=503), Fault("drop", "?blobs=true", after_bytes=9)]
     assert fetch().is_dir()
+    assert server.count("?blobs=true") == 4
     for fault, message in [
-        (Fault("status", "?blobs=true", times=-1, status=503), "could not be asked .the server answered 503"),
+        (Fault("status", "?blobs=true", times=-1, status=503), r"asked \(the server answered 503\). Check the ne"),
         (Fault("status", "?blobs=true", status=418), "The server answered 418 for"),
         (Fault("page", "?blobs=true", body=HTML), "returned something else than JSON: a web page, perhaps"),
         (Fault("page", "?blobs=true", body=b'{"sha": "main"}'), "does not say which commit"),
@@ -162,7 +163,9 @@ def test_faults_of_the_server_are_told_and_tried_again(server: FaultServer, monk
             fetch(f"{REPO}@main")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(
-        DownloadError, match=r"there is no folder of that name here, and .* could not be asked .*refused"
+        DownloadError,
+        match=r"there is no folder of that name here, and .* could not be asked .*refused.*\. Check the network, or "
+        "name a mirror in the environment variable HF_ENDPOINT; a model that you fetched by other means is named by",
     ):
         fetch(f"{REPO}@main")
 
