@@ -144,4 +144,6 @@ def _beginning(run: RunFolder, model_name: str, restore_from: str | Path) -> tup
 def report_multi_gpu(multi_gpu: bool) -> None:
     """Log what ``multi_gpu`` does."""
     if multi_gpu:
-        logger.info("multi_gpu has no effect: this package uses one GPU, which can hold every supported size of GPT-2.")
+        logger.info(
+            "multi_gpu has no effect: all GPUs of this machine train together, and each holds every supported size."
+        )
