@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpt2simple.gpt2.network.xla import shapes_of
 from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.metrics import read as read_metrics
+from gpt2simple.training.compiled import training_step
 from tests.helpers.pair_runs import pairs
 from tests.helpers.replicated_runs import Ended, call, furthest, one_process, several_processes
-from tests.helpers.small_runs import differing, last_state, write_model_and_text
+from tests.helpers.small_runs import ONE_LAYER, differing, last_state, write_model_and_text
+from tests.helpers.training import batch_of, small_trainer, stacked
 
 # What Adam makes of the last digits of a sum: a gradient near zero changes its sign, and the weight its direction.
 WEIGHTS = 5e-5
@@ -38,20 +41,32 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model, a text, pairs of unequal length and labelled texts; the current one."""
-    write_model_and_text(tmp_path)
+def filled(folder: Path) -> Path:
+    """The folder, with a model, a text, pairs of unequal length and labelled texts."""
+    write_model_and_text(folder)
     draw = random.Random(0)
     lines = [
         json.dumps({"prompt": prompt + "x" * draw.randrange(9), "completion": completion + "y" * draw.randrange(5)})
         for prompt, completion in pairs()
     ]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
     rows = [f"{'uv'[n % 2]} {'word ' * draw.randrange(1, 4)}{n},{'ab'[n % 2]}" for n in range(120)]
-    (tmp_path / "labels.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    (folder / "labels.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Such a folder, as the current one."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return filled(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """Such a folder, in which one process has trained alone."""
+    folder = filled(tmp_path_factory.mktemp("alone"))
+    return folder, one_process(folder, of_case("text", "one", HOW))
 
 
 def of_case(case: str, run_name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -81,15 +96,27 @@ def assert_as_one(one: Ended, others: list[Ended], run: str, steps: int) -> None
         assert {**other.results[0], "seconds": 0} == {**others[0].results[0], "seconds": 0}
 
 
-def test_two_devices_train_as_one(place: Path) -> None:
-    one = one_process(place, of_case("text", "one", HOW))
-    two = one_process(place, of_case("text", "two", HOW), devices=2)
-    assert_as_one(one, [two], "two", 7)
+def test_two_devices_train_as_one(alone: tuple[Path, Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, one = alone
+    monkeypatch.chdir(folder)
+    assert_as_one(one, [one_process(folder, of_case("text", "devices", HOW), devices=2)], "devices", 7)
 
 
-def test_two_processes_train_as_one(place: Path) -> None:
-    one = one_process(place, of_case("text", "one", HOW))
-    assert_as_one(one, several_processes(place, of_case("text", "two", HOW)), "two", 7)
+def test_two_processes_train_as_one(alone: tuple[Path, Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, one = alone
+    monkeypatch.chdir(folder)
+    assert_as_one(one, several_processes(folder, of_case("text", "processes", HOW)), "processes", 7)
+
+
+def test_a_process_alone_computes_nothing_for_others() -> None:
+    """No sum over replicas is in its step, and none of what they need."""
+    trainer, variables = small_trainer(config=ONE_LAYER)
+    data = stacked([batch_of(0)])
+    trainer.make_train_function()(iter([data]))
+    recorded = training_step(trainer._recipe, shapes_of(variables, data[0]))._concrete.graph.as_graph_def()
+    nodes = [*recorded.node, *(node for function in recorded.library.function for node in function.node_def)]
+    assert len(nodes) > 500
+    assert [node.op for node in nodes if "Collective" in node.op] == []
 
 
 @pytest.mark.slow
