@@ -68,6 +68,11 @@ class Cluster:
         return f"worker {number} ({self.addresses[number]})"
 
 
+def capitalized(text: str) -> str:
+    """A sentence that begins with a worker's name; `str.capitalize` would change the letters of its address."""
+    return text[:1].upper() + text[1:]
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself, by a name or number that no other machine can have."""
     try:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from gpt2simple.backend.cluster import Cluster, split_address
+from gpt2simple.backend.cluster import Cluster, capitalized, split_address
 from gpt2simple.backend.tensorflow import abort_collectives, tf
 from gpt2simple.errors import WorkerError
 
@@ -53,7 +53,7 @@ def naming_lost_peers(cluster: Cluster) -> Iterator[None]:
             raise
         lost = lost_peer(message, cluster)
         _tell_others(cluster, lost)
-        who = "Another worker" if lost is None else cluster.name(lost).capitalize()
+        who = "Another worker" if lost is None else capitalized(cluster.name(lost))
         raise WorkerError(
             f"{who} has ended, hangs or cannot be reached, and training cannot go on without it. Its own messages say "
             f"more. {AGAIN}"

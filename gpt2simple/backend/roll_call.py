@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpt2simple.backend.cluster import Cluster, split_address
+from gpt2simple.backend.cluster import Cluster, capitalized, split_address
 from gpt2simple.errors import WorkerError
 
 logger = logging.getLogger(__name__)
@@ -88,22 +88,21 @@ class _RollCall:
         for number in range(self._cluster.count):
             threading.Thread(target=self._ask_until_known, args=(number,), name="roll call", daemon=True).start()
         start = time.monotonic()
-        if not self._met_within(min(_QUIET_SECONDS, seconds)):
+        is_met = self._met_within(min(_QUIET_SECONDS, seconds))
+        if not is_met and self._problem is None:
             who, why = self._missing()
             logger.info(f"Waiting up to {seconds:.0f} s for {who}: {why}.")
-        is_met = self._met_within(start + seconds - time.monotonic())
-        with self._changed:
-            problem = self._problem
-        if problem is None and not is_met:
-            who, why = self._missing()
-            problem = (
-                f"{who} did not come within {seconds:.0f} seconds: {why}. Look at its own messages, at its address in "
-                "TF_CONFIG, and whether a firewall lets the port through; then start all workers again, within that "
-                "time of one another."
-            )
-        if problem is not None:
+            is_met = self._met_within(start + seconds - time.monotonic())
+        if self._problem is not None:
             self._met_within(_LAST_SECONDS, in_spite_of_problems=True)
-            raise WorkerError(problem[0].upper() + problem[1:])
+            raise WorkerError(capitalized(self._problem))
+        if not is_met:
+            who, why = self._missing()
+            raise WorkerError(
+                f"{capitalized(who)} did not come within {seconds:.0f} seconds: {why}. Look at its own messages, at "
+                "its address in TF_CONFIG, and whether a firewall lets the port through; then start all workers again, "
+                "within that time of one another."
+            )
 
     def _met_within(self, seconds: float, *, in_spite_of_problems: bool = False) -> bool:
         """Whether all have met, after waiting for that or for a problem."""

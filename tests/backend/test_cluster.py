@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpt2simple.backend.cluster import Cluster, is_loopback, read_cluster, split_address
+from gpt2simple.backend.cluster import Cluster, capitalized, is_loopback, read_cluster, split_address
 from gpt2simple.errors import SettingsError
 
 TWO = ["10.0.0.1:2222", "10.0.0.2:2222"]
@@ -24,6 +24,10 @@ def test_workers_and_the_own_number() -> None:
     assert (cluster.count, cluster.is_chief, cluster.own_address, cluster.peers) == (2, False, TWO[1], [0])
     assert cluster.name(0) == "worker 0 (10.0.0.1:2222)"
     assert not cluster.is_local
+
+
+def test_a_sentence_may_begin_with_a_name_and_keeps_the_letters_of_its_address() -> None:
+    assert capitalized(Cluster(("Laptop:1",), 0).name(0)) == "Worker 0 (Laptop:1)"
 
 
 def test_a_chief_comes_first_as_in_tensorflow() -> None:

@@ -147,8 +147,10 @@ def test_another_index_than_the_address_has(two: list[Cluster], monkeypatch: pyt
 
 
 def test_other_versions_are_told_on_both(two: list[Cluster]) -> None:
-    said = outcomes(two, {1: VERSIONS | {"TensorFlow": "2.20.0"}}, seconds=20)
+    with collected_messages() as messages:
+        said = outcomes(two, {1: VERSIONS | {"TensorFlow": "2.20.0"}}, seconds=20)
     names = [f"Worker {peer} ({two[peer].own_address})" for peer in (1, 0)]
+    assert messages == []  # that one is waited for
     assert said == [
         f"{names[0]} has TensorFlow 2.20.0, this worker 2.21.0. Install the same version on all workers.",
         f"{names[1]} has TensorFlow 2.21.0, this worker 2.20.0. Install the same version on all workers.",
