@@ -26,8 +26,9 @@ import click
 
 from gpt2simple.backend.cluster import VARIABLE
 from gpt2simple.cli.errors import arguments_of
+from gpt2simple.cli.help import SettingOption
 from gpt2simple.cli.options import CommandT
-from gpt2simple.settings.session import STRATEGIES
+from gpt2simple.settings.session import PLACE, STRATEGIES
 
 _MARK = "GPT2SIMPLE_WORKER"  # in the environment of a process that was started here: its threads
 _ALLOWED = ("auto", "multiworker")
@@ -57,6 +58,9 @@ def workers_option(command: CommandT) -> CommandT:
 
     option = click.option(
         "--workers",
+        cls=SettingOption,
+        group=PLACE,
+        common=False,
         type=click.IntRange(min=1),
         help="Train in this many processes of this machine together; for several machines see docs/several.md.",
     )
