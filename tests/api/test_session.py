@@ -178,6 +178,7 @@ def test_the_run_records_what_was_chosen_for_it(
 
     assert chosen("done") == versions() | devices.thread_counts() | {
         "precision": "float32", "device": devices.device_name(), "gradient_checkpointing": "off",
+        "replicas": "1",
     }  # fmt: skip
     monkeypatch.setattr("gpt2simple.api.finetune.free_memory", lambda counted: 1)
     with open_session(place, "small", run_name="short-of-memory") as session:
