@@ -214,7 +214,7 @@ def finetune_run(
     if told["done"] is not None:
         state = TrainerState.from_json(told["done"])
         _load_best(folder, loaded, team)
-        return _result(run, state, "done", signals, told["run_dir"])
+        return _result(run, team, state, "done", signals, told["run_dir"])
     _log([memory_message])
     if team.is_chief:
         settings = request.settings
@@ -247,7 +247,7 @@ def finetune_run(
             hint = run.resume_hint(reason, state.step)
             callback.on_end(EndRecord(step=state.step, reason=reason, best_step=state.best_step, resume_hint=hint))
     _load_best(folder, loaded, team)
-    return _result(run, state, reason, signals, told["run_dir"])
+    return _result(run, team, state, reason, signals, told["run_dir"])
 
 
 def _to_tell(start: Start, folder: RunWriter) -> dict[str, Any]:
@@ -370,7 +370,10 @@ def _load_best(folder: RunWriter, loaded: LoadedModel, team: Team) -> None:
     team.share(loaded.parts()[-1])
 
 
-def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack, run_dir: str) -> FinetuneResult:
+def _result(
+    run: _Run, team: Team, state: TrainerState, reason: str, signals: ExitStack, run_dir: str
+) -> FinetuneResult:
+    _, train_loss = team.of_chief(lambda: _training_loss(run.folder.path, state), float)
     test, found = run.prepared.test, None
     if test is not None and reason != "interrupted":
         try:
@@ -387,7 +390,7 @@ def _result(run: _Run, state: TrainerState, reason: str, signals: ExitStack, run
         best_bits_per_byte=state.best.get("bits_per_byte"),
         best_accuracy=state.best.get("accuracy"),
         evaluations_since_best=state.evaluations_since_best,
-        train_loss=_training_loss(run.folder.path, state),
+        train_loss=train_loss,
         seconds=state.seconds,
         target=run.prepared.target,
         test=found,
