@@ -15,12 +15,14 @@ import sys
 import time
 from typing import Any, NoReturn
 
+import numpy as np
+
 from gpt2simple.api.console import show_messages
 from gpt2simple.backend import strategies
 from gpt2simple.backend.cluster import read_cluster
 from gpt2simple.backend.lost_peers import naming_lost_peers
+from gpt2simple.backend.replicas import Replicas
 from gpt2simple.backend.roll_call import call_roll
-from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import Gpt2SimpleError
 from gpt2simple.training.interrupt import StopRequest, stop_on_signals
 
@@ -40,7 +42,7 @@ def main(sums: int, roll_call_seconds: float, join_seconds: int) -> None:
         cluster = read_cluster(os.environ)
         assert cluster is not None
         with stop_on_signals() as stop, naming_lost_peers(cluster):
-            add_up(joined.strategy, sums, stop)
+            add_up(joined, sums, stop)
     except Gpt2SimpleError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.stderr.flush()
@@ -48,18 +50,10 @@ def main(sums: int, roll_call_seconds: float, join_seconds: int) -> None:
     print("done", flush=True)
 
 
-def add_up(strategy: tf.distribute.Strategy, sums: int, stop: StopRequest) -> None:
+def add_up(replicas: Replicas, sums: int, stop: StopRequest) -> None:
     """Sum a number, and whether a worker is to stop, which stops all."""
-
-    @tf.function
-    def add(own: tf.Tensor) -> tf.Tensor:
-        def of_replica() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce("sum", [tf.identity(own) + 0.0])[0]
-
-        return strategy.run(of_replica)
-
     for number in range(sums):
-        total = add(tf.constant([1.0, float(bool(stop))])).numpy()
+        total = replicas.sum(np.array([1.0, float(bool(stop))], np.float32))
         if number == 0:
             print("summing", flush=True)
         if total[1]:
