@@ -105,6 +105,7 @@ class _Worker:
 
     def __init__(self, command: Sequence[str], addresses: Sequence[str], number: int, threads: int) -> None:
         self.number, self.address, self._command = number, addresses[number], list(command)
+        self._received = set[int]()
         config = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": number}}
         package = str(Path(__file__).resolve().parents[2])  # python -P does not look into the current folder
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -136,8 +137,15 @@ class _Worker:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
+    @property
+    def killed_by(self) -> int | None:
+        """The signal that ended it, if it came from elsewhere."""
+        code = self._process.returncode or 0
+        return -code if code < 0 and -code not in self._received else None
+
     def pass_on(self, number: int) -> None:
         """Send it a signal."""
+        self._received.add(number)
         with contextlib.suppress(OSError):
             self._process.send_signal(number) if os.name == "posix" else self._process.terminate()
 
@@ -197,8 +205,14 @@ def _end(workers: Sequence[_Worker]) -> None:
 
 
 def _told(failed: _Worker, chief: _Worker) -> int:
-    """Say why another worker than the chief failed, unless the chief has said it; its exit code."""
+    """Say why a worker failed, unless the chief has said it; its exit code."""
     code = failed.code or 0
+    if failed is chief and chief.killed_by is not None:
+        click.echo(
+            f"Worker 0 ({chief.address}), the chief, was killed by signal {chief.killed_by}. To continue: run the same "
+            "command again.",
+            err=True,
+        )
     if failed is not chief and not chief.code == code == 2:  # incorrect usage, the same for all
         lines = failed.last_lines()
         told = "It wrote nothing." if not lines else f"The last {len(lines)} lines that it wrote:"

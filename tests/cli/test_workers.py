@@ -150,6 +150,12 @@ def test_a_killed_worker_and_one_that_wrote_nothing(capfd: pytest.CaptureFixture
     assert re.match(r"Worker 1 \(\S+\) ended with exit code 137\. It wrote nothing\.\n$", capfd.readouterr().err)
 
 
+def test_a_killed_chief_could_not_say_so_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_in_processes(program("time.sleep(1) if number else os.kill(os.getpid(), 9)"), 2, threads=1) == 137
+    said = capfd.readouterr().err
+    assert re.match(r"Worker 0 \(127\.0\.0\.1:\d+\), the chief, was killed by signal 9\. To continue: run ", said)
+
+
 def test_the_chiefs_failure_is_its_own_to_tell(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_in_processes(program("sys.exit(4 if number == 0 else 0)"), 2, threads=1) == 4
     assert run_in_processes(program("sys.exit(2)"), 2, threads=1) == 2
