@@ -251,7 +251,7 @@ def finetune_run(
 
 
 def _to_tell(start: Start, folder: RunWriter) -> dict[str, Any]:
-    """What the other workers are told of where the call starts: the state of a run that is done, and its folder."""
+    """What the chief tells the other workers: the run's folder, and its state if it is done."""
     done = None
     if start.kind == "done":
         assert start.checkpoint is not None

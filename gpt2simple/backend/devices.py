@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt2simple.backend import xla_cache, xla_flags
+from gpt2simple.backend.cores import usable_cores
 from gpt2simple.backend.tensorflow import has_computed, own_context, quiet_stderr, tf
 from gpt2simple.errors import BackendError
 
@@ -101,8 +102,7 @@ def _in_use(configured: int, variable: str) -> str:
         requested = int(os.environ.get(variable, 0))
     except ValueError:  # TensorFlow ignores it too
         requested = 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return str(configured or requested or cores)
+    return str(configured or requested or usable_cores())
 
 
 def _configure(threads: int | None, before_computing: Callable[[], object] | None) -> None:

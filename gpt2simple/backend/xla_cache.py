@@ -27,6 +27,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpt2simple.backend.cores import usable_cores
 from gpt2simple.backend.packages import tensorflow_version
 from gpt2simple.backend.xla_flags import option_added
 from gpt2simple.storage.disk import user_cache
@@ -229,7 +230,7 @@ def _key(threads: int | None) -> str | None:
     version, processor = tensorflow_version(), _processor()
     if processor is None or version is None:
         return None
-    cores = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = threads or usable_cores()
     settings = [os.environ.get(name) for name in (_FLAGS, "XLA_FLAGS", "TF_NUM_INTRAOP_THREADS")]
     described = repr((version, platform.machine(), processor, cores, settings))
     return hashlib.sha256(described.encode()).hexdigest()[:16]

@@ -25,6 +25,7 @@ from typing import IO, Any
 import click
 
 from gpt2simple.backend.cluster import VARIABLE
+from gpt2simple.backend.cores import usable_cores
 from gpt2simple.cli.errors import arguments_of
 from gpt2simple.cli.help import SettingOption
 from gpt2simple.cli.options import CommandT
@@ -90,9 +91,8 @@ def run_in_processes(command: Sequence[str], count: int, *, threads: int | None)
     Args:
         command: a program and its arguments. threads: of each process; None: an equal part of all cores.
     """
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    own = threads or max(cores // count, 1)
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    own = threads or max((usable_cores() or 1) // count, 1)
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_Worker(command, addresses, number, own).running()) for number in range(count)]
         stack.enter_context(_signals_passed_on(workers))
@@ -234,7 +234,7 @@ def end_with_parent(stream: IO[Any] | None) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]

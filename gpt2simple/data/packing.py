@@ -75,7 +75,7 @@ class PackedBatches:
         epoch, place = divmod(step, self.steps_per_epoch)
         width, rows = self._steps(epoch)[place]
         own = rows[micro_batch * self._parts : (micro_batch + 1) * self._parts]
-        return joined([_packed(self._read, texts, width) for texts in own])
+        return _joined([_packed(self._read, texts, width) for texts in own])
 
     def epoch_at(self, index: int) -> float:
         """Passes over the texts completed before the micro-batch of this number."""
@@ -154,7 +154,7 @@ def _most(tokens: np.ndarray, rows: list[np.ndarray]) -> int:
     return max(int(tokens[texts].sum()) for texts in rows)
 
 
-def joined(rows: list[Batch]) -> Batch:
+def _joined(rows: list[Batch]) -> Batch:
     """Batches of one row of several texts each, all of one width, as one of several rows."""
     if len(rows) == 1:
         return rows[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tests.helpers.paths import ROOT
+from tests.helpers.workers import local_addresses
 
 _SECONDS = 300  # at most; a worker whose peer is gone would wait for long
 
@@ -47,12 +47,7 @@ def one_process(folder: Path, *calls: Mapping[str, Any], devices: int = 1) -> En
 
 def several_processes(folder: Path, *calls: Mapping[str, Any], workers: int = 2, **of_one: Any) -> list[Ended]:
     """The calls by several processes; of_one: number of a worker as "worker_1" -> its calls, where they are others."""
-    with_ports = [socket.socket() for _ in range(workers)]
-    for place in with_ports:
-        place.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{place.getsockname()[1]}" for place in with_ports]
-    for place in with_ports:
-        place.close()
+    addresses = local_addresses(workers)
     started = [
         _start(folder, of_one.get(f"worker_{n}", calls), f"worker-{n}", {"addresses": addresses, "index": n})
         for n in range(workers)

@@ -5,23 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
+from gpt2simple.cli.workers import free_ports
 from tests.helpers.paths import ROOT
 
 LIMIT_SECONDS = 120  # for whatever should happen
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
 
 
 def local_addresses(count: int) -> list[str]:

@@ -37,6 +37,10 @@ def results(ending: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
+def with_spread(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
 def lacking(figures: list[str], document: str = DOCUMENT) -> list[str]:
     return [figure for figure in figures if figure not in document]
 
@@ -47,11 +51,10 @@ def test_the_rows_on_training_are_those_of_the_results() -> None:
             name, theirs = peer.partition(",")[0].rsplit(" ", 1)
             assert theirs == row["peer_precision"]
             assert peer == DEFAULTS or theirs == row["precision"]
-            median, low, high = (row["ratio"][key] for key in ("median", "low", "high"))
             line = (
                 f"| {TRAINING_PEERS[name]} | {theirs} | {row['peer_tokens_per_second']['median']:.0f} "
                 f"| {row['precision']} | {row['tokens_per_second']['median']:.0f} "
-                f"| {median:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {with_spread(row['ratio'])} "
                 f"| {row['peer_peak_bytes'] / 1e9:.1f} | {row['peak_bytes'] / 1e9:.1f} |"
             )
             assert line in DOCUMENT
@@ -137,11 +140,10 @@ def test_the_rows_on_evaluating_are_those_of_the_result() -> None:
     for precision, rows in result["beside"].items():
         ours = rows.pop("gpt2simple")
         for peer, row in rows.items():
-            median, low, high = (row["ratio"][key] for key in ("median", "low", "high"))
             name = {"pytorch": "PyTorch", "pytorch compiled": "PyTorch with torch.compile"}[peer]
             lines.append(
                 f"| {name} | {precision} | {row['tokens_per_second']['median']:.0f} "
-                f"| {ours['tokens_per_second']['median']:.0f} | {median:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {ours['tokens_per_second']['median']:.0f} | {with_spread(row['ratio'])} "
                 f"| {row['peak_bytes'] / 1e9:.1f} | {ours['peak_bytes'] / 1e9:.1f} |"
             )
     assert lines
