@@ -27,8 +27,7 @@ What differs, on purpose:
 * ``include_prefix=False`` works without ``truncate`` too; a seed gives the same text every time; ``sgd`` takes the mean
   of a step's gradients, not their sum; all ``sample_num`` samples are printed, each a text of its own.
 * ``generate`` uses the model in the session, or loads the run that it names if the session is empty.
-* ``use_memory_saving_gradients`` works. ``multi_gpu`` has no effect, with a message: all GPUs of the
-  machine train. ``server`` is refused.
+* ``use_memory_saving_gradients`` works. ``multi_gpu`` computes on one GPU, with a message. ``server`` is refused.
   ``reuse`` is not needed: a session trains and loads as often as you like. ``sample_dir`` is as unused as it was.
 * Missing models are downloaded, with resuming and verification; archives from Google Drive are unpacked only into a
   run that does not exist yet. Errors are those of ``gpt2simple.errors``.

@@ -30,7 +30,7 @@ _OPTIONS: dict[str, list[tuple[str, Any, Any, str]]] = {
     "both": [
         ("run_name", "run1", str, "the run to write or read"),
         ("checkpoint_dir", "checkpoint", str, "folder of the runs"),
-        ("multi_gpu", False, _yes, "no effect: all GPUs are used"),
+        ("multi_gpu", False, _yes, "no effect: one GPU is used"),
     ],
     "finetune": [
         ("model_name", "124M", str, "model to start from, downloaded if it is missing"),

@@ -145,5 +145,6 @@ def report_multi_gpu(multi_gpu: bool) -> None:
     """Log what ``multi_gpu`` does."""
     if multi_gpu:
         logger.info(
-            "multi_gpu has no effect: all GPUs of this machine train together, and each holds every supported size."
+            "multi_gpu has no effect: these functions use one GPU, which can hold every supported size of GPT-2. "
+            "gpt2simple.finetune trains on all of a machine."
         )

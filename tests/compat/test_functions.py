@@ -278,7 +278,7 @@ def test_arguments_without_effect_are_reported(notebook: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     for remark in (
         "combine has no effect on finetune: the end-of-text token separates documents",
-        "multi_gpu has no effect: all GPUs of this machine train together",
+        "multi_gpu has no effect: these functions use one GPU",
         "overwrite has no effect when the run is continued",
     ):
         assert told.count(remark) == 1
