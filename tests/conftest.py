@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -21,11 +22,28 @@ if "GPT2SIMPLE_COMPILE_CACHE" not in os.environ:  # in the first process; its wo
     os.environ["GPT2SIMPLE_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="gpt2simple-tests-")
     atexit.register(shutil.rmtree, os.environ["GPT2SIMPLE_COMPILE_CACHE"], ignore_errors=True)
 
+_frozen_modules = 0
+
 
 def pytest_collection_finish() -> None:
-    """Leave what the imports made, a million objects that stay, out of the collections that every session asks for."""
-    gc.collect()
-    gc.freeze()
+    _freeze_imports()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    _freeze_imports()
+
+
+def _freeze_imports() -> None:
+    """Leave what imports made, a million objects that stay, out of the collections that every session asks for.
+
+    TensorFlow and others are imported by the first test that needs them. Collections were a third of the time.
+    """
+    global _frozen_modules
+    if len(sys.modules) >= _frozen_modules + 100:
+        gc.collect()
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
 
 
 @pytest.fixture

@@ -478,8 +478,8 @@ class Session:
         self._drop_generator()
         if self._loaded is not None:
             self._loaded.close()
-        self._loaded = None
-        gc.collect()
+            self._loaded = None
+            gc.collect()  # a tenth of a second: not where there was none
 
     def _next_seed(self) -> int:
         return new_seed() if self._seeds is None else int(self._seeds.integers(2**31))

@@ -15,15 +15,16 @@ from gpt2simple.storage.files import atomic_write
 
 FILE_NAME = "loss.png"
 
-# Drawing takes about 0.2 s; without a limit, a run that evaluates every second would spend a fifth of its time on it.
+# Without a limit, a run that evaluates every second would spend a fifth of its time on drawing.
 _LARGEST_SHARE_OF_TIME = 0.02
+_USUAL_SECONDS = 0.2  # of a drawing, before the first was timed
 
 
 class LossPlot(TrainingCallback):
     """Draws the loss curves at every evaluation and checkpoint, and at the end.
 
     Drawing and showing take at most 2 % of the run's time so far, the plot at the end included; others are skipped.
-    Only a run of less than half a minute takes more, for its first and its last one.
+    Only a run of less than half a minute takes more: for the one at the end and, where it is shown, the first.
 
     Args:
         run_dir: the run's folder.
@@ -42,10 +43,13 @@ class LossPlot(TrainingCallback):
         self._plan: RunPlan | None = None
         self._curves = Curves()
         self._started = self._spent = 0.0  # when, and for how long plots were drawn, in seconds
-        self._next_time = float("-inf")
+        self._next_time = 0.0
 
     def on_start(self, plan: RunPlan) -> None:
         self._plan, self._started = plan, self._clock()
+        self._next_time = self._started
+        if self._show is None:  # nobody waits for the first one
+            self._next_time += 2 * _USUAL_SECONDS / _LARGEST_SHARE_OF_TIME
         self._curves = metrics.curves_until(self._run_dir, plan.first_step)
 
     def on_step(self, record: StepRecord) -> None:

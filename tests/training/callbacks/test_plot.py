@@ -123,9 +123,11 @@ def test_the_picture_is_drawn_as_the_run_goes_but_takes_at_most_a_fiftieth_of_th
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     # Each picture takes a second: the second one is due when three, with that at the end, are a fiftieth of the time.
-    ticks = iter([0.0, 0.0, 0.0, 1.0, 100.0, 149.9, 150.1, 150.1, 151.1, 152.0, 153.0])
+    ticks = iter([0.0, 19.9, 20.1, 20.1, 21.1, 100.0, 149.9, 150.1, 150.1, 151.1, 152.0, 153.0])
     callback = watch(tmp_path, [step(1)], [], clock=lambda: next(ticks))
-    callback.on_evaluation(evaluation(1, 3.0, is_best=True))
+    callback.on_evaluation(evaluation(1, 3.0, is_best=True))  # at 19.9: two of a fifth of a second would be too much
+    assert not drawn
+    callback.on_save(1, tmp_path / "step-1")  # at 20.1
     assert len(drawn) == 1
     callback.on_save(2, tmp_path / "step-2")  # at 100: too early
     callback.on_evaluation(evaluation(2, 3.0, is_best=False))  # at 149.9: too early
@@ -134,6 +136,12 @@ def test_the_picture_is_drawn_as_the_run_goes_but_takes_at_most_a_fiftieth_of_th
     assert len(drawn) == 2
     callback.on_end(end(3))
     assert len(drawn) == 3
+
+
+def test_where_it_is_shown_the_first_picture_is_drawn_at_once(tmp_path: Path, drawn: list[Figure]) -> None:
+    shown: list[bytes] = []
+    watch(tmp_path, [step(1)], [], show=shown.append, clock=lambda: 0.0)
+    assert len(shown) == 1
 
 
 def test_a_loss_that_is_not_finite_leaves_a_gap(tmp_path: Path) -> None:
