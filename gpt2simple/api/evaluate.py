@@ -95,7 +95,7 @@ def evaluate_text(
     recorded = _recorded(settings, run)
     prepared = _prepared(dataset, loaded, text, recorded, protocol.window)
     found = measure(
-        Scorer(loaded.variables, loaded.config, precision),
+        Scorer(loaded.variables, loaded.config, precision, loaded.devices),
         _part(settings.part, prepared),
         protocol,
         byte_lengths=loaded.tokenizer.byte_lengths,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpt2simple.data.batches import Batch
 from gpt2simple.data.label_split import PARTS, part_of
 from gpt2simple.data.packing import packed_rows, rounded_width
 from gpt2simple.data.pair_encoding import EncodedPairs, encode_pairs, pair_reader
@@ -112,7 +113,7 @@ def evaluate_pairs(
     template = template_from_json(recorded.data_summary["template"])
     longest = training.max_length or loaded.config.n_ctx
     encoded = encode_pairs(pairs, template, loaded.tokenizer, longest)
-    scorer = Scorer(loaded.variables, loaded.config, precision)
+    scorer = Scorer(loaded.variables, loaded.config, precision, loaded.devices)
     nats, (prompt_nats, prompt_tokens) = _losses(scorer, encoded, settings.batch_size)  # (n,)
     tokens, byte_lengths = sum(map(len, encoded.completions)), loaded.tokenizer.byte_lengths
     sizes = np.array([byte_lengths[completion].sum() for completion in encoded.completions])  # (n,)
@@ -127,7 +128,8 @@ def evaluate_pairs(
     length = max(_SHORTEST_LIMIT, 2 * max(map(len, encoded.completions)))
     prefixes = list(map(template.prompt_of, numbers))
     greedy = GenerateSettings(length=length, temperature=0.0, include_prefix=False, stop=template.stop, seed=0)
-    with closing(Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision)) as generator:
+    generator = Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision, loaded.devices)
+    with closing(generator):
         outputs = [sample.text for sample in generator.generate(prefixes, greedy)]
     known = None if learned is None else [pair.completion for pair in learned]
     figures = output_figures(
@@ -182,11 +184,18 @@ def _losses(scorer: Scorer, encoded: EncodedPairs, batch_size: int) -> tuple[np.
     lengths = encoded.lengths  # (n,)
     longest = rounded_width(int(lengths.max()))
     found, prompt_nats, prompt_tokens = np.zeros(len(lengths)), 0.0, 0
-    for batch, numbers in packed_rows(lengths, pair_reader(encoded), batch_size=batch_size):
+    rows = packed_rows(lengths, pair_reader(encoded), batch_size=batch_size)
+    scored_rows = scorer.score_each(((row, _scored_arrays(row[0])) for row in rows), longest=longest)
+    for (batch, numbers), scored in scored_rows:
         ends = np.cumsum(lengths[numbers])  # (pairs of the row,)
-        scored = scorer.score(batch.inputs, batch.targets, positions=batch.positions, longest=longest)
         nats, of_completion = scored.nats[0, : ends[-1]].astype(np.float64), batch.loss_mask[0, : ends[-1]] > 0  # (T,)
         found[numbers] = np.add.reduceat(np.where(of_completion, nats, 0.0), ends - lengths[numbers])
         prompt_nats += float(nats[~of_completion].sum())
         prompt_tokens += int((~of_completion).sum())
     return found, (prompt_nats, prompt_tokens)
+
+
+def _scored_arrays(batch: Batch) -> tuple[np.ndarray, ...]:
+    """The inputs, targets and positions of a packed row."""
+    inputs, targets, _, positions = batch.arrays
+    return inputs, targets, positions

@@ -234,6 +234,7 @@ class Session:
             begins_with = self.run_dir if goes_on else model_folder(name, self._model_dir)
         self._free()  # before another is in memory
         self._loaded = read_for_training(request, begins_with, run, goes_on=goes_on, model_dir=self._model_dir)
+        self._loaded.devices = self._replicas.devices
         return self._loaded
 
     def _can_take(self, run: RunFolder) -> bool:
@@ -446,6 +447,7 @@ class Session:
             loaded = None
             self._free()  # before another is in memory
             loaded = read_folder(folder, run, model_dir=self._model_dir)
+            loaded.devices = self._replicas.devices
         self._loaded, self._source = loaded, found
         return loaded
 
@@ -465,7 +467,7 @@ class Session:
         loaded = self._in_memory()
         require_language_model(loaded, "generate")
         precision = self._precision.decoding(kept=loaded.kept_precision)
-        return Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision)
+        return Generator(loaded.for_decoding, loaded.config, loaded.tokenizer, precision, loaded.devices)
 
     def _drop_generator(self) -> None:
         self._merged = None

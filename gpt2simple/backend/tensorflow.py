@@ -231,18 +231,24 @@ def each_in_own_context(values: Iterator[ValueT]) -> Iterator[ValueT]:
             yield value
 
 
+def may_compute_beside() -> bool:
+    """Whether other threads may compute: not where the program has switched off TensorFlow 2, see `start_beside`."""
+    return not _changing
+
+
 def start_beside(function: Callable[[], ValueT]) -> Callable[[], ValueT]:
     """Begin a computation in another thread; what is returned waits for its result, which it gives at every call.
 
     Where the program has switched off TensorFlow 2, the computation takes place when it is waited for: the rules are
     those of the process, and hold as long as the caller's block.
     """
-    if _changing:
+    if not may_compute_beside():
         return functools.cache(function)
+    device = context.context().device_name  # the block of `tf.device` that the caller is in
 
     def compute() -> ValueT:
         _thread.is_beside = True
-        with own_context():
+        with own_context(), tf.device(device or None):
             return function()
 
     pool = ThreadPoolExecutor(1)
@@ -389,8 +395,8 @@ def uses_onednn() -> bool:
 __all__ = [
     "DType", "Tensor", "Variable", "abort_collectives", "call_concrete", "call_with_captures",
     "device_memory_limit", "each_in_own_context", "forget_gradients", "functions_named", "has_computed",
-    "importing", "in_xla", "join_workers", "own_context", "part_of_name", "quiet_stderr", "start_beside",
-    "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "importing", "in_xla", "join_workers", "may_compute_beside", "own_context", "part_of_name", "quiet_stderr",
+    "start_beside", "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
 ]  # fmt: skip
 
 

@@ -95,8 +95,8 @@ def measure(
     found = Measurement()
     documents: defaultdict[int, Tally] = defaultdict(Tally)
     ended = 0  # documents
-    for batch in strided_windows(tokens, protocol, batch_size):
-        scores = scorer.score(batch.inputs, batch.targets)
+    windows = ((batch, (batch.inputs, batch.targets)) for batch in strided_windows(tokens, protocol, batch_size))
+    for batch, scores in scorer.score_each(windows):
         for row, counts in enumerate(batch.counts):
             if not counts.any():
                 continue

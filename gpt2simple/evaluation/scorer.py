@@ -5,11 +5,12 @@ The logits are computed in slices of rows, so that those of a whole window are n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from gpt2simple.backend.sharing import Copies, in_order
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.lora import has_whole_numbers
@@ -18,6 +19,9 @@ from gpt2simple.gpt2.network.attention import Packing
 from gpt2simple.gpt2.network.loss import head_matrix, map_logits, slice_bytes
 from gpt2simple.gpt2.network.transformer import flat_weights, hidden_states
 from gpt2simple.gpt2.network.xla import Compiled, Shapes, kept_functions, shapes_of, traces
+
+BatchT = TypeVar("BatchT")
+Arrays = tuple[np.ndarray, ...]  # inputs, targets and, of packed texts, positions
 
 
 class TokenScores(NamedTuple):
@@ -38,11 +42,15 @@ class Scorer:
     Args:
         variables: float32, by canonical name. config: of the model.
         precision: dtype name of the matrix products in the transformer; the head is always computed in float32.
+        devices: that share the batches of `score_each`, by TensorFlow's names; the variables are on the first of them.
     """
 
-    def __init__(self, variables: Mapping[str, Variable], config: ModelConfig, precision: str = "float32") -> None:
+    def __init__(
+        self, variables: Mapping[str, Variable], config: ModelConfig, precision: str = "float32",
+        devices: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self._variables, self._config = dict(variables), config
-        self._dtype = tf.as_dtype(precision)
+        self._dtype, self._devices = tf.as_dtype(precision), devices
 
     def score(
         self, inputs: np.ndarray, targets: np.ndarray, *, positions: np.ndarray | None = None, longest: int = 0
@@ -57,8 +65,28 @@ class Scorer:
             CheckpointError: a loss is not finite.
         """
         arrays = (inputs, targets) if positions is None else (inputs, targets, positions)
-        compiled = _scoring(self._config, self._dtype, shapes_of(self._variables, inputs), longest)
-        losses, ranks = compiled(self._variables, *(tf.constant(array, tf.int32) for array in arrays))  # (N,), (N,)
+        return self._score(self._variables, arrays, longest)
+
+    def score_each(
+        self, batches: Iterable[tuple[BatchT, Arrays]], *, longest: int = 0
+    ) -> Iterator[tuple[BatchT, TokenScores]]:
+        """The scores of many batches, in their order, each beside what it was given with.
+
+        Args:
+            batches: anything, and the inputs, targets and, of packed texts, positions of a batch, as for `score`.
+        """
+
+        copies = Copies(self._variables, self._devices)
+
+        def score(place: int, batch: tuple[BatchT, Arrays]) -> tuple[BatchT, TokenScores]:
+            return batch[0], self._score(copies.at(place), batch[1], longest)
+
+        return in_order(score, batches, self._devices)
+
+    def _score(self, variables: dict[str, Variable], arrays: Arrays, longest: int) -> TokenScores:
+        inputs, targets = arrays[:2]
+        compiled = _scoring(self._config, self._dtype, shapes_of(variables, inputs), longest)
+        losses, ranks = compiled(variables, *(tf.constant(array, tf.int32) for array in arrays))  # (N,), (N,)
         nats = losses.numpy()
         if not np.isfinite(nats).all():
             raise not_finite("The loss of a token")

@@ -6,14 +6,17 @@ Files, run folders and the terminal are left to its callers.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpt2simple.backend.devices import has_gpu
+from gpt2simple.backend.sharing import Copies, as_they_come
+from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import SettingsError
-from gpt2simple.generation.batch import CachedBatch
+from gpt2simple.generation.batch import CachedBatch, FindDraft
 from gpt2simple.generation.samples import Collector, Sample, TextChunk
 from gpt2simple.generation.sampling import sampling_chain
 from gpt2simple.generation.scheduler import ActiveSample, Scheduler
@@ -41,17 +44,21 @@ class Generator:
         config, tokenizer: of the model.
         precision: of the decode copy: "float32", "bfloat16", "float16" or "int8" (weights only); with an adapter,
             of the products.
+        devices: that share more samples than one generates at a time, by TensorFlow's names; the first has the weights.
 
     Raises:
         SettingsError: there is no such precision.
     """
 
     def __init__(
-        self, weights: Mapping[str, Any], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32"
-    ) -> None:
+        self, weights: Mapping[str, Any], config: ModelConfig, tokenizer: Tokenizer, precision: str = "float32",
+        devices: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         adapted = AdaptedWeights.of(weights, precision)
         copied = decode_weights(weights, config, precision) if adapted is None else None
         self._weights: DecodeWeights | AdaptedWeights | None = adapted or copied
+        self._devices = devices
+        self._copies: Copies[DecodeWeights | AdaptedWeights] | None = None
         self._may_draft = copied is not None and draft_pays(copied)
         self._draft: DecodeWeights | None = None
         self._draft_lock = threading.Lock()
@@ -64,7 +71,7 @@ class Generator:
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator cannot generate."""
         with self._draft_lock:
-            self._weights = self._draft = None
+            self._weights = self._draft = self._copies = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
@@ -83,14 +90,32 @@ class Generator:
         Raises:
             SettingsError: there is no prefix, or the generator is closed.
         """
-        if self._weights is None:
+        weights = self._weights
+        if weights is None:
             raise SettingsError("This generator was closed and has no weights; make a new one.")
         if not prefixes:
             raise SettingsError('prefixes is empty; give at least one, such as [""].')
         samples = self._samples(prefixes, settings)
-        rows = min(settings.batch_size or (_ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU), len(samples))
+        rows = settings.batch_size or (_ROWS_ON_GPU if has_gpu() else _ROWS_ON_CPU)
+        shares = _shares(samples, min(len(self._devices), -(-len(samples) // rows)))
+        if len(shares) == 1:
+            return self._chunks(weights, samples, settings, rows, self._get_draft)
+        copies = self._copies or Copies(weights, self._devices)
+        if not isinstance(weights, AdaptedWeights):  # which may be trained on before the next call
+            self._copies = copies
+        devices, streams = self._devices[: len(shares)], list[Iterator[TextChunk]]()
+        for place, (device, share) in enumerate(zip(devices, shares, strict=True)):
+            with tf.device(device):
+                streams.append(self._chunks(copies.at(place), share, settings, rows, lambda: None))
+        return as_they_come(streams, devices)
+
+    def _chunks(
+        self, weights: DecodeWeights | AdaptedWeights, samples: Sequence[ActiveSample], settings: GenerateSettings,
+        rows: int, draft: FindDraft,
+    ) -> Iterator[TextChunk]:  # fmt: skip
+        """The text of some samples, of which at most so many grow at a time, on the device of the caller."""
         longest = max(len(sample.prompt) for sample in samples) + settings.length
-        batch = CachedBatch(self._weights, self._config, rows=rows, longest=longest, draft=self._get_draft)
+        batch = CachedBatch(weights, self._config, rows=min(rows, len(samples)), longest=longest, draft=draft)
         end_of_text = self._tokenizer.end_of_text
         bad_words = BadWords(settings.bad_words, self._token_bytes) if settings.bad_words else None
         chain = sampling_chain(settings, end_of_text, bad_words, never=self._no_token)
@@ -118,3 +143,10 @@ class Generator:
             for _ in range(settings.nsamples):
                 samples.append(ActiveSample(number=len(samples), prefix=prefix, prompt=prompt, text=TextStream(stops)))
         return samples
+
+
+def _shares(samples: Sequence[ActiveSample], count: int) -> list[Sequence[ActiveSample]]:
+    """Nearly equal parts, those that follow each other together: several of one prefix share one prefill."""
+    count = max(count, 1)
+    bounds = [len(samples) * number // count for number in range(count + 1)]
+    return [samples[start:end] for start, end in itertools.pairwise(bounds)]

@@ -52,6 +52,7 @@ class LoadedModel:
         config, tokenizer: of the model.
         base: the model that its adapter belongs to; None: it has none, or that is not on record.
         container: the Keras model around the variables, from ``container_of``; None: not made yet.
+        devices: that share what is evaluated and generated with it, by TensorFlow's names; empty: one does it all.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LoadedModel:
         self._on_disk: _Weights | None = weights
         self._variables: dict[str, Variable] | None = None
         self.container: Any = None
+        self.devices: Sequence[str] = ()
         if not _OPEN_FILES_STAY:
             _ = self.variables
 

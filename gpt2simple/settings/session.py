@@ -46,8 +46,8 @@ class SessionSettings:
     threads: int | None = setting(None, "CPU threads, fixed once per process; None: all cores.", minimum=1, group=PLACE)
     strategy: str = setting(
         "auto",
-        "What trains together: one device (single), all of this machine (mirrored), or the workers of TF_CONFIG; "
-        "auto: those workers if there are several, else several GPUs, else one device.",
+        "What computes together: one device (single), all of this machine (mirrored), or for fine-tuning the workers "
+        "of TF_CONFIG; auto: those workers if there are several, else several GPUs, else one device.",
         choices=STRATEGIES,
         group=PLACE,
     )

@@ -8,11 +8,11 @@ first needed and are gone with the trainer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from gpt2simple.backend.replicas import Replicas
+from gpt2simple.backend.sharing import copied
 from gpt2simple.backend.tensorflow import Tensor, Variable, tf
 from gpt2simple.data.batches import Batch
 from gpt2simple.data.share import StepShare
@@ -42,7 +42,7 @@ class ReplicatedSteps(Steps):
         """As `Steps.bind`; of the data, the arrays [R, A', B', T] and the target tokens of the whole step."""
         if self._further is None:
             self._further = [
-                StepVariables(weights, *_copied(variables[1:], device))
+                StepVariables(weights, *copied(tuple(variables[1:]), device))
                 for weights, device in zip(self._weights_of_others(), self._replicas.devices[1:], strict=True)
             ]
         compiled = replicated_step(self._recipe, self._replicas, self._shares, shapes_of(variables.weights, data[0]))
@@ -88,14 +88,8 @@ class ReplicatedSteps(Steps):
 
     def _weights_of_others(self) -> list[dict[str, Variable]]:
         if self._further_weights is None:
-            self._further_weights = [_copied(self._weights, device) for device in self._replicas.devices[1:]]
+            self._further_weights = [copied(dict(self._weights), device) for device in self._replicas.devices[1:]]
         return self._further_weights
-
-
-def _copied(variables: Any, device: str) -> Any:
-    """A structure of variables of the same values, on a device."""
-    with tf.device(device):
-        return tf.nest.map_structure(lambda v: tf.Variable(v, trainable=False, name=v.name.split(":")[0]), variables)
 
 
 def replicated_step(recipe: Recipe, replicas: Replicas, shares: Sequence[StepShare], shapes: Shapes) -> Compiled:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpt2simple.backend.sharing import Copies, in_order
 from gpt2simple.backend.tensorflow import DType, Tensor, Variable, forget_gradients, tf
-from gpt2simple.data.batches import checked_window
+from gpt2simple.data.batches import Batch, checked_window
 from gpt2simple.data.labelled import labelled_reader
 from gpt2simple.data.packing import packed_rows
 from gpt2simple.errors import CheckpointError
@@ -94,14 +95,20 @@ class TextClassifier:
         longest = _power_of_two(int(encoded.lengths.max()))
         most = min(batch_size, _power_of_two(len(texts)))  # texts in a row
         read = labelled_reader(encoded.ids, np.zeros(len(texts), np.int32))  # labels do not matter here
-        for batch, numbers in packed_rows(
-            encoded.lengths, read, batch_size=most, most_tokens=_WIDEST, widths=_few_widths
-        ):
+        copies = Copies(variables, self._loaded.devices)
+
+        def logits_of(device: int, row: tuple[Batch, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            """The numbers of a row's texts, and their logits (texts, C)."""
+            (batch, numbers), own = row, copies.at(device)
             last = np.flatnonzero(batch.loss_mask[0]).astype(np.int32)  # (texts,), the place of each text's last token
             places = tf.constant(np.pad(last, (0, most - len(last))))  # (K,)
-            compiled = _classifying(config, self._dtype, shapes_of(variables, batch.inputs), most, longest)
-            logits = compiled(variables, tf.constant(batch.inputs), tf.constant(batch.positions), places).numpy()
-            found[numbers] = _softmax(logits[: len(numbers)].astype(np.float64))  # (texts, C)
+            compiled = _classifying(config, self._dtype, shapes_of(own, batch.inputs), most, longest)
+            logits = compiled(own, tf.constant(batch.inputs), tf.constant(batch.positions), places)  # (K, C)
+            return numbers, logits.numpy()[: len(numbers)]
+
+        rows = packed_rows(encoded.lengths, read, batch_size=most, most_tokens=_WIDEST, widths=_few_widths)
+        for numbers, logits in in_order(logits_of, rows, self._loaded.devices):
+            found[numbers] = _softmax(logits.astype(np.float64))  # (texts, C)
         if not np.isfinite(found).all():
             raise not_finite("The probability of a class")
         return found, encoded.truncated
