@@ -121,15 +121,15 @@ def make_text(folder: Path, task: str) -> Path:
 
 def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -> list[int]:
     """The step of the latest checkpoint after each kill; the run is then completed."""
-    draw, reached = random.Random(job.seed), [0]
+    draw, reached, run = random.Random(job.seed), [0], job.checkpoint_dir / "killed"
     for number in range(1, kills + 1):
         child = job.start("killed", errors)
         try:
             if draw.random() < SHARE_OF_KILLS_AT_ANY_INSTANT:
-                _wait_for_steps(child, job, "killed", reached[-1], 1, at_most_seconds=draw.uniform(0, start_seconds))
+                wait_for_steps(child, run, reached[-1], 1, at_most_seconds=draw.uniform(0, start_seconds))
             else:  # counted in steps, so that a busy machine does not move all kills into the start
                 n_steps = draw.randint(1, int(2 * KILLS_UNTIL * job.steps / kills))
-                _wait_for_steps(child, job, "killed", reached[-1], n_steps)
+                wait_for_steps(child, run, reached[-1], n_steps)
                 time.sleep(draw.uniform(0, 0.1))  # anywhere in a step, a look or a save
             ended = child.poll()
         finally:
@@ -137,23 +137,16 @@ def train_with_kills(job: Job, kills: int, start_seconds: float, errors: Path) -
             child.wait()
         if ended not in (None, 0):
             sys.exit(f"The run failed by itself:\n{errors.read_text()}")
-        reached.append(_latest_step(job.checkpoint_dir / "killed"))
+        reached.append(latest_step(job.checkpoint_dir / "killed"))
         print(f"kill {number:2d}: {'after the end' if ended == 0 else f'latest step {reached[-1]}'}", flush=True)
     job.finish("killed", errors)
     return reached[1:]
 
 
-def _wait_for_steps(
-    child: Copy,
-    job: Job,
-    run_name: str,
-    first_step: int,
-    n_steps: int,
-    at_most_seconds: float = math.inf,
-) -> None:
+def wait_for_steps(child: Copy, run: Path, first_step: int, n_steps: int, at_most_seconds: float = math.inf) -> None:
     """Until a session that starts at ``first_step`` has recorded so many steps, or has ended."""
     deadline = time.monotonic() + at_most_seconds
-    metrics = job.checkpoint_dir / run_name / "metrics.jsonl"
+    metrics = run / "metrics.jsonl"
     before = metrics.stat().st_mtime_ns if metrics.exists() else 0
     while child.poll() is None and time.monotonic() < deadline:
         if metrics.exists() and metrics.stat().st_mtime_ns != before:
@@ -167,7 +160,7 @@ def _wait_for_steps(
         time.sleep(0.02)
 
 
-def _latest_step(folder: Path) -> int:
+def latest_step(folder: Path) -> int:
     latest = _latest(folder)
     return 0 if latest is None else latest.step
 
@@ -214,7 +207,7 @@ def compare(job: Job, kills: int, folder: Path) -> dict[str, Any]:
     """Train straight and with kills; the figures, as JSON values."""
     began = time.monotonic()
     child = job.start("straight", folder / "errors")
-    _wait_for_steps(child, job, "straight", 0, 1)
+    wait_for_steps(child, job.checkpoint_dir / "straight", 0, 1)
     start_seconds = time.monotonic() - began
     if child.wait() != 0:
         sys.exit(f"The uninterrupted run failed:\n{(folder / 'errors').read_text()}")
