@@ -23,7 +23,7 @@ from gpt2simple.errors import WorkerError
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 60.0  # for all to come
+SECONDS = 55.0  # for all to come: whoever waits has ended within a minute
 _ANSWER_SECONDS = 5.0  # for one question
 _PAUSE_SECONDS = 0.2  # between two questions
 _QUIET_SECONDS = 3.0  # before a message says who is waited for

@@ -24,7 +24,7 @@ from gpt2simple.errors import BackendError, SettingsError
 
 logger = logging.getLogger(__name__)
 
-_JOIN_SECONDS = 30  # for all workers to get from the roll call to TensorFlow's own first sum
+_JOIN_SECONDS = 27  # for all workers to get from the roll call to TensorFlow's own first sum: all end within 30
 
 _joined: tuple[Cluster, Replicas] | None = None  # a process joins its workers once
 

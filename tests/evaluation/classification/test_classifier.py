@@ -26,8 +26,9 @@ def test_one_call_computes_few_shapes(batch_size: int, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(classifier, "_classifying", classifying)
     loaded = Mock(
-        LoadedModel, tokenizer=byte_tokenizer(), variables={}, config=replace(SMALL_CONFIG, labels=("a", "b"))
-    )
+        LoadedModel, tokenizer=byte_tokenizer(), variables={}, config=replace(SMALL_CONFIG, labels=("a", "b")),
+        devices=(),
+    )  # fmt: skip
     draw = np.random.default_rng(0)
     for count in (1, 2, 5, 40, 300):
         shapes.clear()
