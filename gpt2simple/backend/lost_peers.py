@@ -26,6 +26,7 @@ _PORT_IN_USE = "Could not start gRPC server"
 _CAUSE = re.compile(r"/task:(\d+) (?:is down|has failed|is lost)")
 _MENTIONED = re.compile(r"remote target /job:\w+(?:/replica:\d+)?/task:(\d+)")
 _PROBE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05  # between two probes
 # Before this worker ends too, for others to see which one was the first: longer than between two health checks.
 _LAST_SECONDS = 3.0
 
@@ -89,3 +90,10 @@ def _is_open(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def wait_until_open(address: str, seconds: float) -> None:
+    """Return when a program listens there, or after so many seconds."""
+    until = time.monotonic() + seconds
+    while not _is_open(address) and time.monotonic() < until:
+        time.sleep(_PAUSE_SECONDS)

@@ -15,7 +15,7 @@ from typing import Any
 from gpt2simple._version import __version__
 from gpt2simple.backend import devices
 from gpt2simple.backend.cluster import VARIABLE, Cluster, read_cluster, split_address
-from gpt2simple.backend.lost_peers import naming_lost_peers
+from gpt2simple.backend.lost_peers import naming_lost_peers, wait_until_open
 from gpt2simple.backend.packages import tensorflow_version
 from gpt2simple.backend.replicas import ONE, Replicas, mirrored, start_replicas
 from gpt2simple.backend.roll_call import call_roll
@@ -25,6 +25,7 @@ from gpt2simple.errors import BackendError, SettingsError
 logger = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 27  # for all workers to get from the roll call to TensorFlow's own first sum: all end within 30
+_CHIEF_SECONDS = 10.0  # for the chief's server to listen
 
 _joined: tuple[Cluster, Replicas] | None = None  # a process joins its workers once
 
@@ -122,6 +123,8 @@ def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]
 
 def _join(cluster: Cluster) -> Any:
     with naming_lost_peers(cluster), usual_signals():
+        if not cluster.is_chief:  # whose server the others ask first; TensorFlow 2.18 may never hear an answer else
+            wait_until_open(cluster.addresses[0], _CHIEF_SECONDS)
         return join_workers(cluster.addresses, cluster.index, _JOIN_SECONDS)
 
 
