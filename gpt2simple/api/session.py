@@ -196,7 +196,9 @@ class Session:
                 session=replace(self._settings, model_name=self._source.model_name),
                 precision=self._precision, next_seed=self._next_seed,
             )  # fmt: skip
-            return self._train(team, run, request_for_all(team, request, complete, callbacks), signals)
+            result = self._train(team, run, request_for_all(team, request, complete, callbacks), signals)
+            team.replicas.part()
+            return result
 
     def _train(self, team: Team, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:
         from gpt2simple.api.finetune import finetune_run

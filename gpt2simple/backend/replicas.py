@@ -73,6 +73,12 @@ class Replicas:
         """The chief's array, float32; those of others say its shape."""
         return array
 
+    def part(self) -> None:
+        """Return when all workers have come here: from then on each may end.
+
+        One that ended at once after a sum would take with it what another is still to receive of that sum.
+        """
+
     def naming_lost_peers(self) -> contextlib.AbstractContextManager[None]:
         """A block in which TensorFlow's errors about other workers become a `WorkerError` that names one."""
         return contextlib.nullcontext()
@@ -144,6 +150,12 @@ class _Together(Replicas):
 
     def broadcast(self, array: np.ndarray) -> np.ndarray:
         return self.sum(array if self.is_chief else np.zeros_like(array))
+
+    def part(self) -> None:
+        if self.workers > 1:
+            # Whoever is here has all of the sums before; that another has ended since, after this one, does not matter.
+            with contextlib.suppress(tf.errors.OpError, RuntimeError):
+                self._sum(tf.zeros([1]))
 
     def naming_lost_peers(self) -> contextlib.AbstractContextManager[None]:
         return self._naming_lost_peers()

@@ -159,7 +159,7 @@ def test_ctrl_c_ends_the_comparison_and_the_next_call_goes_on(
         )
         with pytest.raises(KeyboardInterrupt):
             compared(name="stopped")
-    assert "Interrupted at step 6 of one. The same call continues from there." in capsys.readouterr().err
+    assert "Interrupted at step 5 of one. The same call continues from there." in capsys.readouterr().err
     assert not (place / "checkpoint/stopped/stopped-one.json").exists()
     assert not (place / "checkpoint/stopped-two").exists()
     again = compared(name="stopped")

@@ -122,6 +122,24 @@ def test_a_signal_to_one_stops_all_after_the_same_sum(index: int, number: signal
         assert all("stopped\n" in worker.lines for worker in started)
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_workers_part_when_all_have_come_and_one_that_has_ended_fails_nothing(comes: bool) -> None:
+    command = ["-c", "import os, time\n"
+               "import tests.helpers.worker_loop as program\n"
+               "def add_up(replicas, sums, stop):\n"
+               "    replicas.agree(False)\n"
+               "    if not replicas.is_chief: time.sleep(2); print('came', time.time(), flush=True)\n"
+               f"    if not replicas.is_chief and not {comes}: os._exit(0)\n"
+               "    replicas.part()\n"
+               "    print('parted', time.time(), flush=True)\n"
+               "program.add_up = add_up\n"
+               "program.run(1, 60, 30)\n"]  # fmt: skip
+    with workers(2, command) as started:
+        assert [worker.end() for worker in started] == [0, 0], [worker.errors for worker in started]
+    times = [dict(line.split() for line in worker.lines if " " in line) for worker in started]
+    assert float(times[0]["parted"]) > float(times[1]["came"])
+
+
 def test_another_error_of_one_worker_ends_the_others_at_once() -> None:
     """Its process lives on, as a notebook does, so that nothing but what it tells can end them."""
     command = ["-c", "import os, time\n"

@@ -20,6 +20,7 @@ def lora_memory(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize(("size", "base"), [("355M", "bfloat16"), ("355M", "int8"), ("1558M", "int8")])
 def test_large_models_stay_below_their_bars_and_near_what_users_are_told(

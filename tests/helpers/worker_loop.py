@@ -58,8 +58,9 @@ def add_up(replicas: Replicas, sums: int, stop: StopRequest) -> None:
             print("summing", flush=True)
         if total[1]:
             print("stopped", flush=True)
-            return
+            break
         time.sleep(PAUSE_SECONDS)
+    replicas.part()
 
 
 def run(*given: Any) -> NoReturn:
