@@ -41,14 +41,14 @@ demo: install
 	@$(BIN)/python examples/demo.py
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not reference"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not reference"
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or reference"
 
 coverage: install
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "not slow and not reference"
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not reference"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

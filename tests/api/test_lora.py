@@ -108,7 +108,12 @@ def test_pairs_and_classes_are_answered_and_evaluated() -> None:
     ("function", "data", "how"),
     [
         ("finetune", "text.txt", TEXT | {"lora_dropout": 0.1, "dropout": 0.1}),
-        ("finetune", "text.txt", TEXT | {"base_precision": "int8", "lora_targets": ["attn.c_attn", "mlp.c_proj"]}),
+        pytest.param(
+            "finetune",
+            "text.txt",
+            TEXT | {"base_precision": "int8", "lora_targets": ["attn.c_attn", "mlp.c_proj"]},
+            marks=pytest.mark.slow,
+        ),
         pytest.param("finetune", "pairs.jsonl", PAIRS, marks=pytest.mark.slow),
         pytest.param("finetune_classifier", "classes.csv", CLASSES, marks=pytest.mark.slow),
     ],
@@ -311,7 +316,7 @@ def scored(run_name: str, folder: Path) -> Any:
     return gpt2simple.score("The baker", run_name=run_name, checkpoint_dir=folder)[0].tokens
 
 
-@pytest.mark.parametrize("origin", ["this package", "peft"])
+@pytest.mark.parametrize("origin", ["this package", pytest.param("peft", marks=pytest.mark.slow)])
 def test_whole_weights_are_trained_from_a_merged_adapter(origin: str, tmp_path: Path) -> None:
     begin = tmp_path / "adapter"
     shutil.copytree(RUNS / "text", begin, ignore=shutil.ignore_patterns("step-*", "run.json"))

@@ -114,7 +114,7 @@ def test_other_tokens_are_refused_for_a_run_that_has_begun(place: Path, others: 
     "begun",
     [
         {"model_name": "checkpoint/chat"},
-        {"model_name": "small", "restore_from": "checkpoint/chat"},
+        pytest.param({"model_name": "small", "restore_from": "checkpoint/chat"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_may_begin_with_one_that_has_them_and_add_more(place: Path, begun: dict[str, str]) -> None:
@@ -162,6 +162,7 @@ def test_a_token_that_the_model_has_leaves_no_run_behind(place: Path, token: str
     assert not (place / "checkpoint" / "none" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_models_with_them_are_compared_and_reported(place: Path) -> None:
     result = gpt2simple.compare(
         "chat.txt", ["checkpoint/chat", "small"], name="both", nsamples=1, tokens=64, evaluations=4, window=16, length=9

@@ -137,7 +137,7 @@ def test_workers_are_met_then_joined_once(monkeypatch: pytest.MonkeyPatch, joine
     assert replicas[1] == {"worker": 0, "names": ["worker 0 (10.0.0.1:2222)", "worker 1 (10.0.0.2:2222)"]}
     (cluster, versions), join = joined
     assert (cluster, sorted(versions)) == (TWO, ["Python", "TensorFlow", "gpt2simple"])
-    assert join == (TWO.addresses, 0, 30)
+    assert join == (TWO.addresses, 0, 27)
     assert strategies.start("multiworker", 1) == (words, replicas)
     assert len(joined) == 2
     set_config(monkeypatch, Cluster(("a:1", "b:2"), 1))
@@ -160,10 +160,13 @@ def test_the_open_port_is_told(monkeypatch: pytest.MonkeyPatch, joined: list[Any
 
 def test_the_open_port_on_one_machine(monkeypatch: pytest.MonkeyPatch, joined: list[Any]) -> None:
     set_config(monkeypatch, Cluster(("localhost:2222", "127.0.0.1:2223"), 1))
+    waited_for: list[str] = []
+    monkeypatch.setattr(strategies, "wait_until_open", lambda address, seconds: waited_for.append(address))
     with collected_messages() as messages:
         words, _ = strategies.start("auto", None)
     assert words == "CPU, as worker 1 (127.0.0.1:2223), with worker 0 (localhost:2222)"
     assert messages[0].startswith("Note: while it trains, TensorFlow listens on port 2223 of every network")
+    assert waited_for == ["localhost:2222"]
 
 
 def test_signals_have_their_usual_effect_in_the_block_and_their_handlers_after_it() -> None:

@@ -95,6 +95,7 @@ def test_the_entry_is_what_the_next_process_computes_with(cache: Path) -> None:
 KNOWN = 'print(*(Compiled(abs, [name]).is_known for name in ("test", "other")), end=" ")'
 
 
+@pytest.mark.slow
 def test_a_process_knows_what_an_earlier_one_has_compiled(cache: Path, tmp_path: Path) -> None:
     assert compute(cache, KNOWN) == f"True False {RESULT}"
     assert compute(tmp_path / "new", KNOWN) == f"False False {RESULT}"
@@ -136,6 +137,7 @@ def test_it_can_be_switched_off_and_gives_way_to_the_users_own(tmp_path: Path, e
     assert not (tmp_path / "compiled").exists()
 
 
+@pytest.mark.slow
 def test_a_file_in_the_place_of_the_folder_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "compiled").write_text("a file")
     assert compute(tmp_path) == RESULT
@@ -144,12 +146,13 @@ def test_a_file_in_the_place_of_the_folder_costs_only_time(tmp_path: Path) -> No
 NOTHING_KEPT = "from gpt2simple.backend import xla_cache; assert xla_cache._folder is None"
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_folder_that_others_can_write_is_not_used(cache: Path, which: int) -> None:
     (entries(cache)[0].parent, cache / "compiled")[which].chmod(0o777)
     assert compute(cache, NOTHING_KEPT) == RESULT
 
 
+@pytest.mark.slow
 def test_where_files_are_open_to_the_group_the_folders_are_not(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:
@@ -159,6 +162,7 @@ def test_where_files_are_open_to_the_group_the_folders_are_not(tmp_path: Path) -
     assert len(entries(tmp_path / "cache")) == 1
 
 
+@pytest.mark.slow
 def test_options_in_a_file_of_the_users_are_left_alone(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "options").write_text("--tf_xla_max_cluster_size=7")
     assert compute(cache, NOTHING_KEPT, TF_XLA_FLAGS=str(tmp_path / "options")).endswith(RESULT.split()[1])

@@ -169,8 +169,14 @@ def test_a_run_is_repeated_bit_for_bit(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "rows", "options"),
     [
-        ("finetune", [{"prompt": f"a{n}", "completion": f"b{n}"} for n in range(40)], "--separator = --loss-on all"),
-        ("finetune", [{"text": f"a text of number {n} and more"} for n in range(40)], "--lora-rank 2 --column text"),
+        pytest.param(
+            "finetune", [{"prompt": f"a{n}", "completion": f"b{n}"} for n in range(40)],
+            "--separator = --loss-on all", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "finetune", [{"text": f"a text of number {n} and more"} for n in range(40)],
+            "--lora-rank 2 --column text", marks=pytest.mark.slow,
+        ),
         ("finetune-classifier", [{"text": f"{'ab'[n % 2]} {n}", "label": n % 2} for n in range(40)], "--max-length 9"),
     ],
 )  # fmt: skip

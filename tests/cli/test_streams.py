@@ -57,8 +57,8 @@ FULL = (
         ("g --version >&-", 0, "", ""),
         ("g nonsense 2> /dev/full", 2, "", ""),
         ("g nonsense 2>&-", 2, "", ""),
-        ("g report absent 2> /dev/full", 1, "", ""),
-        ("g report absent 2> >(exec 0<&-)", 1, "", ""),
+        pytest.param("g report absent 2> /dev/full", 1, "", "", marks=pytest.mark.slow),
+        pytest.param("g report absent 2> >(exec 0<&-)", 1, "", "", marks=pytest.mark.slow),
         ("g report absent <&- 2>&- >&-", 1, "", ""),
     ],
 )
@@ -164,7 +164,11 @@ def test_what_a_shell_can_pass_is_one_short_error(
 
 
 @pytest.mark.parametrize(
-    "variables", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+    "variables",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_terminal_of_ascii_is_enough(shell: Shell, variables: dict[str, str]) -> None:
     done = shell("g report zoë; g info --checkpoint-dir zoë | tail -n 1; g nonsensë", **variables)

@@ -388,7 +388,7 @@ def test_training_after_the_copy_does_not_reach_it(tokenizer: Tokenizer) -> None
     assert generator.generate(["ab"], GREEDY)[0].tokens == before
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_ids_without_a_token_are_never_written_and_added_tokens_are(precision: str) -> None:
     """Rows behind the vocabulary, and a gap within it."""
     vocabulary = byte_tokenizer()._vocabulary

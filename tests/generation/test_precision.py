@@ -36,7 +36,14 @@ def windows() -> np.ndarray:
 
 
 @pytest.mark.skipif(not (TINY / "model.safetensors").exists(), reason="the built-in model is not there")
-@pytest.mark.parametrize(("precision", "share"), [("int8", 0.005), ("bfloat16", 0.005), ("float16", 0.001)])
+@pytest.mark.parametrize(
+    ("precision", "share"),
+    [
+        ("int8", 0.005),
+        pytest.param("bfloat16", 0.005, marks=pytest.mark.slow),
+        pytest.param("float16", 0.001, marks=pytest.mark.slow),
+    ],
+)
 def test_reduced_precisions_cost_next_to_no_loss(windows: np.ndarray, precision: str, share: float) -> None:
     exact = loss(TINY, windows, "float32")
     assert exact < 0.8 * np.log(windows.max() + 1), "a model that learned nothing loses nothing by rounding"

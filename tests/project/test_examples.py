@@ -57,6 +57,7 @@ def check_demo(folder: Path) -> None:
     assert (folder / "demo" / "run1" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_demo_shows_samples_before_and_after_and_where_everything_lies(tmp_path: Path) -> None:
     check_demo(tmp_path)
 

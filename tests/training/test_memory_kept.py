@@ -87,7 +87,11 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("changes", NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize(
+    "changes",
+    [NUMBERS["the same"], *(pytest.param(NUMBERS[name], marks=pytest.mark.slow) for name in list(NUMBERS)[1:])],
+    ids=NUMBERS,
+)
 def test_a_second_training_of_the_same_shape_traces_nothing_and_learns_the_same(changes: dict[str, Any]) -> None:
     """Compared with a training whose step was compiled for it alone."""
     start: dict[str, Any] = {"settings": FinetuneSettings(dropout=0.1, schedule="cosine"), "last_step": 50}

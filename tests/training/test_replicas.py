@@ -96,6 +96,7 @@ def assert_as_one(one: Ended, others: list[Ended], run: str, steps: int) -> None
         assert {**other.results[0], "seconds": 0} == {**others[0].results[0], "seconds": 0}
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(alone: tuple[Path, Ended], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, one = alone
     monkeypatch.chdir(folder)
