@@ -46,7 +46,7 @@ def step_seconds(folder: Path, case: str, method: str, steps: int, precision: st
     """The median seconds of a step of a command."""
     rows, how = CASES[case]
     options = {
-        "model-name": "model", "run-name": "run", "precision": precision, "steps": FIRST_STEPS + steps,
+        "model-name": "model", "run-name": "run", "restore-from": "fresh", "precision": precision, "steps": FIRST_STEPS + steps,
         "batch-size": rows, "window": WINDOW, "learning-rate": 1e-5, "validation-split": 0, "sample-every": 0,
         "save-every": 10_000, "seed": 0,
     }  # fmt: skip

@@ -22,7 +22,7 @@ from gpt2simple.backend.memory import free_memory
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.data.prepare import ProgressBar
-from gpt2simple.data.share import idle_message
+from gpt2simple.data.share import batch_of_one, idle_message
 from gpt2simple.errors import TrainingError
 from gpt2simple.generation.generator import Generator
 from gpt2simple.gpt2.container import container_of
@@ -37,6 +37,7 @@ from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.records import EndRecord, RunPlan, TrainingCallback
 from gpt2simple.runs.resume import Start, continues, decide_start, require_control
 from gpt2simple.runs.writer import RunWriter
+from gpt2simple.settings import TrainingSettings
 from gpt2simple.storage.contents import counted, json_digest
 from gpt2simple.training.callbacks.base import CallbackGroup
 from gpt2simple.training.checkpoint import Checkpointer, NoCheckpoints, RunCheckpointer, restore
@@ -155,7 +156,7 @@ class _Run:
     def seconds_per_step(self) -> float:
         """Estimated, on this device."""
         return estimate_seconds_per_step(
-            self.loaded.config, self.request.settings, round(self.prepared.row_tokens),
+            self.loaded.config, _of_one_replica(self.request), round(self.prepared.row_tokens),
             speed.product_rate(self.request.precision), None if devices.has_gpu() else speed.element_rate(),
             gradient_checkpointing=self.gradient_checkpointing,
         )  # fmt: skip
@@ -306,7 +307,7 @@ def _prepare(
     )  # fmt: skip
     goes_on = continues(folder, settings.restore_from)
     gradient_checkpointing, message = choose_gradient_checkpointing(
-        config, settings, prepared.longest_row, tf.as_dtype(request.precision).size,
+        config, _of_one_replica(request), prepared.longest_row, tf.as_dtype(request.precision).size,
         free_memory(weight_bytes(config)), on_gpu=devices.has_gpu(), targets=packed and packed.targets,
         takes_adapter=request.control is None and not (goes_on and folder.checkpoints()),
     )  # fmt: skip
@@ -315,6 +316,13 @@ def _prepare(
         gradient_checkpointing=gradient_checkpointing,
     )  # fmt: skip
     return run, message
+
+
+def _of_one_replica(request: Request) -> TrainingSettings:
+    """The settings of a run with the batch that one of its replicas computes, for estimates."""
+    settings = request.settings
+    rows, micro_batches = batch_of_one(request.replicas, settings.batch_size, settings.accumulate_gradients)
+    return replace(settings, batch_size=rows, accumulate_gradients=micro_batches)
 
 
 def _start(run: _Run, start: Start, description: RunDescription, team: Team) -> tuple[Trainer, TrainerState]:
@@ -373,7 +381,8 @@ def _load_best(folder: RunWriter, loaded: LoadedModel, team: Team) -> None:
 def _result(
     run: _Run, team: Team, state: TrainerState, reason: str, signals: ExitStack, run_dir: str
 ) -> FinetuneResult:
-    _, train_loss = team.of_chief(lambda: _training_loss(run.folder.path, state), float)
+    # The chief's reason, as its run.json has it: a signal to another one may have come in a step that was the last.
+    _, (train_loss, reason) = team.of_chief(lambda: (_training_loss(run.folder.path, state), reason), list)
     test, found = run.prepared.test, None
     if test is not None and reason != "interrupted":
         try:

@@ -17,11 +17,11 @@ import numpy as np
 from gpt2simple.api.console import reading_bar, show_messages
 from gpt2simple.api.evaluate import EvaluationResult, evaluation_of, score_with
 from gpt2simple.api.loading import fits, is_of_run, merged_model, read_folder, read_for_training
-from gpt2simple.api.pairs import kind_of, template_of, write_chat_template, written
+from gpt2simple.api.pairs import template_of, write_chat_template, written
 from gpt2simple.api.request import GenerateRequest, Request, TrainingCall, complete_request, new_seed
 from gpt2simple.api.result import Classification, FinetuneResult
 from gpt2simple.api.source import BaseModel, Run, Source, found_on_disk
-from gpt2simple.api.workers import Team, of_call, request_for_all
+from gpt2simple.api.workers import Team, kind_for_all, of_call, request_for_all, require_one_process
 from gpt2simple.backend import strategies
 from gpt2simple.backend.memory import release
 from gpt2simple.backend.precision import choose_precision
@@ -164,7 +164,7 @@ class Session:
         Raises:
             SettingsError, DataError, RunError, StorageError, TrainingError, DownloadError, CheckpointError.
         """
-        kind = kind_of(dataset, settings, RunFolder(self.run_dir))
+        kind = kind_for_all(Team(self._replicas), dataset, settings, RunFolder(self.run_dir))
         return self.train(TrainingCall(kind, dataset, settings, callbacks))
 
     @accepts(ClassifierSettings, LabelledTextSettings)
@@ -179,6 +179,8 @@ class Session:
         """
         from gpt2simple.api.control import train_classifier  # here: few need it
 
+        if control:
+            require_one_process(self._replicas)
         return train_classifier(self, dataset, settings, callbacks, control=control)
 
     @accepts()
@@ -197,7 +199,7 @@ class Session:
                 precision=self._precision, next_seed=self._next_seed,
             )  # fmt: skip
             result = self._train(team, run, request_for_all(team, request, complete, callbacks), signals)
-            team.replicas.part()
+            team.replicas.barrier()
             return result
 
     def _train(self, team: Team, run: RunWriter, request: Request, signals: contextlib.ExitStack) -> FinetuneResult:

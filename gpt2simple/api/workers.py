@@ -13,11 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpt2simple.api.request import Request, TrainingCall
+from gpt2simple.api.language import LANGUAGE
+from gpt2simple.api.pairs import PAIRS, kind_of
+from gpt2simple.api.request import Request, TaskKind, TrainingCall
 from gpt2simple.backend.packages import versions
 from gpt2simple.backend.replicas import Replicas
 from gpt2simple.backend.tensorflow import Variable, tf
-from gpt2simple.errors import WorkerError
+from gpt2simple.errors import SettingsError, WorkerError
+from gpt2simple.runs.folder import RunFolder
 from gpt2simple.runs.writer import RunWriter, locked_run
 from gpt2simple.settings import from_json, to_json
 from gpt2simple.storage.contents import quoted
@@ -97,13 +100,15 @@ class Team:
             report = {"told": tell(value)}
         except WorkerError:
             raise
-        except BaseException as error:
+        except Exception as error:
             with contextlib.suppress(Exception):  # another may have ended, too
                 self.replicas.gather({"error": f"{type(error).__name__}: {error}"})
+            self.replicas.barrier()
             raise
         reports = self.replicas.gather(report)
         for worker, other in enumerate(reports):
             if "error" in other:
+                self.replicas.barrier()
                 raise WorkerError(
                     f"{self.replicas.name(worker)} has ended with {other['error']} Correct that there, and start all "
                     "workers again."
@@ -117,10 +122,27 @@ class Team:
                 continue
             name = next(name for name in {**first, **other} if first.get(name) != other.get(name))
             ours, theirs = (quoted(values[name]) if name in values else "none" for values in (first, other))
+            self.replicas.barrier()
             raise WorkerError(
                 f"{self.replicas.name(worker)} has another {name} than the chief, {self.replicas.name(0)}: {theirs}, "
                 f"not {ours}. Give all workers the same, and start them again."
             )
+
+
+def require_one_process(replicas: Replicas) -> None:
+    """Raise SettingsError for a control, which is computed after the run, where workers train it."""
+    if replicas.workers > 1:
+        raise SettingsError(
+            "control is true, and several workers train together. Train without it first; then give the same call with "
+            'control=True and strategy="single", which trains the control alone.'
+        )
+
+
+def kind_for_all(team: Team, dataset: Any, given: Mapping[str, Any], run: RunFolder) -> TaskKind:
+    """``kind_of``, by the chief, which alone has the run."""
+    with team.replicas.naming_lost_peers():
+        kind, name = team.of_chief(lambda: kind_of(dataset, given, run), lambda kind: kind.name)
+    return kind or {kind.name: kind for kind in (LANGUAGE, PAIRS)}[name]
 
 
 def of_call(call: TrainingCall, precision: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ several GPUs, one on each. Every worker calls the methods here in the same order
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -73,7 +74,7 @@ class Replicas:
         """The chief's array, float32; those of others say its shape."""
         return array
 
-    def part(self) -> None:
+    def barrier(self) -> None:
         """Return when all workers have come here: from then on each may end.
 
         One that ended at once after a sum would take with it what another is still to receive of that sum.
@@ -151,7 +152,7 @@ class _Together(Replicas):
     def broadcast(self, array: np.ndarray) -> np.ndarray:
         return self.sum(array if self.is_chief else np.zeros_like(array))
 
-    def part(self) -> None:
+    def barrier(self) -> None:
         if self.workers > 1:
             # Whoever is here has all of the sums before; that another has ended since, after this one, does not matter.
             with contextlib.suppress(tf.errors.OpError, RuntimeError):
@@ -175,6 +176,7 @@ def start_replicas(
     return _Together(strategy, worker, names, naming_lost_peers)
 
 
-def mirrored(devices: Sequence[str]) -> Replicas:
+@functools.cache  # steps are compiled for the replicas themselves, and the next session compiles nothing
+def mirrored(devices: tuple[str, ...]) -> Replicas:
     """A replica on each of these devices of this machine, such as "GPU:0"."""
     return start_replicas(tf.distribute.MirroredStrategy(list(devices)))

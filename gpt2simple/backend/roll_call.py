@@ -30,6 +30,9 @@ _QUIET_SECONDS = 3.0  # before a message says who is waited for
 _LAST_SECONDS = 2.0  # after a failure, for the others to learn why
 _MOST_BYTES = 1 << 16
 _PROGRAM = "gpt2simple"
+NUMBER_OF_GPUS = "a number of GPUs of"
+_INSTALL = "Install the same version on all workers."
+_REMEDIES = {NUMBER_OF_GPUS: "Each must have as many: hide those beyond with CUDA_VISIBLE_DEVICES."}
 
 
 def call_roll(cluster: Cluster, versions: Mapping[str, str], *, seconds: float = SECONDS) -> None:
@@ -224,8 +227,7 @@ class _RollCall:
         for name, version in own["versions"].items():
             if (theirs := told["versions"].get(name)) != version:
                 return (
-                    f"{cluster.name(index)} has {name} {theirs}, this worker {version}. Install the same version on "
-                    "all workers."
+                    f"{cluster.name(index)} has {name} {theirs}, this worker {version}. {_REMEDIES.get(name, _INSTALL)}"
                 )
         return None
 

@@ -9,7 +9,8 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpt2simple._version import __version__
@@ -18,7 +19,7 @@ from gpt2simple.backend.cluster import VARIABLE, Cluster, read_cluster, split_ad
 from gpt2simple.backend.lost_peers import naming_lost_peers, wait_until_open
 from gpt2simple.backend.packages import tensorflow_version
 from gpt2simple.backend.replicas import ONE, Replicas, mirrored, start_replicas
-from gpt2simple.backend.roll_call import call_roll
+from gpt2simple.backend.roll_call import NUMBER_OF_GPUS, call_roll
 from gpt2simple.backend.tensorflow import has_computed, join_workers, own_context, tf
 from gpt2simple.errors import BackendError, SettingsError
 
@@ -89,7 +90,7 @@ def start(wanted: str, threads: int | None) -> tuple[str, Replicas]:
     if len(found) == 1:
         logger.info("strategy is mirrored, but there is one device here: it trains alone.")
         return device, ONE
-    return f"{len(found)} devices of this machine together ({', '.join(found)})", mirrored(found)
+    return _together(found), mirrored(tuple(found))
 
 
 def _local_devices() -> list[str]:
@@ -98,11 +99,15 @@ def _local_devices() -> list[str]:
     return [device.name.partition("device:")[2] for device in found]
 
 
+def _together(found: Sequence[str]) -> str:
+    return f"{len(found)} devices of this machine together ({', '.join(found)})"
+
+
 def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]:
     global _joined
     if _joined is not None:
         _require_same(cluster, _joined[0])
-        return _in_words(cluster, devices.start(threads)), _joined[1]
+        return _in_words(cluster, devices.start(threads), _joined[1]), _joined[1]
     if has_computed():
         raise BackendError(
             "TensorFlow has computed in this process already, and can no longer join other workers. Call "
@@ -118,14 +123,16 @@ def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]
         naming_lost_peers=functools.partial(naming_lost_peers, cluster),
     )  # fmt: skip
     _joined = cluster, replicas
-    return _in_words(cluster, device), replicas
+    return _in_words(cluster, device, replicas), replicas
 
 
 def _join(cluster: Cluster) -> Any:
     with naming_lost_peers(cluster), usual_signals():
+        began = time.monotonic()
         if not cluster.is_chief:  # whose server the others ask first; TensorFlow 2.18 may never hear an answer else
             wait_until_open(cluster.addresses[0], _CHIEF_SECONDS)
-        return join_workers(cluster.addresses, cluster.index, _JOIN_SECONDS)
+        left = _JOIN_SECONDS - round(time.monotonic() - began)
+        return join_workers(cluster.addresses, cluster.index, left)
 
 
 def _require_same(cluster: Cluster, joined: Cluster) -> None:
@@ -136,7 +143,9 @@ def _require_same(cluster: Cluster, joined: Cluster) -> None:
         )
 
 
-def _in_words(cluster: Cluster, device: str) -> str:
+def _in_words(cluster: Cluster, device: str, replicas: Replicas) -> str:
+    if len(replicas.devices) > 1:
+        device = _together([name.partition("device:")[2] for name in replicas.devices])
     role = "as the chief, " if cluster.is_chief else "as "
     return f"{device}, {role}{cluster.name(cluster.index)}, with {', '.join(map(cluster.name, cluster.peers))}"
 
@@ -144,7 +153,10 @@ def _in_words(cluster: Cluster, device: str) -> str:
 def _versions() -> Mapping[str, str]:
     """What must be the same on all workers for them to compute the same."""
     python = ".".join(platform.python_version_tuple()[:2])
-    return {"Python": python, "TensorFlow": tensorflow_version() or "unknown", "gpt2simple": __version__}
+    return {
+        "Python": python, "TensorFlow": tensorflow_version() or "unknown", "gpt2simple": __version__,
+        NUMBER_OF_GPUS: str(len(devices.found_gpus())),
+    }  # fmt: skip
 
 
 def _tell_of_open_port(cluster: Cluster) -> None:

@@ -36,8 +36,9 @@ _ALLOWED = ("auto", "multiworker")
 _PAUSE_SECONDS = 0.1
 _LAST_LINES = 10
 _KILL_SECONDS = 5.0  # from the last signal to the end
-# For the others to end once one has: a worker that waits for one that is lost ends within 30 s, and may have to save.
-_OTHERS_SECONDS = 60.0
+# For the others to end once one has: one that waits for a lost one notices within 30 s, and then the chief saves, which
+# takes minutes where the model is large.
+_OTHERS_SECONDS = 300.0
 
 
 def workers_option(command: CommandT) -> CommandT:

@@ -71,6 +71,13 @@ def parts_of_rows(replicas: int, micro_batches: int) -> int:
     return 1 if micro_batches % replicas == 0 else replicas
 
 
+def batch_of_one(replicas: int, rows: int, micro_batches: int) -> tuple[int, int]:
+    """The most rows, or texts, of a micro-batch, and the micro-batches, that one of so many replicas computes."""
+    if micro_batches % replicas == 0:
+        return rows, micro_batches // replicas
+    return -(-rows // replicas), micro_batches
+
+
 def target_count(arrays: Sequence[np.ndarray]) -> np.float32:
     """The targets of a whole step, or their weights, from its arrays [A, B, T]."""
     return np.float32(arrays[_LOSS_MASK].sum(dtype=np.float64))
@@ -86,6 +93,6 @@ def idle_message(replicas: int, batch_size: int, micro_batches: int) -> str | No
     if micro_batches % replicas == 0 or idle <= 0:
         return None
     return (
-        f"A step has {batch_size * micro_batches} rows, so that {idle} of {replicas} workers have nothing to do. "
+        f"A step has {batch_size * micro_batches} rows, so that {idle} of {replicas} devices have nothing to do. "
         f"batch_size={replicas} or accumulate_gradients={replicas} gives each its share; both change the steps."
     )

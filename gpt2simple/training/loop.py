@@ -286,7 +286,9 @@ def train(
     with stop_on_signals() as request:
         saver = CheckpointCallback(plan, state, checkpointer, callback, clock)
         loop = LoopCallback(trainer, data, plan, state, saver, callback, sample, request)
-        with _explained_memory_errors(), _rescuing(saver, request):
+        # The chief alone saves.
+        rescuing = _rescuing(saver, request) if trainer.replicas.is_chief else contextlib.nullcontext()
+        with _explained_memory_errors(), rescuing:
             saver.check_weights = loop.check_weights
             agreement = Agreement(loop, saver, trainer.replicas)
             _fit(trainer, data, plan, state, [loop, *keras_callbacks, agreement, saver])

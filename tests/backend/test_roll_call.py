@@ -13,7 +13,7 @@ import pytest
 
 from gpt2simple.backend import roll_call
 from gpt2simple.backend.cluster import Cluster
-from gpt2simple.backend.roll_call import call_roll
+from gpt2simple.backend.roll_call import NUMBER_OF_GPUS, call_roll
 from gpt2simple.errors import WorkerError
 from tests.helpers.messages import collected_messages
 from tests.helpers.workers import free_ports
@@ -155,6 +155,15 @@ def test_other_versions_are_told_on_both(two: list[Cluster]) -> None:
         f"{names[0]} has TensorFlow 2.20.0, this worker 2.21.0. Install the same version on all workers.",
         f"{names[1]} has TensorFlow 2.21.0, this worker 2.20.0. Install the same version on all workers.",
     ]
+
+
+def test_another_number_of_gpus_is_told_with_what_to_do(two: list[Cluster]) -> None:
+    counts = [VERSIONS | {NUMBER_OF_GPUS: str(count)} for count in (2, 1)]
+    said = outcomes(two, dict(enumerate(counts)), seconds=20)
+    assert said[0] == (
+        f"Worker 1 ({two[1].own_address}) has a number of GPUs of 1, this worker 2. Each must have as many: hide those "
+        "beyond with CUDA_VISIBLE_DEVICES."
+    )
 
 
 def test_another_cluster_is_told_on_both(two: list[Cluster]) -> None:

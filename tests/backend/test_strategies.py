@@ -118,7 +118,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(strategies, "has_computed", lambda: False)
     monkeypatch.setattr(strategies, "call_roll", lambda *given: done.append(given))
     monkeypatch.setattr(strategies, "join_workers", lambda *given: (done.append(given), strategy)[1])
-    monkeypatch.setattr(strategies, "start_replicas", lambda strategy, **how: (strategy, how))
+    monkeypatch.setattr(strategies, "start_replicas", lambda _, **how: SimpleNamespace(devices=("CPU",), how=how))
 
     def start(threads: int | None, before: Any = None) -> str:
         if before is not None:
@@ -133,10 +133,10 @@ def test_workers_are_met_then_joined_once(monkeypatch: pytest.MonkeyPatch, joine
     set_config(monkeypatch, TWO)
     words, replicas = strategies.start("auto", 1)
     assert words == "CPU, as the chief, worker 0 (10.0.0.1:2222), with worker 1 (10.0.0.2:2222)"
-    assert replicas[1].pop("naming_lost_peers").args == (TWO,)
-    assert replicas[1] == {"worker": 0, "names": ["worker 0 (10.0.0.1:2222)", "worker 1 (10.0.0.2:2222)"]}
+    assert replicas.how.pop("naming_lost_peers").args == (TWO,)
+    assert replicas.how == {"worker": 0, "names": ["worker 0 (10.0.0.1:2222)", "worker 1 (10.0.0.2:2222)"]}
     (cluster, versions), join = joined
-    assert (cluster, sorted(versions)) == (TWO, ["Python", "TensorFlow", "gpt2simple"])
+    assert (cluster, sorted(versions)) == (TWO, ["Python", "TensorFlow", "a number of GPUs of", "gpt2simple"])
     assert join == (TWO.addresses, 0, 27)
     assert strategies.start("multiworker", 1) == (words, replicas)
     assert len(joined) == 2
@@ -167,6 +167,14 @@ def test_the_open_port_on_one_machine(monkeypatch: pytest.MonkeyPatch, joined: l
     assert words == "CPU, as worker 1 (127.0.0.1:2223), with worker 0 (localhost:2222)"
     assert messages[0].startswith("Note: while it trains, TensorFlow listens on port 2223 of every network")
     assert waited_for == ["localhost:2222"]
+
+
+def test_all_gpus_of_a_worker_are_named(monkeypatch: pytest.MonkeyPatch, joined: list[Any]) -> None:
+    names = tuple(f"/job:worker/replica:0/task:0/device:GPU:{number}" for number in range(2))
+    monkeypatch.setattr(strategies, "start_replicas", lambda *_, **__: SimpleNamespace(devices=names))
+    set_config(monkeypatch, TWO)
+    words, _ = strategies.start("auto", None)
+    assert words.startswith("2 devices of this machine together (GPU:0, GPU:1), as the chief, worker 0 (10.0.0.1:2222)")
 
 
 def test_signals_have_their_usual_effect_in_the_block_and_their_handlers_after_it() -> None:

@@ -130,7 +130,7 @@ def test_workers_part_when_all_have_come_and_one_that_has_ended_fails_nothing(co
                "    replicas.agree(False)\n"
                "    if not replicas.is_chief: time.sleep(2); print('came', time.time(), flush=True)\n"
                f"    if not replicas.is_chief and not {comes}: os._exit(0)\n"
-               "    replicas.part()\n"
+               "    replicas.barrier()\n"
                "    print('parted', time.time(), flush=True)\n"
                "program.add_up = add_up\n"
                "program.run(1, 60, 30)\n"]  # fmt: skip

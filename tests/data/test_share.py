@@ -13,7 +13,7 @@ from gpt2simple.data.batches import Batch, TrainingWindows
 from gpt2simple.data.corpus import TokenSet
 from gpt2simple.data.labelled import labelled_reader
 from gpt2simple.data.packing import PackedBatches
-from gpt2simple.data.share import idle_message, parts_of_rows, step_shares, target_count
+from gpt2simple.data.share import batch_of_one, idle_message, parts_of_rows, step_shares, target_count
 
 REPLICAS = st.integers(1, 4)
 ACCUMULATE = st.integers(1, 4)
@@ -93,6 +93,14 @@ def test_who_has_no_row_computes_one_that_does_not_count() -> None:
 def test_workers_without_work_are_told_what_would_give_them_some() -> None:
     message = idle_message(4, 1, 1)
     assert message is not None
-    assert "3 of 4 workers have nothing to do" in message
+    assert "3 of 4 devices have nothing to do" in message
     assert "batch_size=4" in message
     assert [idle_message(*case) for case in ((1, 1, 1), (2, 2, 1), (2, 1, 2), (2, 3, 3))] == [None] * 4
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4])
+@pytest.mark.parametrize(("micro_batches", "rows"), [(1, 1), (1, 5), (2, 3), (4, 2), (6, 1)])
+def test_estimates_are_of_the_largest_share(replicas: int, micro_batches: int, rows: int) -> None:
+    shares = step_shares(replicas, micro_batches, rows)
+    most = max(share.n_rows for share in shares), max(share.taken for share in shares)
+    assert batch_of_one(replicas, rows, micro_batches) == most

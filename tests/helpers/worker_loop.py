@@ -60,7 +60,7 @@ def add_up(replicas: Replicas, sums: int, stop: StopRequest) -> None:
             print("stopped", flush=True)
             break
         time.sleep(PAUSE_SECONDS)
-    replicas.part()
+    replicas.barrier()
 
 
 def run(*given: Any) -> NoReturn:
