@@ -46,9 +46,9 @@ def step_seconds(folder: Path, case: str, method: str, steps: int, precision: st
     """The median seconds of a step of a command."""
     rows, how = CASES[case]
     options = {
-        "model-name": "model", "run-name": "run", "restore-from": "fresh", "precision": precision, "steps": FIRST_STEPS + steps,
-        "batch-size": rows, "window": WINDOW, "learning-rate": 1e-5, "validation-split": 0, "sample-every": 0,
-        "save-every": 10_000, "seed": 0,
+        "model-name": "model", "run-name": "run", "restore-from": "fresh", "precision": precision, "seed": 0,
+        "steps": FIRST_STEPS + steps, "batch-size": rows, "window": WINDOW, "learning-rate": 1e-5,
+        "validation-split": 0, "sample-every": 0, "save-every": 10_000,
     }  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     done = subprocess.run(

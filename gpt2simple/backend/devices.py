@@ -107,22 +107,28 @@ def _in_use(configured: int, variable: str) -> str:
 
 def _configure(threads: int | None, before_computing: Callable[[], object] | None) -> None:
     with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet_stderr())  # listing the devices for the first time writes to descriptor 2
+        # TensorFlow reads these options once, when it is first asked for its devices: nothing may ask before.
         if not has_computed():
             stack.enter_context(xla_flags.chosen_options())  # first: what is kept depends on it
             stack.enter_context(xla_cache.kept_on_disk(threads))
-        try:
-            if threads is not None:
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
-            for gpu in _visible_gpus():
-                with contextlib.suppress(ValueError):  # the program has set a limit, which excludes growth
-                    tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError as error:
-            if threads is not None:
-                raise BackendError(
-                    f"threads is {threads}, but TensorFlow is running in this process already and cannot change. "
-                    "Call gpt2simple.start_session(threads=...) before anything else uses TensorFlow, or leave it out."
-                ) from error
+        with quiet_stderr():  # listing the devices for the first time writes to descriptor 2
+            _set_up(threads)
         if before_computing is not None:
             before_computing()
-        tf.constant(0.0) + 0.0
+        with quiet_stderr():
+            tf.constant(0.0) + 0.0
+
+
+def _set_up(threads: int | None) -> None:
+    try:
+        if threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        for gpu in _visible_gpus():
+            with contextlib.suppress(ValueError):  # the program has set a limit, which excludes growth
+                tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        if threads is not None:
+            raise BackendError(
+                f"threads is {threads}, but TensorFlow is running in this process already and cannot change. "
+                "Call gpt2simple.start_session(threads=...) before anything else uses TensorFlow, or leave it out."
+            ) from error

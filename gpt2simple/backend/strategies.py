@@ -20,7 +20,7 @@ from gpt2simple.backend.lost_peers import naming_lost_peers, wait_until_open
 from gpt2simple.backend.packages import tensorflow_version
 from gpt2simple.backend.replicas import ONE, Replicas, mirrored, start_replicas
 from gpt2simple.backend.roll_call import NUMBER_OF_GPUS, call_roll
-from gpt2simple.backend.tensorflow import has_computed, join_workers, own_context, tf
+from gpt2simple.backend.tensorflow import has_computed, join_workers, own_context, quiet_stderr, tf
 from gpt2simple.errors import BackendError, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ _CHIEF_SECONDS = 10.0  # for the chief's server to listen
 _joined: tuple[Cluster, Replicas] | None = None  # a process joins its workers once
 
 
-def choose(wanted: str, cluster: Cluster | None, gpus: int) -> str:
-    """The strategy that a setting stands for: single, mirrored or multiworker.
+def joins(wanted: str, cluster: Cluster | None) -> bool:
+    """Whether a setting stands for training with other workers.
 
     Args:
-        cluster: the one in TF_CONFIG, if it names one. gpus: of this machine.
+        cluster: the one in TF_CONFIG, if it names one.
 
     Raises:
         SettingsError: multiworker was asked for where there are no other workers.
@@ -47,15 +47,13 @@ def choose(wanted: str, cluster: Cluster | None, gpus: int) -> str:
             "it on every worker, as docs/several.md shows; or try it on this machine: `gpt2simple finetune ... "
             "--workers 2`."
         )
-    if wanted != "auto":
-        return wanted
-    if workers > 1:
-        return "multiworker"
-    return "mirrored" if gpus > 1 else "single"
+    return wanted in ("auto", "multiworker") and workers > 1
 
 
 def on_one_machine(wanted: str | None) -> str:
     """The strategy of a call that the workers of TF_CONFIG do not share: all but fine-tuning.
+
+    Nothing asks TensorFlow for its devices here: it reads its options when it is first asked, see `devices.start`.
 
     Raises:
         SettingsError: multiworker was asked for.
@@ -65,7 +63,7 @@ def on_one_machine(wanted: str | None) -> str:
             "strategy is multiworker, which is for fine-tuning alone: all other calls compute on one machine. Choose "
             "auto, single or mirrored, or leave strategy out."
         )
-    return choose(wanted or "auto", None, len(devices.found_gpus()))
+    return "single" if wanted == "single" else "mirrored"
 
 
 @own_context()
@@ -80,15 +78,12 @@ def start(wanted: str, threads: int | None) -> tuple[str, Replicas]:
         BackendError: TensorFlow has been used here before, so that no workers can be joined, or other threads.
     """
     cluster = None if wanted in ("single", "mirrored") else read_cluster(os.environ)
-    name = choose(wanted, cluster, len(devices.found_gpus()))
-    if name == "multiworker" and cluster is not None:
+    if joins(wanted, cluster):
+        assert cluster is not None
         return _with_workers(cluster, threads)
     device = devices.start(threads)
-    if name == "single":
-        return device, ONE
-    found = _local_devices()
-    if len(found) == 1:
-        logger.info("strategy is mirrored, but there is one device here: it trains alone.")
+    found = [] if wanted == "single" or (wanted == "auto" and not devices.has_gpu()) else _local_devices()
+    if len(found) < 2:
         return device, ONE
     return _together(found), mirrored(tuple(found))
 
@@ -115,9 +110,13 @@ def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]
             'strategy="single", which leaves TF_CONFIG alone.'
         )
     _tell_of_open_port(cluster)
-    call_roll(cluster, _versions())
     made = list[Any]()
-    device = devices.start(threads, lambda: made.append(_join(cluster)))
+
+    def join() -> None:
+        call_roll(cluster, _versions())
+        made.append(_join(cluster))
+
+    device = devices.start(threads, join)
     replicas = start_replicas(
         made[0], worker=cluster.index, names=[cluster.name(number) for number in range(cluster.count)],
         naming_lost_peers=functools.partial(naming_lost_peers, cluster),
@@ -127,7 +126,7 @@ def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]
 
 
 def _join(cluster: Cluster) -> Any:
-    with naming_lost_peers(cluster), usual_signals():
+    with naming_lost_peers(cluster), usual_signals(), quiet_stderr():
         began = time.monotonic()
         if not cluster.is_chief:  # whose server the others ask first; TensorFlow 2.18 may never hear an answer else
             wait_until_open(cluster.addresses[0], _CHIEF_SECONDS)

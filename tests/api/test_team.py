@@ -45,9 +45,7 @@ def test_what_fails_here_is_told_and_nobody_ends_before_all_know() -> None:
 
 def test_what_fails_elsewhere_names_the_worker() -> None:
     replicas = Two(0, {"error": "DataError: no such file."})
-    with pytest.raises(
-        WorkerError, match=r"^worker 1 has ended with DataError: no such file\. Correct that"
-    ):
+    with pytest.raises(WorkerError, match=r"^worker 1 has ended with DataError: no such file\. Correct that"):
         Team(replicas).together(lambda: 1)
     assert replicas.done[-1] == "barrier"
 

@@ -23,16 +23,31 @@ ALONE = Cluster(("10.0.0.1:2222",), 0)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "cluster", "gpus", "chosen"),
+    ("wanted", "cluster", "joins"),
     [
-        ("auto", None, 0, "single"), ("auto", None, 1, "single"), ("auto", None, 2, "mirrored"),
-        ("auto", TWO, 0, "multiworker"), ("auto", TWO, 4, "multiworker"), ("auto", ALONE, 0, "single"),
-        ("auto", ALONE, 2, "mirrored"), ("single", TWO, 4, "single"), ("mirrored", None, 0, "mirrored"),
-        ("multiworker", TWO, 0, "multiworker"),
+        ("auto", None, False), ("auto", TWO, True), ("auto", ALONE, False), ("single", TWO, False),
+        ("mirrored", TWO, False), ("mirrored", None, False), ("multiworker", TWO, True),
     ],
 )  # fmt: skip
-def test_what_auto_means(wanted: str, cluster: Cluster | None, gpus: int, chosen: str) -> None:
-    assert strategies.choose(wanted, cluster, gpus) == chosen
+def test_who_joins_the_workers(wanted: str, cluster: Cluster | None, joins: bool) -> None:
+    assert strategies.joins(wanted, cluster) is joins
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "together"),
+    [("auto", 0, 0), ("auto", 1, 0), ("auto", 2, 2), ("mirrored", 2, 2), ("mirrored", 0, 0), ("single", 2, 0)],
+)
+def test_what_computes_together_on_one_machine(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, gpus: int, together: int
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    names = [f"GPU:{number}" for number in range(gpus)]
+    monkeypatch.setattr(strategies.devices, "has_gpu", lambda: gpus > 0)
+    monkeypatch.setattr(strategies, "_local_devices", lambda: names or ["CPU:0"])
+    monkeypatch.setattr(strategies, "mirrored", lambda found: SimpleNamespace(count=len(found)))
+    words, replicas = strategies.start(wanted, None)
+    assert replicas.count == max(together, 1)
+    assert words.startswith("2 devices of this machine together (GPU:0, GPU:1)") is bool(together)
 
 
 @pytest.mark.parametrize(("cluster", "why"), [(None, "is not set"), (ALONE, "names one worker")])
@@ -40,21 +55,13 @@ def test_multiworker_needs_other_workers(cluster: Cluster | None, why: str) -> N
     with pytest.raises(
         SettingsError, match=rf"^strategy is multiworker, but TF_CONFIG {why}\. Set it on every worker, as docs/several"
     ):
-        strategies.choose("multiworker", cluster, 0)
+        strategies.joins("multiworker", cluster)
 
 
-@pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found: list[str] = []
-    monkeypatch.setattr(strategies.devices, "found_gpus", lambda: found)
-    return found
-
-
-def test_calls_that_train_nothing_stay_on_one_machine(gpus: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_train_nothing_stay_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     set_config(monkeypatch, TWO)
-    assert [strategies.on_one_machine(wanted) for wanted in (None, "auto", "mirrored")] == ["single"] * 2 + ["mirrored"]
-    gpus.extend("ab")
-    assert strategies.on_one_machine("auto") == "mirrored"
+    found = [strategies.on_one_machine(wanted) for wanted in (None, "auto", "mirrored", "single")]
+    assert found == ["mirrored"] * 3 + ["single"]
     with pytest.raises(
         SettingsError, match=r"^strategy is multiworker, which is for fine-tuning alone: all other calls"
     ):
@@ -82,9 +89,7 @@ def set_config(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
 def test_single_and_mirrored_leave_tf_config_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", "{")
     assert strategies.start("single", None)[1] is ONE
-    with collected_messages() as messages:
-        assert strategies.start("mirrored", None)[1] is ONE
-    assert messages == ["strategy is mirrored, but there is one device here: it trains alone."]
+    assert strategies.start("mirrored", None)[1] is ONE
     with pytest.raises(SettingsError, match=r"^The environment variable TF_CONFIG is no JSON"):
         strategies.start("auto", None)
 
@@ -101,6 +106,7 @@ def test_an_absent_worker_ends_the_start_before_tensorflow_waits(monkeypatch: py
     set_config(monkeypatch, Cluster((f"127.0.0.1:{first}", f"127.0.0.1:{second}"), 0))
     monkeypatch.setattr(strategies, "has_computed", lambda: False)
     monkeypatch.setattr(strategies, "join_workers", lambda *_: pytest.fail("TensorFlow would wait for an hour"))
+    monkeypatch.setattr(strategies.devices, "start", lambda threads, join: join())
     call_roll = strategies.call_roll
     monkeypatch.setattr(strategies, "call_roll", lambda *given: call_roll(*given, seconds=0.3))
     with pytest.raises(

@@ -15,10 +15,10 @@ from tests.helpers.paths import ROOT
 
 PROGRAM = """
 import os, sys
-from gpt2simple.backend import devices
+from gpt2simple.backend import strategies
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.network.xla import Compiled
-devices.start(None)
+strategies.start(strategies.on_one_machine(None), None)
 BEFORE
 total = Compiled(lambda x: tf.reduce_sum(tf.exp(x) * 3.0), ["test"])(tf.ones([7]))
 print(os.environ.get("TF_XLA_FLAGS"), round(float(total), 4))
