@@ -164,6 +164,25 @@ def test_the_figures_of_a_whole_run_are_those_of_the_result() -> None:
     )
 
 
+def test_the_figures_of_several_workers_are_those_of_the_results() -> None:
+    (result,), (alone,) = results("epyc-workers"), results("beside-before-workers")
+    lines = []
+    for method, name in (("full", "full"), ("LoRA", "LoRA, rank 16")):
+        found = result["methods"][method]
+        seconds = [f"{step['median']:.2f}" for step in found["seconds_per_step"].values()]
+        shares = [
+            f"{100 * share['median']:.0f} % ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
+            for share in (found["efficiency"], found["of_the_ideal"])
+        ]
+        lines.append(f"| {' | '.join([name, *seconds, *shares])} |")
+    now, before = (alone["finetune"][name]["whole"] for name in ("cache", "before"))
+    lines.append(
+        f"{now['median']:.1f} s ({now['low']:.1f} to {now['high']:.1f}), before {before['median']:.1f} "
+        f"({before['low']:.1f} to {before['high']:.1f})"
+    )
+    assert not lacking(lines)
+
+
 def test_the_figures_of_a_gpu_are_those_of_the_result() -> None:
     (result,) = results("gpu")
     jobs = result["sizes"]["124M"]
