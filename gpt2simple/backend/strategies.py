@@ -131,7 +131,7 @@ def _join(cluster: Cluster) -> Any:
         if not cluster.is_chief:  # whose server the others ask first; TensorFlow 2.18 may never hear an answer else
             wait_until_open(cluster.addresses[0], _CHIEF_SECONDS)
         left = _JOIN_SECONDS - round(time.monotonic() - began)
-        return join_workers(cluster.addresses, cluster.index, left)
+        return join_workers(cluster.addresses, cluster.index, max(left, 1))  # 0 would be no limit
 
 
 def _require_same(cluster: Cluster, joined: Cluster) -> None:

@@ -43,6 +43,7 @@ def main(sums: int, roll_call_seconds: float, join_seconds: int) -> None:
         assert cluster is not None
         with stop_on_signals() as stop, naming_lost_peers(cluster):
             add_up(joined, sums, stop)
+            joined.barrier()
     except Gpt2SimpleError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.stderr.flush()
@@ -58,9 +59,8 @@ def add_up(replicas: Replicas, sums: int, stop: StopRequest) -> None:
             print("summing", flush=True)
         if total[1]:
             print("stopped", flush=True)
-            break
+            return
         time.sleep(PAUSE_SECONDS)
-    replicas.barrier()
 
 
 def run(*given: Any) -> NoReturn:
