@@ -107,6 +107,18 @@ def test_the_rows_on_generating_with_the_built_in_model_are_too() -> None:
     assert not lacking(lines)
 
 
+def several_texts(peers: dict[str, Any]) -> list[str]:
+    """The rows on eight and 32 texts."""
+    lines = []
+    for texts in (8, 32):
+        rows = peers[f"batch {texts}"]
+        ours = [rows[f"gpt2simple {precision}"] for precision in ("float32", "bfloat16", "int8")]
+        cells = [f"{row['median']:.0f} ({row['times']['ctranslate2 float32']:.2f})" for row in ours]
+        exact, whole = (f"{rows[f'ctranslate2 {precision}']['median']:.0f}" for precision in ("float32", "int8"))
+        lines += [f"| gpt2simple | {texts} | {' | '.join(cells)} |", f"| ctranslate2 | {texts} | {exact} | | {whole} |"]
+    return lines
+
+
 def test_what_else_is_said_of_generating_is_too() -> None:
     (batches,) = results("generation-batches")
     (latency,) = results("generation-latency")
@@ -114,15 +126,13 @@ def test_what_else_is_said_of_generating_is_too() -> None:
     whole, exact = beside_llama["llama.cpp int8"], beside_llama["llama.cpp float32"]
     our_whole, our_exact = beside_llama["gpt2simple int8"], beside_llama["gpt2simple float32"]
     (peers,) = batches["tokens_per_second"].values()
-    eight = {tool: f"{row['median']:.0f}" for tool, row in peers["batch 8"].items()}
     long = latency["tokens_per_second"]["ctranslate2 float32"]["1000 tokens"]
     first = {int(length): row["median"] for length, row in latency["first_token_seconds"].items()}
     short = [seconds for length, seconds in first.items() if length <= 64]
     ours, theirs = long["gpt2simple float32"], long["ctranslate2 float32"]
     assert not lacking(
         [
-            f"| gpt2simple | {' | '.join(eight[f'gpt2simple {name}'] for name in ('float32', 'bfloat16', 'int8'))} |",
-            f"| ctranslate2 | {eight['ctranslate2 float32']} | | {eight['ctranslate2 int8']} |",
+            *several_texts(peers),
             f"{ours['median']:.1f} tokens/s, ctranslate2 in float32 {theirs['median']:.1f} "
             f"(ratio {ours['times']['ctranslate2 float32']:.2f})",
             f"{min(short):.2f} to {max(short):.2f} s",
