@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import random
+import runpy
 import signal
 import sys
 import tempfile
@@ -27,6 +27,7 @@ from typing import Any
 
 from harness import environment, finish, median_and_spread
 from kill_resume import (
+    KILLS_UNTIL,
     SHARE_OF_KILLS_AT_ANY_INSTANT,
     last_checkpoint,
     latest_step,
@@ -36,10 +37,9 @@ from kill_resume import (
 )
 from killing import Copy, warm_up
 
-from gpt2simple.cli.workers import free_ports
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from gpt2simple.settings.tasks import LANGUAGE_MODELING
 
-KILLS_UNTIL = 0.7  # share of the steps over which the kills are spread, so that all of them find work
 SECONDS = 90.0  # for the other worker to end
 
 
@@ -50,9 +50,9 @@ class Workers:
         folder: with the model and the text, and with the runs afterwards.
     """
 
-    def __init__(self, folder: Path, ports: list[int], steps: int, lora_rank: int) -> None:
+    def __init__(self, folder: Path, steps: int, lora_rank: int) -> None:
         self._folder, self._steps, self._lora_rank = folder, steps, lora_rank
-        self._addresses = [f"127.0.0.1:{port}" for port in ports]
+        self._addresses = local_addresses(2)
 
     def start(self, run_name: str) -> list[Copy]:
         """Begin or continue a run; the chief is the first."""
@@ -75,17 +75,14 @@ class Workers:
         return self._folder / f"worker-{index}.log"
 
     def _run(self, run_name: str, index: int) -> None:
-        task = {"type": "worker", "index": index}
-        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": self._addresses}, "task": task})
-        from gpt2simple.__main__ import main
-
+        os.environ["TF_CONFIG"] = Cluster(self._addresses, index).to_json()
         sys.argv = [
             "gpt2simple", "finetune", str(self._folder / "text.txt"), "--model-name", str(self._folder / "model"),
             "--checkpoint-dir", str(self._folder / "checkpoint"), "--run-name", run_name, "--steps", str(self._steps),
             "--save-every", "20", "--eval-every", "40", "--batch-size", "2", "--dropout", "0.1", "--sample-every", "0",
             "--seed", "1", "--threads", "1", "--lora-rank", str(self._lora_rank),
         ]  # fmt: skip
-        main()
+        runpy.run_module("gpt2simple", run_name="__main__")
 
 
 def kill_once(workers: Workers, draw: random.Random, reached: int, most_steps: int, start_seconds: float) -> Any:
@@ -128,7 +125,7 @@ def main() -> None:
         make_text(folder, LANGUAGE_MODELING)
         if Copy(functools.partial(make_model, folder / "model"), folder / "errors").wait():
             sys.exit(f"No model could be made:\n{(folder / 'errors').read_text()}")
-        workers = Workers(folder, free_ports(2), options.steps, options.lora_rank)
+        workers = Workers(folder, options.steps, options.lora_rank)
         began = time.monotonic()
         chief, other = workers.start("straight")
         wait_for_steps(chief, workers.run("straight"), 0, 1)

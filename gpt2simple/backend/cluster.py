@@ -10,8 +10,10 @@ The cluster is the same on every worker, the index is a worker's own.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,11 @@ class Cluster:
 
     addresses: tuple[str, ...]
     index: int
+
+    def to_json(self) -> str:
+        """The value of TF_CONFIG."""
+        task = {"type": "worker", "index": self.index}
+        return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
 
     @property
     def count(self) -> int:
@@ -170,3 +177,10 @@ def _wrong(what: str) -> SettingsError:
         f"The environment variable {VARIABLE} {what}. Set it to {_EXAMPLE}; or unset it, or choose the strategy "
         "single, to train in this process alone."
     )
+
+
+def local_addresses(count: int) -> tuple[str, ...]:
+    """Addresses for workers on this machine, with ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)

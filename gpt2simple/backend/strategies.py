@@ -89,13 +89,14 @@ def start(wanted: str, threads: int | None) -> tuple[str, Replicas]:
 
 
 def _local_devices() -> list[str]:
-    """All GPUs, or else the parts into which the program has divided the CPU; by TensorFlow's short names."""
+    """All GPUs, or else the parts into which the program has divided the CPU; by TensorFlow's names."""
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return [device.name.partition("device:")[2] for device in found]
+    return [device.name for device in found]
 
 
-def _together(found: Sequence[str]) -> str:
-    return f"{len(found)} devices of this machine together ({', '.join(found)})"
+def _together(names: Sequence[str]) -> str:
+    short = [name.rpartition("device:")[2] for name in names]
+    return f"{len(short)} devices of this machine together ({', '.join(short)})"
 
 
 def _with_workers(cluster: Cluster, threads: int | None) -> tuple[str, Replicas]:
@@ -144,7 +145,7 @@ def _require_same(cluster: Cluster, joined: Cluster) -> None:
 
 def _in_words(cluster: Cluster, device: str, replicas: Replicas) -> str:
     if len(replicas.devices) > 1:
-        device = _together([name.partition("device:")[2] for name in replicas.devices])
+        device = _together(replicas.devices)
     role = "as the chief, " if cluster.is_chief else "as "
     return f"{device}, {role}{cluster.name(cluster.index)}, with {', '.join(map(cluster.name, cluster.peers))}"
 

@@ -360,7 +360,8 @@ def join_workers(addresses: Sequence[str], index: int, seconds: int) -> tf.distr
     TensorFlow's coordination service stays off. With it the constructor holds Python's lock while it waits, has no
     limit that can be set, and SIGTERM is caught and forgotten from then on; one that is stopped is noticed no sooner.
     Without it TensorFlow's older health check watches the others and names the one that is lost. Its limits are class
-    attributes, which TensorFlow's tests set too; both switches are private, and were tried with 2.21.
+    attributes, which TensorFlow's tests set too; both switches are private, and were tried with 2.18, 2.20 and
+    2.21.
 
     Args:
         addresses: host:port of each worker, the chief first. index: the place of this one.

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,7 @@ from typing import IO, Any
 
 import click
 
-from gpt2simple.backend.cluster import VARIABLE
+from gpt2simple.backend.cluster import VARIABLE, Cluster, local_addresses
 from gpt2simple.backend.cores import usable_cores
 from gpt2simple.cli.errors import arguments_of
 from gpt2simple.cli.help import SettingOption
@@ -92,7 +90,7 @@ def run_in_processes(command: Sequence[str], count: int, *, threads: int | None)
     Args:
         command: a program and its arguments. threads: of each process; None: an equal part of all cores.
     """
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    addresses = local_addresses(count)
     own = threads or max((usable_cores() or 1) // count, 1)
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_Worker(command, addresses, number, own).running()) for number in range(count)]
@@ -104,13 +102,13 @@ def run_in_processes(command: Sequence[str], count: int, *, threads: int | None)
 class _Worker:
     """A process; its output is the terminal's for the chief, else a file's."""
 
-    def __init__(self, command: Sequence[str], addresses: Sequence[str], number: int, threads: int) -> None:
+    def __init__(self, command: Sequence[str], addresses: tuple[str, ...], number: int, threads: int) -> None:
         self.number, self.address, self._command = number, addresses[number], list(command)
         self._received = set[int]()
-        config = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": number}}
+        config = Cluster(addresses, number).to_json()
         package = str(Path(__file__).resolve().parents[2])  # python -P does not look into the current folder
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        self._environment = os.environ | {VARIABLE: json.dumps(config), _MARK: str(threads), "PYTHONPATH": path}
+        self._environment = os.environ | {VARIABLE: config, _MARK: str(threads), "PYTHONPATH": path}
 
     @contextlib.contextmanager
     def running(self) -> Iterator[_Worker]:
@@ -233,10 +231,3 @@ def end_with_parent(stream: IO[Any] | None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # not raise_signal, which would leave the main thread waiting
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]

@@ -52,20 +52,13 @@ class Scorer:
         self._variables, self._config = dict(variables), config
         self._dtype, self._devices = tf.as_dtype(precision), devices
 
-    def score(
-        self, inputs: np.ndarray, targets: np.ndarray, *, positions: np.ndarray | None = None, longest: int = 0
-    ) -> TokenScores:
+    def score(self, inputs: np.ndarray, targets: np.ndarray) -> TokenScores:
         """The scores of targets [B, T], each given the inputs [B, T] up to its own position; both int32.
-
-        Args:
-            positions: int32 [1, T], of each token in its text, where the only row holds several. longest: tokens of a
-                text, at most.
 
         Raises:
             CheckpointError: a loss is not finite.
         """
-        arrays = (inputs, targets) if positions is None else (inputs, targets, positions)
-        return self._score(self._variables, arrays, longest)
+        return self._score(self._variables, (inputs, targets), 0)
 
     def score_each(
         self, batches: Iterable[tuple[BatchT, Arrays]], *, longest: int = 0
@@ -73,9 +66,12 @@ class Scorer:
         """The scores of many batches, in their order, each beside what it was given with.
 
         Args:
-            batches: anything, and the inputs, targets and, of packed texts, positions of a batch, as for `score`.
-        """
+            batches: anything, and the inputs and targets of a batch, as for `score`; of a row that holds several texts,
+                also the position of each token in its text, int32 [1, T]. longest: tokens of such a text, at most.
 
+        Raises:
+            CheckpointError: as of `score`.
+        """
         copies = Copies(self._variables, self._devices)
 
         def score(place: int, batch: tuple[BatchT, Arrays]) -> tuple[BatchT, TokenScores]:

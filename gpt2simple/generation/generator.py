@@ -58,7 +58,6 @@ class Generator:
         copied = decode_weights(weights, config, precision) if adapted is None else None
         self._weights: DecodeWeights | AdaptedWeights | None = adapted or copied
         self._devices = devices
-        self._copies: Copies[DecodeWeights | AdaptedWeights] | None = None
         self._may_draft = copied is not None and draft_pays(copied)
         self._draft: DecodeWeights | None = None
         self._draft_lock = threading.Lock()
@@ -71,7 +70,7 @@ class Generator:
     def close(self) -> None:
         """Free the decode copy of the weights; a closed generator cannot generate."""
         with self._draft_lock:
-            self._weights = self._draft = self._copies = None
+            self._weights = self._draft = None
 
     def generate(self, prefixes: Sequence[str], settings: GenerateSettings) -> list[Sample]:
         """The finished samples, those of the first prefix first; see `stream`."""
@@ -100,9 +99,7 @@ class Generator:
         shares = _shares(samples, min(len(self._devices), -(-len(samples) // rows)))
         if len(shares) == 1:
             return self._chunks(weights, samples, settings, rows, self._get_draft)
-        copies = self._copies or Copies(weights, self._devices)
-        if not isinstance(weights, AdaptedWeights):  # which may be trained on before the next call
-            self._copies = copies
+        copies = Copies(weights, self._devices)
         devices, streams = self._devices[: len(shares)], list[Iterator[TextChunk]]()
         for place, (device, share) in enumerate(zip(devices, shares, strict=True)):
             with tf.device(device):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
 
-from gpt2simple.backend.cluster import Cluster, capitalized, is_loopback, read_cluster, split_address
+from gpt2simple.backend.cluster import Cluster, capitalized, is_loopback, local_addresses, read_cluster, split_address
 from gpt2simple.errors import SettingsError
 
 TWO = ["10.0.0.1:2222", "10.0.0.2:2222"]
@@ -126,3 +127,11 @@ def test_what_is_no_address(address: str) -> None:
 def test_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) is own
     assert Cluster((f"[{host}]:1" if ":" in host else f"{host}:1", "127.0.0.1:2"), 0).is_local is own
+
+
+def test_what_is_written_is_read_and_local_ports_are_free() -> None:
+    cluster = Cluster(local_addresses(2), 1)
+    assert read_cluster({"TF_CONFIG": cluster.to_json()}) == cluster
+    assert cluster.is_local
+    for address in cluster.addresses:
+        socket.create_server(("", split_address(address)[1])).close()

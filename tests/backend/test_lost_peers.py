@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from gpt2simple.backend import lost_peers
-from gpt2simple.backend.cluster import Cluster
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from gpt2simple.backend.lost_peers import lost_peer, naming_lost_peers
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import DataError, WorkerError
-from tests.helpers.workers import free_ports
 
 REFUSED = (
     "Collective ops is aborted by: failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1\n"
@@ -35,7 +34,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def three() -> Iterator[Cluster]:
     """The first of three workers, all of which listen."""
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+    addresses = local_addresses(3)
     servers = [socket.create_server(("", int(address.rpartition(":")[2]))) for address in addresses]
     yield Cluster(addresses, 0)
     for server in servers:
@@ -59,7 +58,7 @@ def test_the_worker_that_is_down_is_named(three: Cluster, told: list[str], kind:
 
 
 def test_a_closed_port_tells_more_than_who_was_asked_last(told: list[str]) -> None:
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+    addresses = local_addresses(3)
     with socket.create_server(("", int(addresses[1].rpartition(":")[2]))):
         assert lost_peer(REFUSED.format(1), Cluster(addresses, 0)) == 2
 

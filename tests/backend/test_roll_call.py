@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gpt2simple.backend import roll_call
-from gpt2simple.backend.cluster import Cluster
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from gpt2simple.backend.roll_call import NUMBER_OF_GPUS, call_roll
 from gpt2simple.errors import WorkerError
 from tests.helpers.messages import collected_messages
-from tests.helpers.workers import free_ports
 
 VERSIONS = {"Python": "3.12", "TensorFlow": "2.21.0", "gpt2simple": "1.0"}
 
@@ -35,7 +34,7 @@ def two() -> list[Cluster]:
 
 def cluster_of(count: int) -> list[Cluster]:
     """The same cluster as each of its workers sees it."""
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+    addresses = local_addresses(count)
     return [Cluster(addresses, index) for index in range(count)]
 
 
@@ -113,9 +112,9 @@ def test_two_with_one_index_on_one_machine(two: list[Cluster]) -> None:
 
 def test_two_with_one_index_on_two_machines(two: list[Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
     """The second listens on its own machine, here another port, and reaches the first at what it takes for itself."""
-    other_port = free_ports(1)[0]
+    (other,) = local_addresses(1)
     call = roll_call._RollCall(two[0], VERSIONS)
-    server = socket.create_server(("", other_port))
+    server = socket.create_server(("", int(other.rpartition(":")[2])))
     monkeypatch.setattr(call, "_listen", lambda: server)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(outcomes, [two[0]], seconds=20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import signal
 import threading
 from types import SimpleNamespace
@@ -12,11 +12,10 @@ import pytest
 
 import gpt2simple
 from gpt2simple.backend import strategies
-from gpt2simple.backend.cluster import Cluster
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from gpt2simple.backend.replicas import ONE
 from gpt2simple.errors import BackendError, SettingsError, WorkerError
 from tests.helpers.messages import collected_messages
-from tests.helpers.workers import free_ports
 
 TWO = Cluster(("10.0.0.1:2222", "10.0.0.2:2222"), 0)
 ALONE = Cluster(("10.0.0.1:2222",), 0)
@@ -82,8 +81,7 @@ def test_an_unknown_strategy_is_refused() -> None:
 
 
 def set_config(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
-    config = {"cluster": {"worker": list(cluster.addresses)}, "task": {"type": "worker", "index": cluster.index}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    monkeypatch.setenv("TF_CONFIG", cluster.to_json())
 
 
 def test_single_and_mirrored_leave_tf_config_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,15 +100,15 @@ def test_workers_cannot_be_joined_once_something_was_computed(monkeypatch: pytes
 
 
 def test_an_absent_worker_ends_the_start_before_tensorflow_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = free_ports(2)
-    set_config(monkeypatch, Cluster((f"127.0.0.1:{first}", f"127.0.0.1:{second}"), 0))
+    addresses = local_addresses(2)
+    set_config(monkeypatch, Cluster(addresses, 0))
     monkeypatch.setattr(strategies, "has_computed", lambda: False)
     monkeypatch.setattr(strategies, "join_workers", lambda *_: pytest.fail("TensorFlow would wait for an hour"))
     monkeypatch.setattr(strategies.devices, "start", lambda threads, join: join())
     call_roll = strategies.call_roll
     monkeypatch.setattr(strategies, "call_roll", lambda *given: call_roll(*given, seconds=0.3))
     with pytest.raises(
-        WorkerError, match=rf"^Worker 1 \(127\.0\.0\.1:{second}\) did not come within 0 seconds: nothing"
+        WorkerError, match=rf"^Worker 1 \({re.escape(addresses[1])}\) did not come within 0 seconds: nothing"
     ):
         strategies.start("auto", None)
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from tests.helpers.paths import ROOT
-from tests.helpers.workers import local_addresses
 
 _SECONDS = 300  # at most; a worker whose peer is gone would wait for long
 
@@ -97,8 +97,7 @@ def _main(path: str) -> None:
 
     index, addresses, devices = wanted.get("index", 0), wanted.get("addresses", []), wanted.get("devices", 1)
     if addresses:
-        task = {"type": "worker", "index": index}
-        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        os.environ["TF_CONFIG"] = Cluster(tuple(addresses), index).to_json()
     elif devices > 1:
         configurations = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], configurations)

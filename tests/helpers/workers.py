@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -11,26 +10,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from gpt2simple.cli.workers import free_ports
+from gpt2simple.backend.cluster import Cluster, local_addresses
 from tests.helpers.paths import ROOT
 
 LIMIT_SECONDS = 120  # for whatever should happen
-
-
-def local_addresses(count: int) -> list[str]:
-    """Addresses for workers on this machine."""
-    return [f"127.0.0.1:{port}" for port in free_ports(count)]
 
 
 class Worker:
     """A process with a TF_CONFIG of its own, and what it has written."""
 
     def __init__(self, command: Sequence[str], addresses: Sequence[str], index: int, **environment: str) -> None:
-        config = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
+        config = Cluster(tuple(addresses), index).to_json()
         self.name = f"orker {index} ({addresses[index]})"
         self.process = subprocess.Popen(
             [sys.executable, *command],
-            env=os.environ | {"TF_CONFIG": json.dumps(config), "PYTHONPATH": str(ROOT)} | environment,
+            env=os.environ | {"TF_CONFIG": config, "PYTHONPATH": str(ROOT)} | environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
