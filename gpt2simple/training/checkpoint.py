@@ -162,10 +162,14 @@ class CheckpointCallback(keras.callbacks.Callback):
 
         Not in the middle of a step, when only some weights may be updated, nor after a ``StorageError``, which would
         occur again, nor after a ``TrainingError``, when the weights may be ruined. A ``WorkerError`` in a step comes
-        before any weight is updated.
+        before any weight is updated; one in the evaluation after a step, or in what follows from that, leaves it to be
+        taken again with its step, as a run that was never broken off would.
         """
-        in_update = self._in_step and not isinstance(error, WorkerError)
-        if in_update or isinstance(error, (StorageError, TrainingError)):
+        is_lost, step = isinstance(error, WorkerError), self._state.step
+        in_update = self._in_step and not is_lost
+        ends_epoch = step == self._plan.last_step or self._plan.evaluates_at(step)
+        in_evaluation = is_lost and not self._in_step and ends_epoch
+        if in_update or in_evaluation or isinstance(error, (StorageError, TrainingError)):
             return
         try:
             self.save(alone=True)
