@@ -133,7 +133,11 @@ with importing(), _silent_log():
     try:
         import tensorflow as tf
         from tensorflow import DType, Tensor, Variable
-        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice, xla_optimization_barrier
+        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import (
+            xla_dynamic_slice,
+            xla_dynamic_update_slice,
+            xla_optimization_barrier,
+        )
         from tensorflow.python import pywrap_tfe, tf2
         from tensorflow.python.client.pywrap_tf_session import TF_DeviceListMemoryBytes
         from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
@@ -397,7 +401,8 @@ __all__ = [
     "DType", "Tensor", "Variable", "abort_collectives", "call_concrete", "call_with_captures",
     "device_memory_limit", "each_in_own_context", "forget_gradients", "functions_named", "has_computed",
     "importing", "in_xla", "join_workers", "may_compute_beside", "own_context", "part_of_name", "quiet_stderr",
-    "start_beside", "take_over", "tf", "uses_onednn", "xla_dynamic_update_slice", "xla_optimization_barrier",
+    "start_beside", "take_over", "tf", "uses_onednn", "xla_dynamic_slice", "xla_dynamic_update_slice",
+    "xla_optimization_barrier",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from gpt2simple.backend.tensorflow import Tensor, start_beside, tf
 from gpt2simple.generation.sampling import Logits
 from gpt2simple.gpt2.config import ModelConfig
-from gpt2simple.gpt2.network import adapted, cached
+from gpt2simple.gpt2.network import adapted, cached, kv_cache
 from gpt2simple.gpt2.network.adapted import AdaptedWeights
 from gpt2simple.gpt2.network.decode_weights import DRAFT_TOKENS, DecodeWeights
 
@@ -49,12 +49,12 @@ class CachedBatch:
         self._network = adapted if isinstance(weights, AdaptedWeights) else cached
         self._has_slid = False
         self.rows, self._sizes = rows, batch_sizes(rows)
-        self._slots = cached.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
-        self._caches = cached.new_caches(config, rows, self._slots)
+        self._slots = kv_cache.cache_bucket(min(longest, config.n_ctx), config.n_ctx)
+        self._caches = kv_cache.new_caches(config, rows, self._slots)
         self._bind()
         self._counts = np.zeros(rows, dtype=np.int32)  # (B,), tokens in each row's cache; 0: not in use
         self._slot = 0  # the ring's next slot
-        self._last_prompt: tuple[tuple[int, ...], Logits, list[cached.KeysValues]] | None = None
+        self._last_prompt: tuple[tuple[int, ...], Logits, list[kv_cache.KeysValues]] | None = None
         self._longest = longest
         self._loaded: Callable[[], None] | None = None
 
@@ -66,7 +66,7 @@ class CachedBatch:
         weights = self._find_draft() or self._weights
         step = self._network.token_step(self._config, weights.dtypes, 1, self._slots)
         if step.is_known and not step.is_compiled:
-            step(weights, cached.new_caches(self._config, 1, self._slots), _numbers([0], [0], 0))
+            step(weights, kv_cache.new_caches(self._config, 1, self._slots), _numbers([0], [0], 0))
 
     def _wait_until_loaded(self) -> None:
         if self._loaded is not None:
@@ -94,10 +94,10 @@ class CachedBatch:
             # Several samples of one prefix come one after another: they share one prefill.
             self._last_prompt = (window, logits.numpy(), keys_values)
         _, logits, keys_values = self._last_prompt  # (V,), L times [H, length, D]
-        if self.rows == 1:
-            self._slot = len(window)  # a lone row's text starts in slot 0
+        if self.rows == 1 or not self._counts.any():
+            self._slot = len(window)  # the text starts in slot 0: a lone row's must, others fill fewer tiles
         first = (self._slot - len(window)) % self._slots
-        writer = cached.row_writer(self._config, self.rows, self._slots, length)
+        writer = kv_cache.row_writer(self._config, self.rows, self._slots, length)
         writer(self._caches, keys_values, tf.constant(row), tf.constant(first))
         self._counts[row] = len(window)
         return logits
@@ -201,7 +201,7 @@ class CachedBatch:
         chosen = (list(in_use) + [0] * size)[:size]
         counts = np.where(np.arange(size) < len(in_use), self._counts[chosen], 0).astype(np.int32)  # (size,)
         slot = int(counts[0]) if size == 1 else self._slot  # a lone row's text starts in slot 0
-        self._caches = cached.select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
+        self._caches = kv_cache.select_rows(self._caches, chosen, self._config, shift=slot - self._slot)
         self._counts, self._slot, self.rows = counts, slot, size
         self._bind()
         return {old: new for new, old in enumerate(in_use)}

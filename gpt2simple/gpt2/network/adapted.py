@@ -17,6 +17,7 @@ from gpt2simple.gpt2.lora import is_of_adapter
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.decode_weights import Matrix
+from gpt2simple.gpt2.network.kv_cache import Cache, Caches, KeysValues, sight_of_rows, slots_of
 from gpt2simple.gpt2.network.layers import layer_norm, wide_sum
 from gpt2simple.gpt2.network.transformer import Block, block_weights, flat_weights
 from gpt2simple.gpt2.network.xla import Compiled, called_function, traces, xla_compiled
@@ -45,11 +46,11 @@ class AdaptedWeights(NamedTuple):
 def prompt_reader(config: ModelConfig, dtypes: str, length: int) -> Compiled:
     """As `cached.prompt_reader`."""
 
-    def read(weights: AdaptedWeights, tokens: Tensor, count: Tensor) -> tuple[Tensor, list[cached.KeysValues]]:
+    def read(weights: AdaptedWeights, tokens: Tensor, count: Tensor) -> tuple[Tensor, list[KeysValues]]:
         traces["read", config, dtypes, length] += 1
 
         @called_function
-        def block(x: Tensor, w: Mapping[str, Tensor]) -> tuple[Tensor, cached.KeysValues]:
+        def block(x: Tensor, w: Mapping[str, Tensor]) -> tuple[Tensor, KeysValues]:
             kept: list[Tensor] = []
 
             def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,12 +76,12 @@ def prompt_reader(config: ModelConfig, dtypes: str, length: int) -> Compiled:
 def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compiled:
     """As `cached.token_step`."""
 
-    def step(weights: AdaptedWeights, caches: cached.Caches, numbers: Tensor) -> Tensor:
+    def step(weights: AdaptedWeights, caches: Caches, numbers: Tensor) -> Tensor:
         traces["step", config, dtypes, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]  # (B,), (B,), ()
 
         @called_function
-        def block(x: Tensor, w: Mapping[str, Tensor], layer: cached.Cache, counts: Tensor, slot: Tensor) -> Tensor:
+        def block(x: Tensor, w: Mapping[str, Tensor], layer: Cache, counts: Tensor, slot: Tensor) -> Tensor:
             def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
                 return _attend(*layer, qkv, bias, counts, slot, config), x
 
@@ -105,13 +106,13 @@ def _attend(
     """The attention [B, E] of each row to its cache, which takes the new keys and values, in the dtype of the products.
 
     Args:
-        keys, values: [B*H, slots, D].
+        keys, values: of the cache.
         qkv: products [B, 3E] of the new tokens, to be summed. bias: [3E], of queries, keys and values.
         counts: int32 [B], tokens before the new one. slot: int32, of the new one.
     """
     q, k, v = tf.split(wide_sum(qkv) + bias, 3, axis=-1)  # (B, E)
-    visible = cached.visible_slots(counts, slot, keys.shape[1], config)  # (B*H, 1, slots)
-    return tf.cast(cached.attend_to_caches((keys, values), q, k, v, visible, slot, config), qkv[0].dtype)
+    sight = sight_of_rows(counts, slot, slots_of((keys, values)), config)
+    return tf.cast(cached.attend_to_caches((keys, values), q, k, v, sight, config), qkv[0].dtype)
 
 
 def _embed(weights: Mapping[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:

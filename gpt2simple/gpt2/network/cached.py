@@ -3,10 +3,6 @@
 The functions take weights and caches as arguments, and are cached per process by config, dtypes and sizes, so that a
 second model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
 
-*The caches are rings.* All rows write the same slot in the same step, and a row with n tokens owns the n slots up to
-it: a token's position in the text is in its position embedding, so attention does not depend on where its key is.
-Thus one update serves all rows however their lengths differ, and a row can be replaced at any time.
-
 *The arithmetic is that of `transformer`, `attention` and `layers`*, and each part here names its twin there. It is
 written a second time because decoding multiplies a few rows with large matrices, and is compiled as a whole by XLA: the
 matrices are [out, in] and come first, layer norms are folded into them (`decode_weights`), and nothing has a gradient.
@@ -21,20 +17,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpt2simple.backend.devices import has_gpu
-from gpt2simple.backend.tensorflow import Tensor, Variable, tf, xla_dynamic_update_slice
+from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, Matrix
+from gpt2simple.gpt2.network.kv_cache import Cache, Caches, KeysValues, Sight, attend, sight_of_rows, sight_of_text
 from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled, traces
 
-KeysValues = tuple[Tensor, Tensor]
-Cache = tuple[Variable, Variable]  # keys and values of a layer
-Caches = Sequence[Cache]  # of each layer
 # (what `_blocks` was given for the layer; q, k, v, each [N, E]) to [N, E] and what is to be kept of the layer
 Attend = Callable[[Any, Tensor, Tensor, Tensor], tuple[Tensor, Any]]
-_SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later may reach past it
 _SHORTEST_PROMPT = 16
-_SHORTEST_CACHE = 256
 _MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
 
 
@@ -44,33 +36,6 @@ def prompt_bucket(tokens: int, n_ctx: int) -> int:
     while bucket < tokens:
         bucket *= 4 if bucket == _SHORTEST_PROMPT else 2
     return min(bucket, n_ctx)
-
-
-def cache_bucket(tokens: int, n_ctx: int) -> int:
-    """The slots of a cache for some tokens, and some to spare: a power of two from 256, at most the window's."""
-    bucket = _SHORTEST_CACHE
-    while bucket < tokens + _SPARE_SLOTS:
-        bucket *= 2
-    return min(bucket, n_ctx + _SPARE_SLOTS)
-
-
-def new_caches(config: ModelConfig, rows: int, slots: int) -> Caches:
-    """Empty keys and values of each layer, float32 [B*H, slots, D].
-
-    Three axes, as the products take them: a reshape between update and product makes XLA copy the whole cache.
-    """
-    size = (rows * config.n_head, slots, config.head_width)
-    return [(tf.Variable(tf.zeros(size)), tf.Variable(tf.zeros(size))) for _ in range(config.n_layer)]
-
-
-def select_rows(caches: Caches, rows: Sequence[int], config: ModelConfig, *, shift: int = 0) -> Caches:
-    """New caches that hold some rows of others, their rings shifted by a number of slots."""
-    heads = [row * config.n_head + head for row in rows for head in range(config.n_head)]
-
-    def selected(cache: Variable) -> Variable:
-        return tf.Variable(tf.roll(tf.gather(cache, heads), shift, axis=1))  # (len(rows)*H, slots, D)
-
-    return [(selected(keys), selected(values)) for keys, values in caches]
 
 
 @functools.cache
@@ -94,22 +59,6 @@ def next_token_logits(weights: DecodeWeights, config: ModelConfig, tokens: Tenso
 
 
 @functools.cache
-def row_writer(config: ModelConfig, rows: int, slots: int, length: int) -> Compiled:
-    """A function (caches, keys and values of a prompt, row, first slot) that puts a prompt into a row of the ring."""
-
-    def write(caches: Caches, prompt: Sequence[KeysValues], row: Tensor, first: Tensor) -> None:
-        traces["write", config, rows, slots, length] += 1
-        zero = tf.zeros_like(row)
-        for layer, part in zip(caches, prompt, strict=True):
-            for cache, values in zip(layer, part, strict=True):
-                padded = tf.pad(values, [[0, 0], [0, slots - length], [0, 0]])  # (H, slots, D)
-                ring = tf.roll(padded, first, axis=1)  # (H, slots, D)
-                cache.assign(xla_dynamic_update_slice(cache, ring, tf.stack([row * config.n_head, zero, zero])))
-
-    return Compiled(write, ("write", config, rows, slots, length))
-
-
-@functools.cache
 def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compiled:
     """A function (weights, caches, numbers [2B + 1]) -> logits [B, V] that feeds one token to each row.
 
@@ -121,31 +70,22 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
     def step(weights: DecodeWeights, caches: Caches, numbers: Tensor) -> Tensor:
         traces["step", config, dtypes, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]  # (B,), (B,), ()
-        visible = visible_slots(counts, slot, slots, config)  # (B*H, 1, slots)
+        sight = sight_of_rows(counts, slot, slots, config)
 
-        def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
-            return attend_to_caches(layer, q, k, v, visible, slot, config), None
+        def attention(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
+            return attend_to_caches(layer, q, k, v, sight, config), None
 
-        x, _ = _blocks(_embed(weights, tokens, counts), weights, config, attend, caches)  # (B, E)
+        x, _ = _blocks(_embed(weights, tokens, counts), weights, config, attention, caches)  # (B, E)
         return _logits(x, weights, config)
 
     return Compiled(step, ("step", config, dtypes, rows, slots))
 
 
-def visible_slots(counts: Tensor, slot: Tensor, slots: int, config: ModelConfig) -> Tensor:
-    """Which slots each row sees that has ``counts`` [B] tokens before the one in a slot: bool [B*H, 1, slots]."""
-    age = tf.math.floormod(slot - tf.range(slots), slots)  # (slots,), of each slot's content, in steps
-    return tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)[:, None, :]  # (B*H, 1, slots)
-
-
-def attend_to_caches(
-    layer: Cache, q: Tensor, k: Tensor, v: Tensor, visible: Tensor, slot: Tensor, config: ModelConfig
-) -> Tensor:
-    """The attention [B, E] of queries [B, E] to the caches after these have taken keys and values [B, E] in a slot."""
+def attend_to_caches(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight, config: ModelConfig) -> Tensor:
+    """The attention [B, E] of queries [B, E] to the caches after these have taken keys and values [B, E]."""
     rows = q.shape[0]
     q, k, v = (tf.reshape(x, [rows * config.n_head, 1, config.head_width]) for x in (q, k, v))  # (B*H, 1, D)
-    keys, values = (_set_slots(cache, new, slot) for cache, new in zip(layer, (k, v), strict=True))
-    mixed, total = _attention(q, keys, values, visible)  # (B*H, 1, D), (B*H, 1, 1)
+    mixed, total = attend(layer, q, k, v, sight)  # (B*H, 1, D), (B*H, 1, 1)
     totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), config.head_width, axis=1)  # (B, E)
     return tf.reshape(mixed, [rows, config.n_embd]) / totals
 
@@ -163,15 +103,14 @@ def text_step(config: ModelConfig, dtypes: str, length: int, slots: int) -> Comp
         traces["text", config, dtypes, length, slots] += 1
         tokens, count = numbers[:length], numbers[length]  # (T,), ()
         positions = count + tf.range(length)  # (T,)
-        visible = tf.range(slots)[None, :] <= positions[:, None]  # (T, slots)
+        sight = sight_of_text(positions, slots)
 
-        def attend(layer: Caches, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
+        def attention(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
             q, k, v = (_split_heads(x, config) for x in (q, k, v))  # (H, T, D)
-            keys, values = (_set_slots(cache, new, count) for cache, new in zip(layer, (k, v), strict=True))
-            return _join_heads(*_attention(q, keys, values, visible), config), None
+            return _join_heads(*attend(layer, q, k, v, sight), config), None
 
         embedded = _embed(weights, tokens, tf.minimum(positions, config.n_ctx - 1))  # (T, E)
-        x, _ = _blocks(embedded, weights, config, attend, caches)  # (T, E)
+        x, _ = _blocks(embedded, weights, config, attention, caches)  # (T, E)
         return _logits(x, weights, config)
 
     return Compiled(step, ("text", config, dtypes, length, slots))
@@ -309,9 +248,3 @@ def _join_heads(mixed: Tensor, total: Tensor, config: ModelConfig) -> Tensor:
     """What ``_attention`` returns, [H, T, D] and [H, T, 1], as [T, E]; divided last. Twin: `attention._join_heads`."""
     totals = tf.repeat(tf.transpose(total[:, :, 0]), config.head_width, axis=1)  # (T, E)
     return tf.reshape(tf.transpose(mixed, [1, 0, 2]), [-1, config.n_embd]) / totals
-
-
-def _set_slots(cache: Variable, new: Tensor, slot: Tensor) -> Tensor:
-    """The cache [B*H, slots, D] after replacing what follows from a slot on by [B*H, T, D] in every row."""
-    zero = tf.zeros_like(slot)
-    return cache.assign(xla_dynamic_update_slice(cache, new, tf.stack([zero, slot, zero])), read_value=True)

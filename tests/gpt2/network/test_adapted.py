@@ -14,7 +14,7 @@ from gpt2simple.gpt2.config import PROJECTIONS, Lora, ModelConfig
 from gpt2simple.gpt2.formats.adapter import merged_weight
 from gpt2simple.gpt2.formats.names import canonical_shapes
 from gpt2simple.gpt2.lora import adapter_shapes
-from gpt2simple.gpt2.network import adapted, cached
+from gpt2simple.gpt2.network import adapted, cached, kv_cache
 from gpt2simple.gpt2.network.adapted import AdaptedWeights
 from gpt2simple.gpt2.network.decode_weights import decode_weights
 from gpt2simple.gpt2.network.xla import traces
@@ -53,11 +53,11 @@ def test_logits_are_those_of_the_merged_weights(targets: tuple[str, ...]) -> Non
     np.testing.assert_allclose(read[0][0], read[1][0], rtol=0, atol=1e-4)
     logits = []
     for (network, weights), (_, keys_values) in zip(((adapted, ours), (cached, theirs)), read, strict=True):
-        caches = cached.new_caches(config, 2, 48)
-        writer = cached.row_writer(config, 2, 48, 16)
+        caches = kv_cache.new_caches(config, 2, 128)
+        writer = kv_cache.row_writer(config, 2, 128, 16)
         for row in range(2):
             writer(caches, keys_values, tf.constant(row), tf.constant(5))
-        step = network.token_step(config, weights.dtypes, 2, 48).bind(weights, caches)
+        step = network.token_step(config, weights.dtypes, 2, 128).bind(weights, caches)
         logits.append([step(tf.constant([7 + n, 9, 11 + n, 11 + n, 16 + n])).numpy() for n in range(3)])
     np.testing.assert_allclose(logits[0], logits[1], rtol=0, atol=1e-4)
 
