@@ -2,25 +2,37 @@
 
 A filter takes the logits of one row [V] (float32, natural log, up to a constant) and the tokens of the text so far, and
 returns new logits, with minus infinity for what must not be drawn. The chain is composed once from the settings: to
-add a filter, write its function and its line in `sampling_chain`. Works on one row at a time in NumPy, so a row's
-result cannot depend on the other rows. There is no random state: a draw takes a key.
+add a filter, write its function and its line in `sampling_chain`. With top_k the filters after it see only the logits
+that it may keep: most of a large vocabulary is looked at once. Works on one row at a time in NumPy, so a row's result
+cannot depend on the other rows. There is no random state: a draw takes a key.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpt2simple.settings import GenerateSettings
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
-Chain = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
+Filter = Callable[[Logits, Sequence[int], int], Logits]  # (logits, tokens of the text, how many of them are new)
 _NEVER = np.float32(-np.inf)
 _LIKELY = (256, 4096)  # how many of the highest logits top-p sorts before it sorts them all
 _GROUPS = 512  # of logits, when a bound for top-k is computed; more where k is large
+_ROUNDED = 1e-6  # more than the share by which two logits differ that a temperature makes equal
+
+
+class Candidates(NamedTuple):
+    """What the filters of a chain have left."""
+
+    logits: Logits  # [n], minus infinity: not to be drawn
+    tokens: np.ndarray | None  # [n], their tokens, ascending; None: those of the whole vocabulary
+
+
+Chain = Callable[[Logits, Sequence[int], int], Candidates]
 
 
 def apply_temperature(logits: Logits, temperature: float) -> Logits:
@@ -32,8 +44,7 @@ def apply_top_k(logits: Logits, k: int) -> Logits:
     """Keep exactly the k highest logits; of equal ones those with the lower ids."""
     if k >= logits.size:
         return logits
-    bound = _bound_of_highest(logits, k)
-    candidates = np.flatnonzero(logits >= bound if bound > _NEVER else logits > _NEVER)  # (n,), n little more than k
+    candidates = _highest(logits, k)  # (n,)
     if candidates.size < k:
         return logits
     values = logits[candidates]  # (n,)
@@ -96,7 +107,7 @@ def forbid(logits: Logits, tokens: Sequence[int] | np.ndarray) -> Logits:
     return changed
 
 
-def draw(logits: Logits, key: int) -> int | None:
+def draw(logits: Logits, key: int, tokens: np.ndarray | None = None) -> int | None:
     """A token sampled with the Gumbel-max trick: the highest sum of a logit and Gumbel noise from key and token.
 
     As each token has noise of its own, nearly equal logits nearly always draw the same token with the same key, which
@@ -104,22 +115,26 @@ def draw(logits: Logits, key: int) -> int | None:
     Source: Maddison, Tarlow and Minka 2014, section 3 (the maximum); Daliri et al. 2024 (equal draws for a draft).
 
     Args:
-        logits: [V], filtered.
+        logits: [n], filtered.
         key: 0 to 2^64 - 1, new for each draw.
+        tokens: [n], of the logits; None: those of the whole vocabulary.
 
     Returns:
         A token id; None if every token is forbidden.
     """
-    tokens = np.flatnonzero(logits > _NEVER)  # (n,)
-    if not tokens.size:
+    places = np.flatnonzero(logits > _NEVER)  # (n,)
+    if not places.size:
         return None
-    return int(tokens[np.argmax(logits[tokens] - np.log(-np.log(_uniform(key, tokens))))])
+    allowed = places if tokens is None else tokens[places]  # (n,)
+    return int(allowed[np.argmax(logits[places] - np.log(-np.log(_uniform(key, allowed))))])
 
 
-def greedy(logits: Logits, key: int) -> int | None:
+def greedy(logits: Logits, key: int, tokens: np.ndarray | None = None) -> int | None:
     """The token with the highest logit, of equal ones the lowest id, None where all are forbidden; ignores the key."""
     best = int(np.argmax(logits))
-    return best if logits[best] > _NEVER else None
+    if logits[best] == _NEVER:
+        return None
+    return best if tokens is None else int(tokens[best])
 
 
 def draw_key(seed: int, sample: int, position: int) -> int:
@@ -160,7 +175,7 @@ def sampling_chain(
     """
     s, forbidden_after = settings, forbidden or (lambda tokens: np.zeros(0))
     # One line a filter, in their order: whether it is used, and the call.
-    by_text: list[tuple[bool, Chain]] = [
+    by_text: list[tuple[bool, Filter]] = [
         (len(never) > 0, lambda x, tokens, new: forbid(x, never)),
         (s.repetition_penalty != 1.0, lambda x, tokens, new: apply_repetition_penalty(x, s.repetition_penalty, tokens)),
         (s.no_repeat_ngram_size > 0, lambda x, tokens, new: forbid_repeated_ngrams(x, s.no_repeat_ngram_size, tokens)),
@@ -176,16 +191,30 @@ def sampling_chain(
     text_filters = [apply for used, apply in by_text if used]
     probability_filters = [apply for used, apply in by_probability if used and s.temperature > 0]
 
-    def chain(logits: Logits, tokens: Sequence[int], new: int) -> Logits:
+    def chain(logits: Logits, tokens: Sequence[int], new: int) -> Candidates:
         for apply in text_filters:
             logits = apply(logits, tokens, new)
-        if probability_filters and not np.isfinite(logits.max()):
-            return logits  # every token is forbidden, which `draw` reports
+        if not probability_filters or not np.isfinite(logits.max()):  # every token is forbidden, which `draw` reports
+            return Candidates(logits, None)
+        likely = _highest(logits, s.top_k, _ROUNDED) if 0 < s.top_k < logits.size else None  # (n,)
+        logits = logits if likely is None else logits[likely]
         for apply_to in probability_filters:
             logits = apply_to(logits)
-        return logits
+        return Candidates(logits, likely)
 
     return chain
+
+
+def _highest(logits: Logits, k: int, margin: float = 0.0) -> np.ndarray:
+    """The places of the k highest logits, ascending, and of few others; only finite ones.
+
+    Args:
+        logits: [V], more than k.
+        k: 1 or more.
+        margin: share of a logit by which one may be lower and still is among them.
+    """
+    bound = _bound_of_highest(logits, k)
+    return np.flatnonzero(logits >= bound - margin * abs(bound) if bound > _NEVER else logits > _NEVER)
 
 
 def _bound_of_highest(logits: Logits, k: int) -> float:

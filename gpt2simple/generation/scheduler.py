@@ -141,8 +141,8 @@ class Scheduler:
     def _next_token(self, sample: ActiveSample, logits: Logits, drafted: Sequence[int] = ()) -> int:
         """The token that follows a sample's text and some drafted tokens."""
         new = len(sample.new) + len(drafted)
-        filtered = self._chain(logits, [*sample.tokens, *drafted], new)
-        token = self._choose(filtered, draw_key(self._seed, sample.number, new))
+        candidates = self._chain(logits, [*sample.tokens, *drafted], new)
+        token = self._choose(candidates.logits, draw_key(self._seed, sample.number, new), candidates.tokens)
         if not np.isfinite(logits if token is None else logits[token]).all():
             raise not_finite("The probability of a token")
         return self._end_of_text if token is None else token  # where all are forbidden, the sample ends

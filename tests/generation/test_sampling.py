@@ -35,8 +35,9 @@ HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.0625, 0.0625])).astype(np.float32)
 BYTES = [bytes([value]) for value in range(256)]
 
 
-def kept(logits: np.ndarray) -> list[int]:
-    return np.flatnonzero(np.isfinite(logits)).tolist()
+def kept(logits: np.ndarray, tokens: np.ndarray | None = None) -> list[int]:
+    places = np.flatnonzero(np.isfinite(logits))
+    return (places if tokens is None else tokens[places]).tolist()
 
 
 def test_temperature_divides() -> None:
@@ -102,15 +103,15 @@ def test_bad_words_are_forbidden_in_whatever_pieces_they_are_spelled() -> None:
 
 def test_min_length_holds_back_the_end_only_while_too_few_are_new() -> None:
     chain = sampling_chain(GenerateSettings(min_length=2, temperature=1.0), END)
-    assert kept(chain(HALVES, [1, 1, 1], 1)) == [0, 1, 2, 3]
-    assert kept(chain(HALVES, [1, 1, 1], 2)) == [0, 1, 2, 3, 4]
+    assert kept(*chain(HALVES, [1, 1, 1], 1)) == [0, 1, 2, 3]
+    assert kept(*chain(HALVES, [1, 1, 1], 2)) == [0, 1, 2, 3, 4]
 
 
 def test_filters_combine_in_the_stated_order() -> None:
     """At temperature 0.5 the odds square: 64 : 16 : 4 : 1 : 1. top_k 3 leaves 84 parts, of which 0.9 needs two."""
     chain = sampling_chain(GenerateSettings(temperature=0.5, top_k=3, top_p=0.9), END)
-    assert kept(chain(HALVES, [], 0)) == [0, 1]
-    assert kept(sampling_chain(GenerateSettings(temperature=1.0, top_p=0.9), END)(HALVES, [], 0)) == [0, 1, 2, 3]
+    assert kept(*chain(HALVES, [], 0)) == [0, 1]
+    assert kept(*sampling_chain(GenerateSettings(temperature=1.0, top_p=0.9), END)(HALVES, [], 0)) == [0, 1, 2, 3]
 
 
 def test_no_filter_changes_what_it_is_given() -> None:
@@ -124,7 +125,7 @@ def test_no_filter_changes_what_it_is_given() -> None:
 
 def test_a_text_with_every_token_forbidden_has_nothing_to_draw() -> None:
     chain = sampling_chain(GenerateSettings(top_k=2, top_p=0.5, min_p=0.1), END, lambda _: np.arange(5))
-    nothing = chain(HALVES, [], 0)
+    nothing = chain(HALVES, [], 0).logits
     assert draw(nothing, 5) is None
     assert greedy(nothing, 5) is None
 
@@ -243,6 +244,21 @@ def test_top_k_of_large_vocabularies_gives_what_sorting_gives(k: int) -> None:
     logits = np.round(np.random.default_rng(k).standard_normal(1100) * 3, 1).astype(np.float32)  # with ties
     filtered = apply_top_k(logits, k)
     assert kept(filtered) == sorted(np.lexsort((np.arange(1100), -logits))[:k].tolist())
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0, 1.9])
+@pytest.mark.parametrize("k", [1, 40, 999])
+def test_filters_that_see_what_top_k_may_keep_leave_what_they_leave_of_all(temperature: float, k: int) -> None:
+    """Logits so near each other that the temperature makes some equal: of these the lower ids are kept."""
+    chain = sampling_chain(GenerateSettings(temperature=temperature, top_k=k, min_p=0.5), END)
+    for seed in range(20):
+        steps = np.random.default_rng(seed).integers(0, 40, 5000).astype(np.float32)
+        close = np.float32(5 + seed / 10) + steps * np.float32(5e-7)
+        of_all = apply_min_p(apply_top_k(apply_temperature(close, temperature), k), 0.5)
+        left = chain(close, [], 0)
+        assert kept(*left) == kept(of_all)
+        assert [draw(left.logits, key, left.tokens) for key in range(9)] == [draw(of_all, key) for key in range(9)]
+        assert greedy(left.logits, 0, left.tokens) == greedy(of_all, 0)
 
 
 @pytest.mark.parametrize("spread", [0.1, 3.0, 8.0], ids=["nearly all tokens", "thousands", "few"])

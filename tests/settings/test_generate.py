@@ -84,6 +84,6 @@ def test_what_would_write_nothing_or_nonsense_is_refused(settings: dict[str, Any
 def test_the_extremes_that_are_taken_leave_numbers(temperature: float, penalty: float) -> None:
     settings = GenerateSettings(temperature=temperature, repetition_penalty=penalty, top_p=0.9)
     logits = np.linspace(-300, 300, 50, dtype=np.float32)
-    filtered = sampling_chain(settings, end_of_text=0)(logits, [3, 40], 0)
+    filtered = sampling_chain(settings, end_of_text=0)(logits, [3, 40], 0).logits
     assert np.isfinite(filtered.max())
     assert draw(filtered, 5) is not None

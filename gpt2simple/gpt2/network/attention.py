@@ -5,8 +5,8 @@ Queries are taken in blocks; a block sees the keys up to its own end. The backwa
 the network. Blocks are computed one after the other: at once they would push each other out of the cache, and hold more
 memory.
 
-Twin: `cached._attention`, for a few queries over cached keys; without blocks and gradients, and with the division by
-the softmax's sum left to the end.
+Twins: `cached._attention` for a prompt, and `kv_cache.attend` for new tokens over cached keys; without gradients, and
+with the division by the softmax's sum left to the end.
 """
 
 from __future__ import annotations

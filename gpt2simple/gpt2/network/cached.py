@@ -1,4 +1,4 @@
-"""GPT-2 with key/value caches, as compiled functions: read a prompt, put it in a row, decode one token for every row.
+"""GPT-2 with key/value caches (`kv_cache`), as compiled functions: read a prompt, decode one token for every row.
 
 The functions take weights and caches as arguments, and are cached per process by config, dtypes and sizes, so that a
 second model of the same config compiles nothing. Independent of text, sampling, and which rows are in use.
@@ -20,14 +20,22 @@ from gpt2simple.backend.devices import has_gpu
 from gpt2simple.backend.tensorflow import Tensor, tf
 from gpt2simple.gpt2.config import PROJECTIONS, ModelConfig
 from gpt2simple.gpt2.network.decode_weights import DecodeWeights, Matrix
-from gpt2simple.gpt2.network.kv_cache import Cache, Caches, KeysValues, Sight, attend, sight_of_rows, sight_of_text
+from gpt2simple.gpt2.network.kv_cache import (
+    MASKED,
+    Cache,
+    Caches,
+    KeysValues,
+    Sight,
+    attend,
+    sight_of_rows,
+    sight_of_text,
+)
 from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled, traces
 
 # (what `_blocks` was given for the layer; q, k, v, each [N, E]) to [N, E] and what is to be kept of the layer
 Attend = Callable[[Any, Tensor, Tensor, Tensor], tuple[Tensor, Any]]
 _SHORTEST_PROMPT = 16
-_MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
 
 
 def prompt_bucket(tokens: int, n_ctx: int) -> int:
@@ -232,14 +240,14 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> tuple[Tensor
     """Softmax attention of q [..., T, D] over k and v [..., S, D]. Twin: `attention.causal_attention`.
 
     Args:
-        q, k, v: of one text, or of one token of each row.
+        q, k, v: of a text.
         visible: bool, broadcasts to [..., T, S].
 
     Returns:
         Sums of the values [..., T, D] by numerators of the softmax; its denominators [..., T, 1], to divide them by.
     """
     scores = _matrix_first(k, q) * (int(q.shape[-1]) ** -0.5)  # (..., T, S)
-    scores = tf.where(visible, scores, _MASKED)
+    scores = tf.where(visible, scores, MASKED)
     powers = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))  # (..., T, S)
     return tf.matmul(powers, v), tf.reduce_sum(powers, axis=-1, keepdims=True)
 

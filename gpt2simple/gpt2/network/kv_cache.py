@@ -32,7 +32,7 @@ _SPARE_SLOTS = 16  # beyond the window: draft tokens that are discarded later ma
 _SHORTEST_CACHE = 256
 _TILE = 128  # slots; measured on two cores: with 64 loops are too short, 256 are read where a text needs less
 _TERMS = 8  # of an element-wise sum; more take longer to compile, and are no faster
-_MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
+MASKED = -1e9  # far below any score, and finite: a row of masked slots only still has finite results
 
 
 def cache_bucket(tokens: int, n_ctx: int) -> int:
@@ -117,6 +117,8 @@ def sight_of_text(positions: Tensor, slots: int) -> Sight:
 def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
     """Softmax attention of new tokens to a cache that has taken their keys and values.
 
+    Twin: `attention.causal_attention`.
+
     Args:
         layer: the cache.
         q, k, v: [B*H, T, D], of one token for each row or of several for the only one.
@@ -131,7 +133,7 @@ def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight) -> tuple
 
     def add_tile(turn: Tensor, number: Tensor, highest: Tensor, total: Tensor, mixed: Tensor) -> tuple[Tensor, ...]:
         scores = _times_keys(q, _tile_of(keys, number))  # (B*H, T, slots)
-        scores = tf.where(_tile_of(sight.visible, number), scores, _MASKED)
+        scores = tf.where(_tile_of(sight.visible, number), scores, MASKED)
         higher = tf.maximum(highest, tf.reduce_max(scores, axis=-1, keepdims=True))  # (B*H, T, 1)
         shares, shrunk = tf.exp(scores - higher), tf.exp(highest - higher)  # (B*H, T, slots), (B*H, T, 1)
         total = total * shrunk + tf.reduce_sum(shares, axis=-1, keepdims=True)  # (B*H, T, 1)
@@ -139,7 +141,7 @@ def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight) -> tuple
         return turn + 1, tf.where(number > 0, number, keys.shape[1]) - 1, higher, total, mixed
 
     one = tf.zeros_like(q[:, :, :1])  # (B*H, T, 1)
-    start = tf.zeros_like(sight.slot), sight.newest, one + _MASKED, one, tf.zeros_like(q)
+    start = tf.zeros_like(sight.slot), sight.newest, one + MASKED, one, tf.zeros_like(q)
     if has_gpu():  # one tile: a GPU would wait for the host before each
         *_, total, mixed = add_tile(*start)
     else:
