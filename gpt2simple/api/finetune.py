@@ -331,7 +331,7 @@ def _start(run: _Run, start: Start, description: RunDescription, team: Team) -> 
     if start.checkpoint is not None:
         loaded.refill(start.checkpoint.path)
     trainer = build_trainer(
-        container_of(loaded),
+        container_of(loaded) if request.callbacks else None,  # importing transformers takes a second
         loaded.variables,
         loaded.config,
         request.settings,

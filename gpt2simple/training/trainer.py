@@ -30,7 +30,8 @@ class Trainer(keras.Model):
     """Trains and evaluates; Keras's `fit` calls it.
 
     Args:
-        language_model: what holds the variables. variables: all weights by canonical name.
+        language_model: the Keras model around the variables, for the user's callbacks; None: there are none.
+        variables: all weights by canonical name.
         recipe: of the compiled step. seed: of the dropout masks.
         replicas: that train it together. shares: what those of this worker take of a step; none where it is alone.
     """
@@ -39,7 +40,7 @@ class Trainer(keras.Model):
 
     def __init__(
         self,
-        language_model: keras.Model,
+        language_model: keras.Model | None,
         variables: Mapping[str, Variable],
         recipe: Recipe,
         seed: int,
@@ -116,6 +117,7 @@ class Trainer(keras.Model):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits of the language model, for user callbacks that call the model."""
+        assert self.language_model is not None
         return self.language_model(inputs, training=training).logits  # (B, T, V)
 
     def evaluate_batches(self, batches: Sequence[Batch], *, alone: bool = False) -> Figures:
@@ -126,7 +128,7 @@ class Trainer(keras.Model):
 
 
 def build_trainer(
-    model: keras.Model,
+    model: keras.Model | None,
     variables: Mapping[str, Variable],
     config: ModelConfig,
     settings: TrainingSettings,
@@ -144,7 +146,8 @@ def build_trainer(
     """A compiled trainer at step 0, its moments zero.
 
     Args:
-        model: what holds the variables (`container`). variables: by canonical name. task: defines the loss.
+        model: the Keras model around the variables (`container`), for the user's callbacks; None: there are none.
+        variables: by canonical name. task: defines the loss.
         dtype: of the matrix products. seed: of the dropout masks.
         last_step: where the learning-rate schedule ends, or None.
         gradient_checkpointing: whether activations of blocks are recomputed to save memory.

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from gpt2simple.backend import process
+from gpt2simple.backend.tensorflow import importing
 from tests.helpers.paths import ROOT
 from tests.helpers.small_runs import write_model_and_text
 
 TENSORFLOW = {"tensorflow"}
-TRAINING = {"tensorflow", "tf_keras", "transformers", "tensorboard"}
+TRAINING = {"tensorflow", "tf_keras", "tensorboard"}
 COMMANDS = {
     "--help": set[str](),
     "generate --help": set[str](),
@@ -28,8 +30,9 @@ COMMANDS = {
     "finetune text.txt --model-name models/small --steps 1 --window 16 --sample-every 0": TRAINING,
 }
 PROGRAM = """
-import atexit, sys
+import atexit, gc, sys
 atexit.register(lambda: print("LOADED", *sorted(HEAVY & {name.partition(".")[0] for name in sys.modules})))
+atexit.register(lambda: print("FROZEN", gc.get_freeze_count()))
 from gpt2simple.__main__ import main
 main()
 """
@@ -51,7 +54,7 @@ ALIKE = [command for command in COMMANDS if command.split()[0] in ("evaluate", "
 def test_a_command_loads_what_it_needs(place: Path, command: str) -> None:
     # transformers asks there for tf_keras in place of Keras 3, for whatever process comes after it.
     kept = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    program = PROGRAM.replace("HEAVY", repr(TRAINING | {"tensorflow_datasets", "pyarrow"}))
+    program = PROGRAM.replace("HEAVY", repr(TRAINING | {"transformers", "tensorflow_datasets", "pyarrow"}))
     done = subprocess.run(
         [sys.executable, "-c", program, *command.split()], cwd=place, capture_output=True, text=True, check=False,
         env={**kept, "PYTHONPATH": str(ROOT), "GPT2SIMPLE_CACHE": "cache"},
@@ -59,3 +62,15 @@ def test_a_command_loads_what_it_needs(place: Path, command: str) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
     assert set(line.split()[1:]) == COMMANDS[command]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FROZEN")]
+    assert (int(line.split()[1]) > 100_000) == bool(COMMANDS[command]), "what imports made is collected in vain"
+
+
+@pytest.mark.parametrize("is_a_command", [True, False])
+def test_the_objects_of_a_program_stay_in_its_collections(monkeypatch: pytest.MonkeyPatch, is_a_command: bool) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(process, "is_a_command", is_a_command)
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(True))
+    with importing():
+        pass
+    assert frozen == [True] * is_a_command
