@@ -149,6 +149,7 @@ with importing(), _silent_log():
         from tensorflow.python.eager.polymorphic_function import concrete_function
         from tensorflow.python.framework import tensor_shape
         from tensorflow.python.framework.ops import gradient_registry
+        from tensorflow.python.ops import control_flow_util_v2
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
     except ImportError as error:
@@ -289,13 +290,15 @@ def part_of_name(part: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if _thread.prefix is None else functions_named(f"{_thread.prefix}_{part}")
 
 
-def _numbered(original: Callable[[str], str]) -> Callable[[str], str]:
-    def name(of_graph: str) -> str:
+def _numbered(original: Callable[..., str]) -> Callable[..., str]:
+    """In place of a function that makes a name of some parts and a number."""
+
+    def name(*parts: str) -> str:
         if _thread.prefix is None:
-            return original(of_graph)
+            return original(*parts)
         _thread.count += 1
-        kind = original("").rstrip("_0123456789")
-        return f"{kind}_{of_graph}_{_thread.prefix}_{_thread.count}"
+        kind = original(*parts).rstrip("_0123456789")
+        return f"{kind}_{_thread.prefix}_{_thread.count}"
 
     return name
 
@@ -303,9 +306,11 @@ def _numbered(original: Callable[[str], str]) -> Callable[[str], str]:
 @functools.cache
 def _number_functions() -> None:
     """Have TensorFlow ask here for the names of functions."""
-    for function in ("_inference_name", "_forward_name", "_backward_name"):
-        if hasattr(concrete_function, function):  # else fewer functions are found again, and nothing else changes
-            setattr(concrete_function, function, _numbered(getattr(concrete_function, function)))
+    named = [(concrete_function, kind) for kind in ("_inference_name", "_forward_name", "_backward_name")]
+    named.append((control_flow_util_v2, "unique_fn_name"))  # of loops and branches
+    for module, function in named:
+        if hasattr(module, function):  # else fewer functions are found again, and nothing else changes
+            setattr(module, function, _numbered(getattr(module, function)))
 
 
 def in_xla() -> bool:

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from gpt2simple.backend.tensorflow import tf
+from gpt2simple.backend.tensorflow import functions_named, tf
 from gpt2simple.gpt2.network.xla import Compiled, KeptFunctions
 
 
@@ -57,3 +57,21 @@ def test_the_graph_of_a_function_that_is_forgotten_is_freed():
     kept.clear()
     gc.collect()
     assert graph() is None
+
+
+def test_what_is_in_a_kept_function_is_named_alike_whatever_was_made_before():
+    """XLA's cache on disk finds a function by the names in it, those of its loops and branches too."""
+
+    def step(x):
+        (x,) = tf.while_loop(lambda x: tf.reduce_sum(x) < 9.0, lambda x: (x + 1.0,), (x,))
+        return tf.cond(x[0] > 1.0, lambda: x, lambda: -x)
+
+    names = []
+    for time in ("1", "2"):
+        with functions_named(f"kept_{time}"):
+            function = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([2]))
+        library = function.graph.as_graph_def().library.function
+        names.append({part.signature.name.replace(f"kept_{time}", "kept") for part in library})
+        tf.function(lambda: tf.zeros([]), autograph=False).get_concrete_function()  # takes numbers
+    assert len(names[0]) >= 4, "body and condition, and two branches"
+    assert names[0] == names[1]
