@@ -1,3 +1,3 @@
-"""Whose process this is: a command's, or that of a program that uses this package."""
+"""Whose process this is: that of the `gpt2simple` command, or of a program that uses this package."""
 
-is_a_command = False  # set by the command line
+is_a_command = False  # set where that command starts

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import click
 
-from gpt2simple.backend import process
 from gpt2simple.cli.help import HelpInGroups
 from gpt2simple.errors import Gpt2SimpleError, SettingsError, printable
 from gpt2simple.settings.fields import can_be_path
@@ -50,7 +49,6 @@ class Command(HelpInGroups):
     def invoke(self, ctx: click.Context) -> Any:
         from gpt2simple.api.console import show_messages  # on first use: `--help` does not need it
 
-        process.is_a_command = True
         show_messages()
         return super().invoke(ctx)
 

@@ -194,7 +194,8 @@ def sampling_chain(
     def chain(logits: Logits, tokens: Sequence[int], new: int) -> Candidates:
         for apply in text_filters:
             logits = apply(logits, tokens, new)
-        if not probability_filters or not np.isfinite(logits.max()):  # every token is forbidden, which `draw` reports
+        # Where every token is forbidden, `draw` reports it.
+        if not probability_filters or not np.isfinite(logits.max()):
             return Candidates(logits, None)
         likely = _highest(logits, s.top_k, _ROUNDED) if 0 < s.top_k < logits.size else None  # (n,)
         logits = logits if likely is None else logits[likely]
@@ -214,7 +215,9 @@ def _highest(logits: Logits, k: int, margin: float = 0.0) -> np.ndarray:
         margin: share of a logit by which one may be lower and still is among them.
     """
     bound = _bound_of_highest(logits, k)
-    return np.flatnonzero(logits >= bound - margin * abs(bound) if bound > _NEVER else logits > _NEVER)
+    if margin > 0.0:
+        bound -= margin * abs(bound)
+    return np.flatnonzero(logits >= bound if bound > _NEVER else logits > _NEVER)
 
 
 def _bound_of_highest(logits: Logits, k: int) -> float:

@@ -1,7 +1,7 @@
 """The Keras model around a model's variables: transformers' `TFGPT2LMHeadModel`, or one of our own where there is none.
 
-It only holds the variables, for training and for the user. Nothing here computes with its layers; their dropout is off,
-as training has a stateless dropout of its own (`gpt2.network`). transformers 5 has no classes for TensorFlow.
+It only holds the variables, for the user and the user's callbacks. Nothing here computes with its layers; their dropout
+is off, as training has a stateless dropout of its own (`gpt2.network`). transformers 5 has no classes for TensorFlow.
 """
 
 from __future__ import annotations

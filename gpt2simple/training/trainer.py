@@ -1,4 +1,4 @@
-"""The Keras model that `fit` trains: the variables of a `TFGPT2LMHeadModel` with a custom train step."""
+"""The Keras model that `fit` trains: the variables of a GPT-2 with a custom train step."""
 
 from __future__ import annotations
 

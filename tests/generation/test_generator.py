@@ -21,7 +21,7 @@ from gpt2simple.generation.samples import TextChunk
 from gpt2simple.generation.sampling import log_probability
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.container import build_model, named_variables
-from gpt2simple.gpt2.network import cached
+from gpt2simple.gpt2.network import cached, kv_cache
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.added import AddedToken
 from gpt2simple.settings import GenerateSettings
@@ -283,6 +283,19 @@ def test_texts_go_on_beyond_the_window_by_its_newer_half_and_say_so_once(
     assert len(messages) == 1
     assert f"window of {WINDOW} tokens" in messages[0]
     assert [sample.new_tokens for sample in samples] == [3 * WINDOW] * 2
+
+
+def test_texts_do_not_depend_on_the_tiles_of_the_caches(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rings of five tiles or one, with more samples than rows, prompts of many lengths, and beyond the window."""
+    config = replace(SMALL_CONFIG, n_ctx=50)  # of whose caches only these tiles are compiled, whatever ran before
+    weights = named_variables(build_model(config, seed=3, initializer_range=0.3))
+    prefixes = ["a", "The old man", "b" * 30, "cd", "", "e" * 49]
+    settings = GenerateSettings(length=90, temperature=1.0, top_k=20, seed=4, batch_size=3, nsamples=2)
+    texts = []
+    for slots in (128, 16):
+        monkeypatch.setattr(kv_cache, "_TILE", slots)
+        texts.append([sample.text for sample in Generator(weights, config, tokenizer).generate(prefixes, settings)])
+    assert texts[0] == texts[1]
 
 
 def test_sliding_re_reads_the_newer_half(model: TFGPT2LMHeadModel, generator: Generator) -> None:

@@ -247,14 +247,18 @@ def test_top_k_of_large_vocabularies_gives_what_sorting_gives(k: int) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0, 1.9])
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("k", [1, 40, 999])
-def test_filters_that_see_what_top_k_may_keep_leave_what_they_leave_of_all(temperature: float, k: int) -> None:
+def test_filters_that_see_what_top_k_may_keep_leave_what_they_leave_of_all(
+    temperature: float, k: int, sign: int
+) -> None:
     """Logits so near each other that the temperature makes some equal: of these the lower ids are kept."""
-    chain = sampling_chain(GenerateSettings(temperature=temperature, top_k=k, min_p=0.5), END)
+    chain = sampling_chain(GenerateSettings(temperature=temperature, top_k=k, top_p=0.9, min_p=0.5), END)
     for seed in range(20):
         steps = np.random.default_rng(seed).integers(0, 40, 5000).astype(np.float32)
-        close = np.float32(5 + seed / 10) + steps * np.float32(5e-7)
-        of_all = apply_min_p(apply_top_k(apply_temperature(close, temperature), k), 0.5)
+        close = sign * (np.float32(5 + seed / 10) + steps * np.float32(5e-7))
+        close[seed::7] = NEVER
+        of_all = apply_min_p(apply_top_p(apply_top_k(apply_temperature(close, temperature), k), 0.9), 0.5)
         left = chain(close, [], 0)
         assert kept(*left) == kept(of_all)
         assert [draw(left.logits, key, left.tokens) for key in range(9)] == [draw(of_all, key) for key in range(9)]

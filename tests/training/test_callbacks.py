@@ -1,6 +1,7 @@
 """The user's own Keras callbacks, of either Keras, through the public API."""
 
 import keras as keras3
+import numpy as np
 import pytest
 import tf_keras
 
@@ -80,3 +81,16 @@ def test_a_callback_that_fails_is_not_swallowed_and_the_run_goes_on_from_the_ste
     result = finetune(session, "failing", [])
     assert (result.reason, result.steps) == ("finished", 20)
     assert [record.step for record in read_metrics(session.run_dir).steps] == list(range(1, 21))
+
+
+def test_a_callback_has_the_model_and_its_weights(session):
+    class Look(tf_keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.logits = self.model(np.array([[1, 2, 3]], np.int32)).shape
+            self.shapes = sorted(weight.shape for weight in self.model.get_weights() if weight.ndim == 2)
+
+    look = Look()
+    finetune(session, "look", look)
+    weights = session.model.get_weights()
+    assert look.logits == (1, 3, weights[0].shape[0])
+    assert look.shapes == sorted(weight.shape for weight in weights if weight.ndim == 2)

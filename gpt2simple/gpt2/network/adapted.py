@@ -17,7 +17,7 @@ from gpt2simple.gpt2.lora import is_of_adapter
 from gpt2simple.gpt2.network import cached
 from gpt2simple.gpt2.network.attention import causal_attention, split_heads
 from gpt2simple.gpt2.network.decode_weights import Matrix
-from gpt2simple.gpt2.network.kv_cache import Cache, Caches, KeysValues, sight_of_rows, slots_of
+from gpt2simple.gpt2.network.kv_cache import Cache, Caches, KeysValues, mask_of_rows, slots_of
 from gpt2simple.gpt2.network.layers import layer_norm, wide_sum
 from gpt2simple.gpt2.network.transformer import Block, block_weights, flat_weights
 from gpt2simple.gpt2.network.xla import Compiled, called_function, traces, xla_compiled
@@ -83,7 +83,7 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
         @called_function
         def block(x: Tensor, w: Mapping[str, Tensor], layer: Cache, counts: Tensor, slot: Tensor) -> Tensor:
             def attend(qkv: Sequence[Tensor], bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-                return _attend(*layer, qkv, bias, counts, slot, config), x
+                return _attend(layer, qkv, bias, counts, slot, config), x
 
             x = Block(config, weights.like.dtype, attend)(x, w)  # (B, E)
             forget_gradients()
@@ -100,19 +100,18 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
 
 @xla_compiled
 def _attend(
-    keys: Variable, values: Variable, qkv: Sequence[Tensor], bias: Tensor, counts: Tensor, slot: Tensor,
-    config: ModelConfig,
-) -> Tensor:  # fmt: skip
+    layer: Cache, qkv: Sequence[Tensor], bias: Tensor, counts: Tensor, slot: Tensor, config: ModelConfig
+) -> Tensor:
     """The attention [B, E] of each row to its cache, which takes the new keys and values, in the dtype of the products.
 
     Args:
-        keys, values: of the cache.
+        layer: the cache.
         qkv: products [B, 3E] of the new tokens, to be summed. bias: [3E], of queries, keys and values.
         counts: int32 [B], tokens before the new one. slot: int32, of the new one.
     """
     q, k, v = tf.split(wide_sum(qkv) + bias, 3, axis=-1)  # (B, E)
-    sight = sight_of_rows(counts, slot, slots_of((keys, values)), config)
-    return tf.cast(cached.attend_to_caches((keys, values), q, k, v, sight, config), qkv[0].dtype)
+    mask = mask_of_rows(counts, slot, slots_of(layer), config)
+    return tf.cast(cached.attend_to_caches(layer, q, k, v, mask, config), qkv[0].dtype)
 
 
 def _embed(weights: Mapping[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:

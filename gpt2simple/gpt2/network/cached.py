@@ -25,10 +25,10 @@ from gpt2simple.gpt2.network.kv_cache import (
     Cache,
     Caches,
     KeysValues,
-    Sight,
+    Mask,
     attend,
-    sight_of_rows,
-    sight_of_text,
+    mask_of_rows,
+    mask_of_text,
 )
 from gpt2simple.gpt2.network.layers import gelu_exponent
 from gpt2simple.gpt2.network.xla import Compiled, traces
@@ -78,10 +78,10 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
     def step(weights: DecodeWeights, caches: Caches, numbers: Tensor) -> Tensor:
         traces["step", config, dtypes, rows, slots] += 1
         tokens, counts, slot = numbers[:rows], numbers[rows : 2 * rows], numbers[2 * rows]  # (B,), (B,), ()
-        sight = sight_of_rows(counts, slot, slots, config)
+        mask = mask_of_rows(counts, slot, slots, config)
 
         def attention(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
-            return attend_to_caches(layer, q, k, v, sight, config), None
+            return attend_to_caches(layer, q, k, v, mask, config), None
 
         x, _ = _blocks(_embed(weights, tokens, counts), weights, config, attention, caches)  # (B, E)
         return _logits(x, weights, config)
@@ -89,11 +89,11 @@ def token_step(config: ModelConfig, dtypes: str, rows: int, slots: int) -> Compi
     return Compiled(step, ("step", config, dtypes, rows, slots))
 
 
-def attend_to_caches(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight, config: ModelConfig) -> Tensor:
+def attend_to_caches(layer: Cache, q: Tensor, k: Tensor, v: Tensor, mask: Mask, config: ModelConfig) -> Tensor:
     """The attention [B, E] of queries [B, E] to the caches after these have taken keys and values [B, E]."""
     rows = q.shape[0]
     q, k, v = (tf.reshape(x, [rows * config.n_head, 1, config.head_width]) for x in (q, k, v))  # (B*H, 1, D)
-    mixed, total = attend(layer, q, k, v, sight)  # (B*H, 1, D), (B*H, 1, 1)
+    mixed, total = attend(layer, q, k, v, mask)  # (B*H, 1, D), (B*H, 1, 1)
     totals = tf.repeat(tf.reshape(total, [rows, config.n_head]), config.head_width, axis=1)  # (B, E)
     return tf.reshape(mixed, [rows, config.n_embd]) / totals
 
@@ -111,11 +111,11 @@ def text_step(config: ModelConfig, dtypes: str, length: int, slots: int) -> Comp
         traces["text", config, dtypes, length, slots] += 1
         tokens, count = numbers[:length], numbers[length]  # (T,), ()
         positions = count + tf.range(length)  # (T,)
-        sight = sight_of_text(positions, slots)
+        mask = mask_of_text(positions, slots)
 
         def attention(layer: Cache, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
             q, k, v = (_split_heads(x, config) for x in (q, k, v))  # (H, T, D)
-            return _join_heads(*attend(layer, q, k, v, sight), config), None
+            return _join_heads(*attend(layer, q, k, v, mask), config), None
 
         embedded = _embed(weights, tokens, tf.minimum(positions, config.n_ctx - 1))  # (T, E)
         x, _ = _blocks(embedded, weights, config, attention, caches)  # (T, E)
@@ -129,11 +129,11 @@ def _read(weights: DecodeWeights, config: ModelConfig, tokens: Tensor) -> tuple[
     positions = tf.range(tokens.shape[0])  # (T,)
     causal = positions[None, :] <= positions[:, None]  # (T, T): [query, key]
 
-    def attend(_: None, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, KeysValues]:
+    def attention(_: None, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, KeysValues]:
         q, k, v = (_split_heads(x, config) for x in (q, k, v))  # (H, T, D)
         return _join_heads(*_attention(q, k, v, causal), config), (k, v)
 
-    return _blocks(_embed(weights, tokens, positions), weights, config, attend, [None] * config.n_layer)
+    return _blocks(_embed(weights, tokens, positions), weights, config, attention, [None] * config.n_layer)
 
 
 def _blocks(
@@ -206,7 +206,7 @@ def product(x: Tensor, matrix: Matrix) -> Tensor:
     if x.shape[0] <= most_vectors:
         # XLA fuses the conversion into a product with one vector, so that memory is read in the small precision; with
         # a few rows a matrix comes from the cache for all but the first. Where nothing is to be converted, adding a
-        # zero makes it such a product too, which is faster than Eigen's for small matrices.
+        # zero makes it such a product too: faster than Eigen's for small matrices, and as fast for large ones.
         wide = w + x[0, 0] * 0.0 if w.dtype == tf.float32 else tf.cast(w, tf.float32)  # (out, in)
         product = tf.stack([tf.linalg.matvec(wide, row) for row in tf.unstack(x)])  # (N, out)
     elif w.dtype != tf.float32 and not has_gpu():
@@ -239,22 +239,25 @@ def _split_heads(x: Tensor, config: ModelConfig) -> Tensor:
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax attention of q [..., T, D] over k and v [..., S, D]. Twin: `attention.causal_attention`.
+    """Softmax attention of q [H, T, D] over k and v [H, T, D]. Twin: `attention.causal_attention`.
 
     Args:
         q, k, v: of a text.
-        visible: bool, broadcasts to [..., T, S].
+        visible: bool [T, T].
 
     Returns:
-        Sums of the values [..., T, D] by numerators of the softmax; its denominators [..., T, 1], to divide them by.
+        Sums of the values [H, T, D] by numerators of the softmax; its denominators [H, T, 1], to divide them by.
     """
-    scores = _matrix_first(k, q) * (int(q.shape[-1]) ** -0.5)  # (..., T, S)
+    scores = _matrix_first(k, q) * (int(q.shape[-1]) ** -0.5)  # (H, T, T)
     scores = tf.where(visible, scores, MASKED)
-    powers = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))  # (..., T, S)
+    powers = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))  # (H, T, T)
     return tf.matmul(powers, v), tf.reduce_sum(powers, axis=-1, keepdims=True)
 
 
 def _join_heads(mixed: Tensor, total: Tensor, config: ModelConfig) -> Tensor:
-    """What ``_attention`` returns, [H, T, D] and [H, T, 1], as [T, E]; divided last. Twin: `attention._join_heads`."""
+    """What ``_attention`` and ``attend`` return, [H, T, D] and [H, T, 1], as [T, E]; divided last.
+
+    Twin: `attention._join_heads`.
+    """
     totals = tf.repeat(tf.transpose(total[:, :, 0]), config.head_width, axis=1)  # (T, E)
     return tf.reshape(tf.transpose(mixed, [1, 0, 2]), [-1, config.n_embd]) / totals

@@ -9,8 +9,8 @@ is empty is not read. The softmax is built up on the way: its numerators so far 
 Source: Milakov and Gimelshein 2018.
 
 *On a CPU attention is limited by memory*, and XLA computes the many small products of one query each on a single core.
-So keys are multiplied in element-wise sums of a few terms, which XLA shares among the cores, and which a product with
-ones adds up. Keys are kept as [D, slots of a tile], where such sums run over neighbours in memory.
+So keys and values are multiplied in element-wise sums of a few terms, which XLA shares among the cores, and which a
+product with ones adds up. Keys are kept as [D, slots of a tile], where such sums run over neighbours in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MASKED = -1e9  # far below any score, and finite: a row of masked slots only sti
 
 
 def cache_bucket(tokens: int, n_ctx: int) -> int:
-    """The slots of a cache for some tokens, and some to spare: a power of two from 256, at most the window's."""
+    """The slots of a cache for some tokens, and some to spare: a power of two from 256, or the window's whole tiles."""
     bucket = _SHORTEST_CACHE
     while bucket < tokens + _SPARE_SLOTS:
         bucket *= 2
@@ -45,7 +45,7 @@ def cache_bucket(tokens: int, n_ctx: int) -> int:
 
 def new_caches(config: ModelConfig, rows: int, slots: int) -> Caches:
     """Empty keys and values of each layer, float32, for a multiple of a tile's slots."""
-    heads, tile = rows * config.n_head, _tile(slots)
+    heads, tile = rows * config.n_head, _tile_slots(slots)
     keys, values = (heads, slots // tile, config.head_width, tile), (heads, slots // tile, tile, config.head_width)
     return [(tf.Variable(tf.zeros(keys)), tf.Variable(tf.zeros(values))) for _ in range(config.n_layer)]
 
@@ -82,7 +82,7 @@ def row_writer(config: ModelConfig, rows: int, slots: int, length: int) -> Compi
     return Compiled(write, ("write", config, rows, slots, length))
 
 
-class Sight(NamedTuple):
+class Mask(NamedTuple):
     """What some new tokens see of the ring: the same in all layers."""
 
     slot: Tensor  # int32 [], that takes the first of them
@@ -91,13 +91,13 @@ class Sight(NamedTuple):
     tiles: Tensor  # int32 [], how many from there back have anything visible
 
 
-def sight_of_rows(counts: Tensor, slot: Tensor, slots: int, config: ModelConfig) -> Sight:
+def mask_of_rows(counts: Tensor, slot: Tensor, slots: int, config: ModelConfig) -> Mask:
     """Of a new token for each row, all in one slot, after ``counts`` [B] tokens."""
-    tile = _tile(slots)
+    tile = _tile_slots(slots)
     age = tf.math.floormod(slot - tf.range(slots), slots)  # (slots,), of each slot's content, in steps
     visible = tf.repeat(age[None, :] <= counts[:, None], config.n_head, axis=0)  # (B*H, slots)
     older = tf.maximum(tf.reduce_max(counts) - slot % tile, 0)  # slots before the newest tile
-    return Sight(
+    return Mask(
         slot=slot,
         visible=tf.reshape(visible, [-1, slots // tile, 1, tile]),
         newest=slot // tile,
@@ -105,58 +105,58 @@ def sight_of_rows(counts: Tensor, slot: Tensor, slots: int, config: ModelConfig)
     )
 
 
-def sight_of_text(positions: Tensor, slots: int) -> Sight:
+def mask_of_text(positions: Tensor, slots: int) -> Mask:
     """Of new tokens at some ``positions`` [T] of the only row, whose text starts in slot 0."""
-    tile = _tile(slots)
+    tile = _tile_slots(slots)
     visible = tf.range(slots)[None, :] <= positions[:, None]  # (T, slots)
     tiles = tf.reshape(visible, [1, -1, slots // tile, tile])  # (1, T, tiles, slots of a tile)
     newest = positions[-1] // tile
-    return Sight(slot=positions[0], visible=tf.transpose(tiles, [0, 2, 1, 3]), newest=newest, tiles=newest + 1)
+    return Mask(slot=positions[0], visible=tf.transpose(tiles, [0, 2, 1, 3]), newest=newest, tiles=newest + 1)
 
 
-def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
-    """Softmax attention of new tokens to a cache that has taken their keys and values.
+def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+    """Softmax attention of new tokens to a cache, which takes their keys and values first.
 
     Twin: `attention.causal_attention`.
 
     Args:
         layer: the cache.
         q, k, v: [B*H, T, D], of one token for each row or of several for the only one.
-        sight: of these tokens.
+        mask: of these tokens.
 
     Returns:
         Sums of the values [B*H, T, D] by numerators of the softmax; its denominators [B*H, T, 1], to divide them by.
     """
-    keys = _set_slots(layer[0], tf.linalg.matrix_transpose(k), sight.slot, axis=3)
-    values = _set_slots(layer[1], v, sight.slot, axis=2)
-    q *= int(q.shape[-1]) ** -0.5
+    keys = _set_slots(layer[0], tf.linalg.matrix_transpose(k), mask.slot, axis=3)  # (B*H, tiles, D, slots)
+    values = _set_slots(layer[1], v, mask.slot, axis=2)  # (B*H, tiles, slots, D)
+    q *= int(q.shape[-1]) ** -0.5  # (B*H, T, D)
 
     def add_tile(turn: Tensor, number: Tensor, highest: Tensor, total: Tensor, mixed: Tensor) -> tuple[Tensor, ...]:
         scores = _times_keys(q, _tile_of(keys, number))  # (B*H, T, slots)
-        scores = tf.where(_tile_of(sight.visible, number), scores, MASKED)
-        higher = tf.maximum(highest, tf.reduce_max(scores, axis=-1, keepdims=True))  # (B*H, T, 1)
-        shares, shrunk = tf.exp(scores - higher), tf.exp(highest - higher)  # (B*H, T, slots), (B*H, T, 1)
-        total = total * shrunk + tf.reduce_sum(shares, axis=-1, keepdims=True)  # (B*H, T, 1)
-        mixed = mixed * shrunk + _times_values(shares, _tile_of(values, number))  # (B*H, T, D)
-        return turn + 1, tf.where(number > 0, number, keys.shape[1]) - 1, higher, total, mixed
+        scores = tf.where(_tile_of(mask.visible, number), scores, MASKED)
+        new_highest = tf.maximum(highest, tf.reduce_max(scores, axis=-1, keepdims=True))  # (B*H, T, 1)
+        powers, rescale = tf.exp(scores - new_highest), tf.exp(highest - new_highest)  # (B*H, T, slots), (B*H, T, 1)
+        total = total * rescale + tf.reduce_sum(powers, axis=-1, keepdims=True)  # (B*H, T, 1)
+        mixed = mixed * rescale + _times_values(powers, _tile_of(values, number))  # (B*H, T, D)
+        return turn + 1, tf.where(number > 0, number, keys.shape[1]) - 1, new_highest, total, mixed
 
-    one = tf.zeros_like(q[:, :, :1])  # (B*H, T, 1)
-    start = tf.zeros_like(sight.slot), sight.newest, one + MASKED, one, tf.zeros_like(q)
+    zeros = tf.zeros_like(q[:, :, :1])  # (B*H, T, 1)
+    start = tf.zeros_like(mask.slot), mask.newest, zeros + MASKED, zeros, tf.zeros_like(q)
     if has_gpu():  # one tile: a GPU would wait for the host before each
         *_, total, mixed = add_tile(*start)
     else:
-        *_, total, mixed = tf.while_loop(lambda turn, *_: turn < sight.tiles, add_tile, start)
+        *_, total, mixed = tf.while_loop(lambda turn, *_: turn < mask.tiles, add_tile, start)
     return mixed, total
 
 
-def _tile(slots: int) -> int:
+def _tile_slots(slots: int) -> int:
     """The slots of a tile."""
     return slots if has_gpu() else _TILE
 
 
 def _in_tiles(ring: Tensor, transpose: bool) -> Tensor:
     """[H, slots, D] as [H, tiles, slots of a tile, D], or with the last two transposed."""
-    tile = _tile(ring.shape[1])
+    tile = _tile_slots(ring.shape[1])
     tiles = tf.reshape(ring, [ring.shape[0], -1, tile, ring.shape[2]])
     return tf.linalg.matrix_transpose(tiles) if transpose else tiles
 
@@ -197,11 +197,11 @@ def _times_keys(q: Tensor, keys: Tensor) -> Tensor:
     return _sum_of_products(q[:, 0, :, None], keys)
 
 
-def _times_values(shares: Tensor, values: Tensor) -> Tensor:
-    """shares [N, T, slots] times values [N, slots, D]: [N, T, D]."""
-    if shares.shape[1] > 1 or has_gpu():
-        return tf.matmul(shares, values)
-    return _sum_of_products(shares[:, 0, :, None], values)
+def _times_values(powers: Tensor, values: Tensor) -> Tensor:
+    """powers [N, T, slots] times values [N, slots, D]: [N, T, D]."""
+    if powers.shape[1] > 1 or has_gpu():
+        return tf.matmul(powers, values)
+    return _sum_of_products(powers[:, 0, :, None], values)
 
 
 def _sum_of_products(x: Tensor, y: Tensor) -> Tensor:

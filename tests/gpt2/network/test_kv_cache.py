@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from gpt2simple.backend.tensorflow import tf
 from gpt2simple.gpt2.network import kv_cache
-from gpt2simple.gpt2.network.kv_cache import Caches, attend, sight_of_rows, sight_of_text
+from gpt2simple.gpt2.network.kv_cache import Caches, attend, mask_of_rows, mask_of_text
 from gpt2simple.gpt2.network.xla import xla_compiled
 from gpt2simple.testing import SMALL_CONFIG
 
@@ -46,7 +46,7 @@ def softmax_attention(q: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np
 @functools.cache
 def rows_attention(gpu: bool) -> Callable[..., Any]:
     def step(layer: Any, new: Any, counts: Any, slot: Any) -> Any:
-        mixed, total = attend(layer, *new, sight_of_rows(counts, slot, SLOTS, CONFIG))
+        mixed, total = attend(layer, *new, mask_of_rows(counts, slot, SLOTS, CONFIG))
         return mixed / total
 
     return xla_compiled(step)
@@ -55,7 +55,7 @@ def rows_attention(gpu: bool) -> Callable[..., Any]:
 @functools.cache
 def text_attention(gpu: bool) -> Callable[..., Any]:
     def step(layer: Any, new: Any, first: Any) -> Any:
-        mixed, total = attend(layer, *new, sight_of_text(first + tf.range(8), SLOTS))
+        mixed, total = attend(layer, *new, mask_of_text(first + tf.range(8), SLOTS))
         return mixed / total
 
     return xla_compiled(step)
@@ -69,10 +69,12 @@ def attended(caches: Caches, new: list[np.ndarray], counts: list[int], slot: int
 
 
 @pytest.fixture(params=[False, True], ids=["CPU", "GPU"])
-def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
     """Whether caches are laid out for a GPU, in one tile, which is tried on the CPU."""
     monkeypatch.setattr(kv_cache, "has_gpu", lambda: request.param)
-    return bool(request.param)
+    kv_cache.row_writer.cache_clear()  # which is not kept by the layout: a process has one
+    yield bool(request.param)
+    kv_cache.row_writer.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,12 @@ def test_tokens_of_a_text_see_those_before_them(first: int, gpu: bool) -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 5, -200])
-def test_rows_that_move_keep_their_texts(shift: int) -> None:
-    caches, (keys, values) = filled(3)
+def test_rows_that_move_keep_their_texts(shift: int, gpu: bool) -> None:
+    caches, (keys, values) = filled(3, SLOTS if gpu else TILE)
     moved = kv_cache.select_rows(caches, [2, 0], CONFIG, shift=shift)
     new = [draw(2, HEADS, WIDTH, seed=seed) for seed in (3, 4, 5)]
     counts, slot = [150, 40], (160 + shift) % SLOTS
-    found = attended(moved, new, counts, slot)
+    found = attended(moved, new, counts, slot, gpu=gpu)
     for row, (old, count) in enumerate(zip([2, 0], counts, strict=True)):
         own = np.arange(160 - count, 160) % SLOTS
         all_keys = np.concatenate([keys[old][:, own], new[1][row][:, None]], axis=1)
@@ -155,14 +157,14 @@ def test_rows_that_move_keep_their_texts(shift: int) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 100, SLOTS - 9])
-def test_a_prompt_is_put_into_one_row_also_over_the_rings_end(first: int) -> None:
-    caches, (keys, values) = filled(3)
+def test_a_prompt_is_put_into_one_row_also_over_the_rings_end(first: int, gpu: bool) -> None:
+    caches, (keys, values) = filled(3, SLOTS if gpu else TILE)
     prompt = [draw(HEADS, 16, WIDTH, seed=seed) for seed in (6, 7)]
     writer = kv_cache.row_writer(CONFIG, 3, SLOTS, 16)
     writer(caches, [tuple(map(tf.constant, prompt))], tf.constant(1), tf.constant(first))
     slot = (first + 11) % SLOTS  # of 16 tokens, the last five are padding
     new = [draw(3, HEADS, WIDTH, seed=seed) for seed in (3, 4, 5)]
-    found = attended(caches, new, [30, 11, 30], slot)
+    found = attended(caches, new, [30, 11, 30], slot, gpu=gpu)
     for ring, part in zip((keys, values), prompt, strict=True):
         ring[1][:, np.arange(first, first + 16) % SLOTS] = part
     keys[:, :, slot], values[:, :, slot] = new[1], new[2]
