@@ -11,8 +11,7 @@ def main() -> None:
     """Run the command line of this process and exit."""
     _fill_closed_descriptors()
     try:
-        from gpt2simple.backend import process
-        from gpt2simple.cli.group import cli
+        from gpt2simple.cli.group import run
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
@@ -20,9 +19,8 @@ def main() -> None:
     except KeyboardInterrupt:  # later ones meet `ErrorsInOneLine`
         sys.stderr.write("Interrupted.\n")
         sys.exit(130)
-    process.is_a_command = True
     try:
-        cli(prog_name="gpt2simple")
+        run()
     except SystemExit as ending:
         if "tensorflow" in sys.modules and isinstance(ending.code, int):
             _end_now(ending.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gpt2simple._version import __version__
+from gpt2simple.backend import process
 from gpt2simple.cli import commands, completion, exporting, preparing
 from gpt2simple.cli.errors import ErrorsInOneLine, debug_option
 from gpt2simple.cli.help import has_short_help, help_all_option
@@ -40,3 +41,9 @@ for command in [value for module in MODULES for value in vars(module).values() i
     cli.add_command(command)
 
 cli.params.append(debug_option())
+
+
+def run() -> None:
+    """Run the command line of this process, which is the command's own, and exit."""
+    process.is_a_command = True
+    cli(prog_name="gpt2simple")

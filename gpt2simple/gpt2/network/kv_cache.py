@@ -132,12 +132,12 @@ def attend(layer: Cache, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> tuple[T
     q *= int(q.shape[-1]) ** -0.5  # (B*H, T, D)
 
     def add_tile(turn: Tensor, number: Tensor, highest: Tensor, total: Tensor, mixed: Tensor) -> tuple[Tensor, ...]:
-        scores = _times_keys(q, _tile_of(keys, number))  # (B*H, T, slots)
+        scores = _product(q, _tile_of(keys, number))  # (B*H, T, slots)
         scores = tf.where(_tile_of(mask.visible, number), scores, MASKED)
         new_highest = tf.maximum(highest, tf.reduce_max(scores, axis=-1, keepdims=True))  # (B*H, T, 1)
         powers, rescale = tf.exp(scores - new_highest), tf.exp(highest - new_highest)  # (B*H, T, slots), (B*H, T, 1)
         total = total * rescale + tf.reduce_sum(powers, axis=-1, keepdims=True)  # (B*H, T, 1)
-        mixed = mixed * rescale + _times_values(powers, _tile_of(values, number))  # (B*H, T, D)
+        mixed = mixed * rescale + _product(powers, _tile_of(values, number))  # (B*H, T, D)
         return turn + 1, tf.where(number > 0, number, keys.shape[1]) - 1, new_highest, total, mixed
 
     zeros = tf.zeros_like(q[:, :, :1])  # (B*H, T, 1)
@@ -190,23 +190,11 @@ def _set_slots(cache: Variable, new: Tensor, slot: Tensor, *, axis: int) -> Tens
     return cache.assign(tensor, read_value=True)
 
 
-def _times_keys(q: Tensor, keys: Tensor) -> Tensor:
-    """q [N, T, D] times keys [N, D, slots]: [N, T, slots]."""
-    if q.shape[1] > 1 or has_gpu():
-        return tf.matmul(q, keys)
-    return _sum_of_products(q[:, 0, :, None], keys)
-
-
-def _times_values(powers: Tensor, values: Tensor) -> Tensor:
-    """powers [N, T, slots] times values [N, slots, D]: [N, T, D]."""
-    if powers.shape[1] > 1 or has_gpu():
-        return tf.matmul(powers, values)
-    return _sum_of_products(powers[:, 0, :, None], values)
-
-
-def _sum_of_products(x: Tensor, y: Tensor) -> Tensor:
-    """x [N, M, 1] times y [N, M, K], summed over M: [N, 1, K]."""
-    terms = math.gcd(_TERMS, int(y.shape[1]))
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """x [N, T, M] times y [N, M, K]: [N, T, K]; of one query on a CPU a sum of a few terms (see above)."""
+    if x.shape[1] > 1 or has_gpu():
+        return tf.matmul(x, y)
+    terms, x = math.gcd(_TERMS, int(y.shape[1])), x[:, 0, :, None]  # (N, M, 1)
     x, y = (tf.reshape(each, [each.shape[0], terms, -1, each.shape[2]]) for each in (x, y))  # (N, terms, M/terms, .)
     sums = tf.add_n([x[:, term] * y[:, term] for term in range(terms)])  # (N, M/terms, K)
     return tf.matmul(tf.ones_like(x[:, 0, :, 0])[:, None], sums)

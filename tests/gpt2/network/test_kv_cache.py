@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -69,12 +70,11 @@ def attended(caches: Caches, new: list[np.ndarray], counts: list[int], slot: int
 
 
 @pytest.fixture(params=[False, True], ids=["CPU", "GPU"])
-def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether caches are laid out for a GPU, in one tile, which is tried on the CPU."""
     monkeypatch.setattr(kv_cache, "has_gpu", lambda: request.param)
-    kv_cache.row_writer.cache_clear()  # which is not kept by the layout: a process has one
-    yield bool(request.param)
-    kv_cache.row_writer.cache_clear()
+    monkeypatch.setattr(kv_cache, "traces", Counter())  # what is traced here for both layouts is nobody else's
+    return bool(request.param)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_rows_that_move_keep_their_texts(shift: int, gpu: bool) -> None:
 def test_a_prompt_is_put_into_one_row_also_over_the_rings_end(first: int, gpu: bool) -> None:
     caches, (keys, values) = filled(3, SLOTS if gpu else TILE)
     prompt = [draw(HEADS, 16, WIDTH, seed=seed) for seed in (6, 7)]
-    writer = kv_cache.row_writer(CONFIG, 3, SLOTS, 16)
+    writer = kv_cache.row_writer.__wrapped__(CONFIG, 3, SLOTS, 16)  # a process keeps those of one layout
     writer(caches, [tuple(map(tf.constant, prompt))], tf.constant(1), tf.constant(first))
     slot = (first + 11) % SLOTS  # of 16 tokens, the last five are padding
     new = [draw(3, HEADS, WIDTH, seed=seed) for seed in (3, 4, 5)]
