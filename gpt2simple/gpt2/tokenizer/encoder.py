@@ -7,7 +7,8 @@ Knows nothing of added tokens: all text is plain here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
@@ -18,8 +19,13 @@ import tokenizers
 
 from gpt2simple.gpt2.tokenizer.vocabulary import Vocabulary, to_symbols
 
-# GPT-2's rule for cutting text into words before merging; possessive quantifiers give the same pieces, faster.
-_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+# GPT-2's rule for cutting text into words before merging, but for its one look ahead, `\s+(?!\S)`: the last of several
+# white-space characters before a word is not taken with the others. With it tiktoken would search by backtracking, at
+# three quarters of the speed; instead the text is cut there beforehand.
+_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
+_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space of Unicode, unlike Python's \s
+_BEFORE_LAST_SPACE = re.compile(f"[{_SPACE}](?=[{_SPACE}][^{_SPACE}])")
+_CUT = "\U0010ffff"  # not a character, and never to be one
 
 # Fingerprints for which the (slower) proof in `rule_is_ranked` has been done: GPT-2's own vocabulary.
 _PROVEN = frozenset({"63d972b9c8cf6b362ea46afdefe1e2cb04edcb82b38069621935dbb5645d9eac"})
@@ -77,13 +83,25 @@ class _RankedEncoder:
     def __init__(self, vocabulary: Vocabulary) -> None:
         tokens = [bytes([byte]) for byte in range(256)] + [left + right for left, right in vocabulary.merges]
         ranks = {token: vocabulary.ids[token] for token in tokens}
-        self._encoding = tiktoken.Encoding("gpt2simple", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens={})
+        self._cut_id = max(ranks.values()) + 1
+        # Where no special token is given, tiktoken looks for the empty text, and finds it before each byte: half the
+        # time that encoding takes.
+        self._encoding = tiktoken.Encoding(
+            "gpt2simple", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens={_CUT: self._cut_id}
+        )
 
     def encode(self, text: str) -> list[int]:
-        return self._encoding.encode_ordinary(text)
+        return self.encode_array(text).tolist()
 
     def encode_array(self, text: str) -> np.ndarray:
-        return self._encoding.encode_to_numpy(text)
+        if _CUT in text:
+            places = [0, *(match.end() for match in _BEFORE_LAST_SPACE.finditer(text)), len(text)]
+            return np.concatenate([self._encode(text[start:end]) for start, end in pairwise(places)])
+        ids = self._encode(_BEFORE_LAST_SPACE.sub(lambda match: match[0] + _CUT, text), {_CUT})
+        return ids[ids != self._cut_id]
+
+    def _encode(self, text: str, special: Set[str] = frozenset()) -> np.ndarray:
+        return self._encoding.encode_to_numpy(text, allowed_special=special, disallowed_special=())
 
 
 class _MergesEncoder:

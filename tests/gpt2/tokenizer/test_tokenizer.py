@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gpt2simple.errors import CheckpointError, DataError, SettingsError
 from gpt2simple.gpt2.tokenizer import Tokenizer
 from gpt2simple.gpt2.tokenizer.added import AddedToken
-from gpt2simple.gpt2.tokenizer.encoder import _MergesEncoder, make_encoder, rule_is_ranked
+from gpt2simple.gpt2.tokenizer.encoder import _CUT, _MergesEncoder, _RankedEncoder, make_encoder, rule_is_ranked
 from gpt2simple.gpt2.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 from gpt2simple.testing import byte_tokenizer, sample_text, write_byte_vocabulary
 from tests.helpers.paths import outside_data
@@ -121,6 +121,23 @@ def test_decoding_gives_the_text_back(text: str) -> None:
 def test_both_encoders_agree(text: str) -> None:
     vocabulary = _two_tokenizers()[1]._vocabulary
     assert make_encoder(vocabulary).encode(text) == _MergesEncoder(vocabulary).encode(text)
+
+
+# All white space of Unicode, characters that are like it or that Python alone counts as such, and tiktoken's cut mark.
+SPACES = [chr(code) for code in range(0x110000) if chr(code).isspace()] + ["\u180e", "\u200b", "\ufeff", _CUT]
+
+
+def test_white_space_before_words_is_cut_as_by_the_tokenizers_library() -> None:
+    runs = [f"{space * 8} {space * 4}\n{space * 2}a" for space in SPACES] * 2
+    vocabulary = Tokenizer.train(runs, 600)._vocabulary  # joins them, so that other cuts give other ids
+    ranked, merges = make_encoder(vocabulary), _MergesEncoder(vocabulary)
+    assert isinstance(ranked, _RankedEncoder)
+    draw = random.Random(0)
+    for space in SPACES:
+        pool = [space, space, space, " ", "\n", "a", "'ll", "1", "!", draw.choice(SPACES)]
+        for _ in range(40):
+            text = "".join(draw.choices(pool, k=draw.randrange(9)))
+            assert ranked.encode(text) == merges.encode(text), ascii(text)
 
 
 _cached: list[Tokenizer] = []
