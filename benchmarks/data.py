@@ -9,7 +9,8 @@ the peak memory of a process that encodes 1 GB, and how long the second start ta
 The text is made of FILE ... (default: the texts in GPT2SIMPLE_TEST_DATA, in many scripts), their paragraphs shuffled
 anew each time round, up to the size asked for. The encoders take turns; a figure is the median of the rounds. The
 slower ones get 8 MB (gpt-2-simple) or 20 MB (tokenizers). gpt-2-simple runs in the Python that
-GPT2SIMPLE_ORIGINAL_PYTHON names, and is left out without it. Ends with one JSON line. Linux and macOS.
+GPT2SIMPLE_ORIGINAL_PYTHON names, and is left out without it. Ends with one JSON line. Linux; without the case `memory`
+macOS too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from harness import environment, finish, median_and_spread
+from harness import environment, finish, median_and_spread, process_memory
 
 from gpt2simple.data.batches import TrainingWindows
 from gpt2simple.data.encode import encode_corpus
@@ -183,8 +183,7 @@ def _child(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     corpus = encode_corpus(arguments.text[0], tokenizer, TextSettings(cache_dir=arguments.cache))
     seconds = time.perf_counter() - start
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, kibibytes elsewhere
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
+    peak = process_memory("VmHWM") / MEGABYTE
     print(json.dumps({"seconds": seconds, "peak_megabytes": peak, "tokens": corpus.tokens}))
 
 

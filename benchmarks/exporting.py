@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import environment, finish, median_and_spread
+from harness import environment, finish, median_and_spread, process_memory
 
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
@@ -59,13 +58,6 @@ def write_model(folder: Path, config: ModelConfig) -> None:
     write_model_folder(folder, config, value, vocabulary_of(config.n_vocab))
 
 
-def memory(line: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at most."""
-    found = re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "Linux only"
-    return int(found[1]) * 1024
-
-
 def export_and_report(folder: Path, kind: str) -> None:
     """In a process of its own: export, and print a line of JSON."""
     import gguf  # noqa: F401  # its memory is that of importing
@@ -73,7 +65,7 @@ def export_and_report(folder: Path, kind: str) -> None:
     from gpt2simple.gpt2.formats.gguf import write_gguf
     from gpt2simple.gpt2.model import LoadedModel
 
-    before, start = memory("VmRSS"), time.perf_counter()
+    before, start = process_memory("VmRSS"), time.perf_counter()
     loaded = LoadedModel.load(folder)
     path = folder.with_name(f"{kind}.gguf")
     write_gguf(path, loaded.config, loaded.read, loaded.tokenizer, kind=kind, name="random")
@@ -82,7 +74,7 @@ def export_and_report(folder: Path, kind: str) -> None:
         json.dumps(
             {
                 "seconds": seconds,
-                "peak_bytes": memory("VmHWM") - before,
+                "peak_bytes": process_memory("VmHWM") - before,
                 "imports_bytes": before,
                 "file_bytes": path.stat().st_size,
             }

@@ -1,4 +1,4 @@
-"""What benchmarks share: facts about the machine, medians with spread, the result file and the last JSON line."""
+"""What benchmarks share: facts about machine and process, medians with spread, the result file, the last JSON line."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ def finish(name: str, facts: dict[str, Any], result: dict[str, Any]) -> Path:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(document))
     return path
+
+
+def process_memory(line: str) -> int:
+    """Bytes of this process on Linux: VmRSS now, VmHWM at most; getrusage would count its parent's too."""
+    found = re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None, "Linux only"
+    return int(found[1]) * 1024
 
 
 def _commit() -> str:

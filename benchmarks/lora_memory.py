@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import environment, finish
+from harness import environment, finish, process_memory
 
 from gpt2simple.gpt2.config import ModelConfig
 from gpt2simple.gpt2.formats.huggingface import write_model_folder
@@ -58,13 +57,6 @@ def write_random_model(folder: Path, config: ModelConfig, seed: int = 0) -> None
     write_model_folder(folder, config, value, byte_tokenizer())
 
 
-def peak_bytes() -> int:
-    """The highest resident memory of this process; ru_maxrss would count its parent's too."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "Linux only"
-    return int(found[1]) * 1024
-
-
 def train_and_report(root: Path, method: str, steps: int, *, goes_on: bool) -> None:
     """In a process of its own: train, and print a line of JSON with peaks and losses."""
     sys.modules["sklearn"] = None  # type: ignore[assignment]  # not to be imported
@@ -84,13 +76,13 @@ def train_and_report(root: Path, method: str, steps: int, *, goes_on: bool) -> N
         "sample_length": _NEW_TOKENS, "save_every": steps // 2, **adapter,
     }  # fmt: skip
     session.finetune(text, steps=steps, **settings)
-    peaks["trained"] = peak_bytes()
+    peaks["trained"] = process_memory("VmHWM")
     if method != "full":
         session.generate("The", length=_NEW_TOKENS, seed=1)
-        peaks["generated"] = peak_bytes()
+        peaks["generated"] = process_memory("VmHWM")
         if goes_on:
             session.save(root / f"merged-{method}")
-            peaks["merged"] = peak_bytes()
+            peaks["merged"] = process_memory("VmHWM")
     recorded = metrics.read(session.run_dir)
     timed = [
         (after.seconds - before.seconds) for before, after in zip(recorded.steps, recorded.steps[1:], strict=False)
