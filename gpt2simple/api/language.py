@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpt2simple.gpt2.model import LoadedModel
 
 logger = logging.getLogger(__name__)
+_EVALUATION_TOKENS = 2048  # at a time: short windows one by one take half as long again
 _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
 
 
@@ -42,9 +43,9 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
     if windows.message is not None:
         logger.info(windows.message)
-    held_out, rows = text.split.held_out, settings.batch_size
-    limit = max(HELD_OUT_ROWS // rows, 1)
-    batches = () if held_out is None else tuple(evaluation_batches(held_out, windows.window, rows, at_most=limit))
+    held_out, rows = text.split.held_out, max(settings.batch_size, _EVALUATION_TOKENS // windows.window)
+    every = () if held_out is None else evaluation_batches(held_out, windows.window, rows, at_most=HELD_OUT_ROWS)
+    batches = tuple(every)
     held_out_tokens = sum(int(batch.loss_mask.sum()) for batch in batches)
     if held_out is not None and held_out_tokens < held_out.targets:
         part = f"{held_out_tokens} of {held_out.targets} held-out tokens"

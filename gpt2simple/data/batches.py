@@ -6,7 +6,7 @@ hold the end of one document and the beginning of the next, with the end-of-text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -131,19 +131,21 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """The text from its first to its last target in consecutive windows, each target in exactly one.
 
-    All batches have the shape [batch_size, min(window, targets)]; the loss mask is 0 where the last one is not full.
+    All batches have the same shape, [at most batch_size, min(window, targets)]; the loss mask is 0 where the last one
+    is not full.
 
     Args:
-        at_most: so many of the batches, evenly spread, where there are more; None: all.
+        at_most: so many of the windows, evenly spread, where there are more; None: all.
     """
     window = min(window, tokens.targets)
-    starts = range(0, tokens.targets, window) if window else range(0)
-    count = -(-len(starts) // batch_size)
-    taken = count if at_most is None else min(at_most, count)
-    for number in range(taken):
-        first = number * count // taken * batch_size
-        inputs, targets, loss_mask = _empty_batch(batch_size, window)  # (B, T)
-        for row, start in enumerate(starts[first : first + batch_size]):
+    starts: Sequence[int] = range(0, tokens.targets, window) if window else ()
+    if at_most is not None and at_most < len(starts):
+        starts = [starts[number * len(starts) // at_most] for number in range(at_most)]
+    count = max(-(-len(starts) // batch_size), 1)
+    rows = max(-(-len(starts) // count), 1)  # the fewest that so many batches need
+    for first in range(0, len(starts), rows):
+        inputs, targets, loss_mask = _empty_batch(rows, window)  # (B, T)
+        for row, start in enumerate(starts[first : first + rows]):
             length = min(window, tokens.targets - start)
             _fill(tokens, start, length, (inputs[row], targets[row], loss_mask[row]), 0)
         yield Batch(inputs, targets, loss_mask)

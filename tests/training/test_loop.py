@@ -13,6 +13,7 @@ from gpt2simple.backend.tensorflow import tf
 from gpt2simple.errors import StorageError, TrainingError
 from gpt2simple.settings import FinetuneSettings
 from gpt2simple.training.data import steps_dataset
+from gpt2simple.training.trainer import Trainer
 from tests.helpers.small_runs import ONE_LAYER
 from tests.helpers.training import (
     InterruptIn,
@@ -219,6 +220,21 @@ def test_weights_that_the_last_step_ruined_are_not_saved(factor, step, held_out)
         expect=pytest.raises(TrainingError, match=message),
     )  # fmt: skip
     assert 10 not in outcome.keeper.steps
+
+
+def test_weights_are_checked_by_the_evaluation_that_is_compiled_already(monkeypatch):
+    """The micro-batch by which they are checked has fewer rows than the batches held out."""
+    evaluate, seen = Trainer.evaluate_batches, []
+
+    def evaluated(trainer, batches, *, alone=False):
+        seen.append((batches[0].inputs.shape, float(batches[0].loss_mask.sum())))
+        return evaluate(trainer, batches, alone=alone)
+
+    monkeypatch.setattr(Trainer, "evaluate_batches", evaluated)
+    data = data_of(held_out=(batch_of(1000, rows=5),))
+    run_small(plan_of(last_step=3, eval_every=3, save_every=2), data)
+    length = data.held_out[0].inputs.shape[1]
+    assert seen == [((5, length), targets * length) for targets in (5, 2, 5)], "before, of step 2, of step 3"
 
 
 def test_without_a_saved_step_the_advice_is_to_start_again():
