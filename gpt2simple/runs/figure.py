@@ -6,13 +6,15 @@ plain numbers; not where they came from or where a figure is shown.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, PngImagePlugin
@@ -72,27 +74,33 @@ def to_png(figure: Figure) -> bytes:
     """A PNG of 128 colours: nobody sees the difference, and it takes a third of the space, in notebooks too."""
     marks = PngImagePlugin.PngInfo()
     marks.add_text("Software", _SOFTWARE)
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    with _lacking_letters_ignored():
+        canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    few = picture.convert("RGB").quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     written = io.BytesIO()
-    with Image.open(io.BytesIO(_saved(figure, format="png", dpi=_DPI))) as picture:
-        few = picture.convert("RGB").quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        few.save(written, "png", pnginfo=marks, dpi=(_DPI, _DPI))
+    few.save(written, "png", pnginfo=marks, dpi=(_DPI, _DPI))
     return written.getvalue()
 
 
 def to_svg(figure: Figure) -> str:
     """An ``<svg>`` element for a page, without date or random names; its text stays text, escaped."""
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gpt2simple"}):
-        svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
+    written = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gpt2simple"}), _lacking_letters_ignored():
+        figure.savefig(written, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = written.getvalue()
     # Groups are named "axes_1" in every figure, and a page may have several.
     return re.sub(r'<g id="[^"]*">', "<g>", svg[svg.index("<svg") :])
 
 
-def _saved(figure: Figure, **options: Any) -> bytes:
-    written = io.BytesIO()
+@contextlib.contextmanager
+def _lacking_letters_ignored() -> Iterator[None]:
+    """Letters that the font lacks show as boxes, without a warning."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # letters that the font lacks show as boxes
-        figure.savefig(written, **options)
-    return written.getvalue()
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _new_figure() -> tuple[Figure, Any]:
