@@ -22,28 +22,31 @@ if "GPT2SIMPLE_COMPILE_CACHE" not in os.environ:  # in the first process; its wo
     os.environ["GPT2SIMPLE_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="gpt2simple-tests-")
     atexit.register(shutil.rmtree, os.environ["GPT2SIMPLE_COMPILE_CACHE"], ignore_errors=True)
 
-_frozen_modules = 0
+_frozen = (0, 0)  # modules, functions traced
 
 
 def pytest_collection_finish() -> None:
-    _freeze_imports()
+    _freeze_what_stays()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    _freeze_imports()
+    _freeze_what_stays()
 
 
-def _freeze_imports() -> None:
-    """Leave what imports made, a million objects that stay, out of the collections that every session asks for.
+def _freeze_what_stays() -> None:
+    """Leave what imports made, and the graphs of kept functions, out of the collections that every session asks for.
 
-    TensorFlow and others are imported by the first test that needs them. Collections were a third of the time.
+    Those are millions of objects, and looking through them would be a quarter of the time.
     """
-    global _frozen_modules
-    if len(sys.modules) >= _frozen_modules + 100:
+    global _frozen
+    xla = sys.modules.get("gpt2simple.gpt2.network.xla")
+    modules, traced = len(sys.modules), sum(xla.traces.values()) if xla else 0
+    if modules >= _frozen[0] + 100 or traced >= _frozen[1] + 8:
+        gc.unfreeze()  # what was forgotten since can go
         gc.collect()
         gc.freeze()
-        _frozen_modules = len(sys.modules)
+        _frozen = modules, traced
 
 
 @pytest.fixture
