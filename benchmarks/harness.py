@@ -58,9 +58,12 @@ def finish(name: str, facts: dict[str, Any], result: dict[str, Any]) -> Path:
 
 
 def process_memory(line: str) -> int:
-    """Bytes of this process on Linux: VmRSS now, VmHWM at most; getrusage would count its parent's too."""
+    """Bytes of this process on Linux: VmRSS now, VmHWM at most.
+
+    getrusage would tell the parent's highest memory where that is higher; it serves where the parent is small.
+    """
     found = re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "Linux only"
+    assert found is not None, f"no {line} in /proc/self/status"
     return int(found[1]) * 1024
 
 

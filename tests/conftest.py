@@ -37,7 +37,7 @@ def pytest_runtest_teardown() -> None:
 def _freeze_what_stays() -> None:
     """Leave what imports made, and the graphs of kept functions, out of the collections that every session asks for.
 
-    Those are millions of objects, and looking through them would be a quarter of the time.
+    Looking through these millions of objects would take a quarter of the time.
     """
     global _frozen
     xla = sys.modules.get("gpt2simple.gpt2.network.xla")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2simple.api.request import TaskKind
 from gpt2simple.api.tasks import SAMPLE_EVERY, Prepared
-from gpt2simple.data.batches import TrainingWindows, evaluation_batches
+from gpt2simple.data.batches import Batch, TrainingWindows, evaluation_batches
 from gpt2simple.data.prepare import ProgressBar, check_texts, prepare_text
 from gpt2simple.data.summary import summary
 from gpt2simple.settings import FinetuneSettings, GenerateSettings, TextSettings
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gpt2simple.gpt2.model import LoadedModel
 
 logger = logging.getLogger(__name__)
-_EVALUATION_TOKENS = 2048  # at a time: short windows one by one take half as long again
+# Of one evaluated batch: short windows one by one take half as long again; one of 1,024 stays alone for its memory.
+_EVALUATION_TOKENS = 1536
 _SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_k": 40}  # of the samples written during training
 
 
@@ -43,9 +44,13 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
     windows = TrainingWindows(text.split.train, text.window, settings.batch_size, request.seed)
     if windows.message is not None:
         logger.info(windows.message)
-    held_out, rows = text.split.held_out, max(settings.batch_size, _EVALUATION_TOKENS // windows.window)
-    every = () if held_out is None else evaluation_batches(held_out, windows.window, rows, at_most=HELD_OUT_ROWS)
-    batches = tuple(every)
+    held_out = text.split.held_out
+    batches: tuple[Batch, ...] = ()
+    if held_out is not None:
+        rows = max(settings.batch_size, _EVALUATION_TOKENS // windows.window)
+        batches = tuple(
+            evaluation_batches(held_out, windows.window, rows, at_most=HELD_OUT_ROWS, devices=request.replicas)
+        )
     held_out_tokens = sum(int(batch.loss_mask.sum()) for batch in batches)
     if held_out is not None and held_out_tokens < held_out.targets:
         part = f"{held_out_tokens} of {held_out.targets} held-out tokens"
@@ -65,7 +70,7 @@ def _prepare(request: Request, loaded: LoadedModel, progress: ProgressBar) -> Pr
         ),
         summary=summary(text.corpus, text.split, loaded.config.parameters),
         rows_per_epoch=windows.windows_per_epoch,
-        held_out_rows=sum(len(batch.inputs) for batch in batches),
+        held_out_rows=sum(int(batch.loss_mask.any(axis=1).sum()) for batch in batches),
         row_tokens=windows.window,
         longest_row=windows.window,
         train_tokens=text.split.train.tokens,

@@ -32,7 +32,7 @@ class Prepared:
 
     Attributes:
         task, data, summary: of the run.
-        rows_per_epoch, held_out_rows: rows of ``batch_size`` in which the dataset, and what is held out, is read once.
+        rows_per_epoch, held_out_rows: rows in which the dataset is read once, and rows that an evaluation reads.
         row_tokens, longest_row: tokens of a row with padding, on average and at most.
         train_tokens, held_out_tokens: what is learned from, and what each evaluation reads.
         fingerprint, validation_fingerprint: of the dataset and of the user's own text to hold out.

@@ -127,22 +127,25 @@ class TrainingWindows:
 
 
 def evaluation_batches(
-    tokens: TokenSet, window: int, batch_size: int, *, at_most: int | None = None
+    tokens: TokenSet, window: int, batch_size: int, *, at_most: int | None = None, devices: int = 1
 ) -> Iterator[Batch]:
     """The text from its first to its last target in consecutive windows, each target in exactly one.
 
-    All batches have the same shape, [at most batch_size, min(window, targets)]; the loss mask is 0 where the last one
-    is not full.
+    All batches have the same shape, [B, min(window, targets)]; the loss mask is 0 where the last one is not full.
 
     Args:
+        batch_size: windows in a batch, at most; fewer where that takes no more batches.
         at_most: so many of the windows, evenly spread, where there are more; None: all.
+        devices: that share the batches: no batch has more than a device's share of the windows.
     """
     window = min(window, tokens.targets)
     starts: Sequence[int] = range(0, tokens.targets, window) if window else ()
+    if not starts:
+        return
     if at_most is not None and at_most < len(starts):
         starts = [starts[number * len(starts) // at_most] for number in range(at_most)]
-    count = max(-(-len(starts) // batch_size), 1)
-    rows = max(-(-len(starts) // count), 1)  # the fewest that so many batches need
+    rows = min(batch_size, -(-len(starts) // devices))
+    rows = -(-len(starts) // -(-len(starts) // rows))  # the fewest that as many batches need
     for first in range(0, len(starts), rows):
         inputs, targets, loss_mask = _empty_batch(rows, window)  # (B, T)
         for row, start in enumerate(starts[first : first + rows]):

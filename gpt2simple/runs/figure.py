@@ -76,7 +76,7 @@ def to_png(figure: Figure) -> bytes:
     marks.add_text("Software", _SOFTWARE)
     figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(figure)
-    with _lacking_letters_ignored():
+    with _missing_glyphs_ignored():
         canvas.draw()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
     few = picture.convert("RGB").quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
@@ -88,7 +88,7 @@ def to_png(figure: Figure) -> bytes:
 def to_svg(figure: Figure) -> str:
     """An ``<svg>`` element for a page, without date or random names; its text stays text, escaped."""
     written = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gpt2simple"}), _lacking_letters_ignored():
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gpt2simple"}), _missing_glyphs_ignored():
         figure.savefig(written, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = written.getvalue()
     # Groups are named "axes_1" in every figure, and a page may have several.
@@ -96,8 +96,8 @@ def to_svg(figure: Figure) -> str:
 
 
 @contextlib.contextmanager
-def _lacking_letters_ignored() -> Iterator[None]:
-    """Letters that the font lacks show as boxes, without a warning."""
+def _missing_glyphs_ignored() -> Iterator[None]:
+    """Characters that the font lacks show as boxes, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield

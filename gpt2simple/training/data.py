@@ -53,19 +53,19 @@ class TrainingData:
         return (*(np.stack(arrays) for arrays in own), np.asarray(target_count(whole)))
 
     def evaluated(self, number: int) -> list[Batch]:
-        """A micro-batch as an evaluation reads it: of several texts a row, one row at a time."""
-        batch = self.micro_batch(number)
-        if self.packed is None:
-            return [self._like_held_out(batch)]
-        return [Batch(*(array[row : row + 1] for array in batch.arrays)) for row in range(len(batch.inputs))]
+        """A micro-batch as an evaluation reads it: of several texts a row, one row at a time.
 
-    def _like_held_out(self, batch: Batch) -> Batch:
-        """A batch in the shape of those held out, for which evaluations are compiled: with empty rows (B, T)."""
-        rows, length = self.held_out[0].inputs.shape if self.held_out else (0, 0)
-        missing = rows - len(batch.inputs)
-        if missing <= 0 or length != batch.inputs.shape[1]:
-            return batch
-        return Batch(*(np.pad(array, ((0, missing), (0, 0))) for array in batch.arrays))
+        Else in the shape of the batches held out, where rows are as long: for it the evaluation is compiled.
+        """
+        batch = self.micro_batch(number)
+        rows, length = self.held_out[0].inputs.shape if self.held_out else batch.inputs.shape
+        if self.packed is not None:
+            rows = 1
+        elif length != batch.inputs.shape[1]:
+            rows = len(batch.inputs)
+        missing = -len(batch.inputs) % rows
+        arrays = [np.pad(array, ((0, missing), (0, 0))) for array in batch.arrays]  # (B', T), the last rows empty
+        return [Batch(*(array[row : row + rows] for array in arrays)) for row in range(0, len(arrays[0]), rows)]
 
     def shared(self, replicas: int, numbers: range) -> TrainingData:
         """The same with the shares of these of so many replicas."""

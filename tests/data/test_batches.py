@@ -73,6 +73,16 @@ def test_evaluation_reads_every_target_once_in_order(tokens: TokenSet, window: i
 
 
 @settings(max_examples=100, deadline=None)
+@given(token_sets(), st.integers(1, 70), st.integers(1, 5), st.integers(1, 9))
+def test_no_batch_has_more_than_a_devices_share(tokens: TokenSet, window: int, batch_size: int, devices: int) -> None:
+    batches = list(evaluation_batches(tokens, window, batch_size, devices=devices))
+    windows = math.ceil(tokens.targets / window)
+    assert all(len(batch.inputs) <= min(batch_size, math.ceil(windows / devices)) for batch in batches)
+    seen = np.concatenate([batch.targets[batch.loss_mask > 0] for batch in batches])
+    assert np.array_equal(seen, tokens.read(1, tokens.tokens))
+
+
+@settings(max_examples=100, deadline=None)
 @given(token_sets(), st.integers(1, 70), st.integers(1, 5), st.integers(1, 40))
 def test_a_part_of_the_evaluation_is_spread_evenly(
     tokens: TokenSet, window: int, batch_size: int, at_most: int

@@ -222,19 +222,22 @@ def test_weights_that_the_last_step_ruined_are_not_saved(factor, step, held_out)
     assert 10 not in outcome.keeper.steps
 
 
-def test_weights_are_checked_by_the_evaluation_that_is_compiled_already(monkeypatch):
-    """The micro-batch by which they are checked has fewer rows than the batches held out."""
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_weights_are_checked_by_the_evaluation_that_is_compiled_already(rows, monkeypatch):
+    """The micro-batch by which they are checked has two rows, the batches held out more or fewer."""
     evaluate, seen = Trainer.evaluate_batches, []
 
     def evaluated(trainer, batches, *, alone=False):
-        seen.append((batches[0].inputs.shape, float(batches[0].loss_mask.sum())))
+        shapes = {batch.inputs.shape for batch in batches}
+        seen.append((shapes, sum(float(batch.loss_mask.sum()) for batch in batches)))
         return evaluate(trainer, batches, alone=alone)
 
     monkeypatch.setattr(Trainer, "evaluate_batches", evaluated)
-    data = data_of(held_out=(batch_of(1000, rows=5),))
+    data = data_of(held_out=(batch_of(1000, rows=rows),))
     run_small(plan_of(last_step=3, eval_every=3, save_every=2), data)
     length = data.held_out[0].inputs.shape[1]
-    assert seen == [((5, length), targets * length) for targets in (5, 2, 5)], "before, of step 2, of step 3"
+    targets = [rows * length, 2 * length, rows * length]
+    assert seen == [({(rows, length)}, count) for count in targets], "before, of step 2, of step 3"
 
 
 def test_without_a_saved_step_the_advice_is_to_start_again():
