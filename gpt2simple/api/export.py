@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpt2simple._version import __version__
 from gpt2simple.api.pairs import template_of
+from gpt2simple.backend.packages import versions
 from gpt2simple.errors import SettingsError
 from gpt2simple.evaluation.card.facts import CardFacts, card_facts
 from gpt2simple.evaluation.card.figures import FigureGroup, of_file
@@ -203,7 +203,7 @@ def _record(opened: OpenedRun, format: str, kind: str, files: list[Path]) -> str
     records = {path.name: FileRecord(path.stat().st_size, sha256_of(path)).to_json() for path in files}
     values = {
         "generator": _GENERATOR,
-        "version": __version__,
+        "version": versions()["gpt2simple"],
         "run": opened.run.path.name,
         "step": opened.step,
         "format": format,

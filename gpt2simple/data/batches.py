@@ -144,8 +144,9 @@ def evaluation_batches(
         return
     if at_most is not None and at_most < len(starts):
         starts = [starts[number * len(starts) // at_most] for number in range(at_most)]
-    rows = min(batch_size, -(-len(starts) // devices))
-    rows = -(-len(starts) // -(-len(starts) // rows))  # the fewest that as many batches need
+    most_rows = min(batch_size, -(-len(starts) // devices))
+    count = -(-len(starts) // most_rows)
+    rows = -(-len(starts) // count)  # the fewest that so many batches need
     for first in range(0, len(starts), rows):
         inputs, targets, loss_mask = _empty_batch(rows, window)  # (B, T)
         for row, start in enumerate(starts[first : first + rows]):
